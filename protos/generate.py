@@ -1,0 +1,81 @@
+"""Generate the Python stubs and the gateway's descriptor set from the protos.
+
+Writes `gen/python` (messages, gRPC stubs and their types, the package `dmp-protos`) and `gen/dmp.binpb` (all files with their
+imports, for the gateway's transcoder), after `buf lint` has found nothing. With `--check` it writes nothing and fails if what is checked in differs from what the protos give.
+"""
+
+from __future__ import annotations
+
+import argparse
+import filecmp
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+GENERATED = ROOT / "gen"
+SCRIPTS = Path(sysconfig.get_path("scripts"))
+SITE_PACKAGES = Path(sysconfig.get_path("purelib"))
+
+
+def generate(target: Path) -> None:
+    """Generate everything below `target`, which must not exist. Raises CalledProcessError if the compiler refuses a file."""
+    python = target / "python"
+    python.mkdir(parents=True)
+    protos = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "dmp").rglob("*.proto"))
+    command = [sys.executable, "-m", "grpc_tools.protoc", f"--proto_path={ROOT}", f"--proto_path={SITE_PACKAGES}"]
+    plugins = [f"--plugin=protoc-gen-{name}={SCRIPTS / f'protoc-gen-{name}'}" for name in ("mypy", "mypy_grpc")]
+    outputs = [f"--python_out={python}", f"--grpc_python_out={python}", f"--mypy_out=quiet:{python}"]
+    asynchronous = f"--mypy_grpc_out=quiet:{python}"
+    subprocess.run([*command, *plugins, *outputs, asynchronous, *protos], check=True, cwd=ROOT)
+    subprocess.run([*command, "--include_imports", f"--descriptor_set_out={target / 'dmp.binpb'}", *protos], check=True, cwd=ROOT)
+    image = target / "lint.binpb"
+    subprocess.run(
+        [*command, "--include_imports", "--include_source_info", f"--descriptor_set_out={image}", *protos], check=True, cwd=ROOT
+    )
+    subprocess.run([SCRIPTS / "buf", "lint", image, "--config", ROOT.parent / "buf.yaml"], check=True)
+    image.unlink()
+    packages = {python / "dmp", *(path.parent for path in python.rglob("*.py"))}
+    for package in sorted({parent for path in packages for parent in (path, *path.parents) if python in parent.parents}):
+        (package / "__init__.py").touch()
+    (python / "dmp" / "py.typed").touch()
+
+
+def files_below(folder: Path) -> set[Path]:
+    """All generated files below a folder, relative to it."""
+    return {
+        path.relative_to(folder)
+        for path in folder.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts and not any(part.endswith(".egg-info") for part in path.parts)
+    }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="fail if the checked-in stubs differ from what the protos give")
+    check = parser.parse_args().check
+    with tempfile.TemporaryDirectory() as scratch:
+        fresh = Path(scratch) / "gen"
+        generate(fresh)
+        if not check:
+            shutil.rmtree(GENERATED / "python" / "dmp", ignore_errors=True)
+            shutil.copytree(fresh, GENERATED, dirs_exist_ok=True)
+            return 0
+        names = files_below(fresh) | files_below(GENERATED)
+        stale = sorted(
+            str(name)
+            for name in names
+            if not ((fresh / name).exists() and (GENERATED / name).exists() and filecmp.cmp(fresh / name, GENERATED / name, shallow=False))
+        )
+    for name in stale:
+        print(f"stale: {name}", file=sys.stderr)
+    if stale:
+        print("The stubs differ from the protos: run `make protos` and commit the result.", file=sys.stderr)
+    return 1 if stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
