@@ -1,0 +1,139 @@
+"""Typed errors and the table that says what a caller sees of them.
+
+A service raises a `DomainError` subclass that carries data. One table per service maps each class to an `ErrorSpec`: status,
+reason, public sentence. Nothing else of an error ever leaves the process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+import grpc
+from google.rpc import error_details_pb2, status_pb2
+
+
+class DomainError(Exception):
+    """Base of typed errors. Subclasses are `@dataclass(slots=True, kw_only=True, eq=False)` and carry data, no sentences.
+
+    Not frozen: Python itself sets `__traceback__` on exceptions in flight. `eq=False` keeps them hashable.
+    """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FieldViolation:
+    """One thing that is wrong with one field. `field` is its path in the request (`events[3].event_id`)."""
+
+    field: str
+    description: str
+
+
+@dataclass(slots=True, eq=False)
+class InvalidArgument(DomainError):
+    """The request is wrong in these places: all of them, not only the first."""
+
+    violations: Sequence[FieldViolation]
+
+
+@dataclass(slots=True, eq=False)
+class DependencyUnavailable(DomainError):
+    """A database, cache or service this call needs does not answer; `dependency` is its name in the health report."""
+
+    dependency: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErrorSpec:
+    """What a caller sees of one class of errors.
+
+    code: gRPC status. reason: UPPER_SNAKE_CASE, stable, unique within the domain (`google.rpc.ErrorInfo`).
+    message: the public sentence, or a function of the error that makes it from the error's own data.
+    metadata: facts for a program, as text. field_violations: pairs (field, description) for `google.rpc.BadRequest`.
+    retry_after_seconds: when to try again (`google.rpc.RetryInfo` and the header `retry-after`), or a function of the error.
+    http_status: the HTTP status behind the gateway where it is not the usual one of `code`.
+    """
+
+    code: grpc.StatusCode
+    reason: str
+    message: str | Callable[[Any], str]
+    metadata: Callable[[Any], dict[str, str]] | None = None
+    field_violations: Callable[[Any], list[tuple[str, str]]] | None = None
+    retry_after_seconds: Callable[[Any], float | None] | float | None = None
+    http_status: int | None = None
+
+
+ErrorTable: TypeAlias = Mapping[type[Exception], ErrorSpec]
+
+_SHOWN_VIOLATIONS = 5
+
+
+def _violations_sentence(error: InvalidArgument) -> str:
+    shown = "; ".join(f"{v.field}: {v.description}" if v.field else v.description for v in error.violations[:_SHOWN_VIOLATIONS])
+    more = len(error.violations) - _SHOWN_VIOLATIONS
+    return f"{shown}; and {more} more" if more > 0 else shown or "the request is invalid"
+
+
+BUILT_IN: Final[ErrorTable] = {
+    InvalidArgument: ErrorSpec(
+        code=grpc.StatusCode.INVALID_ARGUMENT,
+        reason="INVALID_ARGUMENT",
+        message=_violations_sentence,
+        field_violations=lambda error: [(v.field, v.description) for v in error.violations],
+    ),
+    DependencyUnavailable: ErrorSpec(
+        code=grpc.StatusCode.UNAVAILABLE,
+        reason="DEPENDENCY_UNAVAILABLE",
+        message="something this call needs is unavailable at the moment, please try again",
+        metadata=lambda error: {"dependency": error.dependency},
+        retry_after_seconds=1.0,
+    ),
+}
+"""Part of every service's table; a service's own table may override an entry."""
+
+INTERNAL: Final = ErrorSpec(code=grpc.StatusCode.INTERNAL, reason="INTERNAL", message="internal error")
+"""All that a caller sees of an error without an entry."""
+
+
+def find_spec(error: Exception, table: ErrorTable) -> ErrorSpec | None:
+    """The entry of the error's class or of its nearest base class, in `table` first, then among the built-in ones."""
+    for cls in type(error).__mro__:
+        spec = table.get(cls) or BUILT_IN.get(cls)
+        if spec is not None:
+            return spec
+    return None
+
+
+def retry_after(error: Exception, spec: ErrorSpec) -> float | None:
+    """Seconds after which the caller may try again, None when the error does not say."""
+    seconds = spec.retry_after_seconds
+    return seconds(error) if callable(seconds) else seconds
+
+
+def to_status(
+    error: Exception, table: ErrorTable, domain: str, *, metadata: Mapping[str, str] | None = None
+) -> status_pb2.Status:
+    """The error as `google.rpc.Status` with ErrorInfo and, where they apply, BadRequest and RetryInfo.
+
+    An error without an entry becomes INTERNAL with a sentence that says nothing about it. `metadata` is added to the ErrorInfo.
+    """
+    spec = find_spec(error, table) or INTERNAL
+    message = spec.message(error) if callable(spec.message) else spec.message
+    status = status_pb2.Status(code=spec.code.value[0], message=message)
+    info = error_details_pb2.ErrorInfo(reason=spec.reason, domain=domain)
+    if spec.metadata is not None:
+        info.metadata.update(spec.metadata(error))
+    if metadata is not None:
+        info.metadata.update(metadata)
+    status.details.add().Pack(info)
+    if spec.field_violations is not None:
+        request = error_details_pb2.BadRequest()
+        for field, description in spec.field_violations(error):
+            request.field_violations.add(field=field, description=description)
+        status.details.add().Pack(request)
+    seconds = retry_after(error, spec)
+    if seconds is not None:
+        retry = error_details_pb2.RetryInfo()
+        retry.retry_delay.FromNanoseconds(round(seconds * 1e9))
+        status.details.add().Pack(retry)
+    return status

@@ -1,0 +1,34 @@
+"""Tells the absence of a dependency from a mistake of our own."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import grpc
+import psycopg
+import redis.exceptions
+import sqlalchemy.exc
+
+from dmp_chassis.errors import DependencyUnavailable
+
+_REMOTE_CODES: Final = frozenset(
+    {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.RESOURCE_EXHAUSTED}
+)
+
+
+def outage(error: BaseException) -> DependencyUnavailable | None:
+    """The dependency whose absence this error reports, None when it reports something else.
+
+    PostgreSQL: connection lost or refused, no connection free in time, server starting or stopping, statement timeout,
+    serialization failures that outlasted their retries. Redis: connection lost or refused, timeout, still loading.
+    Another service: unavailable, over its deadline, shedding load.
+    """
+    if isinstance(error, (psycopg.OperationalError, sqlalchemy.exc.OperationalError, sqlalchemy.exc.TimeoutError)):
+        return DependencyUnavailable("postgres")
+    if isinstance(error, sqlalchemy.exc.DBAPIError) and error.connection_invalidated:
+        return DependencyUnavailable("postgres")
+    if isinstance(error, (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError)):
+        return DependencyUnavailable("redis")
+    if isinstance(error, grpc.aio.AioRpcError) and error.code() in _REMOTE_CODES:
+        return DependencyUnavailable("service")
+    return None

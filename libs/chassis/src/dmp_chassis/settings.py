@@ -1,0 +1,146 @@
+"""Reads a service's settings from the environment and reports every problem at once.
+
+    env = EnvReader(os.environ)
+    settings = Settings(database_url=env.url("DMP_STATS_DATABASE_URL"), pool_size=env.integer("DMP_POOL", 8, minimum=1))
+    env.finish()
+
+Each reader returns a placeholder when its variable is missing or wrong; `finish` raises before anybody uses it. Values never
+appear in messages: they may be secrets.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from typing import Final, TypeVar, final
+from urllib.parse import urlsplit
+
+_Value = TypeVar("_Value")
+_Number = TypeVar("_Number", int, float)
+
+_HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?)")
+_TRUE: Final = frozenset({"1", "true", "yes", "on"})
+_FALSE: Final = frozenset({"0", "false", "no", "off"})
+
+
+@final
+class _Required:
+    """The type of `REQUIRED`."""
+
+
+REQUIRED: Final = _Required()
+"""Stands for "there is no default"."""
+
+
+class SettingsError(Exception):
+    """Settings are missing or wrong. `problems` has one sentence for each, naming the variable, never its value."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class EnvReader:
+    """Typed access to an environment mapping. A variable that is set but empty counts as not set."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        self._problems: list[str] = []
+
+    def text(self, name: str, default: str | _Required = REQUIRED, *, choices: Collection[str] | None = None) -> str:
+        """Text without surrounding white space; with `choices` one of them, in their spelling."""
+        value = self._raw(name)
+        if value is None:
+            return self._default(name, default, "")
+        if choices is not None and value not in choices:
+            return self._problem(name, f"must be one of {', '.join(sorted(choices))}", "")
+        return value
+
+    def integer(
+        self, name: str, default: int | _Required = REQUIRED, minimum: int | None = None, maximum: int | None = None
+    ) -> int:
+        """A whole number within the bounds, both included."""
+        value = self._raw(name)
+        if value is None:
+            return self._default(name, default, 0)
+        if re.fullmatch(r"[+-]?[0-9]{1,18}", value) is None:
+            return self._problem(name, "must be a whole number", 0)
+        return self._bounded(name, int(value), minimum, maximum)
+
+    def number(
+        self, name: str, default: float | _Required = REQUIRED, minimum: float | None = None, maximum: float | None = None
+    ) -> float:
+        """A number, fraction allowed, within the bounds, both included."""
+        value = self._raw(name)
+        if value is None:
+            return self._default(name, default, 0.0)
+        if re.fullmatch(r"[+-]?[0-9]{1,18}(\.[0-9]{1,18})?", value) is None:
+            return self._problem(name, "must be a number", 0.0)
+        return self._bounded(name, float(value), minimum, maximum)
+
+    def seconds(
+        self, name: str, default: float | _Required = REQUIRED, minimum: float = 0.0, maximum: float | None = None
+    ) -> float:
+        """A duration as a number of seconds, not negative."""
+        return self.number(name, default, minimum, maximum)
+
+    def boolean(self, name: str, default: bool | _Required = REQUIRED) -> bool:
+        """1, true, yes, on or 0, false, no, off; upper or lower case."""
+        value = self._raw(name)
+        if value is None:
+            return self._default(name, default, False)
+        if value.lower() in _TRUE:
+            return True
+        return False if value.lower() in _FALSE else self._problem(name, "must be true or false", False)
+
+    def url(
+        self, name: str, default: str | _Required = REQUIRED, *, schemes: Collection[str] = ("postgresql", "redis", "rediss", "unix")
+    ) -> str:
+        """A URL with one of the schemes, as given. Host and path are not looked at: `postgresql:///db?host=/run/pg` is one."""
+        value = self._raw(name)
+        if value is None:
+            return self._default(name, default, "")
+        try:
+            parts = urlsplit(value)
+            valid = parts.scheme in schemes and "://" in value and (parts.port is None or parts.port > 0)
+        except ValueError:
+            valid = False
+        if not valid:
+            return self._problem(name, f"must be a URL that starts with {' or '.join(f'{s}://' for s in schemes)}", "")
+        return value
+
+    def address(self, name: str, default: str | _Required = REQUIRED) -> str:
+        """`host:port` (IPv6 hosts in brackets), or `unix:/path` for a socket, as given."""
+        value = self._raw(name)
+        if value is None:
+            return self._default(name, default, "")
+        host, _, port = value.rpartition(":")
+        is_socket = value.startswith("unix:/")
+        is_host = _HOST.fullmatch(host) is not None and re.fullmatch(r"[0-9]{1,5}", port) is not None and int(port) <= 65535
+        return value if is_socket or is_host else self._problem(name, "must be host:port or unix:/path", "")
+
+    def finish(self) -> None:
+        """Raises SettingsError if anything that was read is missing or wrong."""
+        if self._problems:
+            raise SettingsError(self._problems)
+
+    def problem(self, name: str, what: str) -> None:
+        """Adds a problem that the service found itself, such as two settings that contradict each other."""
+        self._problems.append(f"{name} {what}")
+
+    def _raw(self, name: str) -> str | None:
+        return self._environ.get(name, "").strip() or None
+
+    def _default(self, name: str, default: _Value | _Required, placeholder: _Value) -> _Value:
+        return self._problem(name, "is required", placeholder) if isinstance(default, _Required) else default
+
+    def _bounded(self, name: str, value: _Number, minimum: _Number | None, maximum: _Number | None) -> _Number:
+        if minimum is not None and value < minimum:
+            return self._problem(name, f"must be at least {minimum}", value)
+        if maximum is not None and value > maximum:
+            return self._problem(name, f"must be at most {maximum}", value)
+        return value
+
+    def _problem(self, name: str, what: str, placeholder: _Value) -> _Value:
+        self.problem(name, what)
+        return placeholder
