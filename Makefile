@@ -1,0 +1,80 @@
+# Each target calls one tool. `make` alone lists them.
+# The virtual environment is made on demand and again only when a lock file or a package's pyproject.toml changes.
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install --quiet
+PACKAGES := protos libs/chassis $(sort $(patsubst %/pyproject.toml,%,$(wildcard services/*/pyproject.toml))) stack
+
+.DEFAULT_GOAL := help
+.PHONY: help run demo test lint format types imports protos protos-check lock clean ci
+
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 16
+
+# -- the product
+
+run: .venv/.running  ## start the whole system on this machine: http://127.0.0.1:8080, data in .data/ (see .env.example)
+	@$(BIN)/python -m dmp_stack run
+
+demo: .venv/.running  ## start a throw-away system, send it a few thousand events, show what it made of them
+	@$(BIN)/python -m dmp_stack demo
+
+# -- checks; `make ci` runs all of them
+
+test: .venv/.developing  ## all tests, on real servers
+	@$(BIN)/pytest
+
+lint: .venv/.developing  ## style and likely mistakes
+	@$(BIN)/ruff check && $(BIN)/ruff format --check
+
+format: .venv/.developing  ## bring the code into the one format
+	@$(BIN)/ruff format
+
+types: .venv/.developing  ## static types, strict
+	@$(BIN)/mypy
+
+imports: .venv/.developing  ## who may import whom
+	@$(BIN)/lint-imports
+
+protos-check: .venv/.developing  ## are the stubs those of the protos, and the protos in order?
+	@$(BIN)/python protos/generate.py --check
+
+ci:  ## everything that a change must pass
+	@.ci/run
+
+# -- things that are made
+
+protos: .venv/.developing  ## regenerate the stubs
+	@$(BIN)/python protos/generate.py
+
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --no-header --no-annotate
+
+lock: .venv/.developing  ## pin and hash the requirements again; UPGRADE=--upgrade also takes newer releases
+	@$(LOCK) $(UPGRADE) requirements.in --output-file requirements.lock
+	@$(LOCK) $(UPGRADE) requirements-dev.in --constraint requirements.lock --output-file requirements-dev.lock
+
+clean:  ## remove the virtual environment and every cache; keeps .data/
+	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	@find libs protos services stack tests -name __pycache__ -prune -exec rm -rf {} +
+
+# -- the virtual environment
+
+.venv/.made:
+	@command -v $(PYTHON) >/dev/null || { echo "There is no '$(PYTHON)'. Install Python 3.11 or later, or say which one: make PYTHON=/path/to/python3.12"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "'$(PYTHON)' is $$($(PYTHON) --version). Python 3.11 or later is needed; say which one: make PYTHON=/path/to/python3.12"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "'$(PYTHON)' cannot make virtual environments: its modules 'venv' and 'ensurepip' are missing. On Debian and Ubuntu: apt install python3-venv"; exit 1; }
+	@$(PYTHON) -m venv .venv
+	@touch $@
+
+.venv/.running: .venv/.made requirements.lock $(PACKAGES:%=%/pyproject.toml)
+	@echo "Installing what running needs into .venv (once; about a minute)"
+	@$(PIP) --no-deps --require-hashes -r requirements.lock
+	@$(PIP) --no-deps --no-build-isolation $(PACKAGES:%=-e %)
+	@touch $@
+
+.venv/.developing: .venv/.running requirements-dev.lock
+	@echo "Installing what tests and linters need into .venv (once)"
+	@$(PIP) --no-deps --require-hashes -r requirements-dev.lock
+	@touch $@
