@@ -1,0 +1,156 @@
+-- Checks what the transcoder does not check, and gives answers their HTTP status and their error envelope.
+-- Runs before the transcoder: it sees requests as the client sent them and answers as the transcoder made them. Native gRPC passes untouched.
+
+-- The methods of each path; `*` stands for one segment. A path that is not here is left to the transcoder, which answers 404 to a method
+-- it does not know. A test holds this against the annotations of the protos.
+local METHODS = {
+  ["/"] = "GET, HEAD",
+  ["/debug/match"] = "GET",
+  ["/docs"] = "GET, HEAD",
+  ["/docs/*"] = "GET, HEAD",
+  ["/events"] = "POST",
+  ["/events/*"] = "GET",
+  ["/health"] = "GET",
+  ["/healthz"] = "GET",
+  ["/identify"] = "POST",
+  ["/merge"] = "POST",
+  ["/metrics"] = "GET",
+  ["/openapi.json"] = "GET, HEAD",
+  ["/redoc"] = "GET, HEAD",
+  ["/reference/users"] = "PUT",
+  ["/stats"] = "GET",
+  ["/users/*"] = "GET",
+}
+
+-- The variable that the paths below a first segment carry. The transcoder lets a query parameter of that name win over the path.
+local VARIABLES = {events = "event_id", users = "internal_user_id"}
+
+-- google.rpc.Code by number.
+local STATUS = {
+  [1] = "CANCELLED", [2] = "UNKNOWN", [3] = "INVALID_ARGUMENT", [4] = "DEADLINE_EXCEEDED", [5] = "NOT_FOUND", [6] = "ALREADY_EXISTS",
+  [7] = "PERMISSION_DENIED", [8] = "RESOURCE_EXHAUSTED", [9] = "FAILED_PRECONDITION", [10] = "ABORTED", [11] = "OUT_OF_RANGE",
+  [12] = "UNIMPLEMENTED", [13] = "INTERNAL", [14] = "UNAVAILABLE", [15] = "DATA_LOSS", [16] = "UNAUTHENTICATED",
+}
+
+local function is_grpc(content_type)
+  return content_type ~= nil and (content_type == "application/grpc" or content_type:find("^application/grpc[+;]") ~= nil)
+end
+
+local function decoded(text)
+  return (text:gsub("%%(%x%x)", function(digits) return string.char(tonumber(digits, 16)) end))
+end
+
+-- Whether a text is UTF-8 without NUL: no overlong forms, no surrogates, nothing above U+10FFFF.
+local function is_text(text)
+  if text:find("%z") then return false end
+  local position, length = 1, #text
+  while position <= length do
+    position = text:find("[\128-\255]", position)
+    if position == nil then return true end
+    local first, second = text:byte(position, position + 1)
+    local size
+    if first >= 0xC2 and first <= 0xDF then size = 2
+    elseif first >= 0xE0 and first <= 0xEF then size = 3
+    elseif first >= 0xF0 and first <= 0xF4 then size = 4
+    else return false end
+    if position + size - 1 > length then return false end
+    if not text:find("^[\128-\191]+$", position + 1) and text:sub(position + 1, position + size - 1):find("[^\128-\191]") then return false end
+    if (first == 0xE0 and second < 0xA0) or (first == 0xED and second > 0x9F) or (first == 0xF0 and second < 0x90) or (first == 0xF4 and second > 0x8F) then
+      return false
+    end
+    position = position + size
+  end
+  return true
+end
+
+-- Answers instead of the service; the text becomes the message of the error envelope.
+local function refuse(handle, status, message)
+  handle:respond({[":status"] = tostring(status)}, message)
+end
+
+local function check_method(handle, path, method)
+  local plain = path
+  if #plain > 1 and plain:sub(-1) == "/" then plain = plain:sub(1, -2) end
+  local allowed = METHODS[plain] or METHODS[(plain:gsub("[^/]+$", "*"))]
+  if allowed == nil then return true end
+  for name in allowed:gmatch("%u+") do
+    if name == method then return true end
+  end
+  if method == "OPTIONS" then
+    handle:respond({[":status"] = "204", ["allow"] = allowed .. ", OPTIONS"}, "")
+  else
+    handle:respond({[":status"] = "405", ["allow"] = allowed .. ", OPTIONS"}, "")
+  end
+  return false
+end
+
+local function check_query(handle, path, query)
+  local variable = VARIABLES[path:match("^/([^/]*)/.")]
+  if variable == nil then return true end
+  local wanted = variable:gsub("_", "")
+  for name in query:gmatch("([^&=]+)[^&]*") do
+    if decoded(name):gsub("_", ""):lower():find("^" .. wanted .. "%f[%W]") then
+      refuse(handle, 400, variable .. " stands in the path and must not come as a parameter too")
+      return false
+    end
+  end
+  return true
+end
+
+function envoy_on_request(handle)
+  local headers = handle:headers()
+  if is_grpc(headers:get("content-type")) then return end
+  local target = headers:get(":path")
+  local path, query = target:match("^([^?]*)%??(.*)$")
+  if target:find("[%%\128-\255]") and not is_text(decoded(target)) then
+    return refuse(handle, 400, "the path and the query must be UTF-8 without NUL")
+  end
+  if not check_method(handle, path, headers:get(":method")) then return end
+  if query ~= "" and not check_query(handle, path, query) then return end
+  local encoding = headers:get("content-encoding")
+  if encoding ~= nil and encoding:lower() ~= "identity" and not (encoding:lower() == "gzip" and handle:filterContext():get("gzip")) then
+    return refuse(handle, 415, "this path does not take bodies with content-encoding " .. encoding)
+  end
+end
+
+-- Turns a transcoded google.rpc.Status into the error envelope.
+local function put_in_envelope(headers, body)
+  local raw = body:getBytes(0, body:length())
+  local code, rest = raw:match('^{"code":(%d+),(.*)$')
+  if code == nil then return end
+  code = tonumber(code)
+  local http = tonumber(headers:get(":status"))
+  if code == 1 then
+    -- The caller is still there: it was the service that gave up, because it is stopping.
+    http, code, rest = 503, 14, '"message":"the service is stopping; try again","details":[]}'
+  elseif http >= 500 and code ~= 14 and code ~= 4 then
+    rest = '"message":"the server failed; its log knows the request by its x-request-id","details":[]}'
+  end
+  if (http == 429 or http == 503) and headers:get("retry-after") == nil then
+    local seconds = rest:match('google%.rpc%.RetryInfo","retryDelay":"([%d.]+)s"')
+    headers:replace("retry-after", seconds and string.format("%d", math.max(1, math.ceil(tonumber(seconds)))) or "1")
+  end
+  headers:replace(":status", tostring(http))
+  local text = '{"error":{"code":' .. http .. ',"status":"' .. (STATUS[code] or "UNKNOWN") .. '",' .. rest .. "}"
+  body:setBytes(text)
+  headers:replace("content-length", tostring(#text))
+end
+
+function envoy_on_response(handle)
+  local headers = handle:headers()
+  local content_type = headers:get("content-type")
+  if is_grpc(content_type) then return end
+  local status = headers:get("x-http-status")
+  if status ~= nil then
+    headers:remove("x-http-status")
+    if status:find("^[2-5]%d%d$") then headers:replace(":status", status) end
+  end
+  headers:remove("grpc-status")
+  headers:remove("grpc-message")
+  headers:remove("grpc-encoding")
+  headers:remove("grpc-accept-encoding")
+  if tonumber(headers:get(":status")) >= 400 and content_type ~= nil and content_type:find("^application/json") then
+    local body = handle:body(true)
+    if body ~= nil then put_in_envelope(headers, body) end
+  end
+end
