@@ -17,6 +17,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
 GENERATED = ROOT / "gen"
+ERROR_DETAILS = "google/rpc/error_details.proto"
+"""No proto of ours imports it, but the gateway prints what errors carry in it."""
 SCRIPTS = Path(sysconfig.get_path("scripts"))
 SITE_PACKAGES = Path(sysconfig.get_path("purelib"))
 
@@ -31,7 +33,8 @@ def generate(target: Path) -> None:
     outputs = [f"--python_out={python}", f"--grpc_python_out={python}", f"--mypy_out=quiet:{python}"]
     asynchronous = f"--mypy_grpc_out=quiet:{python}"
     subprocess.run([*command, *plugins, *outputs, asynchronous, *protos], check=True, cwd=ROOT)
-    subprocess.run([*command, "--include_imports", f"--descriptor_set_out={target / 'dmp.binpb'}", *protos], check=True, cwd=ROOT)
+    descriptors = ["--include_imports", f"--descriptor_set_out={target / 'dmp.binpb'}"]
+    subprocess.run([*command, *descriptors, *protos, ERROR_DETAILS], check=True, cwd=ROOT)
     image = target / "lint.binpb"
     subprocess.run(
         [*command, "--include_imports", "--include_source_info", f"--descriptor_set_out={image}", *protos], check=True, cwd=ROOT
