@@ -7,17 +7,18 @@ from typing import Any, Final
 import grpc
 
 MAX_MESSAGE_BYTES: Final = 72 * 1024 * 1024
-"""Room for a 64 MiB body and what surrounds it."""
+"""Room for a body of 64 MiB and what surrounds it."""
 
 _NO_DEADLINE_SECONDS: Final = 1e8
 _SHORTEST_SECONDS: Final = 0.001
 
 
 def channel(address: str, *, max_message_bytes: int = MAX_MESSAGE_BYTES) -> grpc.aio.Channel:
-    """A channel to a service at `host:port` or `unix:/path`; connects on first use and reconnects by itself.
+    """A channel to a service at `host:port` or `unix:/path`; it connects on first use and reconnects by itself.
 
-    A name with several addresses is used round robin. A service that comes back is reached again within about a second. A
-    connection whose peer has gone silent is given up after about 25 seconds. Proxies from the environment are not used.
+    A name with several addresses is used round robin. A service that comes back is reached again within about a second.
+    A connection whose peer has gone silent is given up after about 25 seconds. Proxies from the environment are not
+    used.
     """
     return grpc.aio.insecure_channel(
         address,
@@ -40,7 +41,8 @@ def channel(address: str, *, max_message_bytes: int = MAX_MESSAGE_BYTES) -> grpc
 def remaining(context: grpc.aio.ServicerContext[Any, Any], default: float, limit: float) -> float:
     """The timeout in seconds for a call made on behalf of `context`: what its caller has left, at most `limit`.
 
-    `default` (also capped by `limit`) stands in when the caller set no deadline. Never zero: a call whose time is up fails as such.
+    `default` (capped by `limit` too) stands in when the caller set no deadline. Never zero: a call whose time is up
+    fails with DEADLINE_EXCEEDED.
     """
     left: float | None = context.time_remaining()
     if left is None or left > _NO_DEADLINE_SECONDS:

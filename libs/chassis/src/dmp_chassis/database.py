@@ -1,30 +1,28 @@
-"""One PostgreSQL database over SQLAlchemy's asynchronous engine and psycopg: visible transactions, quick failure, own recovery.
+"""One PostgreSQL database over SQLAlchemy and psycopg: visible transactions, quick failure, recovery by itself.
 
-A transaction starts with an explicit BEGIN whose round trip proves that the connection lives. A connection that died, as all do when
-the server restarts, is replaced on the spot; a server that does not answer costs the caller `acquire_seconds`, no more.
+A transaction starts with an explicit BEGIN, whose round trip proves that the connection lives. A connection that died,
+as all do when the server restarts, is replaced on the spot; a server that does not answer costs the caller
+`acquire_seconds`, no more.
 """
 
 from __future__ import annotations
 
 import asyncio
-import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any, Final, Literal, TypeAlias, TypeVar
+from typing import Any, Final, Literal, TypeAlias, cast
 
-import msgspec
 import psycopg
-import sqlalchemy.exc
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from dmp_chassis.conflicts import retrying, sql_state
+from dmp_chassis.engine import driver_url, make_engine
 from dmp_chassis.errors import DependencyUnavailable
 
-_Result = TypeVar("_Result")
+__all__ = ["Database", "Isolation", "after_commit", "raw", "retrying", "sql_state"]
+
 Isolation: TypeAlias = Literal["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"]
 
-_RETRIED_STATES: Final = frozenset({"40001", "40P01"})
-_CONNECT_SECONDS: Final = 2
 _AFTER_COMMIT: Final = "dmp_after_commit"
 
 
@@ -36,7 +34,7 @@ class Database:
         self._probe = probe
         self._pool_size = pool_size
         self._acquire_seconds = acquire_seconds
-        self._abandoned: set[asyncio.Task[Any]] = set()
+        self._abandoned: set[asyncio.Task[None]] = set()
 
     @classmethod
     def connect(
@@ -50,40 +48,24 @@ class Database:
     ) -> Database:
         """A database at `postgresql://role:password@host:port/name` or `postgresql:///name?host=/socket/directory`.
 
-        Opens nothing yet: connections are made when first needed, so the database may come up later. `acquire_seconds` bounds the
-        wait for a connection that answers; `statement_timeout_seconds` is enforced by the server for each statement (0: no limit).
+        Opens nothing yet: connections are made when first needed, so the database may come up later. `acquire_seconds`
+        bounds the wait for a connection that answers. The server enforces `statement_timeout_seconds` on each statement
+        (0: no limit).
         """
-        engine, probe = (
-            create_async_engine(
-                _driver_url(url, statement_timeout_seconds),
-                pool_size=size,
-                max_overflow=0,
-                pool_timeout=acquire_seconds,
-                pool_recycle=1800,
-                hide_parameters=True,
-                use_native_hstore=False,
-                json_serializer=lambda value: msgspec.json.encode(value).decode(),
-                json_deserializer=msgspec.json.decode,
-                connect_args={
-                    # Transactions are opened by the explicit BEGIN below, never by the driver on the quiet.
-                    "autocommit": True,
-                    "application_name": name,
-                    "connect_timeout": _CONNECT_SECONDS,
-                    "keepalives_idle": 10,
-                    "keepalives_interval": 5,
-                    "keepalives_count": 2,
-                    "tcp_user_timeout": 10_000,
-                },
-            )
-            for size, name in ((pool_size, application_name), (1, f"{application_name} health"))
+        location = driver_url(url, statement_timeout_seconds)
+        return cls(
+            make_engine(location, application_name, pool_size, acquire_seconds),
+            make_engine(location, f"{application_name} health", 1, acquire_seconds),
+            pool_size=pool_size,
+            acquire_seconds=acquire_seconds,
         )
-        return cls(engine, probe, pool_size=pool_size, acquire_seconds=acquire_seconds)
 
     @asynccontextmanager
     async def begin(self, *, isolation: Isolation = "READ COMMITTED") -> AsyncIterator[AsyncConnection]:
         """One transaction: committed when the block ends, rolled back when it raises.
 
-        Raises DependencyUnavailable or an OperationalError when no connection answers in time; both are answered as UNAVAILABLE.
+        When no connection answers in time it raises DependencyUnavailable or an OperationalError, both of which are
+        answered as UNAVAILABLE.
         """
         async with self._transaction(self._engine, f"BEGIN ISOLATION LEVEL {isolation}") as connection:
             yield connection
@@ -109,13 +91,12 @@ class Database:
     @asynccontextmanager
     async def _transaction(self, engine: AsyncEngine, begin: str) -> AsyncIterator[AsyncConnection]:
         connection = await self._acquire(engine, begin)
+        callbacks: list[Callable[[], None]] = []
+        connection.info[_AFTER_COMMIT] = callbacks
         try:
             async with connection.begin():
                 yield connection
-            callbacks: list[Callable[[], None]] = connection.info.pop(_AFTER_COMMIT, [])
         finally:
-            if not connection.invalidated:
-                connection.info.pop(_AFTER_COMMIT, None)
             # A cancelled caller must not leave the connection half returned.
             await asyncio.shield(asyncio.ensure_future(connection.close()))
         for callback in callbacks:
@@ -124,8 +105,8 @@ class Database:
     async def _acquire(self, engine: AsyncEngine, begin: str) -> AsyncConnection:
         """A connection with an open transaction, within `acquire_seconds`.
 
-        Cancelling psycopg waits for the server to agree, which a stopped server never does. So the attempt runs in a task of its own,
-        which is left behind when its time is up and gives its connection back whenever it ends.
+        Cancelling psycopg waits for the server to agree, which a stopped server never does. So the attempt runs in a
+        task of its own, which is left behind when its time is up and gives its connection back whenever it ends.
         """
         attempt = asyncio.ensure_future(self._open(engine, begin))
         try:
@@ -139,69 +120,41 @@ class Database:
         return attempt.result()
 
     async def _open(self, engine: AsyncEngine, begin: str) -> AsyncConnection:
-        for stale_connections in range(self._pool_size + 1):
+        stale_connections = 0
+        while True:
             connection = await engine.connect()
             try:
                 await raw(connection).execute(begin.encode())
             except BaseException as error:
                 await connection.invalidate()
                 await connection.close()
-                if not isinstance(error, psycopg.OperationalError) or stale_connections == self._pool_size:
+                stale_connections += 1
+                if not isinstance(error, psycopg.OperationalError) or stale_connections > self._pool_size:
                     raise
             else:
                 return connection
-        raise AssertionError("unreachable: the last round returns or raises")
 
     def _abandon(self, attempt: asyncio.Task[AsyncConnection]) -> None:
-        async def give_back() -> None:
-            try:
-                connection = await attempt
-            except (Exception, asyncio.CancelledError):
-                return
-            await connection.close()
-
         attempt.cancel()
-        task = asyncio.ensure_future(give_back())
+        task = asyncio.ensure_future(_give_back(attempt))
         self._abandoned.add(task)
         task.add_done_callback(self._abandoned.discard)
 
 
 def raw(connection: AsyncConnection) -> psycopg.AsyncConnection[Any]:
     """The psycopg connection below, inside the same transaction: for COPY. Valid until the block of `begin` ends."""
-    assert connection.sync_connection is not None
-    driver_connection: psycopg.AsyncConnection[Any] = connection.sync_connection.connection.driver_connection  # type: ignore[assignment]  # typed as the common DBAPI protocol
-    return driver_connection
+    below = connection.sync_connection
+    if below is None:
+        raise ValueError("the connection has not been started")
+    return cast("psycopg.AsyncConnection[Any]", below.connection.driver_connection)
 
 
 def after_commit(connection: AsyncConnection, callback: Callable[[], None]) -> None:
-    """Has `callback` called once the transaction of this connection has been committed, not at all if it has not."""
-    connection.info.setdefault(_AFTER_COMMIT, []).append(callback)
+    """Has `callback` called once the transaction of this connection has been committed, not at all if it is not."""
+    connection.info[_AFTER_COMMIT].append(callback)
 
 
-async def retrying(unit: Callable[[], Awaitable[_Result]], *, attempts: int = 10) -> _Result:
-    """Runs a whole unit of work, transaction included, again when PostgreSQL rolled it back for a conflict with another one.
-
-    Serialization failures (40001) and deadlocks (40P01) are tried again after a random pause of at most half a second; the last
-    attempt's error, and any other error, is raised.
-    """
-    for attempt in range(1, attempts):
-        try:
-            return await unit()
-        except (psycopg.Error, sqlalchemy.exc.DBAPIError) as error:
-            if sql_state(error) not in _RETRIED_STATES:
-                raise
-        await asyncio.sleep(random.uniform(0.0, min(0.5, 0.005 * 2**attempt)))
-    return await unit()
-
-
-def sql_state(error: BaseException) -> str | None:
-    """The SQLSTATE of an error of psycopg or SQLAlchemy, None when it has none."""
-    cause = error.orig if isinstance(error, sqlalchemy.exc.DBAPIError) else error
-    return cause.sqlstate if isinstance(cause, psycopg.Error) else None
-
-
-def _driver_url(url: str, statement_timeout_seconds: float) -> URL:
-    parsed = make_url(url).set(drivername="postgresql+psycopg")
-    given = parsed.query.get("options", "")
-    options = f"-c statement_timeout={round(statement_timeout_seconds * 1000)} -c idle_in_transaction_session_timeout=60000"
-    return parsed.update_query_dict({"options": f"{options} {given if isinstance(given, str) else ' '.join(given)}".strip()})
+async def _give_back(attempt: asyncio.Task[AsyncConnection]) -> None:
+    await asyncio.wait({attempt})
+    if not attempt.cancelled() and attempt.exception() is None:
+        await attempt.result().close()

@@ -1,7 +1,7 @@
 """Typed errors and the table that says what a caller sees of them.
 
-A service raises a `DomainError` subclass that carries data. One table per service maps each class to an `ErrorSpec`: status,
-reason, public sentence. Nothing else of an error ever leaves the process.
+A service raises a `DomainError` subclass that carries data. One table per service maps each class to an `ErrorSpec`:
+status, reason, public sentence. Nothing else of an error ever leaves the process.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from google.rpc import error_details_pb2, status_pb2
 
 
 class DomainError(Exception):
-    """Base of typed errors. Subclasses are `@dataclass(slots=True, kw_only=True, eq=False)` and carry data, no sentences.
+    """Base of typed errors. Subclasses are `@dataclass(slots=True, kw_only=True, eq=False)`: data, no sentences.
 
-    Not frozen: Python itself sets `__traceback__` on exceptions in flight. `eq=False` keeps them hashable.
+    Not frozen, because Python sets `__traceback__` on exceptions in flight. `eq=False` keeps them hashable.
     """
 
 
@@ -30,15 +30,15 @@ class FieldViolation:
 
 
 @dataclass(slots=True, eq=False)
-class InvalidArgument(DomainError):
+class InvalidArgument(DomainError):  # noqa: N818 -- named after the status it becomes
     """The request is wrong in these places: all of them, not only the first."""
 
     violations: Sequence[FieldViolation]
 
 
 @dataclass(slots=True, eq=False)
-class DependencyUnavailable(DomainError):
-    """A database, cache or service this call needs does not answer; `dependency` is its name in the health report."""
+class DependencyUnavailable(DomainError):  # noqa: N818 -- named after the status it becomes
+    """A database, cache or service this call needs does not answer: `dependency` is its name in the health report."""
 
     dependency: str
 
@@ -47,10 +47,12 @@ class DependencyUnavailable(DomainError):
 class ErrorSpec:
     """What a caller sees of one class of errors.
 
-    code: gRPC status. reason: UPPER_SNAKE_CASE, stable, unique within the domain (`google.rpc.ErrorInfo`).
-    message: the public sentence, or a function of the error that makes it from the error's own data.
-    metadata: facts for a program, as text. field_violations: pairs (field, description) for `google.rpc.BadRequest`.
-    retry_after_seconds: when to try again (`google.rpc.RetryInfo` and the header `retry-after`), or a function of the error.
+    code: gRPC status.
+    reason: UPPER_SNAKE_CASE, stable, unique within the domain (`google.rpc.ErrorInfo`).
+    message: the public sentence, or a function that makes it from the error's own data.
+    metadata: facts for a program, as text.
+    field_violations: pairs (field, description) for `google.rpc.BadRequest`.
+    retry_after_seconds: when to try again (`google.rpc.RetryInfo`, header `retry-after`), or a function of the error.
     http_status: the HTTP status behind the gateway where it is not the usual one of `code`.
     """
 
@@ -65,13 +67,17 @@ class ErrorSpec:
 
 ErrorTable: TypeAlias = Mapping[type[Exception], ErrorSpec]
 
-_SHOWN_VIOLATIONS = 5
+_VIOLATIONS_IN_SENTENCE: Final = 5
+# A status travels in HTTP/2 headers, of which gRPC peers accept 8 KiB by default; details grow by a third in base64.
+_MESSAGE_BYTES: Final = 1_000
+_VIOLATIONS_BYTES: Final = 3_500
 
 
 def _violations_sentence(error: InvalidArgument) -> str:
-    shown = "; ".join(f"{v.field}: {v.description}" if v.field else v.description for v in error.violations[:_SHOWN_VIOLATIONS])
-    more = len(error.violations) - _SHOWN_VIOLATIONS
-    return f"{shown}; and {more} more" if more > 0 else shown or "the request is invalid"
+    shown = error.violations[:_VIOLATIONS_IN_SENTENCE]
+    more = len(error.violations) - len(shown)
+    parts = [f"{each.field}: {each.description}" if each.field else each.description for each in shown]
+    return "; ".join((*parts, f"and {more} more") if more else parts) or "the request is invalid"
 
 
 BUILT_IN: Final[ErrorTable] = {
@@ -79,7 +85,7 @@ BUILT_IN: Final[ErrorTable] = {
         code=grpc.StatusCode.INVALID_ARGUMENT,
         reason="INVALID_ARGUMENT",
         message=_violations_sentence,
-        field_violations=lambda error: [(v.field, v.description) for v in error.violations],
+        field_violations=lambda error: [(each.field, each.description) for each in error.violations],
     ),
     DependencyUnavailable: ErrorSpec(
         code=grpc.StatusCode.UNAVAILABLE,
@@ -115,21 +121,23 @@ def to_status(
 ) -> status_pb2.Status:
     """The error as `google.rpc.Status` with ErrorInfo and, where they apply, BadRequest and RetryInfo.
 
-    An error without an entry becomes INTERNAL with a sentence that says nothing about it. `metadata` is added to the ErrorInfo.
+    An error without an entry becomes INTERNAL with a sentence that says nothing about it. `metadata` is added to the
+    ErrorInfo. A status has to fit into the headers every gRPC client accepts: a long sentence is cut, and of many field
+    violations the first are kept and `violations_omitted` in the ErrorInfo says how many are not.
     """
     spec = find_spec(error, table) or INTERNAL
     message = spec.message(error) if callable(spec.message) else spec.message
-    status = status_pb2.Status(code=spec.code.value[0], message=message)
     info = error_details_pb2.ErrorInfo(reason=spec.reason, domain=domain)
     if spec.metadata is not None:
         info.metadata.update(spec.metadata(error))
     if metadata is not None:
         info.metadata.update(metadata)
+    request, omitted = _bad_request(spec.field_violations(error) if spec.field_violations is not None else [])
+    if omitted:
+        info.metadata["violations_omitted"] = str(omitted)
+    status = status_pb2.Status(code=spec.code.value[0], message=_cut(message, _MESSAGE_BYTES))
     status.details.add().Pack(info)
-    if spec.field_violations is not None:
-        request = error_details_pb2.BadRequest()
-        for field, description in spec.field_violations(error):
-            request.field_violations.add(field=field, description=description)
+    if request.field_violations:
         status.details.add().Pack(request)
     seconds = retry_after(error, spec)
     if seconds is not None:
@@ -137,3 +145,29 @@ def to_status(
         retry.retry_delay.FromNanoseconds(round(seconds * 1e9))
         status.details.add().Pack(retry)
     return status
+
+
+def _bad_request(violations: list[tuple[str, str]]) -> tuple[error_details_pb2.BadRequest, int]:
+    """As many violations as fit, and the number of those that do not."""
+    request = error_details_pb2.BadRequest()
+    room = _VIOLATIONS_BYTES
+    for index, (field, description) in enumerate(violations):
+        kept_field, kept_description = _cut(field, 500), _cut(description, 500)
+        room -= len(kept_field.encode()) + len(kept_description.encode()) + 10
+        if room < 0:
+            return request, len(violations) - index
+        request.field_violations.add(field=kept_field, description=kept_description)
+    return request, 0
+
+
+def _cut(text: str, limit: int) -> str:
+    """The text without lone surrogates, at most `limit` bytes long as gRPC writes it (percent-encoded UTF-8)."""
+    encoded = text.encode("utf-8", "replace")
+    if len(encoded) * 3 <= limit or (encoded.isascii() and len(encoded) <= limit):
+        return encoded.decode()
+    size = 0
+    for position, character in enumerate(encoded.decode()):
+        size += 1 if " " <= character <= "~" else 3 * len(character.encode())
+        if size > limit - 3:
+            return encoded.decode()[:position] + "..."
+    return encoded.decode()

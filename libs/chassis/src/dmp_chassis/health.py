@@ -5,24 +5,26 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from typing import Final
+from typing import Final, TypeAlias
 
 from grpc_health.v1 import health, health_pb2
 
 _LOG: Final = logging.getLogger(__name__)
 _SERVING: Final = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING: Final = health_pb2.HealthCheckResponse.NOT_SERVING
-_FAILURES_THAT_COUNT: Final = 2
+
+_FAILURES_UNTIL_DOWN: Final = 2
 """A single failed check, such as one slow answer under load, changes nothing."""
 
-Check = Callable[[], Awaitable[None]]
+Check: TypeAlias = Callable[[], Awaitable[None]]
+"""Returns if the dependency answers, raises if it does not."""
 
 
 class DependencyHealth:
     """Polls dependencies and sets the health of `""`, of each service, and of `dependency.<name>` for each dependency.
 
-    The server and its services are SERVING while no critical dependency is down. A dependency in `degrading` is reported on its own
-    only. Before the first round everything is NOT_SERVING.
+    The server and its services are SERVING while no critical dependency is down. A dependency in `degrading` is
+    reported under its own name only. Before the first round everything is NOT_SERVING.
     """
 
     def __init__(
@@ -44,8 +46,7 @@ class DependencyHealth:
         self._interval_seconds = interval_seconds
         self._timeout_seconds = timeout_seconds
         self._running: dict[str, asyncio.Future[None]] = {}
-        # One failure short of down: the first check decides.
-        self._failures = dict.fromkeys(checks, _FAILURES_THAT_COUNT - 1)
+        self._failures = dict.fromkeys(checks, 0)
         self._up: dict[str, bool] = {}
 
     async def start(self) -> None:
@@ -69,25 +70,24 @@ class DependencyHealth:
             if name not in self._running:
                 self._running[name] = asyncio.ensure_future(check())
         if self._running:
-            # A check that does not even react to cancellation must not hold up the others: it is left running and counts as failed.
+            # A check that does not come back, not even when cancelled, must not hold up the others: it is left running.
             await asyncio.wait(self._running.values(), timeout=self._timeout_seconds)
         for name in self._checks:
             await self._settle(name)
-        down = [name for name, up in self._up.items() if not up and name not in self._degrading]
+        down = {name for name, up in self._up.items() if not up} - self._degrading
         for name in self._names:
             await self.servicer.set(name, _NOT_SERVING if down else _SERVING)
 
     async def _settle(self, name: str) -> None:
-        check = self._running[name]
-        error: BaseException | None = TimeoutError()
-        if check.done():
-            del self._running[name]
+        error: BaseException | None = TimeoutError("no answer")
+        if self._running[name].done():
+            check = self._running.pop(name)
             error = asyncio.CancelledError() if check.cancelled() else check.exception()
         self._failures[name] = 0 if error is None else self._failures[name] + 1
-        up = self._failures[name] < _FAILURES_THAT_COUNT and (error is None or self._up.get(name, False))
-        if up != self._up.get(name):
-            level = logging.INFO if up else logging.WARNING
-            why = {} if error is None else {"error": f"{type(error).__name__}: {error}"}
-            _LOG.log(level, "dependency is up" if up else "dependency is down", extra={"dependency": name, **why})
-        self._up[name] = up
+        was_up = self._up.get(name)
+        up = self._up[name] = error is None or (was_up is True and self._failures[name] < _FAILURES_UNTIL_DOWN)
+        if up and not was_up:
+            _LOG.info("dependency is up", extra={"dependency": name})
+        elif not up and was_up is not False:
+            _LOG.warning("dependency is down", extra={"dependency": name, "error": f"{type(error).__name__}: {error}"})
         await self.servicer.set(f"dependency.{name}", _SERVING if up else _NOT_SERVING)

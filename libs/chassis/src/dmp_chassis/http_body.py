@@ -15,19 +15,16 @@ def json_body(data: bytes) -> httpbody_pb2.HttpBody:
 
 
 def came_through_gateway(context: grpc.aio.ServicerContext[Any, Any]) -> bool:
-    """True when the gateway made this call out of an HTTP request, false for a native gRPC caller.
-
-    The gateway drops this header from what clients send.
-    """
+    """True when the gateway made this call out of an HTTP request, false for a native gRPC caller."""
     return any(name == "x-envoy-original-path" for name, _ in context.invocation_metadata() or ())
 
 
 async def send_http_status(
     context: grpc.aio.ServicerContext[Any, Any], status: int, *, retry_after_seconds: float | None = None
 ) -> None:
-    """Sends the initial metadata that make the gateway answer with this HTTP status, and `retry-after` in whole seconds.
+    """Sends the initial metadata that make the gateway answer with this HTTP status, and with `retry-after` if given.
 
-    To be called at most once, before the answer or the abort.
+    To be called at most once for each call, before the answer.
     """
     metadata = [("x-http-status", str(status))]
     if retry_after_seconds is not None:

@@ -1,4 +1,4 @@
-"""Brings a database's schema up to date with Alembic: parallel migrators queue up, waits are bounded.
+"""Brings a database's schema up to date with Alembic: parallel migrators queue up, every wait has an end.
 
 A service's `migrations/env.py` is:
 
@@ -9,22 +9,23 @@ A service's `migrations/env.py` is:
 
 from __future__ import annotations
 
+import ast
 import logging
 import re
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import psycopg
 
 if TYPE_CHECKING:
-    from sqlalchemy import MetaData
+    import sqlalchemy as sa
 
 _LOG: Final = logging.getLogger(__name__)
 _ADVISORY_KEY: Final = 0x646D705F6D696772
-_REVISION: Final = re.compile(r"""(?m)^revision\s*(?::[^=]+)?=\s*["']([^"']+)["']""")
-_DOWN_REVISION: Final = re.compile(r"""(?m)^down_revision\s*(?::[^=]+)?=\s*(.+)$""")
+_LOCK_NOT_AVAILABLE: Final = "55P03"
+
+_Connection: TypeAlias = psycopg.Connection[tuple[Any, ...]]
 
 
 def migrate(
@@ -35,34 +36,39 @@ def migrate(
     lock_timeout_seconds: float = 5.0,
     statement_timeout_seconds: float = 300.0,
 ) -> None:
-    """Applies all revisions of the directory `script_location` that the database at `url` does not have yet.
+    """Applies the revisions of the directory `script_location` that the database at `url` does not have yet.
 
-    Waits up to `wait_seconds` for the database to accept connections and for another migrator to finish. Each revision is one
-    transaction; a statement that cannot get its table lock within `lock_timeout_seconds` fails rather than hold up the service,
-    and the upgrade is tried again until the wait is over. When nothing is to do it costs one query, and Alembic is not loaded.
+    Waits up to `wait_seconds` for the database to accept connections and for another migrator to finish. Each revision
+    is one transaction. A statement that does not get its table lock within `lock_timeout_seconds` fails rather than
+    hold up the service, and the upgrade is tried again until `wait_seconds` are over. When there is nothing to do it
+    costs one query, and Alembic is not loaded.
     """
     deadline = time.monotonic() + wait_seconds
     directory = Path(script_location)
+    heads = _heads(directory)
     with _connect(url, deadline) as connection:
-        if _applied(connection) == _heads(directory):
-            _LOG.info("schema is up to date")
+        if _applied(connection) == heads:
+            _LOG.info("the schema is up to date")
             return
-        connection.execute(f"SET lock_timeout = {max(1, round((deadline - time.monotonic()) * 1000))}")
+        left = max(1, round((deadline - time.monotonic()) * 1000))
+        connection.execute("SELECT set_config('lock_timeout', %s, false)", (str(left),))
         connection.execute("SELECT pg_advisory_lock(%s)", (_ADVISORY_KEY,))
-        if _applied(connection) != _heads(directory):
+        if _applied(connection) != heads:
             _upgrade(url, directory, deadline, lock_timeout_seconds, statement_timeout_seconds)
-            _LOG.info("schema upgraded", extra={"revisions": sorted(_heads(directory))})
+        _LOG.info("the schema has been brought up to date", extra={"revisions": sorted(heads)})
 
 
-def run_environment(target_metadata: MetaData) -> None:
-    """The body of a service's `migrations/env.py`: runs the revisions over the connection that `migrate` (or Alembic's own command
-    line, through `sqlalchemy.url`) provides, one transaction for each revision."""
+def run_environment(target_metadata: sa.MetaData) -> None:
+    """The body of `migrations/env.py`: runs the revisions, each in a transaction of its own.
+
+    Over the connection that `migrate` provides, or with Alembic's own command line over one to `sqlalchemy.url`.
+    """
+    import sqlalchemy as sa
     from alembic import context
-    from sqlalchemy import create_engine, pool
 
-    def run(connection: object) -> None:
+    def run(connection: sa.Connection) -> None:
         context.configure(
-            connection=connection,  # type: ignore[arg-type]  # an attribute of Alembic's untyped configuration
+            connection=connection,
             target_metadata=target_metadata,
             transaction_per_migration=True,
             compare_type=True,
@@ -78,68 +84,80 @@ def run_environment(target_metadata: MetaData) -> None:
     url = context.config.get_main_option("sqlalchemy.url")
     if url is None:
         raise RuntimeError("sqlalchemy.url is not set")
-    with create_engine(_driver_url(url), poolclass=pool.NullPool).connect() as connection:
+    with sa.create_engine(_driver_url(url), poolclass=sa.NullPool).connect() as connection:
         run(connection)
 
 
-def _connect(url: str, deadline: float) -> psycopg.Connection[tuple[object, ...]]:
+def _connect(url: str, deadline: float) -> _Connection:
+    told = False
     while True:
         try:
             return psycopg.connect(url, autocommit=True, connect_timeout=3, application_name="migrate")
-        except psycopg.OperationalError:
+        except psycopg.OperationalError as error:
             if time.monotonic() > deadline:
                 raise
+            if not told:
+                told = True
+                _LOG.warning("waiting for the database", extra={"error": str(error)})
         time.sleep(0.2)
 
 
-def _applied(connection: psycopg.Connection[tuple[object, ...]]) -> set[str]:
+def _applied(connection: _Connection) -> set[str]:
     if connection.execute("SELECT to_regclass('alembic_version')").fetchone() == (None,):
         return set()
-    return {str(row[0]) for row in connection.execute("SELECT version_num FROM alembic_version")}
+    return {row[0] for row in connection.execute("SELECT version_num FROM alembic_version")}
 
 
 def _heads(directory: Path) -> set[str]:
+    """The revisions without a successor, read from the files without running them."""
     revisions: set[str] = set()
     parents: set[str] = set()
-    for source in _sources(directory):
-        revision = _REVISION.search(source)
-        if revision is not None:
-            revisions.add(revision[1])
-            parent = _DOWN_REVISION.search(source)
-            parents.update(re.findall(r"""["']([^"']+)["']""", parent[1]) if parent is not None else ())
+    for path in sorted((directory / "versions").glob("*.py")):
+        names = _assignments(ast.parse(path.read_text(encoding="utf-8")))
+        revisions.add(names["revision"])
+        parent = names.get("down_revision")
+        parents.update((parent,) if isinstance(parent, str) else parent or ())
     if not revisions:
-        raise FileNotFoundError(f"no revisions in {directory / 'versions'}")
+        raise FileNotFoundError(f"there are no revisions in {directory / 'versions'}")
     return revisions - parents
 
 
-def _sources(directory: Path) -> Iterator[str]:
-    for path in sorted((directory / "versions").glob("*.py")):
-        yield path.read_text(encoding="utf-8")
+def _assignments(module: ast.Module) -> dict[str, Any]:
+    names: dict[str, Any] = {}
+    for statement in module.body:
+        targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
+        for target in targets:
+            if isinstance(target, ast.Name) and target.id in {"revision", "down_revision"}:
+                names[target.id] = ast.literal_eval(statement.value)  # type: ignore[attr-defined]  # an assignment
+    return names
 
 
-def _upgrade(url: str, directory: Path, deadline: float, lock_timeout_seconds: float, statement_timeout_seconds: float) -> None:
+def _upgrade(
+    url: str, directory: Path, deadline: float, lock_timeout_seconds: float, statement_timeout_seconds: float
+) -> None:
+    import sqlalchemy as sa
     from alembic import command
     from alembic.config import Config
-    from sqlalchemy import create_engine, pool, text
-    from sqlalchemy.exc import OperationalError
 
-    engine = create_engine(_driver_url(url), poolclass=pool.NullPool, connect_args={"application_name": "migrate"})
+    limits = {"lock_timeout": lock_timeout_seconds, "statement_timeout": statement_timeout_seconds}
+    options = " ".join(f"-c {name}={round(seconds * 1000)}" for name, seconds in limits.items())
+    engine = sa.create_engine(
+        _driver_url(url), poolclass=sa.NullPool, connect_args={"application_name": "migrate", "options": options}
+    )
     config = Config()
-    config.set_main_option("script_location", str(directory).replace("%", "%%"))
+    config.set_main_option("script_location", str(directory.resolve()).replace("%", "%%"))
+    config.set_main_option("path_separator", "newline")
     while True:
         with engine.connect() as connection:
-            connection.execute(text(f"SET lock_timeout = {round(lock_timeout_seconds * 1000)}"))
-            connection.execute(text(f"SET statement_timeout = {round(statement_timeout_seconds * 1000)}"))
-            connection.commit()
             config.attributes["connection"] = connection
             try:
                 command.upgrade(config, "head")
-                return
-            except OperationalError as error:
-                state = getattr(error.orig, "sqlstate", None)
-                if state != "55P03" or time.monotonic() > deadline:
+            except sa.exc.OperationalError as error:
+                if getattr(error.orig, "sqlstate", None) != _LOCK_NOT_AVAILABLE or time.monotonic() > deadline:
                     raise
-                _LOG.warning("a table is locked by somebody else; trying again")
+                _LOG.warning("somebody else holds a lock on a table; trying again")
+            else:
+                return
         time.sleep(0.5)
 
 

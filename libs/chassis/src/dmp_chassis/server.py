@@ -1,17 +1,12 @@
-"""The life of a gRPC server: start, health, background loops, and an end that loses no request.
-
-Order at the end: health NOT_SERVING; wait until the gateway has noticed; refuse new calls and let running ones finish; `on_stop` while
-the background loops still run; cancel the loops; `on_close`.
-"""
+"""Starts a gRPC server with errors answered, health, reflection and limits; and runs one until it is told to stop."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import signal
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from types import TracebackType
-from typing import Final, TypeAlias
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Final
 
 import grpc
 from grpc_health.v1 import health, health_pb2_grpc
@@ -19,75 +14,13 @@ from grpc_reflection.v1alpha import reflection
 
 from dmp_chassis.client import MAX_MESSAGE_BYTES
 from dmp_chassis.errors import ErrorTable
-from dmp_chassis.health import DependencyHealth
+from dmp_chassis.health import Check, DependencyHealth
 from dmp_chassis.interceptors import ErrorInterceptor
+from dmp_chassis.lifecycle import Callback, RunningServer
+
+__all__ = ["Callback", "Check", "RunningServer", "run_server", "start_server"]
 
 _LOG: Final = logging.getLogger(__name__)
-_CALLBACK_SECONDS: Final = 3.0
-
-Callback: TypeAlias = Callable[[], Awaitable[None]]
-
-
-class RunningServer:
-    """A server that is serving, until `close`. An asynchronous context manager that closes without draining."""
-
-    def __init__(
-        self,
-        server: grpc.aio.Server,
-        health_report: DependencyHealth,
-        *,
-        port: int,
-        background: Sequence[Callback],
-        on_stop: Sequence[Callback],
-        on_close: Sequence[Callback],
-    ) -> None:
-        self.port = port
-        """The TCP port in use; 0 for a unix socket."""
-        self._server = server
-        self._health = health_report
-        self._on_stop = on_stop
-        self._on_close = on_close
-        self._loops = asyncio.ensure_future(self._run_loops((health_report.poll, *background)))
-        self._closing = False
-
-    @property
-    def address(self) -> str:
-        """Where a client on this machine reaches the server."""
-        return f"127.0.0.1:{self.port}"
-
-    async def failed(self) -> None:
-        """Returns only by raising: the ExceptionGroup with the error of the background loop that died."""
-        await asyncio.shield(self._loops)
-
-    async def close(self, *, drain_seconds: float = 0.0, grace_seconds: float = 3.0) -> None:
-        """Ends in the order described above. Safe to call twice; errors of callbacks are logged, not raised."""
-        if self._closing:
-            return
-        self._closing = True
-        await self._health.stop()
-        _LOG.info("draining", extra={"port": self.port})
-        await asyncio.sleep(drain_seconds)
-        await self._server.stop(grace_seconds)
-        await _call_all(self._on_stop)
-        self._loops.cancel()
-        await asyncio.wait({self._loops})
-        await _call_all(self._on_close)
-        _LOG.info("stopped", extra={"port": self.port})
-
-    async def __aenter__(self) -> RunningServer:
-        return self
-
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        await self.close()
-
-    async def _run_loops(self, loops: Sequence[Callback]) -> None:
-        async with asyncio.TaskGroup() as group:
-            for loop in loops:
-                group.create_task(self._run_for_ever(loop))
-
-    async def _run_for_ever(self, loop: Callback) -> None:
-        await loop()
-        raise RuntimeError(f"background loop {getattr(loop, '__qualname__', loop)!r} has ended")
 
 
 async def start_server(
@@ -97,7 +30,7 @@ async def start_server(
     table: ErrorTable,
     domain: str,
     listen: str = "127.0.0.1:0",
-    checks: Mapping[str, Callback] | None = None,
+    checks: Mapping[str, Check] | None = None,
     degrading: Collection[str] = (),
     background: Sequence[Callback] = (),
     on_stop: Sequence[Callback] = (),
@@ -105,12 +38,16 @@ async def start_server(
     interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
     max_message_bytes: int = MAX_MESSAGE_BYTES,
 ) -> RunningServer:
-    """Starts serving and returns once the port is open and the health is known.
+    """Starts serving; returns once the port is open, the health is known and the line `serving` is logged.
 
     service_names: full names of the services that `add_services` registers, for health and reflection.
-    checks: raises if the dependency is away; all are critical but those in `degrading` (`dmp_chassis.health`).
-    background: loops that run until cancelled; the end of one, for whatever reason, is a failure (`RunningServer.failed`).
-    interceptors: run inside the one that answers errors, so what they raise is answered too.
+    table, domain: what callers see of errors (`dmp_chassis.errors`); the domain is the one in every ErrorInfo.
+    listen: `host:port`, port 0 for any, or `unix:/path`.
+    checks: one for each dependency. All are critical, that is they decide whether the services are SERVING, but those
+        in `degrading`. Polled every second; a dependency that is away does not keep the server from starting.
+    background: loops that run until cancelled, in one TaskGroup; the end of one, whatever the reason, is a failure.
+    on_stop, on_close: called at the end, before (flush) and after (close) the loops are cancelled.
+    interceptors: run inside the one that answers errors, so what their handlers raise is answered too.
     """
     server = grpc.aio.server(
         interceptors=(ErrorInterceptor(table, domain), *interceptors),
@@ -118,7 +55,7 @@ async def start_server(
             ("grpc.max_send_message_length", max_message_bytes),
             ("grpc.max_receive_message_length", max_message_bytes),
             ("grpc.so_reuseport", 0),
-            # The gateway and our own channels ping idle connections: never "too many pings".
+            # The gateway and our own channels ping idle connections: never answer "too many pings".
             ("grpc.keepalive_permit_without_calls", 1),
             ("grpc.http2.min_ping_interval_without_data_ms", 1_000),
             ("grpc.http2.max_ping_strikes", 0),
@@ -135,9 +72,7 @@ async def start_server(
     await report.start()
     await server.start()
     _LOG.info("serving", extra={"port": port, "listen": listen})
-    return RunningServer(
-        server, report, port=port, background=background, on_stop=on_stop, on_close=on_close
-    )
+    return RunningServer(server, report, port=port, background=background, on_stop=on_stop, on_close=on_close)
 
 
 async def run_server(
@@ -147,7 +82,7 @@ async def run_server(
     listen: str,
     table: ErrorTable,
     domain: str,
-    checks: Mapping[str, Callback] | None = None,
+    checks: Mapping[str, Check] | None = None,
     degrading: Collection[str] = (),
     background: Sequence[Callback] = (),
     on_stop: Sequence[Callback] = (),
@@ -157,42 +92,45 @@ async def run_server(
     max_message_bytes: int = MAX_MESSAGE_BYTES,
     ready: Callable[[RunningServer], None] | None = None,
 ) -> None:
-    """Serves until SIGTERM or SIGINT, then drains and returns; a second signal skips the waiting.
+    """Serves until SIGTERM or SIGINT, then ends as `RunningServer` describes; a second signal cuts the draining short.
 
-    Raises the ExceptionGroup of a background loop that died, after an orderly end, so that the process exits non-zero. The
-    parameters are those of `start_server`; `ready` is called once, when the port is open.
+    The parameters are those of `start_server`. `drain_seconds` is the time the gateway needs to notice NOT_SERVING.
+    `ready` is called once, when the port is open. When a background loop dies, the server ends in the same order and
+    the loop's error is raised in an ExceptionGroup, so that the process exits non-zero.
     """
     told = asyncio.Event()
-    told_again = asyncio.Event()
+    running: RunningServer | None = None
 
     def tell() -> None:
-        (told_again if told.is_set() else told).set()
+        if told.is_set() and running is not None:
+            running.hurry()
+        told.set()
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, tell)
     running = await start_server(
-        service_names=service_names, add_services=add_services, listen=listen, table=table, domain=domain, checks=checks,
-        degrading=degrading, background=background, on_stop=on_stop, on_close=on_close, interceptors=interceptors,
+        service_names=service_names,
+        add_services=add_services,
+        listen=listen,
+        table=table,
+        domain=domain,
+        checks=checks,
+        degrading=degrading,
+        background=background,
+        on_stop=on_stop,
+        on_close=on_close,
+        interceptors=interceptors,
         max_message_bytes=max_message_bytes,
     )
     if ready is not None:
         ready(running)
     failure = asyncio.ensure_future(running.failed())
-    signalled = asyncio.ensure_future(told.wait())
-    await asyncio.wait({failure, signalled}, return_when=asyncio.FIRST_COMPLETED)
-    died = failure.done()
-    signalled.cancel()
-    await running.close(drain_seconds=drain_seconds)
-    if died:
+    stop = asyncio.ensure_future(told.wait())
+    await asyncio.wait({failure, stop}, return_when=asyncio.FIRST_COMPLETED)
+    if failure.done():
+        stop.cancel()
+        await running.close(drain_seconds=drain_seconds)
         failure.result()
     failure.cancel()
-
-
-async def _call_all(callbacks: Sequence[Callback]) -> None:
-    for callback in callbacks:
-        try:
-            async with asyncio.timeout(_CALLBACK_SECONDS):
-                await callback()
-        except Exception:
-            _LOG.exception("a callback failed while stopping")
+    await running.close(drain_seconds=drain_seconds)

@@ -4,8 +4,8 @@
     settings = Settings(database_url=env.url("DMP_STATS_DATABASE_URL"), pool_size=env.integer("DMP_POOL", 8, minimum=1))
     env.finish()
 
-Each reader returns a placeholder when its variable is missing or wrong; `finish` raises before anybody uses it. Values never
-appear in messages: they may be secrets.
+Each reader returns a placeholder when its variable is missing or wrong; `finish` raises before anybody uses it. Values
+never appear in messages: they may be secrets.
 """
 
 from __future__ import annotations
@@ -68,7 +68,11 @@ class EnvReader:
         return self._bounded(name, int(value), minimum, maximum)
 
     def number(
-        self, name: str, default: float | _Required = REQUIRED, minimum: float | None = None, maximum: float | None = None
+        self,
+        name: str,
+        default: float | _Required = REQUIRED,
+        minimum: float | None = None,
+        maximum: float | None = None,
     ) -> float:
         """A number, fraction allowed, within the bounds, both included."""
         value = self._raw(name)
@@ -94,9 +98,13 @@ class EnvReader:
         return False if value.lower() in _FALSE else self._problem(name, "must be true or false", False)
 
     def url(
-        self, name: str, default: str | _Required = REQUIRED, *, schemes: Collection[str] = ("postgresql", "redis", "rediss", "unix")
+        self,
+        name: str,
+        default: str | _Required = REQUIRED,
+        *,
+        schemes: Collection[str] = ("postgresql", "redis", "rediss", "unix"),
     ) -> str:
-        """A URL with one of the schemes, as given. Host and path are not looked at: `postgresql:///db?host=/run/pg` is one."""
+        """A URL with one of the schemes, as given. `postgresql:///db?host=/run/pg` is one too."""
         value = self._raw(name)
         if value is None:
             return self._default(name, default, "")
@@ -116,7 +124,9 @@ class EnvReader:
             return self._default(name, default, "")
         host, _, port = value.rpartition(":")
         is_socket = value.startswith("unix:/")
-        is_host = _HOST.fullmatch(host) is not None and re.fullmatch(r"[0-9]{1,5}", port) is not None and int(port) <= 65535
+        is_host = (
+            _HOST.fullmatch(host) is not None and re.fullmatch(r"[0-9]{1,5}", port) is not None and int(port) <= 65535
+        )
         return value if is_socket or is_host else self._problem(name, "must be host:port or unix:/path", "")
 
     def finish(self) -> None:

@@ -1,4 +1,4 @@
-"""The outbox of domain events: written in the transaction that makes them true, published after it, deleted after that."""
+"""The outbox of domain events: written in the transaction that makes them true, then published, then deleted."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from dmp_chassis.database import Database, after_commit
 from dmp_chassis.domain_events.event import DomainEvent
 from dmp_chassis.domain_events.publishers import Publisher
+from dmp_chassis.outages import outage
 
 _LOG: Final = logging.getLogger(__name__)
+_FIRST_PAUSE_SECONDS: Final = 0.1
 _LONGEST_PAUSE_SECONDS: Final = 5.0
 _PUBLISH_SECONDS: Final = 5.0
 
@@ -26,44 +28,49 @@ def domain_event_outbox(metadata: sa.MetaData) -> sa.Table:
 
     Keyed by the event's id, whose leading bits are its time of making: rows are taken in about that order.
     """
-    return sa.Table("domain_event_outbox", metadata, *_columns())
-
-
-def _columns() -> list[sa.Column[object]]:
-    return [
+    return sa.Table(
+        "domain_event_outbox",
+        metadata,
         sa.Column("id", sa.Uuid(as_uuid=False), primary_key=True),
         sa.Column("kind", sa.Text, nullable=False),
         sa.Column("occurred_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("payload", JSONB, nullable=False),
-    ]
+    )
 
 
 _OUTBOX: Final = domain_event_outbox(sa.MetaData())
+_ADD: Final = sa.insert(_OUTBOX)
 _TAKE: Final = sa.select(_OUTBOX).order_by(_OUTBOX.c.id).limit(sa.bindparam("take")).with_for_update(skip_locked=True)
-_DELETE: Final = sa.delete(_OUTBOX).where(_OUTBOX.c.id == sa.func.any(sa.bindparam("ids", type_=sa.ARRAY(sa.Uuid(as_uuid=False)))))
+_DELETE: Final = sa.delete(_OUTBOX).where(
+    _OUTBOX.c.id == sa.func.any(sa.bindparam("ids", type_=sa.ARRAY(sa.Uuid(as_uuid=False))))
+)
 
 
 async def add(connection: AsyncConnection, events: Sequence[DomainEvent], *, wake: asyncio.Event | None = None) -> None:
     """Stores the events in the caller's transaction. `wake`, that of the `drain_loop`, is set once it is committed."""
     if not events:
         return
-    rows = [{"id": e.id, "kind": e.kind, "occurred_at": e.occurred_at, "payload": e.payload} for e in events]
-    await connection.execute(sa.insert(_OUTBOX), rows)
+    rows = [
+        {"id": each.id, "kind": each.kind, "occurred_at": each.occurred_at, "payload": each.payload} for each in events
+    ]
+    await connection.execute(_ADD, rows)
     if wake is not None:
         after_commit(connection, wake.set)
 
 
 async def drain(database: Database, publisher: Publisher, *, limit: int = 500) -> int:
-    """Publishes and deletes up to `limit` events, oldest first; returns how many.
+    """Publishes and then deletes up to `limit` events, oldest first; returns how many.
 
-    Rows that another drain holds are passed over. If publishing fails, or the process ends before the commit, the rows stay and are
-    published again. Raises what the publisher or the database raises.
+    Rows that another drain holds are passed over. If publishing fails, or the process ends before the commit, the rows
+    stay and are published again: at least once. Raises what the publisher or the database raises.
     """
     async with database.begin() as connection:
         rows = (await connection.execute(_TAKE, {"take": limit})).all()
         if not rows:
             return 0
-        events = [DomainEvent(id=row.id, kind=row.kind, occurred_at=row.occurred_at, payload=row.payload) for row in rows]
+        events = [
+            DomainEvent(id=row.id, kind=row.kind, occurred_at=row.occurred_at, payload=row.payload) for row in rows
+        ]
         async with asyncio.timeout(_PUBLISH_SECONDS):
             await publisher.publish(events)
         await connection.execute(_DELETE, {"ids": [event.id for event in events]})
@@ -80,25 +87,39 @@ async def drain_loop(
 ) -> None:
     """Drains until cancelled: when `wake` is set, and every `interval_seconds` for what other processes left behind.
 
-    After a failure it waits a random, growing time of at most five seconds.
+    After a failure it waits a random, growing time of at most five seconds, whatever `wake` says.
     """
     failures = 0
     while True:
+        wake.clear()
         try:
-            wake.clear()
             while await drain(database, publisher, limit=limit) == limit:
                 pass
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 -- the rows wait; the next round may succeed whatever this was
             failures += 1
-            log = _LOG.warning if failures == 1 else _LOG.debug
-            log("domain events wait in the outbox", extra={"error": f"{type(error).__name__}: {error}", "failures": failures})
-            await asyncio.sleep(random.uniform(0.5, 1.0) * min(_LONGEST_PAUSE_SECONDS, 0.1 * 2 ** min(failures, 10)))
+            _log_failure(error, failures)
+            longest = min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2 ** min(failures, 10))
+            await asyncio.sleep(random.uniform(longest / 2, longest))  # noqa: S311 -- jitter
             continue
         if failures:
             _LOG.info("domain events are published again", extra={"failures": failures})
             failures = 0
-        try:
-            async with asyncio.timeout(interval_seconds):
-                await wake.wait()
-        except TimeoutError:
-            pass
+        await _set_within(wake, interval_seconds)
+
+
+def _log_failure(error: Exception, failures: int) -> None:
+    """An outage is one line, at its beginning; anything else is a mistake of ours and comes with its traceback."""
+    if failures > 1:
+        return
+    if outage(error) is not None or isinstance(error, TimeoutError):
+        _LOG.warning("domain events wait in the outbox", extra={"error": f"{type(error).__name__}: {error}"})
+    else:
+        _LOG.error("domain events wait in the outbox", exc_info=error)
+
+
+async def _set_within(event: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, Protocol
 
@@ -19,26 +19,25 @@ _BLOCK_SLICE_SECONDS: Final = 0.5
 
 
 class Publisher(Protocol):
-    """An ordered, bounded stream of domain events.
+    """An ordered, bounded stream of domain events: when it is full, the oldest go.
 
-    The oldest events go when the bound is reached. An event that is published twice is read twice, with the same id.
+    An event that is published twice is read twice, with the same id.
     """
 
     async def publish(self, events: Sequence[DomainEvent]) -> None:
-        """Appends the events in order. If it raises, any of them may have been appended: publish all again."""
+        """Appends the events in order. If it raises, any of them may have been appended: publish all of them again."""
 
-    async def read(
-        self, cursor: str | None, limit: int, block_seconds: float = 0.0
-    ) -> tuple[list[DomainEvent], str]:
-        """Up to `limit` events after `cursor` (None: from the oldest there is), oldest first, and the cursor to go on with.
+    async def read(self, cursor: str | None, limit: int, block_seconds: float = 0.0) -> tuple[list[DomainEvent], str]:
+        """Up to `limit` events after `cursor`, oldest first, and the cursor to go on with.
 
-        Waits up to `block_seconds` if there is none; then the list is empty and the cursor the same. Cursors are opaque text, valid
-        for ever; one whose events are gone continues with the oldest there is.
+        None stands for the beginning. Waits up to `block_seconds` if there is no event; then the list is empty and the
+        cursor points where it pointed. Cursors are opaque text. One that points at events which are gone continues with
+        the oldest there is.
         """
 
 
 class RedisStreamPublisher:
-    """A Redis stream, about `maxlen` events long. Lost with Redis; readers then continue with what comes next.
+    """A Redis stream of about `maxlen` events. If Redis loses it, readers miss what they had not read by then.
 
     Key: `stream`, no expiry, written by every service. The braces keep it in one slot of a Redis Cluster.
     """
@@ -49,7 +48,7 @@ class RedisStreamPublisher:
         self._maxlen = maxlen
 
     async def publish(self, events: Sequence[DomainEvent]) -> None:
-        """One round trip for the whole batch."""
+        """One round trip for all of them."""
         if not events:
             return
         async with self._redis.pipeline(transaction=False) as pipeline:
@@ -68,14 +67,13 @@ class RedisStreamPublisher:
             await pipeline.execute()
 
     async def read(self, cursor: str | None, limit: int, block_seconds: float = 0.0) -> tuple[list[DomainEvent], str]:
-        """As the protocol says. Blocks in short slices, so that the client's socket timeout does not matter."""
+        """As `Publisher.read`. Blocks in slices of half a second: the client's socket timeout must be longer."""
         position = cursor or _BEGINNING
         deadline = time.monotonic() + block_seconds
         while True:
             left = deadline - time.monotonic()
             block = max(1, round(min(left, _BLOCK_SLICE_SECONDS) * 1000)) if left > 0 else None
-            answer: Any = await self._redis.xread({self._stream: position}, count=limit, block=block)
-            entries = _entries(answer)
+            entries = _entries(await self._redis.xread({self._stream: position}, count=limit, block=block))
             if entries:
                 return [_event(fields) for _, fields in entries], _text(entries[-1][0])
             if left <= 0:
@@ -83,7 +81,7 @@ class RedisStreamPublisher:
 
 
 class InMemoryPublisher:
-    """A list in this process, at most `maxlen` long, for a single process without Redis. Ends with the process."""
+    """A list of at most `maxlen` events in this process, for where there is no Redis. Ends with the process."""
 
     def __init__(self, maxlen: int = 100_000) -> None:
         self._events: deque[DomainEvent] = deque(maxlen=maxlen)
@@ -91,38 +89,34 @@ class InMemoryPublisher:
         self._arrived = asyncio.Condition()
 
     async def publish(self, events: Sequence[DomainEvent]) -> None:
-        """Appends and wakes readers."""
+        """Appends, and wakes readers that wait."""
         async with self._arrived:
             self._events.extend(events)
             self._published += len(events)
             self._arrived.notify_all()
 
     async def read(self, cursor: str | None, limit: int, block_seconds: float = 0.0) -> tuple[list[DomainEvent], str]:
-        """As the protocol says."""
+        """As `Publisher.read`."""
         position = int((cursor or _BEGINNING).partition("-")[0])
-        async with self._arrived:
-            if self._published <= position and block_seconds > 0:
-                try:
-                    async with asyncio.timeout(block_seconds):
-                        await self._arrived.wait_for(lambda: self._published > position)
-                except TimeoutError:
-                    pass
-            first = self._published - len(self._events)
-            start = max(position - first, 0)
-            events = [self._events[index] for index in range(start, min(start + limit, len(self._events)))]
-            return events, f"{first + start + len(events)}-0" if events else f"{position}-0"
+        try:
+            async with asyncio.timeout(block_seconds), self._arrived:
+                await self._arrived.wait_for(lambda: self._published > position)
+        except TimeoutError:
+            return [], f"{position}-0"
+        oldest = self._published - len(self._events)
+        start = max(position - oldest, 0)
+        end = min(start + limit, len(self._events))
+        return [self._events[index] for index in range(start, end)], f"{oldest + end}-0"
 
 
-def _entries(answer: Any) -> list[tuple[Any, dict[Any, Any]]]:
-    """The entries of the only stream in an XREAD answer, whose shape depends on the protocol version."""
-    if not answer:
-        return []
-    streams = list(answer.values()) if isinstance(answer, dict) else [entries for _, entries in answer]
-    entries = streams[0]
-    return entries[0] if entries and isinstance(entries[0], list) else entries
+def _entries(answer: object) -> Sequence[tuple[str | bytes, Mapping[str | bytes, Any]]]:
+    """The entries in an XREAD answer about one stream: `[[stream, entries]]`, or from RESP3 `{stream: [entries]}`."""
+    if isinstance(answer, dict):
+        return next(iter(answer.values()))[0] if answer else ()
+    return answer[0][1] if isinstance(answer, list) and answer else ()
 
 
-def _event(fields: dict[Any, Any]) -> DomainEvent:
+def _event(fields: Mapping[str | bytes, Any]) -> DomainEvent:
     values = {_text(name): value for name, value in fields.items()}
     return DomainEvent(
         id=_text(values["id"]),
@@ -132,5 +126,5 @@ def _event(fields: dict[Any, Any]) -> DomainEvent:
     )
 
 
-def _text(value: Any) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)
+def _text(value: str | bytes) -> str:
+    return value.decode() if isinstance(value, bytes) else value

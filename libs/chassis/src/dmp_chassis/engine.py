@@ -1,0 +1,56 @@
+"""How connections to PostgreSQL are made: driver, pool, limits."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+_CONNECT_SECONDS: Final = 2
+_IDLE_IN_TRANSACTION_SECONDS: Final = 60
+
+
+def make_engine(url: URL, application_name: str, pool_size: int, acquire_seconds: float) -> AsyncEngine:
+    """An engine whose pool holds `pool_size` connections and makes a caller wait at most `acquire_seconds` for one.
+
+    Connections are in autocommit mode: SQLAlchemy's transactions need an explicit BEGIN as their first statement.
+    Statement parameters stay out of error texts. JSON goes through msgspec.
+    """
+    return create_async_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=acquire_seconds,
+        pool_recycle=1800,
+        hide_parameters=True,
+        use_native_hstore=False,
+        json_serializer=_json_text,
+        json_deserializer=msgspec.json.decode,
+        connect_args={
+            "autocommit": True,
+            "application_name": application_name,
+            "connect_timeout": _CONNECT_SECONDS,
+            "keepalives_idle": 10,
+            "keepalives_interval": 5,
+            "keepalives_count": 2,
+            "tcp_user_timeout": 10_000,
+        },
+    )
+
+
+def _json_text(value: object) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def driver_url(url: str, statement_timeout_seconds: float) -> URL:
+    """The URL for SQLAlchemy with psycopg; `options` of its own are kept and win over the ones added here."""
+    parsed = make_url(url).set(drivername="postgresql+psycopg")
+    given = parsed.query.get("options", ())
+    options = (
+        f"-c statement_timeout={round(statement_timeout_seconds * 1000)}",
+        f"-c idle_in_transaction_session_timeout={_IDLE_IN_TRANSACTION_SECONDS * 1000}",
+        *((given,) if isinstance(given, str) else given),
+    )
+    return parsed.update_query_dict({"options": " ".join(options)})
