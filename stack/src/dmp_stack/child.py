@@ -164,15 +164,9 @@ class Child:
         self._keeper.join()
         return in_order
 
-    def log_tail(self, lines: int = 20) -> str:
+    def log_tail(self) -> str:
         """The last lines that the child wrote."""
-        try:
-            with self.spec.log_path.open("rb") as log:
-                log.seek(max(0, self.spec.log_path.stat().st_size - 16384))
-                text = log.read().decode(errors="replace")
-        except FileNotFoundError:
-            return ""
-        return "\n".join(text.splitlines()[-lines:])
+        return log_tail(self.spec.log_path)
 
     def _keep(self) -> None:
         delay = FIRST_RESTART_DELAY_SECONDS
@@ -225,3 +219,14 @@ def rotate_log(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.exists() and path.stat().st_size > LOG_ROTATION_BYTES:
         path.replace(path.with_name(path.name + ".1"))
+
+
+def log_tail(path: Path, lines: int = 20) -> str:
+    """The last lines of a log; empty when there is none."""
+    try:
+        with path.open("rb") as log:
+            log.seek(max(0, path.stat().st_size - 16384))
+            text = log.read().decode(errors="replace")
+    except FileNotFoundError:
+        return ""
+    return "\n".join(text.splitlines()[-lines:])

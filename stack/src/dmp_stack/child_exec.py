@@ -11,6 +11,7 @@ change. The steps keep this order because the kernel forgets the death signal wh
 from __future__ import annotations
 
 import os
+import resource
 import sys
 
 if sys.platform == "linux":
@@ -18,6 +19,8 @@ if sys.platform == "linux":
 
     _LIBC = ctypes.CDLL(None, use_errno=True)  # now: the other user may not be able to read Python's own files
     _PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+_OPEN_FILES = 65536  # connections are files, and many systems allow 1024 unless asked
 
 
 def _become(user: str) -> None:
@@ -40,12 +43,19 @@ def _die_with_parent(parent_pid: int, signal_number: int) -> None:
         sys.exit(1)
 
 
+def _allow_many_files() -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    soft = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(_OPEN_FILES, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
 def main(arguments: list[str]) -> None:
     """Replaces this process by the program that `arguments` describe; returns only by an exception."""
     parent_pid, signal_number, user, program = arguments[0], arguments[1], arguments[2], arguments[3:]
     if user != "-":
         _become(user)
     _die_with_parent(int(parent_pid), int(signal_number))
+    _allow_many_files()
     os.execv(program[0], program)
 
 

@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -16,13 +16,13 @@ import psutil
 import psycopg
 from psycopg import sql
 
-from dmp_stack.child import Child, ChildSpec, child_command
+from dmp_stack.child import Child, ChildSpec, child_command, log_tail, rotate_log
 from dmp_stack.errors import StackError
 from dmp_stack.programs import postgres_install_directory
 from dmp_stack.system_user import current_user_name, grant_programs, hand_over, postgres_system_user
 
 SUPERUSER = "postgres"
-READY_TIMEOUT_SECONDS = 60.0
+READY_TIMEOUT_SECONDS = 300.0  # recovery after a crash reads the log first
 _MEBIBYTE = 1024 * 1024
 
 _DURABLE: Mapping[str, str] = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"}
@@ -72,12 +72,12 @@ class PostgresServer:
         self._user = postgres_system_user()
         self._install_directory = postgres_install_directory()
 
-    def prepare(self) -> None:
+    def prepare(self, *, pause: Callable[[float], None] = time.sleep) -> None:
         """Makes the cluster unless it is there. It is there whole or not at all, whatever interrupted us before."""
         grant_programs(self._install_directory, self._user)
         hand_over(self._socket_directory, self._user)
         if not (self._data_directory / "PG_VERSION").exists():
-            self._initialize()
+            self._initialize(pause)
         elif self._user is not None:
             hand_over(self._data_directory, self._user)
         self._write_access_rules()
@@ -100,7 +100,13 @@ class PostgresServer:
             orphan_signal=signal.SIGQUIT,
         )
 
-    def wait_ready(self, child: Child, *, timeout_seconds: float = READY_TIMEOUT_SECONDS) -> None:
+    def wait_ready(
+        self,
+        child: Child,
+        *,
+        timeout_seconds: float = READY_TIMEOUT_SECONDS,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
         """Returns once the server takes connections; recovery after a crash counts as not ready."""
         deadline = time.monotonic() + timeout_seconds
         deaths_before = child.deaths
@@ -115,7 +121,7 @@ class PostgresServer:
                     ) from error
             else:
                 return
-            time.sleep(0.02)
+            pause(0.02)
 
     def connect(self, database: str = "postgres") -> psycopg.Connection:
         """A superuser's connection in autocommit mode."""
@@ -167,7 +173,7 @@ class PostgresServer:
     def _exists(connection: psycopg.Connection, query: sql.SQL | str, name: str) -> bool:
         return connection.execute(sql.SQL(query) if isinstance(query, str) else query, (name,)).fetchone() is not None
 
-    def _initialize(self) -> None:
+    def _initialize(self, pause: Callable[[float], None]) -> None:
         fresh = self._data_directory.with_name(self._data_directory.name + ".new")
         shutil.rmtree(fresh, ignore_errors=True)
         shutil.rmtree(self._data_directory, ignore_errors=True)
@@ -177,18 +183,26 @@ class PostgresServer:
             "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C", "--auth=reject",
             *([] if self._options.durable else ["--no-sync"]),
         ]  # fmt: skip
-        result = subprocess.run(
-            child_command(tuple(command), user=self._user),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            env=dict(self._environment),
-            check=False,
-        )
-        if result.returncode != 0:
-            shutil.rmtree(fresh, ignore_errors=True)
+        rotate_log(self._log_path)
+        with self._log_path.open("ab") as log:
+            process = subprocess.Popen(
+                child_command(tuple(command), user=self._user),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=dict(self._environment),
+                start_new_session=True,
+            )
+        try:
+            while process.poll() is None:
+                pause(0.01)
+        finally:
+            process.kill()
+            process.wait()
+        if process.returncode != 0:
             raise StackError(
-                f"initdb could not make the database cluster {self._data_directory}:\n{result.stderr.strip()}"
+                f"initdb could not make the database cluster {self._data_directory}. "
+                f"The end of {self._log_path}:\n{log_tail(self._log_path)}"
             )
         fresh.replace(self._data_directory)
 

@@ -1,4 +1,4 @@
-"""Where the programs of the wheels are. The wheels' Python code stays unimported: importing it has effects of its own."""
+"""Where programs and files are. The wheels' Python code stays unimported: importing it has effects of its own."""
 
 from __future__ import annotations
 
@@ -8,6 +8,14 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from dmp_stack.errors import StackError
+
+
+def repository_root() -> Path:
+    """The repository that this package is installed from, editable."""
+    root = Path(__file__).resolve().parents[3]
+    if not (root / "gateway" / "envoy.yaml").is_file():
+        raise StackError(f"{root} has no gateway/envoy.yaml: the embedded stack runs from a clone of the repository")
+    return root
 
 
 def postgres_install_directory() -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,7 +62,13 @@ class ValkeyServer:
             orphan_signal=signal.SIGTERM,
         )
 
-    def wait_ready(self, child: Child, *, timeout_seconds: float = READY_TIMEOUT_SECONDS) -> None:
+    def wait_ready(
+        self,
+        child: Child,
+        *,
+        timeout_seconds: float = READY_TIMEOUT_SECONDS,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
         """Returns once the server answers and has loaded its file."""
         deadline = time.monotonic() + timeout_seconds
         deaths_before = child.deaths
@@ -77,4 +83,4 @@ class ValkeyServer:
                         ) from error
                 else:
                     return
-                time.sleep(0.02)
+                pause(0.02)

@@ -1,0 +1,187 @@
+"""Envoy with the gateway file that also serves compose and Kubernetes: addresses and paths are changed as data."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import socket
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dmp_stack.child import Child, ChildSpec
+from dmp_stack.errors import StackError
+from dmp_stack.programs import envoy_program, repository_root, swagger_ui_directory
+
+IMAGE_FOLDER = "/etc/envoy/"
+"""Where the gateway file's own files are in a container."""
+
+ACTIVE_REQUESTS = "downstream_rq_active"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gateway:
+    """One Envoy. `upstreams` has, by cluster name, the ports on 127.0.0.1 that the cluster's endpoints become."""
+
+    host: str
+    port: int
+    upstreams: Mapping[str, Sequence[int]]
+    run_directory: Path
+    log_path: Path
+    environment: Mapping[str, str]
+
+    @property
+    def admin_socket(self) -> Path:
+        return self.run_directory / "envoy.sock"
+
+    def child_spec(self) -> ChildSpec:
+        """Writes the configuration and says how to run Envoy with it."""
+        config_path = self.run_directory / "envoy.json"
+        config_path.write_text(json.dumps(self.configuration()))
+        return ChildSpec(
+            name="gateway",
+            argv=(
+                str(envoy_program()),
+                "--config-path", str(config_path),
+                "--concurrency", str(min(2, os.cpu_count() or 1)),
+                "--disable-hot-restart",  # its shared memory would tie two stacks on one machine together
+                "--log-level", "warning",
+                "--file-flush-interval-msec", "500",
+            ),
+            environment=self.environment,
+            log_path=self.log_path,
+        )  # fmt: skip
+
+    def configuration(self) -> dict[str, Any]:
+        """The gateway file with this machine's addresses and paths."""
+        source = repository_root() / "gateway" / "envoy.yaml"
+        configuration: dict[str, Any] = yaml.safe_load(source.read_text())
+        configuration["admin"] = {"address": {"pipe": {"path": str(self.admin_socket), "mode": 0o600}}}
+        listener, *others = configuration["static_resources"]["listeners"]
+        if others:
+            raise StackError(f"{source} has more than one listener; the embedded stack knows only the first")
+        listener["address"] = {"socket_address": {"address": self.host, "port_value": self.port}}
+        listener["enable_reuse_port"] = False  # a second gateway on the port must fail, not share its connections
+        for cluster in configuration["static_resources"]["clusters"]:
+            ports = self.upstreams.get(cluster["name"])
+            if ports is None:
+                raise StackError(f"{source} has a cluster {cluster['name']!r} that no service stands for")
+            _point_to_loopback(cluster, ports)
+        paths = _FilePaths.of_this_machine()
+        return {key: paths.replace(value) for key, value in configuration.items()}
+
+    def drain(self, *, timeout_seconds: float, pause: Callable[[float], None] = time.sleep) -> None:
+        """Takes no new connections and returns once no request is being answered, or after the timeout."""
+        deadline = time.monotonic() + timeout_seconds
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            self._ask("POST", "/drain_listeners")
+            while time.monotonic() < deadline and self._active_requests() > 0:
+                pause(0.02)
+
+    def _active_requests(self) -> int:
+        statistics = self._ask("GET", f"/stats?filter=^http\\.public\\.{ACTIVE_REQUESTS}$")
+        return sum(int(line.rpartition(":")[2]) for line in statistics.splitlines() if ACTIVE_REQUESTS in line)
+
+    def _ask(self, method: str, path: str) -> str:
+        with contextlib.closing(_UnixConnection(self.admin_socket, timeout_seconds=1.0)) as connection:
+            connection.request(method, path)
+            return connection.getresponse().read().decode()
+
+
+def wait_healthy(
+    host: str,
+    port: int,
+    children: Sequence[Child],
+    *,
+    timeout_seconds: float,
+    pause: Callable[[float], None] = time.sleep,
+) -> None:
+    """Returns once `GET /healthz` answers 200. Raises StackError when a child keeps dying or time is up."""
+    deadline = time.monotonic() + timeout_seconds
+    deaths_before = {child.name: child.deaths for child in children}
+    while True:
+        answer = health(host, port)
+        if answer is not None and answer[0] == 200:
+            return
+        for child in children:
+            if child.deaths >= deaths_before[child.name] + 3:
+                raise StackError(f"{child.name} does not start. The end of {child.spec.log_path}:\n{child.log_tail()}")
+        if time.monotonic() > deadline:
+            said = f"GET /healthz answers {answer[0]}: {answer[1]}" if answer else "the gateway does not answer"
+            raise StackError(f"the stack is not healthy after {timeout_seconds:g} s; {said}")
+        pause(0.03)
+
+
+def health(host: str, port: int) -> tuple[int, str] | None:
+    """Status and body of `GET /healthz`; None when nobody answers."""
+    try:
+        with contextlib.closing(http.client.HTTPConnection(host, port, timeout=5)) as connection:
+            connection.request("GET", "/healthz")
+            response = connection.getresponse()
+            return response.status, response.read().decode(errors="replace")
+    except (OSError, http.client.HTTPException):
+        return None
+
+
+def _point_to_loopback(cluster: dict[str, Any], ports: Sequence[int]) -> None:
+    assignment = cluster["load_assignment"]["endpoints"][0]
+    pattern = assignment["lb_endpoints"][0]
+    cluster["type"] = "STATIC"
+    for name in [key for key in cluster if key.startswith("dns_")]:
+        del cluster[name]
+    assignment["lb_endpoints"] = [
+        {**pattern, "endpoint": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": port}}}}
+        for port in ports
+    ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _FilePaths:
+    """Finds the files that a container has in `/etc/envoy/`."""
+
+    folders: tuple[Path, ...]
+    prefixes: Mapping[str, Path]
+
+    @classmethod
+    def of_this_machine(cls) -> _FilePaths:
+        root = repository_root()
+        return cls(
+            folders=(root / "gateway", root / "protos" / "gen"), prefixes={"swagger-ui/": swagger_ui_directory()}
+        )
+
+    def replace(self, value: object) -> object:
+        """A copy of `value` in which every string that is a path below `/etc/envoy/` is the path of that file here."""
+        if isinstance(value, dict):
+            return {key: self.replace(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self.replace(item) for item in value]
+        if isinstance(value, str) and value.startswith(IMAGE_FOLDER):
+            return str(self._find(value.removeprefix(IMAGE_FOLDER)))
+        return value
+
+    def _find(self, name: str) -> Path:
+        candidates = [folder / name for folder in self.folders]
+        candidates += [
+            folder / name.removeprefix(prefix) for prefix, folder in self.prefixes.items() if name.startswith(prefix)
+        ]
+        for candidate in candidates:
+            if candidate.exists():
+                return candidate
+        raise StackError(f"the gateway needs {name}, which is in none of {', '.join(map(str, self.folders))}")
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: Path, *, timeout_seconds: float) -> None:
+        super().__init__("localhost", timeout=timeout_seconds)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))

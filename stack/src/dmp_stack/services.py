@@ -1,0 +1,108 @@
+"""The three services as programs: how to migrate each one's database and how to serve."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dmp_stack.child import ChildSpec, child_command, describe_exit, log_tail, rotate_log
+from dmp_stack.errors import StackError
+from dmp_stack.settings import CONTEXTS, database_variable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """What the services need to find each other. `ports` has one loopback port per replica, by context."""
+
+    database_urls: Mapping[str, str]
+    redis_url: str
+    ports: Mapping[str, Sequence[int]]
+    log_directory: Path
+    environment: Mapping[str, str]
+
+    def serve_specs(self, context: str) -> list[ChildSpec]:
+        """One child per replica: `ingest`, `ingest-2`, ..."""
+        return [
+            self._spec(
+                context,
+                "serve",
+                name=context if index == 0 else f"{context}-{index + 1}",
+                extra={f"DMP_{context.upper()}_LISTEN": f"127.0.0.1:{port}"},
+            )
+            for index, port in enumerate(self.ports[context])
+        ]
+
+    def migrate_spec(self, context: str) -> ChildSpec:
+        """Brings the database of one service up to date and ends."""
+        return self._spec(context, "migrate", name=f"{context}-migrate", extra={})
+
+    def _spec(self, context: str, command: str, *, name: str, extra: Mapping[str, str]) -> ChildSpec:
+        environment = dict(self.environment)
+        for other in CONTEXTS:
+            environment.pop(database_variable(other), None)  # nobody learns the way into another's database
+        environment |= {
+            database_variable(context): self.database_urls[context],
+            "DMP_REDIS_URL": self.redis_url,
+            "DMP_IDENTITY_ADDRESS": f"127.0.0.1:{self.ports['identity'][0]}",
+            "DMP_STATS_ADDRESS": f"127.0.0.1:{self.ports['stats'][0]}",
+            **extra,
+        }
+        return ChildSpec(
+            name=name,
+            argv=(sys.executable, "-m", f"dmp_{context}", command),
+            environment=environment,
+            log_path=self.log_directory / f"{name}.log",
+        )
+
+
+class Migrations:
+    """Migrations that run in parallel, each in a process of its own."""
+
+    def __init__(self, specs: Mapping[str, ChildSpec]) -> None:
+        self._specs = specs
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+
+    def run(self, *, migrated: Callable[[str], None], pause: Callable[[float], None] = time.sleep) -> None:
+        """Runs all of them and calls `migrated` with each context as soon as its own is done.
+
+        Raises StackError with the end of the log if one fails. Leaves no process, also when `pause` raises.
+        """
+        try:
+            self._running = {context: _start(spec) for context, spec in self._specs.items()}
+            while self._running:
+                pause(0.01)
+                for context, process in list(self._running.items()):
+                    returncode = process.poll()
+                    if returncode is None:
+                        continue
+                    del self._running[context]
+                    if returncode != 0:
+                        spec = self._specs[context]
+                        raise StackError(
+                            f"the migration of {context} failed ({describe_exit(returncode)}). "
+                            f"The end of {spec.log_path}:\n{log_tail(spec.log_path)}"
+                        )
+                    migrated(context)
+        finally:
+            for process in self._running.values():
+                with contextlib.suppress(ProcessLookupError):
+                    process.kill()
+                process.wait()
+
+
+def _start(spec: ChildSpec) -> subprocess.Popen[bytes]:
+    rotate_log(spec.log_path)
+    with spec.log_path.open("ab") as log:
+        return subprocess.Popen(
+            child_command(spec.argv),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=dict(spec.environment),
+            start_new_session=True,
+        )

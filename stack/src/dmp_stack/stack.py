@@ -1,0 +1,297 @@
+"""The whole stack: starts everything in the right order, keeps it running, stops it in the right order.
+
+with Stack(StackSettings(http_port=0, data_directory=None)) as stack:
+    httpx.get(f"{stack.http_url}/healthz")
+    stack.child("identity").kill()      # comes back by itself
+    stack.wait_healthy()
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TypeVar
+
+import psycopg
+
+from dmp_stack.child import Child, ChildSpec
+from dmp_stack.data_directory import DataDirectory, open_data_directory
+from dmp_stack.errors import StackError
+from dmp_stack.gateway import Gateway, wait_healthy
+from dmp_stack.ports import PortReservation, reserve_port
+from dmp_stack.postgres import PostgresServer
+from dmp_stack.run_directory import (
+    MARKER_VARIABLE,
+    RunDirectory,
+    create_run_directory,
+    sweep_stale_run_directories,
+)
+from dmp_stack.services import Migrations, Services
+from dmp_stack.settings import CONTEXTS, StackSettings
+from dmp_stack.stores import choose_stores
+
+HEALTHY_TIMEOUT_SECONDS = 60.0
+
+_Part = TypeVar("_Part")
+
+# How long each step of an orderly end may take; together less than ten seconds.
+_DRAIN_SECONDS = 1.5
+_GATEWAY_STOP_SECONDS = 0.5
+_SERVICE_STOP_SECONDS = 2.25
+_STORE_STOP_SECONDS = 2.5
+
+
+class StackCancelled(Exception):
+    """The stack was told to stop while it was starting."""
+
+
+class Stack:
+    """One running stack. Start and stop it from one thread; everything else may be called from any.
+
+    `report` gets one sentence for each thing that a person at the terminal should know.
+    """
+
+    def __init__(self, settings: StackSettings, *, report: Callable[[str], None] = print) -> None:
+        self.settings = settings
+        self._report = report
+        self._cancelled = threading.Event()
+        self._hurry = threading.Event()
+        self._cleanup = contextlib.ExitStack()
+        self._children: dict[str, Child] = {}
+        self._run_directory: RunDirectory | None = None
+        self._data: DataDirectory | None = None
+        self._postgres: PostgresServer | None = None
+        self._gateway: Gateway | None = None
+        self._services: Services | None = None
+
+    # -- life
+
+    def start(self) -> None:
+        """Returns once the stack is healthy. Raises StackError or StackCancelled, and then nothing is left running."""
+        try:
+            self._start()
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Ends everything in order, in less than ten seconds: no new requests, services, then what they store in."""
+        self._cancelled.set()
+        checkpoint = self._begin_checkpoint()
+        gateway = self._children.get("gateway")
+        if gateway is not None and self._gateway is not None and not self._hurry.is_set():
+            self._gateway.drain(timeout_seconds=_DRAIN_SECONDS)
+        self._end(["gateway"], _GATEWAY_STOP_SECONDS)
+        # First ingest, which hands what it still holds to the other two.
+        self._end([name for name in self._children if name.split("-")[0] == "ingest"], _SERVICE_STOP_SECONDS)
+        self._end([name for name in self._children if name not in {"postgres", "valkey"}], _SERVICE_STOP_SECONDS)
+        self._end(["valkey", "postgres"], _STORE_STOP_SECONDS)
+        if checkpoint is not None:
+            checkpoint.join()
+        self._cleanup.close()
+
+    def cancel(self) -> None:
+        """Makes a running `start` give up, from a signal handler or another thread; once more hurries `stop` too."""
+        if self._cancelled.is_set():
+            self._hurry.set()
+        self._cancelled.set()
+
+    def wait_cancelled(self) -> None:
+        """Returns after `cancel`."""
+        self._cancelled.wait()
+
+    def wait_healthy(self, timeout_seconds: float = HEALTHY_TIMEOUT_SECONDS) -> None:
+        """Returns once `GET /healthz` through the gateway answers 200."""
+        gateway = _started(self._gateway)
+        wait_healthy(
+            gateway.host,
+            gateway.port,
+            list(self._children.values()),
+            timeout_seconds=timeout_seconds,
+            pause=self._pause,
+        )
+
+    def __enter__(self) -> Stack:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    # -- what is where
+
+    @property
+    def http_url(self) -> str:
+        """The gateway, for JSON."""
+        return f"http://{self.grpc_address}"
+
+    @property
+    def grpc_address(self) -> str:
+        """The gateway, for native gRPC: `host:port`."""
+        gateway = _started(self._gateway)
+        host = f"[{gateway.host}]" if ":" in gateway.host else gateway.host
+        return f"{host}:{gateway.port}"
+
+    def service_address(self, context: str, replica: int = 1) -> str:
+        """One replica of a service, past the gateway: `host:port`."""
+        return f"127.0.0.1:{_started(self._services).ports[context][replica - 1]}"
+
+    def database_url(self, context: str) -> str:
+        """The database of one service, as its own role."""
+        return _started(self._services).database_urls[context]
+
+    @property
+    def redis_url(self) -> str:
+        return _started(self._services).redis_url
+
+    @property
+    def postgres(self) -> PostgresServer:
+        """The embedded PostgreSQL. Raises StackError when every database is an external one."""
+        return _started(self._postgres)
+
+    @property
+    def log_directory(self) -> Path:
+        return _started(self._data).logs
+
+    @property
+    def children(self) -> Mapping[str, Child]:
+        """By name: `gateway`, `ingest`, `identity`, `stats`, `postgres`, `valkey`; further replicas as `ingest-2`."""
+        return dict(self._children)
+
+    def child(self, name: str) -> Child:
+        return self._children[name]
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """Process ids of the children that run right now."""
+        return {name: pid for name, child in self._children.items() if (pid := child.pid) is not None}
+
+    # -- starting
+
+    def _start(self) -> None:
+        sweep_stale_run_directories()
+        run_directory = create_run_directory()
+        self._cleanup.callback(run_directory.remove)
+        self._run_directory = run_directory
+        data_path = self.settings.data_directory or run_directory.path / "data"
+        data = open_data_directory(data_path, run_directory=run_directory.path)
+        self._cleanup.callback(data.release)
+        self._data = data
+        http_port = self._reserve(self.settings.http_host, self.settings.http_port)
+        ports = {
+            context: [self._reserve("127.0.0.1") for _ in range(self.settings.replicas.get(context, 1))]
+            for context in CONTEXTS
+        }
+        environment = {
+            **os.environ,
+            "PYTHONUNBUFFERED": "1",
+            **self.settings.service_environment,
+            MARKER_VARIABLE: str(run_directory.path),
+        }
+        stores = choose_stores(self.settings, run_directory=run_directory.path, data=data, environment=environment)
+        self._postgres = stores.postgres
+        for spec in stores.child_specs(pause=self._pause):
+            self._add(spec)
+        self._gateway = Gateway(
+            host=self.settings.http_host,
+            port=http_port,
+            upstreams=ports,
+            run_directory=run_directory.path,
+            log_path=data.logs / "gateway.log",
+            environment=environment,
+        )
+        self._add(self._gateway.child_spec())
+        stores.wait_ready(self._children, pause=self._pause)
+        self._services = Services(
+            database_urls=stores.database_urls,
+            redis_url=stores.redis_url,
+            ports=ports,
+            log_directory=data.logs,
+            environment=environment,
+        )
+        self._start_services(self._services)
+        self.wait_healthy()
+        data.write_endpoints(self._endpoints())
+
+    def _start_services(self, services: Services) -> None:
+        migrations = Migrations({context: services.migrate_spec(context) for context in CONTEXTS})
+
+        def serve(context: str) -> None:
+            for spec in services.serve_specs(context):
+                self._add(spec)
+
+        migrations.run(migrated=serve, pause=self._pause)
+
+    def _add(self, spec: ChildSpec) -> None:
+        child = Child(spec, self._say)
+        self._children[spec.name] = child
+        child.start()
+
+    def _reserve(self, host: str, port: int = 0) -> int:
+        reservation: PortReservation = reserve_port(host, port)
+        self._cleanup.callback(reservation.close)
+        return reservation.port
+
+    def _endpoints(self) -> dict[str, str]:
+        services = _started(self._services)
+        return {
+            "DMP_HTTP_URL": self.http_url,
+            **{f"DMP_{context.upper()}_ADDRESS": self.service_address(context) for context in CONTEXTS},
+            **{f"DMP_{context.upper()}_DATABASE_URL": services.database_urls[context] for context in CONTEXTS},
+            "DMP_REDIS_URL": services.redis_url,
+        }
+
+    # -- stopping
+
+    def _begin_checkpoint(self) -> threading.Thread | None:
+        """Lets PostgreSQL write to disk what it holds while the others still stop, so that its own end is quick."""
+        postgres = self._postgres
+        if postgres is None or "postgres" not in self._children or self._hurry.is_set():
+            return None
+
+        def checkpoint() -> None:
+            with contextlib.suppress(psycopg.Error), postgres.connect() as connection:
+                connection.execute("CHECKPOINT")
+
+        thread = threading.Thread(target=checkpoint, name="last checkpoint", daemon=True)
+        thread.start()
+        return thread
+
+    def _end(self, names: list[str], timeout_seconds: float) -> None:
+        """Ends children together and takes them off the list; those that do not obey in time are killed."""
+        children = [self._children.pop(name) for name in names if name in self._children]
+        for child in children:
+            child.request_stop()
+        deadline = time.monotonic() + timeout_seconds
+        while any(child.pid is not None for child in children):
+            if time.monotonic() > deadline or self._hurry.wait(0.01):
+                break
+        for child in children:
+            if child.pid is None:
+                child.close()
+                continue
+            self._say(f"{child.name} did not stop in time and is killed")
+            child.request_stop(number=child.spec.orphan_signal)
+            child.close(1.0 if child.spec.orphan_signal != signal.SIGKILL else 0.0)
+
+    def _pause(self, seconds: float) -> None:
+        if self._cancelled.wait(seconds):
+            raise StackCancelled
+
+    def _say(self, sentence: str) -> None:
+        if not self._cancelled.is_set() or "killed" in sentence:
+            self._report(sentence)
+
+
+def _started(thing: _Part | None) -> _Part:
+    if thing is None:
+        raise StackError("the stack has not been started, or has no such part")
+    return thing
