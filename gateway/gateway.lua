@@ -25,12 +25,17 @@ local METHODS = {
 -- The variable that the paths below a first segment carry. The transcoder lets a query parameter of that name win over the path.
 local VARIABLES = {events = "event_id", users = "internal_user_id"}
 
--- google.rpc.Code by number.
+-- The names of google.rpc.Code by number. What callers cannot act upon differently has one name.
 local STATUS = {
-  [1] = "CANCELLED", [2] = "UNKNOWN", [3] = "INVALID_ARGUMENT", [4] = "DEADLINE_EXCEEDED", [5] = "NOT_FOUND", [6] = "ALREADY_EXISTS",
+  [1] = "CANCELLED", [2] = "INTERNAL", [3] = "INVALID_ARGUMENT", [4] = "DEADLINE_EXCEEDED", [5] = "NOT_FOUND", [6] = "ALREADY_EXISTS",
   [7] = "PERMISSION_DENIED", [8] = "RESOURCE_EXHAUSTED", [9] = "FAILED_PRECONDITION", [10] = "ABORTED", [11] = "OUT_OF_RANGE",
-  [12] = "UNIMPLEMENTED", [13] = "INTERNAL", [14] = "UNAVAILABLE", [15] = "DATA_LOSS", [16] = "UNAUTHENTICATED",
+  [12] = "UNIMPLEMENTED", [13] = "INTERNAL", [14] = "UNAVAILABLE", [15] = "INTERNAL", [16] = "UNAUTHENTICATED",
 }
+
+-- The code for an HTTP status, for answers that come without one.
+local CODES = {[400] = 3, [401] = 16, [403] = 7, [404] = 5, [409] = 10, [413] = 8, [429] = 8, [501] = 12, [503] = 14, [504] = 4}
+
+local GRPC_HEADERS = {"grpc-status", "grpc-message", "grpc-status-details-bin", "grpc-encoding", "grpc-accept-encoding"}
 
 local function is_grpc(content_type)
   return content_type ~= nil and (content_type == "application/grpc" or content_type:find("^application/grpc[+;]") ~= nil)
@@ -107,50 +112,68 @@ function envoy_on_request(handle)
   end
   if not check_method(handle, path, headers:get(":method")) then return end
   if query ~= "" and not check_query(handle, path, query) then return end
+  if not is_text(headers:get("content-type") or "") then return refuse(handle, 400, "content-type must be UTF-8") end
   local encoding = headers:get("content-encoding")
   if encoding ~= nil and encoding:lower() ~= "identity" and not (encoding:lower() == "gzip" and handle:filterContext():get("gzip")) then
     return refuse(handle, 415, "this path does not take bodies with content-encoding " .. encoding)
   end
 end
 
--- Turns a transcoded google.rpc.Status into the error envelope.
-local function put_in_envelope(headers, body)
-  local raw = body:getBytes(0, body:length())
+-- What the transcoder prints for a google.rpc.Status, when it could not print it itself: a detail is of a type that it does not know.
+local function status_of_headers(headers)
+  local code = tonumber(headers:get("grpc-status") or "") or CODES[tonumber(headers:get(":status"))] or 2
+  local message = decoded(headers:get("grpc-message") or "the request failed")
+  message = message:gsub('[%c"\\]', function(character) return string.format("\\u%04x", character:byte()) end)
+  return '{"code":' .. code .. ',"message":"' .. message .. '","details":[]}'
+end
+
+-- Turns a google.rpc.Status as the transcoder prints it into the error envelope; anything else stays as it is.
+-- Returns the HTTP status, the text, and the seconds after which to try again if the status says so.
+local function in_envelope(http, raw)
   local code, rest = raw:match('^{"code":(%d+),(.*)$')
-  if code == nil then return end
+  if code == nil then return http, raw end
   code = tonumber(code)
-  local http = tonumber(headers:get(":status"))
   if code == 1 then
     -- The caller is still there: it was the service that gave up, because it is stopping.
     http, code, rest = 503, 14, '"message":"the service is stopping; try again","details":[]}'
   elseif http >= 500 and code ~= 14 and code ~= 4 then
-    rest = '"message":"the server failed; its log knows the request by its x-request-id","details":[]}'
+    -- Details are put there on purpose; the message may be an exception's.
+    rest = '"message":"the server failed; its log knows this request by its x-request-id",' .. (rest:match('"details":%[.*$') or '"details":[]}')
   end
-  if (http == 429 or http == 503) and headers:get("retry-after") == nil then
-    local seconds = rest:match('google%.rpc%.RetryInfo","retryDelay":"([%d.]+)s"')
-    headers:replace("retry-after", seconds and string.format("%d", math.max(1, math.ceil(tonumber(seconds)))) or "1")
+  local seconds
+  if http == 429 or http == 503 then
+    seconds = math.max(1, math.ceil(tonumber(rest:match('google%.rpc%.RetryInfo","retryDelay":"([%d.]+)s"') or "1")))
   end
-  headers:replace(":status", tostring(http))
-  local text = '{"error":{"code":' .. http .. ',"status":"' .. (STATUS[code] or "UNKNOWN") .. '",' .. rest .. "}"
-  body:setBytes(text)
-  headers:replace("content-length", tostring(#text))
+  return http, '{"error":{"code":' .. http .. ',"status":"' .. (STATUS[code] or "INTERNAL") .. '",' .. rest .. "}", seconds
 end
 
 function envoy_on_response(handle)
   local headers = handle:headers()
-  local content_type = headers:get("content-type")
-  if is_grpc(content_type) then return end
-  local status = headers:get("x-http-status")
-  if status ~= nil then
+  local http = tonumber(headers:get(":status"))
+  local grpc = is_grpc(headers:get("content-type"))
+  -- A native gRPC answer always has the HTTP status 200, whatever its grpc-status.
+  if grpc and http == 200 then return end
+  local chosen = headers:get("x-http-status")
+  if chosen ~= nil then
     headers:remove("x-http-status")
-    if status:find("^[2-5]%d%d$") then headers:replace(":status", status) end
+    if chosen:find("^[2-5]%d%d$") then
+      http = tonumber(chosen)
+      headers:replace(":status", chosen)
+    end
   end
-  headers:remove("grpc-status")
-  headers:remove("grpc-message")
-  headers:remove("grpc-encoding")
-  headers:remove("grpc-accept-encoding")
-  if tonumber(headers:get(":status")) >= 400 and content_type ~= nil and content_type:find("^application/json") then
-    local body = handle:body(true)
-    if body ~= nil then put_in_envelope(headers, body) end
+  local raw
+  if http >= 400 then
+    local empty = headers:get("content-length") == "0"
+    if grpc or empty then raw = status_of_headers(headers) end
+    if grpc then headers:replace("content-type", "application/json") end
   end
+  for _, name in ipairs(GRPC_HEADERS) do headers:remove(name) end
+  if http < 400 or not (headers:get("content-type") or ""):find("^application/json") then return end
+  local body = handle:body(true)
+  local status, text, seconds = in_envelope(http, raw or body:getBytes(0, body:length()))
+  body:setBytes(text)
+  headers = handle:headers()
+  headers:replace(":status", tostring(status))
+  headers:replace("content-length", tostring(#text))
+  if seconds ~= nil and headers:get("retry-after") == nil then headers:replace("retry-after", tostring(seconds)) end
 end
