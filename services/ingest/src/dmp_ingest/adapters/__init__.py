@@ -1,0 +1,1 @@
+"""Everything that ingest calls: its database, Redis, identity and stats."""

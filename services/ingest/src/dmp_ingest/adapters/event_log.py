@@ -1,0 +1,120 @@
+"""The event log in PostgreSQL: appends groups of events and reads single ones. The unique key of `event` is the truth."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Final, TypeAlias
+
+import psycopg
+import sqlalchemy as sa
+from dmp_chassis import domain_events
+from dmp_chassis.database import Database, raw
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from dmp_ingest.adapters import tables
+from dmp_ingest.adapters.copy_block import COLUMNS, copy_block
+from dmp_ingest.domain.batch import Batch
+from dmp_ingest.domain.event import AcceptableEvent
+
+_COLUMN_LIST: Final = ", ".join(COLUMNS)
+_COPY: Final = f"COPY event ({_COLUMN_LIST}) FROM STDIN (FORMAT binary)"
+_COPY_INCOMING: Final = f"COPY incoming ({_COLUMN_LIST}) FROM STDIN (FORMAT binary)"
+_INSERT_INCOMING: Final = (
+    f"INSERT INTO event ({_COLUMN_LIST}) SELECT {_COLUMN_LIST} FROM incoming ORDER BY event_key ON CONFLICT (event_key) DO NOTHING"
+)
+_FIND_STORED: Final = (
+    "SELECT event.event_key, event.fingerprint FROM incoming JOIN event USING (event_key) WHERE event.batch_id <> incoming.batch_id"
+)
+_ADD_BATCH: Final = (
+    "WITH acknowledged AS (DELETE FROM outbox WHERE batch_id = ANY(%(acknowledged)s))"
+    " INSERT INTO outbox (batch_id, payload, identity_applied, stats_applied, attempts, deliver_after)"
+    " VALUES (%(batch_id)s, %(payload)s, false, false, 0, now() + %(lease)s * interval '1 second')"
+)
+
+Row: TypeAlias = sa.Row[tuple[object, ...]]
+
+
+class AlreadyStoredError(Exception):
+    """At least one event of a group is in the log already: nothing of the group was appended."""
+
+
+class Appending:
+    """One transaction that appends a group of events and their batch."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def append(self, events: Sequence[AcceptableEvent], *, batch_id: bytes, received_at_us: int) -> None:
+        """Appends events that are believed to be new. Raises AlreadyStoredError, and spoils the transaction, if one is not."""
+        block = copy_block(_in_key_order(events), batch_id=batch_id, received_at_us=received_at_us)
+        try:
+            async with raw(self._connection).cursor() as cursor, cursor.copy(_COPY) as copy:
+                await copy.write(block)
+        except psycopg.errors.UniqueViolation:
+            raise AlreadyStoredError from None
+
+    async def append_missing(
+        self, events: Sequence[AcceptableEvent], *, batch_id: bytes, received_at_us: int
+    ) -> dict[bytes, int]:
+        """Appends those events that the log does not have; returns key and stored fingerprint of the others.
+
+        Waits for other transactions that are appending the same events. The keys of `events` must differ from one another.
+        """
+        block = copy_block(events, batch_id=batch_id, received_at_us=received_at_us)
+        async with raw(self._connection).cursor(binary=True) as cursor:
+            await cursor.execute("CREATE TEMPORARY TABLE IF NOT EXISTS incoming (LIKE event) ON COMMIT DELETE ROWS")
+            async with cursor.copy(_COPY_INCOMING) as copy:
+                await copy.write(block)
+            await cursor.execute(_INSERT_INCOMING)
+            if cursor.rowcount == len(events):
+                return {}
+            await cursor.execute(_FIND_STORED)
+            return {key.bytes: fingerprint for key, fingerprint in await cursor.fetchall()}
+
+    async def add_batch(self, batch: Batch, *, lease_seconds: float, acknowledged: Sequence[str]) -> None:
+        """Puts the batch into the outbox, where nobody else delivers it before the lease is over, and drops acknowledged ones."""
+        await raw(self._connection).execute(
+            _ADD_BATCH,
+            {"batch_id": batch.batch_id, "payload": batch.payload, "lease": lease_seconds, "acknowledged": list(acknowledged)},
+        )
+
+    async def announce(self, events: Sequence[domain_events.DomainEvent]) -> None:
+        """Puts domain events into their outbox."""
+        await domain_events.add(self._connection, events)
+
+
+class EventLog:
+    """The log as a whole."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[Appending]:
+        """One transaction, committed when the block ends."""
+        async with self._database.begin() as connection:
+            yield Appending(connection)
+
+    async def read(self, keys: Sequence[bytes]) -> dict[bytes, Row]:
+        """The stored events of these keys, by key; keys that the log does not have are left out. One indexed read."""
+        query = sa.select(tables.event).where(tables.event.c.event_key.in_([key.hex() for key in keys]))
+        async with self._database.read() as connection:
+            rows = (await connection.execute(query)).all()
+        return {bytes.fromhex(row.event_key.replace("-", "")): row for row in rows}
+
+    async def undelivered(self, keys: Sequence[bytes]) -> bool:
+        """Whether a batch with one of these events still waits in the outbox."""
+        waiting = sa.select(tables.outbox.c.batch_id).limit(1)
+        async with self._database.read() as connection:
+            if (await connection.execute(waiting)).first() is None:
+                return False
+            of_keys = tables.event.c.event_key.in_([key.hex() for key in keys])
+            joined = sa.join(tables.outbox, tables.event, tables.outbox.c.batch_id == tables.event.c.batch_id)
+            query = sa.select(sa.literal(1)).select_from(joined).where(of_keys).limit(1)
+            return (await connection.execute(query)).first() is not None
+
+
+def _in_key_order(events: Sequence[AcceptableEvent]) -> list[AcceptableEvent]:
+    """Everybody inserts in the order of the keys, so that two groups with the same events wait for each other but never deadlock."""
+    return sorted(events, key=lambda event: event.key)

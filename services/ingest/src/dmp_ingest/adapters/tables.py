@@ -1,0 +1,53 @@
+"""The tables of the event log. The migrations create the same; a test compares the two."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from dmp_chassis.domain_events import domain_event_outbox
+from sqlalchemy.dialects.postgresql import JSON
+
+metadata = sa.MetaData()
+
+event = sa.Table(
+    "event",
+    metadata,
+    # What the event's id stands for (see domain/event_key.py): the unique key that makes counting exact.
+    sa.Column("event_key", sa.Uuid(as_uuid=False), primary_key=True),
+    sa.Column("batch_id", sa.Uuid(as_uuid=False), nullable=False),
+    # Digest of the content: tells a repeated event from another one of the same id.
+    sa.Column("fingerprint", sa.BigInteger, nullable=False),
+    sa.Column("occurred_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
+    # As it was sent.
+    sa.Column("event_id", sa.Text, nullable=False),
+    sa.Column("type", sa.Text, nullable=False),
+    sa.Column("source", sa.Text),
+    sa.Column("campaign_id", sa.Text),
+    sa.Column("creative_id", sa.Text),
+    sa.Column("user_id", sa.Text),
+    # An array of [type, value] pairs, values trimmed but otherwise as they were sent.
+    sa.Column("identifiers", JSON),
+    # As it was sent: json, not jsonb, keeps the text.
+    sa.Column("metadata", JSON),
+    # Rows arrive in the order of their receive time, and roughly in that of their event time: a few blocks name a range.
+    sa.Index("event_occurred_at", "occurred_at", postgresql_using="brin", postgresql_with={"autosummarize": "on"}),
+)
+"""The event log: one row for each event that was accepted."""
+
+outbox = sa.Table(
+    "outbox",
+    metadata,
+    sa.Column("batch_id", sa.Uuid(as_uuid=False), primary_key=True),
+    # The serialized AcceptedBatch, as it is delivered.
+    sa.Column("payload", sa.LargeBinary, nullable=False),
+    sa.Column("identity_applied", sa.Boolean, nullable=False),
+    sa.Column("stats_applied", sa.Boolean, nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    # Nobody else delivers the batch before this time: who holds it has until then.
+    sa.Column("deliver_after", sa.DateTime(timezone=True), nullable=False),
+    sa.Index("outbox_deliver_after", "deliver_after"),
+)
+"""Batches that identity or stats has not acknowledged yet. A row goes when both have."""
+
+domain_events = domain_event_outbox(metadata)
+"""Domain events that are not published yet."""

@@ -1,0 +1,1 @@
+"""Everything that calls ingest: the gRPC servicer, conversions, and what a caller sees of an error."""

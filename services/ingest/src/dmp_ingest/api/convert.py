@@ -1,0 +1,140 @@
+"""Conversions between the API's messages and the domain."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+import msgspec
+from dmp.ingest.v1 import event_pb2
+from google.protobuf import json_format, struct_pb2, timestamp_pb2
+
+from dmp_ingest.adapters.event_log import Row
+from dmp_ingest.api.json_answer import message_of
+from dmp_ingest.domain.event import RefusedEvent, SubmittedEvent
+from dmp_ingest.domain.event_time import EARLIEST_US, EPOCH, LATEST_US
+from dmp_ingest.domain.verdict import Verdict
+from dmp_ingest.publish_events import Outcome, Published, StoredOutcome
+
+_VERDICTS: Final = {
+    Verdict.ACCEPTED: event_pb2.VERDICT_ACCEPTED,
+    Verdict.DUPLICATE: event_pb2.VERDICT_DUPLICATE,
+    Verdict.CONFLICT: event_pb2.VERDICT_CONFLICT,
+}
+_NO_METADATA: Final = msgspec.Raw(b"")
+
+
+def event_from_proto(event: event_pb2.Event) -> SubmittedEvent | RefusedEvent:
+    """An event as a stub's caller sent it; refused if its time or metadata cannot be read."""
+    time_field = event.WhichOneof("time")
+    stamp: datetime | None = None
+    seconds: float | None = None
+    if time_field == "timestamp":
+        seconds = event.timestamp
+        if seconds != seconds:
+            return RefusedEvent(event_id=event.event_id, errors={"timestamp": ["must be a number"]})
+    elif time_field is not None:
+        stamp = _moment(event.occurred_at if time_field == "occurred_at" else event.ts)
+        if stamp is None:
+            return RefusedEvent(event_id=event.event_id, errors={time_field: ["must be a time between the years 1 and 9999"]})
+    metadata = _NO_METADATA
+    if event.HasField("metadata"):
+        try:
+            metadata = msgspec.Raw(msgspec.json.encode(_plain(event.metadata)))
+        except (ValueError, RecursionError):
+            return RefusedEvent(event_id=event.event_id, errors={"metadata": ["must be a JSON object"]})
+    return SubmittedEvent(
+        event_id=event.event_id or None,
+        type=event.type or None,
+        source=event.source or None,
+        occurred_at=stamp if time_field == "occurred_at" else None,
+        ts=stamp if time_field == "ts" else None,
+        timestamp=seconds,
+        campaign_id=event.campaign_id,
+        creative_id=event.creative_id,
+        user_id=event.user_id,
+        identifiers=dict(event.identifiers) if event.identifiers else None,
+        metadata=metadata,
+    )
+
+
+def _moment(stamp: timestamp_pb2.Timestamp) -> datetime | None:
+    if not EARLIEST_US <= stamp.seconds * 1_000_000 <= LATEST_US:
+        return None
+    return EPOCH + timedelta(seconds=stamp.seconds, microseconds=stamp.nanos // 1000)
+
+
+def _plain(value: struct_pb2.Struct) -> dict[str, object]:
+    """A Struct as a dictionary; whole numbers stay whole."""
+    return {name: _plain_value(item) for name, item in value.fields.items()}
+
+
+def _plain_value(value: struct_pb2.Value) -> object:
+    kind = value.WhichOneof("kind")
+    if kind == "number_value":
+        number = value.number_value
+        if number != number or number in (float("inf"), float("-inf")):
+            raise ValueError("not a JSON number")
+        return int(number) if number.is_integer() and abs(number) < 2**53 else number
+    if kind == "struct_value":
+        return _plain(value.struct_value)
+    if kind == "list_value":
+        return [_plain_value(item) for item in value.list_value.values]
+    return getattr(value, kind) if kind not in (None, "null_value") else None
+
+
+def results_to_proto(outcomes: Sequence[Outcome], *, minimal: bool) -> list[event_pb2.EventResult]:
+    """One result for each outcome, in order; with `minimal` none for events that were simply accepted."""
+    return [
+        _result_to_proto(index, outcome)
+        for index, outcome in enumerate(outcomes)
+        if not (minimal and isinstance(outcome, StoredOutcome) and outcome.verdict is Verdict.ACCEPTED)
+    ]
+
+
+def _result_to_proto(index: int, outcome: Outcome) -> event_pb2.EventResult:
+    if isinstance(outcome, StoredOutcome):
+        return event_pb2.EventResult(
+            event_id=outcome.event_id,
+            verdict=_VERDICTS[outcome.verdict],
+            message=message_of(outcome),
+            internal_user_id=outcome.internal_user_id,
+            index=index,
+        )
+    return event_pb2.EventResult(
+        event_id=outcome.event_id,
+        verdict=event_pb2.VERDICT_REJECTED,
+        message=message_of(outcome),
+        errors=[event_pb2.FieldError(field=field, messages=problems) for field, problems in outcome.errors.items()],
+        index=index,
+    )
+
+
+def totals_of(published: Published) -> dict[str, int | bool]:
+    """The counts that every response message has."""
+    return {
+        "accepted": published.accepted,
+        "duplicates": published.duplicates,
+        "rejected": published.rejected,
+        "applied": published.applied,
+    }
+
+
+def event_from_row(row: Row) -> event_pb2.StoredEvent:
+    """An event as the log holds it."""
+    event = event_pb2.StoredEvent(
+        event_id=row.event_id,
+        type=row.type,
+        source=row.source or "",
+        campaign_id=row.campaign_id or "",
+        creative_id=row.creative_id or "",
+        user_id=row.user_id or "",
+        identifiers={kind: value for kind, value in row.identifiers or ()},
+        batch_id=row.batch_id,
+    )
+    event.occurred_at.FromDatetime(row.occurred_at)
+    event.received_at.FromDatetime(row.received_at)
+    if row.metadata is not None:
+        json_format.ParseDict(row.metadata, event.metadata)
+    return event

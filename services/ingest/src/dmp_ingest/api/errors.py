@@ -1,0 +1,62 @@
+"""What a caller sees of each error: status, reason and public sentence. The one place that knows."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import grpc
+from dmp_chassis.errors import ErrorSpec, ErrorTable
+
+from dmp_ingest.domain.errors import (
+    CannotStoreError,
+    EventNotFoundError,
+    MalformedBodyError,
+    OverloadedError,
+    TooLargeError,
+    UnhealthyError,
+)
+
+DOMAIN: Final = "ingest.dmp"
+
+ERRORS: Final[ErrorTable] = {
+    MalformedBodyError: ErrorSpec(
+        code=grpc.StatusCode.INVALID_ARGUMENT,
+        reason="MALFORMED_BODY",
+        message=lambda error: f"the body is not JSON: {error.problem}",
+        field_violations=lambda error: [("body", f"is not JSON: {error.problem}")],
+    ),
+    TooLargeError: ErrorSpec(
+        code=grpc.StatusCode.RESOURCE_EXHAUSTED,
+        reason="TOO_LARGE",
+        message=lambda error: f"a request may have at most {error.limit:,} {error.unit}; nothing of this one was stored",
+        metadata=lambda error: {"limit": str(error.limit), "unit": error.unit},
+        http_status=413,
+    ),
+    OverloadedError: ErrorSpec(
+        code=grpc.StatusCode.RESOURCE_EXHAUSTED,
+        reason="OVERLOADED",
+        message="too many events are waiting to be stored; nothing of this request was stored, send it again later",
+        retry_after_seconds=lambda error: error.retry_after_seconds,
+        http_status=429,
+    ),
+    CannotStoreError: ErrorSpec(
+        code=grpc.StatusCode.UNAVAILABLE,
+        reason="CANNOT_STORE",
+        message="the events cannot be stored at the moment; sending them again is safe",
+        retry_after_seconds=1.0,
+        http_status=503,
+    ),
+    EventNotFoundError: ErrorSpec(
+        code=grpc.StatusCode.NOT_FOUND,
+        reason="EVENT_NOT_FOUND",
+        message="no event has this id",
+        metadata=lambda error: {"event_id": error.event_id},
+    ),
+    UnhealthyError: ErrorSpec(
+        code=grpc.StatusCode.UNAVAILABLE,
+        reason="UNHEALTHY",
+        message=lambda error: f"missing: {', '.join(error.missing)}",
+        metadata=lambda error: {"missing": ",".join(error.missing)},
+        http_status=503,
+    ),
+}

@@ -1,0 +1,82 @@
+"""Writes the JSON answer of `POST /events`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+from dmp_ingest.domain.event import RefusedEvent
+from dmp_ingest.domain.verdict import Verdict
+from dmp_ingest.publish_events import Outcome, Published, StoredOutcome
+
+_MESSAGES: Final = {
+    Verdict.ACCEPTED: "accepted",
+    Verdict.DUPLICATE: "duplicate ignored",
+    Verdict.CONFLICT: "duplicate ignored: an event of this id with other content was stored before and stands",
+}
+
+
+class _Result(msgspec.Struct, omit_defaults=True):
+    event_id: str
+    status: str
+    duplicate: bool
+    message: str
+    conflict: bool | msgspec.UnsetType = msgspec.UNSET
+    internal_user_id: str = ""
+    errors: Mapping[str, Sequence[str]] | msgspec.UnsetType = msgspec.UNSET
+
+
+class _Answer(msgspec.Struct):
+    accepted: int
+    duplicates: int
+    rejected: int
+    applied: bool
+    results: Sequence[_Result]
+    errors: Mapping[str, Sequence[str]] | msgspec.UnsetType = msgspec.UNSET
+
+
+_encode: Final = msgspec.json.Encoder().encode
+
+
+def write_answer(published: Published, *, single: bool, minimal: bool) -> bytes:
+    """The answer for a request. single: the body was one event, whose errors also stand at the top. minimal: no line for plain successes."""
+    results = [_result(outcome) for outcome in published.outcomes if not (minimal and _is_plain(outcome))]
+    answer = _Answer(
+        accepted=published.accepted,
+        duplicates=published.duplicates,
+        rejected=published.rejected,
+        applied=published.applied,
+        results=results,
+    )
+    if single and published.rejected:
+        answer.errors = results[0].errors
+    return _encode(answer)
+
+
+def write_refusal(errors: Mapping[str, Sequence[str]]) -> bytes:
+    """The answer for a body that is JSON but holds no events, by field."""
+    return _encode(_Answer(accepted=0, duplicates=0, rejected=0, applied=True, results=(), errors=errors))
+
+
+def message_of(outcome: Outcome) -> str:
+    """One outcome in words."""
+    if isinstance(outcome, StoredOutcome):
+        return _MESSAGES[outcome.verdict]
+    return "; ".join(f"{field} {problems[0]}" for field, problems in outcome.errors.items())
+
+
+def _is_plain(outcome: Outcome) -> bool:
+    return isinstance(outcome, StoredOutcome) and outcome.verdict is Verdict.ACCEPTED
+
+
+def _result(outcome: Outcome) -> _Result:
+    if isinstance(outcome, RefusedEvent):
+        return _Result(outcome.event_id, "error", False, message_of(outcome), errors=outcome.errors)
+    if outcome.verdict is Verdict.ACCEPTED:
+        return _Result(outcome.event_id, "success", False, "accepted", internal_user_id=outcome.internal_user_id)
+    result = _Result(outcome.event_id, "success", True, _MESSAGES[outcome.verdict], internal_user_id=outcome.internal_user_id)
+    if outcome.verdict is Verdict.CONFLICT:
+        result.conflict = True
+    return result

@@ -1,0 +1,113 @@
+"""The gRPC servicer: reads requests, calls the use cases, writes answers. It decides nothing."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any, TypeAlias
+
+import grpc
+from dmp.ingest.v1 import ingest_service_pb2 as pb
+from dmp.ingest.v1 import ingest_service_pb2_grpc
+from dmp_chassis.errors import FieldViolation, InvalidArgument
+from dmp_chassis.http_body import json_body, send_http_status
+
+from dmp_ingest.adapters.event_log import EventLog
+from dmp_ingest.api.convert import event_from_proto, event_from_row, results_to_proto, totals_of
+from dmp_ingest.api.json_answer import write_answer, write_refusal
+from dmp_ingest.api.json_body import read_body
+from dmp_ingest.check_health import check_health
+from dmp_ingest.domain.errors import TooLargeError
+from dmp_ingest.domain.event_policy import EventPolicy
+from dmp_ingest.find_event import find_event
+from dmp_ingest.group_commit import GroupCommitter
+from dmp_ingest.publish_events import Published, PublishEvents, publish_events
+
+Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
+Checks: TypeAlias = Mapping[str, Callable[[], Awaitable[None]]]
+
+_MAX_ID_LENGTH = 255
+
+
+class IngestServicer(ingest_service_pb2_grpc.IngestServiceServicer):
+    """Implements `dmp.ingest.v1.IngestService`; the proto's comments are the contract of each method."""
+
+    def __init__(self, *, policy: EventPolicy, committer: GroupCommitter, log: EventLog, needed: Checks, helpful: Checks) -> None:
+        self._policy = policy
+        self._committer = committer
+        self._log = log
+        self._needed = needed
+        self._helpful = helpful
+
+    async def PublishEvents(self, request: pb.PublishEventsRequest, context: Context) -> pb.PublishEventsResponse:
+        self._committer.refuse_if_full()
+        published = await self._publish(request)
+        return pb.PublishEventsResponse(
+            **totals_of(published), results=results_to_proto(published.outcomes, minimal=request.minimal_results)
+        )
+
+    async def PublishEventStream(
+        self, request_iterator: AsyncIterator[pb.PublishEventStreamRequest], context: Context
+    ) -> AsyncIterator[pb.PublishEventStreamResponse]:
+        async for request in request_iterator:
+            await self._committer.wait_for_room()
+            published = await self._publish(request)
+            yield pb.PublishEventStreamResponse(
+                **totals_of(published), results=results_to_proto(published.outcomes, minimal=False)
+            )
+
+    async def PublishEventsJson(
+        self, request: pb.PublishEventsJsonRequest, context: Context
+    ) -> pb.PublishEventsJsonResponse:
+        self._committer.refuse_if_full()
+        data = request.body.data
+        if len(data) > self._policy.max_body_bytes:
+            raise TooLargeError(limit=self._policy.max_body_bytes, unit="bytes")
+        headers = {name: value for name, value in context.invocation_metadata() or () if name in ("idempotency-key", "prefer")}
+        body = read_body(data, self._policy)
+        errors = body.errors
+        if not body.events and not errors:
+            errors = {"events": ["at least one event is required"]}
+        if errors:
+            await send_http_status(context, 422)
+            return pb.PublishEventsJsonResponse(body=json_body(write_refusal(errors)))
+        published = await publish_events(
+            PublishEvents(events=body.events, source=body.source, idempotency_key=str(headers.get("idempotency-key", ""))),
+            policy=self._policy,
+            committer=self._committer,
+        )
+        await send_http_status(context, 202 if published.accepted or published.duplicates else 422)
+        answer = write_answer(published, single=body.single, minimal=_wants_minimal(str(headers.get("prefer", ""))))
+        return pb.PublishEventsJsonResponse(body=json_body(answer))
+
+    async def GetEvent(self, request: pb.GetEventRequest, context: Context) -> pb.GetEventResponse:
+        if not 1 <= len(request.event_id) <= _MAX_ID_LENGTH:
+            raise InvalidArgument([FieldViolation(field="event_id", description="must have 1 to 255 characters")])
+        return pb.GetEventResponse(event=event_from_row(await find_event(request.event_id, log=self._log)))
+
+    async def CheckHealth(self, request: pb.CheckHealthRequest, context: Context) -> pb.CheckHealthResponse:
+        health = await check_health(needed=self._needed, helpful=self._helpful)
+        return pb.CheckHealthResponse(ok=True, status="healthy", degraded=health.degraded)
+
+    async def _publish(self, request: pb.PublishEventsRequest | pb.PublishEventStreamRequest) -> Published:
+        if not request.events:
+            raise InvalidArgument([FieldViolation(field="events", description="at least one event is required")])
+        if len(request.events) > self._policy.max_events_per_request:
+            raise TooLargeError(limit=self._policy.max_events_per_request, unit="events")
+        return await publish_events(
+            PublishEvents(
+                events=[event_from_proto(event) for event in request.events],
+                source=request.source or None,
+                idempotency_key=request.idempotency_key,
+            ),
+            policy=self._policy,
+            committer=self._committer,
+        )
+
+
+def _wants_minimal(prefer: str) -> bool:
+    """Whether a Prefer header asks for `return=minimal`. *Source:* RFC 7240, sections 2 and 4.2."""
+    for preference in prefer.split(","):
+        name, _, value = preference.partition(";")[0].partition("=")
+        if name.strip().lower() == "return" and value.strip().strip('"').lower() == "minimal":
+            return True
+    return False

@@ -1,0 +1,123 @@
+"""Composition root: builds ingest from its settings. The only module that knows every part."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, Final
+
+import grpc
+from dmp.ingest.v1 import ingest_service_pb2_grpc
+from dmp_chassis import domain_events, logging, migrations
+from dmp_chassis.client import channel
+from dmp_chassis.database import Database
+from dmp_chassis.server import RunningServer, run_server, start_server
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from dmp_ingest.adapters.claims import Claims
+from dmp_ingest.adapters.consumers import Consumers
+from dmp_ingest.adapters.event_log import EventLog
+from dmp_ingest.adapters.outbox import Outbox
+from dmp_ingest.api.errors import DOMAIN, ERRORS
+from dmp_ingest.api.servicer import IngestServicer
+from dmp_ingest.deliver_batch import Deliverer
+from dmp_ingest.group_commit import GroupCommitter
+from dmp_ingest.settings import Settings, database_url, read_settings
+
+SERVICE: Final = "dmp.ingest.v1.IngestService"
+MIGRATIONS: Final = Path(__file__).resolve().parents[2] / "migrations"
+
+_REDIS_SECONDS: Final = 0.5
+
+
+def migrate() -> None:
+    """Brings the log's schema up to date."""
+    migrations.migrate(database_url(os.environ), MIGRATIONS)
+
+
+async def serve() -> None:
+    """Serves until told to stop."""
+    settings = read_settings(os.environ)
+    logging.configure(settings.log_level, "ingest")
+    await run_server(**parts(settings))
+
+
+async def start(settings: Settings) -> RunningServer:
+    """A running server, for tests in this process."""
+    return await start_server(**parts(settings))
+
+
+def parts(settings: Settings) -> dict[str, Any]:
+    """Everything that a server of ingest consists of, as the parameters of `start_server`."""
+    database = Database.connect(settings.database_url, pool_size=settings.pool_size, application_name="ingest")
+    redis = Redis.from_url(
+        settings.redis_url,
+        socket_timeout=_REDIS_SECONDS,
+        socket_connect_timeout=_REDIS_SECONDS,
+        retry=Retry(NoBackoff(), 1),
+    )
+    identity, stats = channel(settings.identity_address), channel(settings.stats_address)
+    log = EventLog(database)
+    deliverer = Deliverer(
+        Outbox(database), Consumers(identity=identity, stats=stats), timeout_seconds=settings.apply_wait_seconds
+    )
+    wake = asyncio.Event()
+    committer = GroupCommitter(
+        log=log,
+        claims=Claims(redis, window_seconds=settings.claim_window_seconds),
+        deliverer=deliverer,
+        announced=wake.set,
+        max_queued_events=settings.max_queued_events,
+        max_group_events=settings.max_group_events,
+        commit_timeout_seconds=settings.commit_timeout_seconds,
+    )
+
+    async def check_redis() -> None:
+        await redis.ping()
+
+    servicer = IngestServicer(
+        policy=settings.policy,
+        committer=committer,
+        log=log,
+        needed={"ingest's database": database.check, "identity": _serving(identity), "stats": _serving(stats)},
+        helpful={"redis": check_redis},
+    )
+
+    async def publish_domain_events() -> None:
+        await domain_events.drain_loop(database, domain_events.RedisStreamPublisher(redis), wake=wake)
+
+    async def close() -> None:
+        await identity.close()
+        await stats.close()
+        await redis.aclose()
+        await database.close()
+
+    return {
+        "service_names": [SERVICE],
+        "add_services": lambda server: ingest_service_pb2_grpc.add_IngestServiceServicer_to_server(servicer, server),
+        "listen": settings.listen,
+        "table": ERRORS,
+        "domain": DOMAIN,
+        "checks": {"postgres": database.check, "redis": check_redis},
+        "degrading": ("redis",),
+        "background": [committer.commit_loop, deliverer.relay_loop, deliverer.drop_loop, publish_domain_events],
+        "on_stop": [committer.flush],
+        "on_close": [close],
+    }
+
+
+def _serving(to: grpc.aio.Channel) -> Callable[[], Awaitable[None]]:
+    """A check that raises unless the service behind this channel says that it is serving."""
+    stub = health_pb2_grpc.HealthStub(to)
+
+    async def check() -> None:
+        response = await stub.Check(health_pb2.HealthCheckRequest(), timeout=1.0)
+        if response.status != health_pb2.HealthCheckResponse.SERVING:
+            raise ConnectionError("not serving")
+
+    return check

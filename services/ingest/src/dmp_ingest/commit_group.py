@@ -1,0 +1,172 @@
+"""Stores one group of events exactly once: claim, commit, and only then done.
+
+The order matters. An id that were marked as seen before the commit would be lost when the process dies in between; one that is only
+marked after it, without the unique key, would be counted twice. The log's unique key is the truth; Redis only saves work.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import msgspec
+from dmp_chassis.domain_events import DomainEvent
+from dmp_chassis.uuid7 import uuid7_text
+
+from dmp_ingest.adapters.batch_payload import batch_payload
+from dmp_ingest.adapters.claims import Claim, Claims, ClaimState
+from dmp_ingest.adapters.event_log import AlreadyStoredError, Appending, EventLog, Row
+from dmp_ingest.domain.batch import Batch
+from dmp_ingest.domain.event import AcceptableEvent
+from dmp_ingest.domain.event_time import microseconds
+from dmp_ingest.domain.verdict import Verdict, first_of_each_key, judge
+
+LEASE_SECONDS = 10.0
+"""For how long the replica that committed a batch is the only one to deliver it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupCommitted:
+    """What became of a group.
+
+    verdicts: one for each event, in order. batch: what is to be handed over, None if nothing is new. accepted: the new events, in the order of
+    the batch. known: fingerprints in the log of the events that were there before. in_doubt: keys of those that may not be applied yet.
+    """
+
+    verdicts: Sequence[Verdict]
+    batch: Batch | None
+    accepted: Sequence[AcceptableEvent]
+    known: Mapping[bytes, int]
+    in_doubt: Sequence[bytes]
+
+
+async def commit_group(
+    events: Sequence[AcceptableEvent],
+    *,
+    rejected: int,
+    log: EventLog,
+    claims: Claims,
+    acknowledged: Sequence[str],
+    announced: Callable[[], None],
+) -> GroupCommitted:
+    """Stores the new ones among these events in one transaction, with their batch in the outbox and what is to be announced.
+
+    rejected: how many invalid events came with the group, for the announcement. acknowledged: batches to drop from the outbox on the way.
+    announced: called when domain events have been committed. Raises what the database raises; nothing is stored then, or it is not known
+    whether it was, and the claims are given up.
+    """
+    firsts = first_of_each_key(events)
+    token = secrets.token_bytes(8)
+    candidates = list(firsts.values())
+    claimed = await claims.claim(list(firsts), [event.fingerprint for event in candidates], token=token)
+    stored = _stored(firsts, claimed)
+    missing = [event for event in candidates if event.key not in stored] if stored else candidates
+    in_doubt = [key for key, claim in zip(firsts, claimed, strict=True) if claim.state is ClaimState.STORED]
+    try:
+        if missing:
+            all_won = not any(claim.state is ClaimState.UNDECIDED for claim in claimed)
+            finish = partial(_finish, size=len(events), rejected=rejected, acknowledged=acknowledged)
+            accepted, batch, found = await _store(missing, log=log, believed_new=all_won, finish=finish)
+            stored |= found
+            in_doubt += found
+        else:
+            accepted, batch = (), None
+            async with log.begin() as appending:
+                await _finish(appending, None, size=len(events), rejected=rejected, acknowledged=acknowledged)
+    except BaseException:
+        await claims.release([event.key for event in missing], token=token)
+        raise
+    announced()
+    verdicts = judge(events, firsts, stored, await _same_content(events, stored, log))
+    return GroupCommitted(verdicts=verdicts, batch=batch, accepted=accepted, known=stored, in_doubt=in_doubt)
+
+
+async def _store(
+    missing: Sequence[AcceptableEvent],
+    *,
+    log: EventLog,
+    believed_new: bool,
+    finish: Callable[[Appending, Batch | None], Awaitable[None]],
+) -> tuple[Sequence[AcceptableEvent], Batch | None, dict[bytes, int]]:
+    """Appends what the log does not have: the new events, their batch, and the fingerprints of those that were there already.
+
+    believed_new: nobody else is known to have or to be storing any of them. They are then copied straight into the log, which costs half
+    as much, and one that is there all the same costs a second try.
+    """
+    now_us = time.time_ns() // 1000
+    batch_id = uuid7_text()
+    batch_key = bytes.fromhex(batch_id.replace("-", ""))
+
+    def batch_of(events: Sequence[AcceptableEvent]) -> Batch | None:
+        payload = batch_payload(events, batch_id=batch_id, accepted_at_us=now_us)
+        return Batch(batch_id=batch_id, payload=payload, size=len(events)) if events else None
+
+    if believed_new:
+        batch = batch_of(missing)
+        try:
+            async with log.begin() as appending:
+                await appending.append(missing, batch_id=batch_key, received_at_us=now_us)
+                await finish(appending, batch)
+            return missing, batch, {}
+        except AlreadyStoredError:
+            pass
+    async with log.begin() as appending:
+        found = await appending.append_missing(missing, batch_id=batch_key, received_at_us=now_us)
+        accepted = [event for event in missing if event.key not in found] if found else missing
+        batch = batch_of(accepted)
+        await finish(appending, batch)
+    return accepted, batch, found
+
+
+def _stored(firsts: Mapping[bytes, AcceptableEvent], claimed: Sequence[Claim]) -> dict[bytes, int]:
+    """The events that Redis knows to be in the log, with their fingerprints."""
+    stored = (ClaimState.STORED, ClaimState.APPLIED)
+    return {key: claim.fingerprint for key, claim in zip(firsts, claimed, strict=True) if claim.state in stored}
+
+
+async def _finish(
+    appending: Appending, batch: Batch | None, *, size: int, rejected: int, acknowledged: Sequence[str]
+) -> None:
+    """Completes the transaction: the batch for the consumers, and the announcement of what happened."""
+    announcements = []
+    new = batch.size if batch is not None else 0
+    if batch is not None:
+        await appending.add_batch(batch, lease_seconds=LEASE_SECONDS, acknowledged=acknowledged)
+        announcements.append(DomainEvent(kind="EventsAccepted", payload={"batch_id": batch.batch_id, "count": new}))
+    if size > new:
+        announcements.append(DomainEvent(kind="DuplicatesIgnored", payload={"count": size - new}))
+    if rejected:
+        announcements.append(DomainEvent(kind="EventsRejected", payload={"count": rejected}))
+    await appending.announce(announcements)
+
+
+async def _same_content(
+    events: Sequence[AcceptableEvent], stored: Mapping[bytes, int], log: EventLog
+) -> frozenset[tuple[bytes, int]]:
+    """Compares in full what differs by fingerprint: metadata may say the same in another order or spacing."""
+    differing = [event for event in events if stored.get(event.key, event.fingerprint) != event.fingerprint]
+    if not differing:
+        return frozenset()
+    rows = await log.read(list({event.key for event in differing}))
+    return frozenset(
+        (event.key, event.fingerprint) for event in differing if event.key in rows and _equal(event, rows[event.key])
+    )
+
+
+def _equal(event: AcceptableEvent, row: Row) -> bool:
+    return (
+        (event.type, event.source, event.campaign_id, event.creative_id, event.user_id, event.occurred_at_us)
+        == (
+            row.type,
+            row.source or "",
+            row.campaign_id or "",
+            row.creative_id or "",
+            row.user_id or "",
+            microseconds(row.occurred_at),
+        )
+        and {tuple(pair) for pair in row.identifiers or ()} == set(event.identifiers)
+        and row.metadata == (msgspec.json.decode(event.metadata) if event.metadata else None)
+    )

@@ -1,0 +1,209 @@
+"""Group commit: all requests, large and small, put their events on one bounded queue; a few committers store what is there as one group.
+
+A lone event is committed at once. Under load a group holds whatever arrived while the groups before it were being stored, so the cost of a
+transaction, a claim and a delivery is shared. The bound of the queue is the back-pressure.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from dmp_chassis.outages import outage
+
+from dmp_ingest.adapters.claims import Claims
+from dmp_ingest.adapters.event_log import EventLog
+from dmp_ingest.commit_group import GroupCommitted, commit_group
+from dmp_ingest.deliver_batch import Delivered, Deliverer
+from dmp_ingest.domain.errors import CannotStoreError, OverloadedError
+from dmp_ingest.domain.event import AcceptableEvent
+from dmp_ingest.domain.verdict import Verdict
+
+_LOG: Final = logging.getLogger(__name__)
+_COMMITTERS: Final = 2
+_DELIVERIES: Final = 4
+_RETRY_AFTER_SECONDS: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Committed:
+    """What became of one submission: a verdict for each event and its profile where it is known, and whether all is applied."""
+
+    verdicts: Sequence[Verdict]
+    internal_user_ids: Sequence[str]
+    applied: bool
+
+
+@dataclass(slots=True, kw_only=True)
+class _Submission:
+    events: Sequence[AcceptableEvent]
+    rejected: int
+    answer: asyncio.Future[Committed]
+
+
+class GroupCommitter:
+    """The queue and its committers, one of each in a process."""
+
+    def __init__(
+        self,
+        *,
+        log: EventLog,
+        claims: Claims,
+        deliverer: Deliverer,
+        announced: Callable[[], None],
+        max_queued_events: int,
+        max_group_events: int,
+        commit_timeout_seconds: float,
+    ) -> None:
+        self._log = log
+        self._claims = claims
+        self._deliverer = deliverer
+        self._announced = announced
+        self._max_queued_events = max_queued_events
+        self._max_group_events = max_group_events
+        self._commit_timeout_seconds = commit_timeout_seconds
+        self._queue: deque[_Submission] = deque()
+        self._queued_events = 0
+        self._arrived = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
+        self._deliveries = asyncio.Semaphore(_DELIVERIES)
+        self._delivering: set[asyncio.Task[None]] = set()
+        self._unanswered: set[asyncio.Future[Committed]] = set()
+
+    def refuse_if_full(self) -> None:
+        """Raises OverloadedError if the queue is full: to be asked before any work is spent on a request."""
+        if self._queued_events >= self._max_queued_events:
+            raise OverloadedError(retry_after_seconds=_RETRY_AFTER_SECONDS)
+
+    async def wait_for_room(self) -> None:
+        """Returns once the queue is not full: how a stream is slowed down instead of refused."""
+        while self._queued_events >= self._max_queued_events:
+            self._room.clear()
+            await self._room.wait()
+
+    async def submit(self, events: Sequence[AcceptableEvent], *, rejected: int) -> Committed:
+        """Stores the events; returns once they are durable and, within a limit, applied.
+
+        Raises CannotStoreError if the log could not store them; it may have stored them then, so they are to be sent again.
+        """
+        answer: asyncio.Future[Committed] = asyncio.get_running_loop().create_future()
+        self._unanswered.add(answer)
+        answer.add_done_callback(self._unanswered.discard)
+        self._queue.append(_Submission(events=events, rejected=rejected, answer=answer))
+        self._queued_events += len(events)
+        self._arrived.set()
+        return await answer
+
+    async def commit_loop(self) -> None:
+        """Commits groups until cancelled."""
+        async with asyncio.TaskGroup() as committers:
+            for _ in range(_COMMITTERS):
+                committers.create_task(self._commit_groups())
+
+    async def flush(self) -> None:
+        """Returns once everything that was submitted has been answered and handed over as far as possible."""
+        while waiting_for := [*self._unanswered, *self._delivering]:
+            await asyncio.wait(waiting_for)
+        await self._deliverer.drop_acknowledged()
+
+    async def _commit_groups(self) -> None:
+        while True:
+            await self._deliveries.acquire()
+            while not self._queue:
+                self._arrived.clear()
+                await self._arrived.wait()
+            group = self._take_group()
+            try:
+                committed = await self._commit(group)
+            except BaseException:
+                self._deliveries.release()
+                raise
+            if committed is None:
+                self._deliveries.release()
+                continue
+            task = asyncio.create_task(self._deliver(group, committed))
+            self._delivering.add(task)
+            task.add_done_callback(self._delivering.discard)
+
+    def _take_group(self) -> list[_Submission]:
+        """Submissions from the head of the queue, as many as make a group; at least one, whatever its size."""
+        group = [self._queue.popleft()]
+        size = len(group[0].events)
+        while self._queue and size + len(self._queue[0].events) <= self._max_group_events:
+            size += len(self._queue[0].events)
+            group.append(self._queue.popleft())
+        self._queued_events -= size
+        if self._queued_events < self._max_queued_events:
+            self._room.set()
+        return group
+
+    async def _commit(self, group: Sequence[_Submission]) -> GroupCommitted | None:
+        """Commits a group; answers its submissions with an error and returns None if that is not possible."""
+        acknowledged = self._deliverer.take_acknowledged()
+        try:
+            async with asyncio.timeout(self._commit_timeout_seconds):
+                return await commit_group(
+                    [event for submission in group for event in submission.events],
+                    rejected=sum(submission.rejected for submission in group),
+                    log=self._log,
+                    claims=self._claims,
+                    acknowledged=acknowledged,
+                    announced=self._announced,
+                )
+        except Exception as error:
+            self._deliverer.give_back(acknowledged)
+            if outage(error) is None and not isinstance(error, TimeoutError):
+                _LOG.exception("a group could not be stored")
+            else:
+                _LOG.warning("the log cannot store", extra={"error": type(error).__name__})
+            for submission in group:
+                if not submission.answer.done():
+                    submission.answer.set_exception(CannotStoreError())
+            return None
+
+    async def _deliver(self, group: Sequence[_Submission], committed: GroupCommitted) -> None:
+        """Hands the batch over, answers the submissions, and tells Redis what the log has."""
+        try:
+            delivered = await self._deliverer.deliver(committed.batch) if committed.batch is not None else Delivered(applied=True)
+            in_doubt = bool(committed.in_doubt) and await self._in_doubt(committed)
+            self._answer(group, committed, delivered, applied=delivered.applied and not in_doubt)
+            new = committed.accepted
+            await self._claims.settle([event.key for event in new], [e.fingerprint for e in new], applied=delivered.applied)
+            known = committed.known
+            await self._claims.settle(list(known), list(known.values()), applied=not in_doubt)
+        finally:
+            self._deliveries.release()
+
+    async def _in_doubt(self, committed: GroupCommitted) -> bool:
+        """Whether an event that was stored before this group may not be applied yet."""
+        try:
+            return await self._log.undelivered(committed.in_doubt)
+        except Exception as error:
+            if outage(error) is None:
+                raise
+            return True
+
+    def _answer(
+        self, group: Sequence[_Submission], committed: GroupCommitted, delivered: Delivered, *, applied: bool
+    ) -> None:
+        profiles: dict[bytes, str] = {}
+        if delivered.internal_user_ids:
+            keys = [event.key for event in committed.accepted]
+            profiles = dict(zip(keys, delivered.internal_user_ids, strict=True))
+        position = 0
+        for submission in group:
+            end = position + len(submission.events)
+            if not submission.answer.done():
+                submission.answer.set_result(
+                    Committed(
+                        verdicts=committed.verdicts[position:end],
+                        internal_user_ids=[profiles.get(event.key, "") for event in submission.events],
+                        applied=applied,
+                    )
+                )
+            position = end

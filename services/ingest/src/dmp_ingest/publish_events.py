@@ -1,0 +1,108 @@
+"""Takes the events of one request in: judges each by itself, stores the good ones through the group commit, answers for all."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from dmp_chassis.uuid7 import uuid7_text
+
+from dmp_ingest.domain.check_event import check_event
+from dmp_ingest.domain.errors import CannotStoreError, TooLargeError
+from dmp_ingest.domain.event import AcceptableEvent, RefusedEvent, SubmittedEvent
+from dmp_ingest.domain.event_key import derived_event_id
+from dmp_ingest.domain.event_policy import EventPolicy
+from dmp_ingest.domain.verdict import Verdict
+from dmp_ingest.group_commit import GroupCommitter
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishEvents:
+    """One request. events: each as it was read, or refused by the reader already. source: of events that name none.
+
+    idempotency_key: makes the ids of events that have none; empty if the caller gave no key.
+    """
+
+    events: Sequence[SubmittedEvent | RefusedEvent]
+    source: str | None = None
+    idempotency_key: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredOutcome:
+    """The answer for an event that is in the log. internal_user_id: empty if it is not known."""
+
+    event_id: str
+    verdict: Verdict
+    internal_user_id: str
+
+
+Outcome: TypeAlias = StoredOutcome | RefusedEvent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    """The answer for one request. outcomes: one for each event, in the order of the request."""
+
+    accepted: int = 0
+    duplicates: int = 0
+    rejected: int = 0
+    applied: bool = True
+    outcomes: Sequence[Outcome] = field(default=())
+
+
+async def publish_events(request: PublishEvents, *, policy: EventPolicy, committer: GroupCommitter) -> Published:
+    """Raises TooLargeError, OverloadedError before any work, CannotStoreError if the log could not store the good events."""
+    if len(request.events) > policy.max_events_per_request:
+        raise TooLargeError(limit=policy.max_events_per_request, unit="events")
+    judged = _judge(request, policy)
+    acceptable = [event for event in judged if type(event) is AcceptableEvent]
+    rejected = len(judged) - len(acceptable)
+    if not acceptable:
+        await _announce_rejection(rejected, committer)
+        return Published(rejected=rejected, outcomes=[event for event in judged if isinstance(event, RefusedEvent)])
+    committed = await committer.submit(acceptable, rejected=rejected)
+    stored: Sequence[Outcome] = [
+        StoredOutcome(event_id=event.event_id, verdict=verdict, internal_user_id=profile)
+        for event, verdict, profile in zip(acceptable, committed.verdicts, committed.internal_user_ids, strict=True)
+    ]
+    if rejected:
+        in_order = iter(stored)
+        stored = [event if isinstance(event, RefusedEvent) else next(in_order) for event in judged]
+    accepted = sum(verdict is Verdict.ACCEPTED for verdict in committed.verdicts)
+    return Published(
+        accepted=accepted,
+        duplicates=len(acceptable) - accepted,
+        rejected=rejected,
+        applied=committed.applied,
+        outcomes=stored,
+    )
+
+
+def _judge(request: PublishEvents, policy: EventPolicy) -> list[AcceptableEvent | RefusedEvent]:
+    now_us = time.time_ns() // 1000
+    judged: list[AcceptableEvent | RefusedEvent] = []
+    for index, event in enumerate(request.events):
+        if type(event) is not SubmittedEvent and isinstance(event, RefusedEvent):
+            judged.append(event)
+            continue
+        new_event_id = ""
+        if event.event_id is None:
+            key = request.idempotency_key
+            new_event_id = derived_event_id(key, index) if key else uuid7_text()
+        judged.append(
+            check_event(event, policy=policy, now_us=now_us, batch_source=request.source, new_event_id=new_event_id)
+        )
+    return judged
+
+
+async def _announce_rejection(rejected: int, committer: GroupCommitter) -> None:
+    """The verdict on invalid events does not depend on the log: if it cannot store the announcement, the answer stands all the same."""
+    if not rejected:
+        return
+    try:
+        await committer.submit((), rejected=rejected)
+    except CannotStoreError:
+        return

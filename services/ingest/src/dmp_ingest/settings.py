@@ -1,0 +1,92 @@
+"""Ingest's settings, read from the environment, and its policy, read from a file."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from dmp_chassis.settings import EnvReader, SettingsError
+
+from dmp_ingest.domain.event_policy import EventPolicy, PolicyError, event_policy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything that a deployment of ingest chooses. Times in seconds."""
+
+    database_url: str
+    redis_url: str
+    listen: str
+    identity_address: str
+    stats_address: str
+    policy: EventPolicy
+    pool_size: int
+    claim_window_seconds: float
+    apply_wait_seconds: float
+    commit_timeout_seconds: float
+    max_queued_events: int
+    max_group_events: int
+    log_level: str
+
+
+def database_url(environ: Mapping[str, str]) -> str:
+    """The one setting that `migrate` needs. Raises SettingsError."""
+    env = EnvReader(environ)
+    url = env.url("DMP_INGEST_DATABASE_URL", schemes=("postgresql",))
+    env.finish()
+    return url
+
+
+def read_settings(environ: Mapping[str, str]) -> Settings:
+    """Reads every setting. Raises SettingsError with all problems at once."""
+    env = EnvReader(environ)
+    policy_file = env.text("DMP_INGEST_POLICY_FILE", "")
+    settings = Settings(
+        database_url=env.url("DMP_INGEST_DATABASE_URL", schemes=("postgresql",)),
+        redis_url=env.url("DMP_REDIS_URL", schemes=("redis", "rediss", "unix")),
+        listen=env.address("DMP_INGEST_LISTEN", "0.0.0.0:50051"),
+        identity_address=env.address("DMP_IDENTITY_ADDRESS"),
+        stats_address=env.address("DMP_STATS_ADDRESS"),
+        policy=_read_policy(policy_file, env),
+        pool_size=env.integer("DMP_INGEST_POOL_SIZE", 8, minimum=3, maximum=200),
+        claim_window_seconds=env.seconds("DMP_INGEST_CLAIM_WINDOW_SECONDS", 3600.0, minimum=1.0),
+        apply_wait_seconds=env.seconds("DMP_INGEST_APPLY_WAIT_SECONDS", 1.0, minimum=0.01, maximum=10.0),
+        commit_timeout_seconds=env.seconds("DMP_INGEST_COMMIT_TIMEOUT_SECONDS", 5.0, minimum=0.1, maximum=60.0),
+        max_queued_events=env.integer("DMP_INGEST_MAX_QUEUED_EVENTS", 40_000, minimum=1, maximum=10_000_000),
+        max_group_events=env.integer("DMP_INGEST_MAX_GROUP_EVENTS", 4_000, minimum=1, maximum=100_000),
+        log_level=env.text("DMP_LOG_LEVEL", "info", choices=("debug", "info", "warning", "error")),
+    )
+    env.finish()
+    return settings
+
+
+def _read_policy(path: str, env: EnvReader) -> EventPolicy:
+    try:
+        text = Path(path).read_text("utf-8") if path else (resources.files("dmp_ingest") / "policy.toml").read_text("utf-8")
+        return parse_policy(text)
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError, TypeError, AttributeError, PolicyError) as error:
+        env.problem("DMP_INGEST_POLICY_FILE", f"cannot be used: {error!r}")
+        env.finish()
+        raise SettingsError([]) from error
+
+
+def parse_policy(text: str) -> EventPolicy:
+    """The policy that a file of the form of `policy.toml` describes. Raises what tomllib raises, KeyError, TypeError or PolicyError."""
+    document = tomllib.loads(text)
+    types, identifiers, clock, limits = (document[name] for name in ("event_types", "identifiers", "clock", "limits"))
+    return event_policy(
+        known_types=list(types["known"]),
+        types_by_count={name: list(names) for name, names in types.get("counts_as", {}).items()},
+        identifier_lengths={str(name): int(length) for name, length in identifiers["max_length"].items()},
+        identifier_aliases=dict(identifiers.get("aliases", {})),
+        text_only_identifiers=list(identifiers.get("text_only", [])),
+        max_ahead_seconds=int(clock["max_ahead_seconds"]),
+        max_activity_skew_seconds=int(clock["max_activity_skew_seconds"]),
+        max_events_per_request=int(limits["max_events_per_request"]),
+        max_body_bytes=int(limits["max_body_bytes"]),
+        max_metadata_bytes=int(limits["max_metadata_bytes"]),
+        max_metadata_depth=int(limits["max_metadata_depth"]),
+    )
