@@ -1,0 +1,61 @@
+"""What outlives a launcher belongs to one launcher at a time and keeps its secrets."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from dmp_stack.data_directory import open_data_directory
+from dmp_stack.errors import StackError
+from dmp_stack.run_directory import MARKER_VARIABLE
+from tests.conditions import is_gone
+
+
+def test_a_second_launcher_is_refused_and_told_what_to_do(tmp_path: Path) -> None:
+    first = open_data_directory(tmp_path / "data", run_directory=tmp_path / "run-1")
+    with pytest.raises(StackError, match=r"another stack is running on the data directory .*DMP_DATA_DIR"):
+        open_data_directory(tmp_path / "data", run_directory=tmp_path / "run-2")
+    first.release()
+    open_data_directory(tmp_path / "data", run_directory=tmp_path / "run-2").release()
+
+
+def test_passwords_stay_the_same_differ_by_role_and_are_for_our_eyes_only(tmp_path: Path) -> None:
+    data = open_data_directory(tmp_path, run_directory=tmp_path / "run")
+    first = data.passwords(["a", "b"])
+    assert first["a"] != first["b"]
+    assert data.passwords(["a", "b", "c"]) | first == data.passwords(["a", "b", "c"])
+    assert data.passwords(["b"]) == {"b": first["b"]}
+    assert stat.S_IMODE((tmp_path / "passwords.json").stat().st_mode) == 0o600
+    data.release()
+
+
+def test_a_data_directory_inside_a_repository_is_not_tracked(tmp_path: Path) -> None:
+    repository = tmp_path / "repository"
+    subprocess.run(["git", "init", "-q", str(repository)], check=True)
+    data = open_data_directory(repository / "my-data", run_directory=tmp_path / "run")
+    data.passwords(["a"])
+    data.release()
+    status = subprocess.run(
+        ["git", "status", "--porcelain"], cwd=repository, check=True, capture_output=True, text=True
+    )
+    assert status.stdout == ""
+
+
+def test_what_a_killed_launcher_left_running_is_ended_first(tmp_path: Path) -> None:
+    killed = open_data_directory(tmp_path / "data", run_directory=tmp_path / "run-1")
+    killed._lock.close()  # what the kernel does when a launcher is killed
+    environment = {**os.environ, MARKER_VARIABLE: str(tmp_path / "run-1")}
+    with subprocess.Popen(["/bin/sleep", "1000"], env=environment) as leftover:
+        data = open_data_directory(tmp_path / "data", run_directory=tmp_path / "run-2")
+        assert is_gone(leftover.pid)
+    data.release()
+
+
+def test_a_directory_that_cannot_be_made_is_a_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StackError, match=r"cannot use the data directory .*DMP_DATA_DIR"):
+        open_data_directory(tmp_path / "file" / "data", run_directory=tmp_path / "run")
