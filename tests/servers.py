@@ -24,6 +24,8 @@ from dmp_stack.run_directory import (
     create_run_directory,
     sweep_stale_run_directories,
 )
+from dmp_stack.settings import StackSettings
+from dmp_stack.stack import Stack
 from dmp_stack.valkey import ValkeyServer
 
 
@@ -159,3 +161,10 @@ def redis_url(valkey: tuple[ValkeyServer, Child]) -> str:
     with redis.Redis.from_url(server.url) as client:
         client.flushall()
     return server.url
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[Stack]:
+    """The whole system as `make run` starts it, on free ports and with data of its own that goes with it."""
+    with Stack(StackSettings(http_port=0, data_directory=None)) as running:
+        yield running

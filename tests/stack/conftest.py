@@ -1,0 +1,64 @@
+"""A PostgreSQL and a Valkey as the stack runs them: durable, with passwords, on data that outlives them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from dmp_stack.child import Child, ChildSpec
+from dmp_stack.postgres import PostgresOptions, PostgresServer
+from dmp_stack.run_directory import MARKER_VARIABLE, create_run_directory
+from dmp_stack.valkey import ValkeyServer
+
+Keep = Callable[[ChildSpec], Child]
+
+
+@pytest.fixture
+def run_path() -> Iterator[Path]:
+    """A run directory, for sockets."""
+    directory = create_run_directory()
+    yield directory.path
+    directory.remove()
+
+
+@pytest.fixture
+def keep() -> Iterator[Keep]:
+    """Starts children and ends them with the test."""
+    children: list[Child] = []
+
+    def start(spec: ChildSpec) -> Child:
+        child = Child(spec, print)
+        children.append(child)
+        child.start()
+        return child
+
+    yield start
+    for child in reversed(children):
+        child.close(10)
+
+
+@pytest.fixture
+def durable_postgres(run_path: Path) -> PostgresServer:
+    """Not started; its data goes with the test."""
+    return PostgresServer(
+        data_directory=run_path / "data" / "postgres",
+        socket_directory=run_path / "pg",
+        log_path=run_path / "postgres.log",
+        options=PostgresOptions(shared_buffers_mebibytes=64),
+        environment={**os.environ, MARKER_VARIABLE: str(run_path)},
+    )
+
+
+@pytest.fixture
+def persistent_valkey(run_path: Path) -> ValkeyServer:
+    """Not started; its data goes with the test."""
+    return ValkeyServer(
+        data_directory=run_path / "data" / "valkey",
+        socket_path=run_path / "valkey.sock",
+        log_path=run_path / "valkey.log",
+        environment={**os.environ, MARKER_VARIABLE: str(run_path)},
+        persistent=True,
+    )

@@ -1,0 +1,112 @@
+"""The stack's PostgreSQL loses nothing that was committed and lets nobody into another's database."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import signal
+from pathlib import Path
+
+import psutil
+import psycopg
+import pytest
+
+from dmp_stack.errors import StackError
+from dmp_stack.postgres import PostgresServer
+from tests.conditions import wait_until
+from tests.stack.conftest import Keep
+
+
+def test_commits_wait_for_the_disk(durable_postgres: PostgresServer, keep: Keep) -> None:
+    durable_postgres.prepare()
+    durable_postgres.wait_ready(keep(durable_postgres.child_spec()))
+    names = ("fsync", "synchronous_commit", "full_page_writes")
+    with durable_postgres.connect() as connection:
+        settings = [connection.execute("SELECT current_setting(%s)", (name,)).fetchone() for name in names]
+    assert settings == [("on",), ("on",), ("on",)]
+
+
+def test_what_was_committed_survives_the_death_of_the_server(durable_postgres: PostgresServer, keep: Keep) -> None:
+    durable_postgres.prepare()
+    child = keep(durable_postgres.child_spec())
+    durable_postgres.wait_ready(child)
+    with durable_postgres.connect() as connection:
+        connection.execute("CREATE TABLE thing AS SELECT generate_series(1, 1000) AS id")
+    child.kill()
+    wait_until(lambda: child.starts > 1, "restarted")
+    durable_postgres.wait_ready(child)
+    with durable_postgres.connect() as connection:
+        assert connection.execute("SELECT count(*) FROM thing").fetchone() == (1000,)
+
+
+def test_it_does_not_run_as_root(durable_postgres: PostgresServer, keep: Keep) -> None:
+    durable_postgres.prepare()
+    child = keep(durable_postgres.child_spec())
+    durable_postgres.wait_ready(child)
+    user = pwd.getpwuid(psutil.Process(child.pid).uids().effective).pw_name
+    assert user == ("embedded_postgres" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name)
+
+
+def test_a_role_needs_its_password_and_reaches_its_own_database_only(
+    durable_postgres: PostgresServer, keep: Keep
+) -> None:
+    durable_postgres.prepare()
+    durable_postgres.wait_ready(keep(durable_postgres.child_spec()))
+    durable_postgres.provision("one", role="one", password="secret of one")
+    durable_postgres.provision("two", role="two", password="secret of two")
+    with psycopg.connect(durable_postgres.url("one", role="one", password="secret of one")) as connection:
+        connection.execute("CREATE TABLE mine (id int)")
+    for role, password, database in [
+        ("one", "wrong", "one"),
+        ("one", None, "one"),
+        ("one", "secret of one", "two"),
+    ]:
+        with pytest.raises(psycopg.OperationalError, match=r"authentication failed|no password|permission denied"):
+            psycopg.connect(durable_postgres.url(database, role=role, password=password))
+
+
+def test_provisioning_again_changes_nothing_but_the_password(durable_postgres: PostgresServer, keep: Keep) -> None:
+    durable_postgres.prepare()
+    durable_postgres.wait_ready(keep(durable_postgres.child_spec()))
+    durable_postgres.provision("one", role="one", password="first")
+    with psycopg.connect(durable_postgres.url("one", role="one", password="first")) as connection:
+        connection.execute("CREATE TABLE mine (id int)")
+    durable_postgres.provision("one", role="one", password="second")
+    with psycopg.connect(durable_postgres.url("one", role="one", password="second")) as connection:
+        assert connection.execute("SELECT count(*) FROM mine").fetchone() == (0,)
+
+
+def test_an_interrupted_first_start_is_begun_again(
+    durable_postgres: PostgresServer, run_path: Path, keep: Keep
+) -> None:
+    class InterruptedError_(Exception):
+        pass
+
+    def interrupt(seconds: float) -> None:
+        raise InterruptedError_
+
+    with pytest.raises(InterruptedError_):
+        durable_postgres.prepare(pause=interrupt)
+    assert not (run_path / "data" / "postgres" / "PG_VERSION").exists()
+    durable_postgres.prepare()
+    durable_postgres.wait_ready(keep(durable_postgres.child_spec()))
+
+
+def test_a_cluster_that_cannot_start_is_an_error_that_says_why(
+    durable_postgres: PostgresServer, run_path: Path, keep: Keep
+) -> None:
+    durable_postgres.prepare()
+    (run_path / "data" / "postgres" / "PG_VERSION").write_text("17\n")
+    with pytest.raises(StackError, match="incompatible"):
+        durable_postgres.wait_ready(keep(durable_postgres.child_spec()))
+
+
+def test_an_orphan_ends_with_all_its_processes(durable_postgres: PostgresServer, keep: Keep) -> None:
+    durable_postgres.prepare()
+    child = keep(durable_postgres.child_spec())
+    durable_postgres.wait_ready(child)
+    family = psutil.Process(child.pid).children(recursive=True)
+    assert family
+    child.request_stop(number=signal.Signals(durable_postgres.child_spec().orphan_signal))
+    assert child.wait_stopped(5)
+    assert psutil.wait_procs(family, timeout=5)[1] == []
