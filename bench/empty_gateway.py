@@ -74,6 +74,7 @@ def _configuration(upstream: int) -> dict[str, Any]:
         "match_incoming_request_route": True,
         "convert_grpc_status": True,
         "max_request_body_size": _MAX_BODY_BYTES,
+        "request_validation_options": {"reject_unknown_method": True},
     }
     connection_manager = {
         "@type": f"{_TYPES}.filters.network.http_connection_manager.v3.HttpConnectionManager",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from typing import Any
 
 import grpc
 import uvloop
@@ -40,7 +41,7 @@ async def serve() -> None:
     server = grpc.aio.server(
         options=[("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES), ("grpc.so_reuseport", 0)]
     )
-    handlers = {
+    handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
         "PublishEventsJson": grpc.unary_unary_rpc_method_handler(
             answer_json,
             request_deserializer=pb.PublishEventsJsonRequest.FromString,

@@ -1,0 +1,49 @@
+"""What is measured: one line of the table is one case."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One kind of load. `known_percent` of the events are in the log already, with the same content."""
+
+    transport: str
+    batch: int
+    connections: int
+    known_percent: int = 0
+
+    @property
+    def name(self) -> str:
+        """`json/1000/c8`, `json/1000/c8/dup50`"""
+        known = f"/dup{self.known_percent}" if self.known_percent else ""
+        return f"{self.transport}/{self.batch}/c{self.connections}{known}"
+
+
+CASES: tuple[Case, ...] = (
+    Case(transport="json", batch=1, connections=1),
+    Case(transport="json", batch=1, connections=16),
+    Case(transport="json", batch=1, connections=64),
+    Case(transport="json", batch=10, connections=32),
+    Case(transport="json", batch=100, connections=16),
+    Case(transport="json", batch=1000, connections=8),
+    Case(transport="json", batch=1000, connections=8, known_percent=50),
+    Case(transport="json", batch=1000, connections=8, known_percent=100),
+    Case(transport="grpc", batch=1, connections=1),
+    Case(transport="grpc", batch=1, connections=16),
+    Case(transport="grpc", batch=1, connections=64),
+    Case(transport="grpc", batch=10, connections=32),
+    Case(transport="grpc", batch=100, connections=16),
+    Case(transport="grpc", batch=1000, connections=8),
+)
+"""The whole matrix."""
+
+STORED_CASES = ("json/1/c64", "json/1000/c8", "json/1000/c8/dup100", "grpc/1000/c8")
+"""The cases that are measured again when the log is full."""
+
+
+def chosen_cases(patterns: Sequence[str]) -> list[Case]:
+    """The cases whose name contains one of the patterns, all of them if there is none."""
+    return [case for case in CASES if not patterns or any(pattern in case.name for pattern in patterns)]

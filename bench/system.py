@@ -1,0 +1,102 @@
+"""The system under test: a durable stack of its own, and when it is up to date."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from types import TracebackType
+from urllib.parse import urlencode
+
+import psycopg
+
+from dmp_stack.settings import StackSettings
+from dmp_stack.stack import Stack
+
+PATHS = {"json": "/events", "grpc": "/dmp.ingest.v1.IngestService/PublishEvents"}
+"""Where events go, by transport."""
+
+_UP_TO_DATE_SECONDS = 600.0
+_POLL_SECONDS = 0.002
+_CONSUMERS = ("identity", "stats")
+
+
+class WrongAnswerError(Exception):
+    """The system gave a wrong answer: a figure would mean nothing. The text is for people."""
+
+
+class System:
+    """A running stack whose data is thrown away at the end, with fsync and everything else as in production."""
+
+    def __init__(self) -> None:
+        self.stack = Stack(StackSettings(http_port=0, data_directory=None))
+
+    def __enter__(self) -> System:
+        self.stack.start()
+        self._inboxes = {context: self.stack.postgres.connect(f"dmp_{context}") for context in _CONSUMERS}
+        self._log = self.stack.postgres.connect("dmp_ingest")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for connection in (*self._inboxes.values(), self._log):
+            connection.close()
+        self.stack.stop()
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """The gateway's host and port, for JSON and gRPC alike."""
+        host, _, port = self.stack.grpc_address.rpartition(":")
+        return host, int(port)
+
+    @property
+    def pids(self) -> Mapping[str, int]:
+        """Process ids by the name of the part."""
+        return self.stack.pids
+
+    @property
+    def log(self) -> psycopg.Connection:
+        """A superuser's connection to the database of the event log, in autocommit mode."""
+        return self._log
+
+    def wait_up_to_date(self) -> None:
+        """Returns once identity and stats have applied every batch that ingest has committed.
+
+        It compares ingest's outbox with the consumers' inboxes, so it does not wait for the outbox to be tidied up.
+        """
+        deadline = time.monotonic() + _UP_TO_DATE_SECONDS
+        while True:
+            waiting = [row[0] for row in self._log.execute("SELECT batch_id FROM outbox")]
+            if all(self._applied(inbox, waiting) for inbox in self._inboxes.values()):
+                return
+            if time.monotonic() > deadline:
+                raise WrongAnswerError(f"{len(waiting)} batches were not applied within {_UP_TO_DATE_SECONDS:.0f} s")
+            time.sleep(_POLL_SECONDS)
+
+    def campaign_totals(self, campaigns: Mapping[str, int]) -> Counter[str]:
+        """Impressions and clicks together, by campaign, as `GET /stats` gives them."""
+        now = datetime.now(UTC)
+        totals: Counter[str] = Counter()
+        for campaign in campaigns:
+            query = {
+                "campaign_id": campaign,
+                "from": (now - timedelta(days=3)).isoformat(),
+                "to": (now + timedelta(days=1)).isoformat(),
+                "granularity": "day",
+            }
+            url = f"{self.stack.http_url}/stats?{urlencode(query)}"
+            with urllib.request.urlopen(url, timeout=60) as answer:  # noqa: S310 - always http
+                for point in json.load(answer)["series"]:
+                    totals[campaign] += point["impressions"] + point["clicks"]
+        return totals
+
+    @staticmethod
+    def _applied(inbox: psycopg.Connection, batches: list[object]) -> bool:
+        if not batches:
+            return True
+        row = inbox.execute("SELECT count(*) FROM inbox WHERE batch_id = ANY(%s)", (batches,)).fetchone()
+        return row is not None and row[0] == len(batches)

@@ -1,0 +1,59 @@
+"""The few requests that the demo sends, over one kept connection."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any
+from urllib.parse import urlencode
+
+_TIMEOUT_SECONDS = 20.0
+
+
+Answer = dict[str, Any]
+
+
+class DemoError(Exception):
+    """The system answered otherwise than it should. The text is for people."""
+
+
+class DemoClient:
+    """JSON over HTTP to `host:port`. Not thread-safe."""
+
+    def __init__(self, address: str) -> None:
+        self._connection = http.client.HTTPConnection(address, timeout=_TIMEOUT_SECONDS)
+
+    def get(self, path: str, **query: str) -> Answer:
+        """The answer, which must be a 200."""
+        return self._send("GET", f"{path}?{urlencode(query)}" if query else path, None, expected=(200,))
+
+    def post(self, path: str, body: object, *, expected: Sequence[int] = (200,)) -> Answer:
+        """The answer, whose status must be one of `expected`."""
+        return self._send("POST", path, body, expected=expected)
+
+    def put(self, path: str, body: object) -> Answer:
+        """The answer, which must be a 200."""
+        return self._send("PUT", path, body, expected=(200,))
+
+    def _send(self, method: str, path: str, body: object, *, expected: Sequence[int]) -> Answer:
+        content = None if body is None else json.dumps(body).encode()
+        try:
+            self._connection.request(method, path, content, {"content-type": "application/json"})
+            answer = self._connection.getresponse()
+            text = answer.read().decode()
+        except (OSError, http.client.HTTPException) as error:
+            raise DemoError(f"{method} {path} was not answered: {error}") from error
+        if answer.status not in expected:
+            raise DemoError(f"{method} {path} answered {answer.status}: {text[:500]}")
+        parsed: Answer = json.loads(text)
+        return parsed
+
+    def __enter__(self) -> DemoClient:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._connection.close()
