@@ -43,13 +43,7 @@ def keep() -> Iterator[Keep]:
 @pytest.fixture
 def durable_postgres(run_path: Path) -> PostgresServer:
     """Not started; its data goes with the test."""
-    return PostgresServer(
-        data_directory=run_path / "data" / "postgres",
-        socket_directory=run_path / "pg",
-        log_path=run_path / "postgres.log",
-        options=PostgresOptions(shared_buffers_mebibytes=64),
-        environment={**os.environ, MARKER_VARIABLE: str(run_path)},
-    )
+    return durable_server(run_path)
 
 
 @pytest.fixture
@@ -61,4 +55,15 @@ def persistent_valkey(run_path: Path) -> ValkeyServer:
         log_path=run_path / "valkey.log",
         environment={**os.environ, MARKER_VARIABLE: str(run_path)},
         persistent=True,
+    )
+
+
+def durable_server(run_path: Path) -> PostgresServer:
+    """PostgreSQL with the options of a stack, but a small cache."""
+    return PostgresServer(
+        data_directory=run_path / "data" / "postgres",
+        socket_directory=run_path / "pg",
+        log_path=run_path / "postgres.log",
+        options=PostgresOptions(shared_buffers_mebibytes=64),
+        environment={**os.environ, MARKER_VARIABLE: str(run_path)},
     )

@@ -5,23 +5,41 @@ from __future__ import annotations
 import os
 import pwd
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import psycopg
 import pytest
 
+from dmp_stack.child import Child
 from dmp_stack.errors import StackError
 from dmp_stack.postgres import PostgresServer
+from dmp_stack.run_directory import create_run_directory
 from tests.conditions import wait_until
-from tests.stack.conftest import Keep
+from tests.stack.conftest import Keep, durable_server
+
+RunningPostgres = tuple[PostgresServer, Child]
 
 
-def test_commits_wait_for_the_disk(durable_postgres: PostgresServer, keep: Keep) -> None:
-    durable_postgres.prepare()
-    durable_postgres.wait_ready(keep(durable_postgres.child_spec()))
+@pytest.fixture(scope="module")
+def running_postgres() -> Iterator[RunningPostgres]:
+    """One for all tests that leave it as it was but for databases of their own."""
+    directory = create_run_directory()
+    server = durable_server(directory.path)
+    server.prepare()
+    child = Child(server.child_spec(), print)
+    child.start()
+    server.wait_ready(child)
+    yield server, child
+    child.close(10)
+    directory.remove()
+
+
+def test_commits_wait_for_the_disk(running_postgres: RunningPostgres) -> None:
+    server, _ = running_postgres
     names = ("fsync", "synchronous_commit", "full_page_writes")
-    with durable_postgres.connect() as connection:
+    with server.connect() as connection:
         settings = [connection.execute("SELECT current_setting(%s)", (name,)).fetchone() for name in names]
     assert settings == [("on",), ("on",), ("on",)]
 
@@ -39,53 +57,44 @@ def test_what_was_committed_survives_the_death_of_the_server(durable_postgres: P
         assert connection.execute("SELECT count(*) FROM thing").fetchone() == (1000,)
 
 
-def test_it_does_not_run_as_root(durable_postgres: PostgresServer, keep: Keep) -> None:
-    durable_postgres.prepare()
-    child = keep(durable_postgres.child_spec())
-    durable_postgres.wait_ready(child)
+def test_it_does_not_run_as_root(running_postgres: RunningPostgres) -> None:
+    server, child = running_postgres
     user = pwd.getpwuid(psutil.Process(child.pid).uids().effective).pw_name
     assert user == ("embedded_postgres" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name)
 
 
-def test_a_role_needs_its_password_and_reaches_its_own_database_only(
-    durable_postgres: PostgresServer, keep: Keep
-) -> None:
-    durable_postgres.prepare()
-    durable_postgres.wait_ready(keep(durable_postgres.child_spec()))
-    durable_postgres.provision("one", role="one", password="secret of one")
-    durable_postgres.provision("two", role="two", password="secret of two")
-    with psycopg.connect(durable_postgres.url("one", role="one", password="secret of one")) as connection:
+def test_a_role_needs_its_password_and_reaches_its_own_database_only(running_postgres: RunningPostgres) -> None:
+    server, _ = running_postgres
+    server.provision("one", role="role_one", password="secret of one")
+    server.provision("two", role="role_two", password="secret of two")
+    with psycopg.connect(server.url("one", role="role_one", password="secret of one")) as connection:
         connection.execute("CREATE TABLE mine (id int)")
     for role, password, database in [
-        ("one", "wrong", "one"),
-        ("one", None, "one"),
-        ("one", "secret of one", "two"),
+        ("role_one", "wrong", "one"),
+        ("role_one", None, "one"),
+        ("role_one", "secret of one", "two"),
     ]:
         with pytest.raises(psycopg.OperationalError, match=r"authentication failed|no password|permission denied"):
-            psycopg.connect(durable_postgres.url(database, role=role, password=password))
+            psycopg.connect(server.url(database, role=role, password=password))
 
 
-def test_provisioning_again_changes_nothing_but_the_password(durable_postgres: PostgresServer, keep: Keep) -> None:
-    durable_postgres.prepare()
-    durable_postgres.wait_ready(keep(durable_postgres.child_spec()))
-    durable_postgres.provision("one", role="one", password="first")
-    with psycopg.connect(durable_postgres.url("one", role="one", password="first")) as connection:
+def test_provisioning_again_changes_nothing_but_the_password(running_postgres: RunningPostgres) -> None:
+    server, _ = running_postgres
+    server.provision("again", role="role_again", password="first")
+    with psycopg.connect(server.url("again", role="role_again", password="first")) as connection:
         connection.execute("CREATE TABLE mine (id int)")
-    durable_postgres.provision("one", role="one", password="second")
-    with psycopg.connect(durable_postgres.url("one", role="one", password="second")) as connection:
+    server.provision("again", role="role_again", password="second")
+    with psycopg.connect(server.url("again", role="role_again", password="second")) as connection:
         assert connection.execute("SELECT count(*) FROM mine").fetchone() == (0,)
 
 
 def test_an_interrupted_first_start_is_begun_again(
     durable_postgres: PostgresServer, run_path: Path, keep: Keep
 ) -> None:
-    class InterruptedError_(Exception):
-        pass
-
     def interrupt(seconds: float) -> None:
-        raise InterruptedError_
+        raise KeyboardInterrupt
 
-    with pytest.raises(InterruptedError_):
+    with pytest.raises(KeyboardInterrupt):
         durable_postgres.prepare(pause=interrupt)
     assert not (run_path / "data" / "postgres" / "PG_VERSION").exists()
     durable_postgres.prepare()
