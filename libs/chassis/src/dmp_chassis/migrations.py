@@ -41,14 +41,19 @@ def migrate(
     Waits up to `wait_seconds` for the database to accept connections and for another migrator to finish. Each revision
     is one transaction. A statement that does not get its table lock within `lock_timeout_seconds` fails rather than
     hold up the service, and the upgrade is tried again until `wait_seconds` are over. When there is nothing to do it
-    costs one query, and Alembic is not loaded.
+    costs one query, and Alembic is not loaded. A schema that is newer than the directory, as after a service has been
+    rolled back, is left alone.
     """
     deadline = time.monotonic() + wait_seconds
     directory = Path(script_location)
-    heads = _heads(directory)
+    revisions, heads = _revisions_and_heads(directory)
     with _connect(url, deadline) as connection:
-        if _applied(connection) == heads:
+        applied = _applied(connection)
+        if applied == heads:
             _LOG.info("the schema is up to date")
+            return
+        if applied - revisions:
+            _LOG.warning("the schema is newer than this version of the service", extra={"revisions": sorted(applied)})
             return
         left = max(1, round((deadline - time.monotonic()) * 1000))
         connection.execute("SELECT set_config('lock_timeout', %s, false)", (str(left),))
@@ -108,8 +113,8 @@ def _applied(connection: _Connection) -> set[str]:
     return {row[0] for row in connection.execute("SELECT version_num FROM alembic_version")}
 
 
-def _heads(directory: Path) -> set[str]:
-    """The revisions without a successor, read from the files without running them."""
+def _revisions_and_heads(directory: Path) -> tuple[set[str], set[str]]:
+    """All revisions, and those without a successor, read from the files without running them."""
     revisions: set[str] = set()
     parents: set[str] = set()
     for path in sorted((directory / "versions").glob("*.py")):
@@ -119,7 +124,7 @@ def _heads(directory: Path) -> set[str]:
         parents.update((parent,) if isinstance(parent, str) else parent or ())
     if not revisions:
         raise FileNotFoundError(f"there are no revisions in {directory / 'versions'}")
-    return revisions - parents
+    return revisions, revisions - parents
 
 
 def _assignments(module: ast.Module) -> dict[str, Any]:

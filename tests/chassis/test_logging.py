@@ -1,0 +1,98 @@
+"""Log lines: JSON, complete, and without secrets."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from dmp_chassis.logging import JsonFormatter, configure, redact
+
+
+@pytest.fixture
+def restored_root() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    logging.captureWarnings(False)
+
+
+def line(message: str, *arguments: object, **extra: object) -> dict[str, object]:
+    """The line that logging this makes; with the exception that is being handled, if any."""
+    exception = sys.exc_info() if sys.exc_info()[0] is not None else None
+    logger = logging.getLogger("a.b")
+    record = logger.makeRecord("a.b", logging.WARNING, "f.py", 1, message, arguments, exception, "f", extra)
+    formatted = JsonFormatter("ingest").format(record)
+    assert "\n" not in formatted
+    parsed: dict[str, object] = json.loads(formatted)
+    return parsed
+
+
+def test_a_line_has_time_level_service_logger_message_and_extra() -> None:
+    parsed = line("hello %s", "world", port=5, names={"b"}, nested={"a": [1, None]})
+    assert str(parsed.pop("ts")).endswith("Z")
+    assert parsed == {
+        "level": "warning",
+        "service": "ingest",
+        "logger": "a.b",
+        "message": "hello world",
+        "port": 5,
+        "names": ["b"],
+        "nested": {"a": [1, None]},
+    }
+
+
+def test_an_exception_is_one_field_with_its_traceback() -> None:
+    try:
+        raise ValueError("broken")
+    except ValueError:
+        parsed = line("failed")
+    assert "Traceback" in str(parsed["exception"])
+    assert "ValueError: broken" in str(parsed["exception"])
+
+
+def test_lone_surrogates_and_unknown_types_do_not_cost_the_line() -> None:
+    parsed = line("bad \udc80", value=object)
+    assert parsed["message"] == "bad \\udc80"
+    assert parsed["value"] == "<class 'object'>"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "postgresql://role:hunter2@host/db",
+        "redis://:hunter2@host:1",
+        "password=hunter2 host=h",
+        "PASSWORD: 'hunter2'",
+        '{"password": "hunter2"}',
+        "api_key=hunter2",
+        "duplicate key\nDETAIL:  Key (email)=(hunter2) already exists.",
+        "bad copy\nCONTEXT:  COPY t, line 1, column a: hunter2",
+    ],
+)
+def test_secrets_and_stored_data_are_redacted_everywhere(text: str) -> None:
+    assert "hunter2" not in redact(text)
+    try:
+        raise ValueError(text)
+    except ValueError:
+        parsed = line("failed: %s", text, note=text, deep=[{"x": text}])
+    assert "hunter2" not in json.dumps(parsed)
+
+
+def test_host_and_role_survive_redaction() -> None:
+    assert redact("postgresql://role:hunter2@host/db is away") == "postgresql://role:***@host/db is away"
+
+
+@pytest.mark.usefixtures("restored_root")
+def test_configure_writes_lines_from_its_level_on_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
+    configure("warning", "ingest")
+    configure("info", "stats")
+    logging.getLogger("x").debug("quiet")
+    logging.getLogger("x").info("loud", extra={"n": 1})
+    lines = [json.loads(each) for each in capsys.readouterr().err.splitlines()]
+    assert [(each["service"], each["message"], each["n"]) for each in lines] == [("stats", "loud", 1)]
