@@ -1,0 +1,1 @@
+"""The identity graph: which person an event belongs to, and who a person is."""

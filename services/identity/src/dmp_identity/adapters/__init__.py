@@ -1,0 +1,1 @@
+"""Everything the identity service calls: PostgreSQL."""

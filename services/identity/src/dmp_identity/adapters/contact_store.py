@@ -1,0 +1,96 @@
+"""Reads and writes contact rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final
+
+import psycopg
+
+from dmp_identity.adapters.bulk import Bigints, bulk_cursor, copy_rows, nullable
+from dmp_identity.domain.contacts import ContactBook, ContactRow
+
+_OF_PEOPLE: Final = b"""
+WITH member AS MATERIALIZED (
+  SELECT r.id, r.id AS root_id FROM unnest(%b::bigint[]) AS r (id)
+  UNION ALL
+  SELECT p.id, p.root_id FROM unnest(%b::bigint[]) AS r (id) JOIN profile p ON p.root_id = r.id AND p.root_id <> p.id
+)
+SELECT m.root_id, c.id, c."phoneNumber", c.email, c."linkedId", c."createdAt", c."updatedAt", c.profile_id
+FROM member m JOIN contact c ON c.profile_id = m.id
+WHERE c."deletedAt" IS NULL
+"""
+
+_UPDATE: Final = b"""
+UPDATE contact SET
+  "linkedId" = %s, "linkPrecedence" = CASE WHEN %s::integer IS NULL THEN 'primary' ELSE 'secondary' END, "updatedAt" = %s
+WHERE id = %s
+"""
+
+
+async def load_contacts(connection: psycopg.AsyncConnection[Any], roots: Iterable[int]) -> dict[int, list[ContactRow]]:
+    """The rows of some people, each given by its oldest profile; soft-deleted rows are left out."""
+    given = Bigints([root for root in roots if root > 0])
+    cursor = bulk_cursor(connection)
+    await cursor.execute(_OF_PEOPLE, (given, given))
+    rows: dict[int, list[ContactRow]] = {}
+    for root, contact_id, phone, email, linked_id, created_at, updated_at, profile in await cursor.fetchall():
+        row = ContactRow(
+            id=contact_id,
+            phone=phone,
+            email=email,
+            linked_id=linked_id,
+            created_at=created_at,
+            updated_at=updated_at,
+            profile=profile,
+        )
+        rows.setdefault(root, []).append(row)
+    return rows
+
+
+async def save_contacts(
+    connection: psycopg.AsyncConnection[Any], book: ContactBook, merge_ids: Sequence[str], real: Callable[[int], int]
+) -> dict[int, int]:
+    """Writes what changed; returns the ids that new rows got. `real`: the stored id of a profile of the plan."""
+    ids: dict[int, int] = {}
+    if book.added:
+        cursor = await connection.execute(
+            "SELECT nextval('contact_ids')::integer FROM generate_series(1, %s)", (len(book.added),)
+        )
+        numbers = sorted(row[0] for row in await cursor.fetchall())
+        ids = {row.id: number for row, number in zip(book.added, numbers, strict=True)}
+        await copy_rows(
+            bulk_cursor(connection),
+            'contact (id, "phoneNumber", email, "linkedId", "linkPrecedence", "createdAt", "updatedAt", profile_id)',
+            (_line(row, ids, real) for row in book.added),
+        )
+    if book.changed:
+        changes = [
+            (
+                linked := None if row.linked_id is None else ids.get(row.linked_id, row.linked_id),
+                linked,
+                row.updated_at,
+                row.id,
+            )
+            for row in sorted(book.changed.values(), key=lambda row: row.id)
+        ]
+        async with connection.cursor() as cursor:
+            await cursor.executemany(_UPDATE, changes)
+    if book.relinks:
+        relinks = dict.fromkeys((ids.get(r.contact, r.contact), merge_ids[r.merge], r.made) for r in book.relinks)
+        made = {(contact, merge): made for contact, merge, made in sorted(relinks, key=lambda relink: relink[2])}
+        await copy_rows(
+            bulk_cursor(connection),
+            "contact_relink (contact_id, merge_id, made)",
+            (f"{contact}\t{merge}\t{is_made:d}" for (contact, merge), is_made in made.items()),
+        )
+    return ids
+
+
+def _line(row: ContactRow, ids: dict[int, int], real: Callable[[int], int]) -> str:
+    linked = "\\N" if row.linked_id is None else str(ids.get(row.linked_id, row.linked_id))
+    precedence = "primary" if row.linked_id is None else "secondary"
+    return (
+        f"{ids[row.id]}\t{nullable(row.phone)}\t{nullable(row.email)}\t{linked}\t{precedence}\t"
+        f"{row.created_at.isoformat()}\t{row.updated_at.isoformat()}\t{real(row.profile)}"
+    )

@@ -1,0 +1,211 @@
+"""Reads what the graph knows about some identifiers: the snapshot that sightings are resolved against."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+import psycopg
+
+from dmp_identity.adapters.bulk import Bigints, Texts, bulk_cursor
+from dmp_identity.domain.identifier_policy import IdentifierPolicy
+from dmp_identity.domain.reading import Key, Sighting
+from dmp_identity.domain.snapshot import Person, Snapshot
+
+_DAY_US: Final = 86_400_000_000
+
+_FOUND: Final = b"""
+WITH found AS MATERIALIZED (
+  SELECT 0 AS kind, k.n, i.profile_id, i.shared_at_us IS NOT NULL AS shared
+  FROM unnest(%b::text[], %b::text[]) WITH ORDINALITY AS k (type, value, n)
+  JOIN identifier i ON i.type = k.type AND i.value = k.value
+  UNION ALL
+  SELECT 1, k.n, w.profile_id, false
+  FROM unnest(%b::text[], %b::text[], %b::bigint[]) WITH ORDINALITY AS k (type, value, bound, n)
+  CROSS JOIN LATERAL (
+    SELECT w.profile_id FROM weak_link w WHERE w.type = k.type AND w.value = k.value ORDER BY w.profile_id LIMIT k.bound + 1
+  ) w
+  UNION ALL
+  SELECT 2, k.n, a.profile_id, false
+  FROM unnest(%b::text[], %b::text[]) WITH ORDINALITY AS k (type, value, n)
+  JOIN anonymous_profile a ON a.type = k.type AND a.value = k.value
+)
+SELECT f.kind, f.n, f.profile_id, f.shared, p.root_id, r.created_at_us, r.identified
+FROM found f JOIN profile p ON p.id = f.profile_id JOIN profile r ON r.id = p.root_id
+"""
+
+_MEMBERS: Final = """
+WITH member AS MATERIALIZED (
+  SELECT r.id, r.id AS root_id FROM unnest(%b::bigint[]) AS r (id)
+  UNION ALL
+  SELECT p.id, p.root_id FROM unnest(%b::bigint[]) AS r (id) JOIN profile p ON p.root_id = r.id AND p.root_id <> p.id
+)
+"""
+
+_COUNTS: Final = f"""{_MEMBERS}
+SELECT m.root_id, i.type, count(*), count(*) FILTER (WHERE i.first_seen_at_us >= k.since)
+FROM member m JOIN identifier i ON i.profile_id = m.id
+LEFT JOIN unnest(%b::text[], %b::bigint[]) AS k (type, since) ON k.type = i.type
+GROUP BY m.root_id, i.type
+""".encode()
+
+_APART: Final = f"""{_MEMBERS}
+SELECT a.root_id, b.root_id
+FROM member a
+JOIN never_merge n ON n.profile_a = a.id AND n.removed_at_us IS NULL
+JOIN member b ON b.id = n.profile_b
+""".encode()
+
+_DEGREES: Final = b"""
+SELECT k.n, i.type, count(*)
+FROM unnest(%b::text[], %b::text[]) WITH ORDINALITY AS k (type, value, n)
+JOIN identifier i ON i.via_type = k.type AND i.via_value = k.value
+GROUP BY k.n, i.type
+"""
+
+
+class WantedKeys(msgspec.Struct, frozen=True):
+    """The identifiers of some sightings: strong ones, weak ones that may attribute, and those that may have an anonymous profile."""
+
+    strong: list[Key]
+    attributing: dict[Key, int]
+    anonymous: list[Key]
+
+
+def wanted_keys(sightings: Sequence[Sighting]) -> WantedKeys:
+    """What to look up for the sightings, each once. The attributing ones map to how many holders matter."""
+    strong: dict[Key, None] = {}
+    attributing: dict[Key, int] = {}
+    anonymous: dict[Key, None] = {}
+    for sighting in sightings:
+        for reading in sighting.strong:
+            strong[reading.key] = None
+        for reading in sighting.hints:
+            if reading.type is not None and reading.type.attributing:
+                attributing[reading.key] = reading.type.max_holders
+        # A strong value may turn out to be shared; then it, too, may need an anonymous profile.
+        first = sighting.hints or sighting.flawed
+        if first:
+            anonymous[first[0].key] = None
+    return WantedKeys(strong=list(strong), attributing=attributing, anonymous=list(anonymous))
+
+
+async def load_snapshot(connection: psycopg.AsyncConnection[Any], sightings: Sequence[Sighting]) -> Snapshot:
+    """Everything about the sightings' identifiers but what only guards need, as one statement saw it."""
+    wanted = wanted_keys(sightings)
+    strong, holding, anonymous = wanted.strong, list(wanted.attributing), list(wanted.anonymous)
+    cursor = bulk_cursor(connection)
+    await cursor.execute(
+        _FOUND,
+        (
+            *_columns(strong),
+            *_columns(holding),
+            Bigints([wanted.attributing[key] for key in holding]),
+            *_columns(anonymous),
+        ),
+    )
+    owners: dict[Key, int] = {}
+    shared: list[Key] = []
+    holders: dict[Key, list[int]] = {}
+    anonymous_profiles: dict[Key, int] = {}
+    persons: dict[int, int] = {}
+    people: dict[int, Person] = {}
+    for kind, n, profile, is_shared, root, created_at_us, identified in await cursor.fetchall():
+        if kind == 0:
+            owners[strong[n - 1]] = profile
+            if is_shared:
+                shared.append(strong[n - 1])
+        elif kind == 1:
+            holders.setdefault(holding[n - 1], []).append(profile)
+        elif not identified:
+            anonymous_profiles[anonymous[n - 1]] = profile
+        persons[profile] = root
+        if root not in people:
+            people[root] = Person(created_at_us=created_at_us, identified=identified)
+            persons[root] = root
+    snapshot = Snapshot(
+        owners=owners,
+        shared=frozenset(shared),
+        persons=persons,
+        people=people,
+        holders=holders,
+        anonymous=anonymous_profiles,
+    )
+    if shared:
+        await _add_anonymous_of_shared(connection, snapshot, shared)
+    return snapshot
+
+
+async def add_guard_facts(
+    connection: psycopg.AsyncConnection[Any],
+    snapshot: Snapshot,
+    policy: IdentifierPolicy,
+    sightings: Sequence[Sighting],
+    *,
+    now_us: int,
+) -> None:
+    """Adds sizes, counts, never-merge pairs and degrees for the people and identifiers that the sightings may change."""
+    roots, keys = _touched(snapshot, sightings)
+    cursor = bulk_cursor(connection)
+    if roots:
+        given = Bigints(roots)
+        types = [kind for kind in policy.types.values() if kind.strong]
+        since = [now_us - kind.period_days * _DAY_US if kind.period_days else 0 for kind in types]
+        await cursor.execute(_COUNTS, (given, given, Texts([kind.name for kind in types]), Bigints(since)))
+        counts: dict[int, dict[str, int]] = {}
+        sizes: dict[int, int] = {}
+        for root, type_name, size, recent in await cursor.fetchall():
+            counts.setdefault(root, {})[type_name] = recent
+            sizes[root] = sizes.get(root, 0) + size
+        snapshot.people = {
+            root: msgspec.structs.replace(person, size=sizes.get(root, 0), counts=counts.get(root, {}))
+            for root, person in snapshot.people.items()
+        }
+        if len(roots) > 1:
+            await cursor.execute(_APART, (given, given))
+            snapshot.apart = [(a, b) for a, b in await cursor.fetchall()]
+    if keys:
+        await cursor.execute(_DEGREES, _columns(keys))
+        degrees: dict[Key, dict[str, int]] = {}
+        for n, type_name, count in await cursor.fetchall():
+            degrees.setdefault(keys[n - 1], {})[type_name] = count
+        snapshot.degrees = degrees
+
+
+def _touched(snapshot: Snapshot, sightings: Sequence[Sighting]) -> tuple[list[int], list[Key]]:
+    """The people and the known identifiers of all sightings that bring something unknown or name several people."""
+    roots: dict[int, None] = {}
+    keys: dict[Key, None] = {}
+    for sighting in sightings:
+        known = [reading.key for reading in sighting.strong if reading.key in snapshot.owners]
+        people = {snapshot.persons[snapshot.owners[key]] for key in known}
+        if len(known) < len(sighting.strong) or len(people) > 1:
+            roots.update(dict.fromkeys(people))
+            keys.update(dict.fromkeys(known))
+            for reading in sighting.hints:
+                if reading.type is not None and reading.type.assist:
+                    roots.update(dict.fromkeys(snapshot.persons[p] for p in snapshot.holders.get(reading.key, ())))
+    return list(roots), list(keys)
+
+
+async def _add_anonymous_of_shared(
+    connection: psycopg.AsyncConnection[Any], snapshot: Snapshot, shared: Collection[Key]
+) -> None:
+    """Adds the anonymous profiles of strong identifiers that match nobody any more."""
+    keys = list(shared)
+    cursor = bulk_cursor(connection)
+    await cursor.execute(_FOUND, (*_columns([]), *_columns([]), Bigints([]), *_columns(keys)))
+    found: Mapping[Key, int] = snapshot.anonymous
+    added: dict[Key, int] = dict(found)
+    persons, people = dict(snapshot.persons), dict(snapshot.people)
+    for _, n, profile, _, root, created_at_us, identified in await cursor.fetchall():
+        persons[profile] = persons[root] = root
+        people.setdefault(root, Person(created_at_us=created_at_us, identified=identified))
+        if not identified:
+            added[keys[n - 1]] = profile
+    snapshot.anonymous, snapshot.persons, snapshot.people = added, persons, people
+
+
+def _columns(keys: Sequence[Key]) -> tuple[Texts, Texts]:
+    return Texts([key[0] for key in keys]), Texts([key[1] for key in keys])

@@ -1,0 +1,203 @@
+"""Writes plans: new profiles and identifiers, merges, refusals. Everything goes in sets, no statement is per row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import psycopg
+
+from dmp_identity.adapters.bulk import Bigints, Texts, bulk_cursor, copy_rows, escaped, nullable
+from dmp_identity.domain.plan import NewLink, Plan, Refusal
+from dmp_identity.domain.reading import Key, Reading
+
+_ABSORB: Final = b"""
+UPDATE profile p SET root_id = t.new_root
+FROM (
+  SELECT m.old_root AS id, m.new_root FROM unnest(%b::bigint[], %b::bigint[]) AS m (old_root, new_root)
+  UNION ALL
+  SELECT q.id, m.new_root
+  FROM unnest(%b::bigint[], %b::bigint[]) AS m (old_root, new_root)
+  JOIN profile q ON q.root_id = m.old_root AND q.root_id <> q.id
+) t
+WHERE p.id = t.id
+"""
+
+_LINK: Final = b"""
+INSERT INTO weak_link (type, value, profile_id, first_seen_at_us, ordinal, shown)
+SELECT k.type, k.value, k.profile_id, %s, k.n, nullif(k.shown, k.value)
+FROM unnest(%b::text[], %b::text[], %b::bigint[], %b::text[]) WITH ORDINALITY AS k (type, value, profile_id, shown, n)
+ORDER BY k.type, k.value, k.profile_id
+ON CONFLICT DO NOTHING
+"""
+
+_ANONYMOUS: Final = b"""
+INSERT INTO anonymous_profile (type, value, profile_id)
+SELECT k.type, k.value, k.profile_id FROM unnest(%b::text[], %b::text[], %b::bigint[]) AS k (type, value, profile_id)
+ORDER BY k.type, k.value
+ON CONFLICT (type, value) DO UPDATE SET profile_id = excluded.profile_id
+"""
+
+_SHARE: Final = b"""
+UPDATE identifier i SET shared_at_us = %s
+FROM unnest(%b::text[], %b::text[]) AS k (type, value) WHERE i.type = k.type AND i.value = k.value AND i.shared_at_us IS NULL
+"""
+
+_REVIEW: Final = b"""
+INSERT INTO review (rule, type, value, profile_id, other_profile_id, times, first_at_us, last_at_us, ref, source)
+SELECT k.rule, k.type, k.value, k.profile_id, k.other, k.times, %s, %s, k.ref, k.source
+FROM unnest(%b::text[], %b::text[], %b::text[], %b::bigint[], %b::bigint[], %b::bigint[], %b::text[], %b::text[])
+  AS k (rule, type, value, profile_id, other, times, ref, source)
+ORDER BY k.rule, k.type, k.value, k.profile_id, k.other
+ON CONFLICT (rule, type, value, profile_id, other_profile_id) DO UPDATE SET
+  times = review.times + excluded.times,
+  first_at_us = least(review.first_at_us, excluded.first_at_us),
+  last_at_us = greatest(review.last_at_us, excluded.last_at_us),
+  ref = excluded.ref,
+  source = excluded.source
+"""
+
+
+async def allocate_profiles(connection: psycopg.AsyncConnection[Any], count: int) -> list[int]:
+    """New profile ids, ascending."""
+    if not count:
+        return []
+    cursor = await connection.execute("SELECT nextval('profile_ids') FROM generate_series(1, %s)", (count,))
+    return sorted(row[0] for row in await cursor.fetchall())
+
+
+class PlanWriter:
+    """Writes one plan. `ids[-1 - n]` of a new profile n: what `allocate_profiles` gave, in order of making."""
+
+    def __init__(
+        self, connection: psycopg.AsyncConnection[Any], plan: Plan, ids: Sequence[int], *, now_us: int
+    ) -> None:
+        self._connection = connection
+        self._plan = plan
+        self._ids = ids
+        self._now_us = now_us
+
+    def real(self, profile: int) -> int:
+        """The id under which a profile of the plan is stored."""
+        return profile if profile >= 0 else self._ids[-1 - profile]
+
+    async def write_graph(self, merge_ids: Sequence[str]) -> None:
+        """Everything but refusals and timelines. `merge_ids`: one for each merge of the plan."""
+        plan, real = self._plan, self.real
+        cursor = bulk_cursor(self._connection)
+        await copy_rows(
+            cursor,
+            "profile (id, root_id, created_at_us, identified)",
+            (f"{real(p.id)}\t{real(plan.persons[p.id])}\t{p.created_at_us}\t{p.identified:d}" for p in plan.profiles),
+        )
+        await copy_rows(
+            cursor,
+            "identifier (type, value, profile_id, first_seen_at_us, ordinal, shown, cause, ref, source, via_type, via_value)",
+            self._identifier_rows(),
+        )
+        if plan.absorbed:
+            old, new = Bigints(list(plan.absorbed)), Bigints([real(root) for root in plan.absorbed.values()])
+            await cursor.execute(_ABSORB, (old, new, old, new))
+        if plan.identified:
+            await cursor.execute(
+                b"UPDATE profile SET identified = true WHERE id = ANY(%b)", (Bigints(sorted(plan.identified)),)
+            )
+        await self._write_links(plan.links)
+        if plan.anonymous:
+            keys = list(plan.anonymous)
+            await cursor.execute(_ANONYMOUS, (*_columns(keys), Bigints([real(plan.anonymous[key]) for key in keys])))
+        if plan.shared:
+            await cursor.execute(_SHARE, (self._now_us, *_columns(plan.shared)))
+        if plan.merges:
+            await self._write_merges(merge_ids)
+
+    async def write_hints(self, hints: Sequence[NewLink]) -> None:
+        """Weak identifiers that decide nothing; those that are there already stay as they are."""
+        await self._write_links(hints)
+
+    async def write_refusals(self) -> None:
+        """Counts the refusals, each kind of evidence once."""
+        grouped: dict[tuple[str, Key, int, int], list[Refusal]] = {}
+        for refusal in self._plan.refusals:
+            place = (refusal.rule.value, refusal.key, self.real(refusal.profile), self.real(refusal.other))
+            grouped.setdefault(place, []).append(refusal)
+        if not grouped:
+            return
+        last = [refusals[-1] for refusals in grouped.values()]
+        await bulk_cursor(self._connection).execute(
+            _REVIEW,
+            (
+                self._now_us,
+                self._now_us,
+                Texts([place[0] for place in grouped]),
+                *_columns([place[1] for place in grouped]),
+                Bigints([place[2] for place in grouped]),
+                Bigints([place[3] for place in grouped]),
+                Bigints([len(refusals) for refusals in grouped.values()]),
+                Texts([refusal.ref for refusal in last]),
+                Texts([refusal.source for refusal in last]),
+            ),
+        )
+
+    def _identifier_rows(self) -> list[str]:
+        now_us, real = self._now_us, self.real
+        rows = []
+        for ordinal, new in enumerate(self._plan.identifiers):
+            key, via, sighting = new.reading.key, new.via, new.sighting
+            shown = "\\N" if new.reading.shown == key[1] else escaped(new.reading.shown)
+            origin = "\\N\t\\N" if via is None else f"{via[0]}\t{escaped(via[1])}"
+            rows.append(
+                f"{key[0]}\t{escaped(key[1])}\t{real(new.profile)}\t{now_us}\t{ordinal}\t{shown}\t"
+                f"{sighting.cause}\t{escaped(sighting.ref)}\t{escaped(sighting.source)}\t{origin}"
+            )
+        return rows
+
+    async def _write_links(self, links: Sequence[NewLink]) -> None:
+        if links:
+            readings: list[Reading] = [link.reading for link in links]
+            await bulk_cursor(self._connection).execute(
+                _LINK,
+                (
+                    self._now_us,
+                    *_columns([reading.key for reading in readings]),
+                    Bigints([self.real(link.profile) for link in links]),
+                    Texts([reading.shown for reading in readings]),
+                ),
+            )
+
+    async def _write_merges(self, merge_ids: Sequence[str]) -> None:
+        real = self.real
+        cursor = bulk_cursor(self._connection)
+        merges = list(zip(merge_ids, self._plan.merges, strict=True))
+        await copy_rows(
+            cursor,
+            "merge (id, cause, ref, source, reason, merged_at_us)",
+            (
+                f"{merge_id}\t{merge.cause}\t{escaped(merge.ref)}\t{escaped(merge.source)}\t\t{self._now_us}"
+                for merge_id, merge in merges
+            ),
+        )
+        await copy_rows(
+            cursor,
+            "merge_edge (merge_id, ordinal, survivor_id, merged_id, profile_a, profile_b, type_a, value_a, type_b, value_b)",
+            (
+                f"{merge_id}\t{ordinal}\t{real(edge.survivor)}\t{real(edge.merged)}\t{real(edge.profile_a)}\t"
+                f"{real(edge.profile_b)}\t{_key_fields(edge.key_a)}\t{_key_fields(edge.key_b)}"
+                for merge_id, merge in merges
+                for ordinal, edge in enumerate(merge.edges)
+            ),
+        )
+
+
+def _key_fields(key: Key | None) -> str:
+    return "\\N\t\\N" if key is None else f"{key[0]}\t{nullable(key[1])}"
+
+
+def _columns(keys: Sequence[Key]) -> tuple[Texts, Texts]:
+    return Texts([key[0] for key in keys]), Texts([key[1] for key in keys])
+
+
+def real_persons(plan: Plan, writer: PlanWriter, persons: Mapping[int, int]) -> dict[int, int]:
+    """Profile -> person after the plan, with the ids under which both are stored."""
+    after = {profile: plan.absorbed.get(root, root) for profile, root in persons.items()} | plan.persons
+    return {writer.real(profile): writer.real(root) for profile, root in after.items()}

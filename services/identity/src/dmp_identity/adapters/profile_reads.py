@@ -1,0 +1,158 @@
+"""Reads people: their profiles, identifiers, possible matches, and pages of their timelines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+import psycopg
+
+from dmp_identity.domain.reading import Key
+
+Connection = psycopg.AsyncConnection[Any]
+_SHOWN_VALUES: Final = 1000
+_SHOWN_MATCHES: Final = 100
+_LOOKED_AT: Final = 2000
+
+_TIMELINE: Final = """
+SELECT e.event_id, e.type, e.source, e.occurred_at_us
+FROM unnest(%s::bigint[]) AS m (id)
+CROSS JOIN LATERAL (
+  SELECT t.event_id, t.type, t.source, t.occurred_at_us
+  FROM timeline_entry t
+  WHERE t.profile_id = m.id AND (t.occurred_at_us, t.event_id) > (%s::bigint, %s::text COLLATE "C")
+  ORDER BY t.occurred_at_us, t.event_id
+  LIMIT %s
+) e
+ORDER BY e.occurred_at_us, e.event_id
+LIMIT %s
+"""
+
+_IDENTIFIERS: Final = """
+SELECT type, value, coalesce(shown, value), first_seen_at_us, ordinal
+FROM identifier WHERE profile_id = ANY(%s)
+ORDER BY first_seen_at_us, ordinal
+"""
+
+_WEAK: Final = """
+SELECT w.type, w.value, coalesce(w.shown, w.value), w.first_seen_at_us, w.ordinal
+FROM unnest(%s::bigint[]) AS m (id)
+CROSS JOIN LATERAL (
+  SELECT * FROM weak_link l WHERE l.profile_id = m.id ORDER BY l.first_seen_at_us, l.ordinal LIMIT %s
+) w
+ORDER BY w.first_seen_at_us, w.ordinal
+"""
+
+_MATCHES: Final = """
+SELECT DISTINCT ON (r.created_at_us, r.id) r.id, k.type, k.value
+FROM unnest(%s::text[], %s::text[]) WITH ORDINALITY AS k (type, value, n)
+CROSS JOIN LATERAL (
+  SELECT w.profile_id FROM weak_link w WHERE w.type = k.type AND w.value = k.value ORDER BY w.profile_id LIMIT %s
+) w
+JOIN profile p ON p.id = w.profile_id AND p.root_id <> %s
+JOIN profile r ON r.id = p.root_id
+ORDER BY r.created_at_us, r.id, k.n
+LIMIT %s
+"""
+
+_HOLDERS: Final = """
+SELECT DISTINCT r.created_at_us, r.id
+FROM (
+  SELECT profile_id FROM weak_link WHERE type = %s AND value = %s ORDER BY profile_id LIMIT %s
+) w
+JOIN profile p ON p.id = w.profile_id JOIN profile r ON r.id = p.root_id
+ORDER BY 1, 2
+"""
+
+
+class TimelineRow(msgspec.Struct, frozen=True):
+    """One entry of a timeline."""
+
+    event_id: str
+    type: str
+    source: str
+    occurred_at_us: int
+
+
+class ShownIdentifier(msgspec.Struct, frozen=True):
+    """An identifier of a person, as it is shown."""
+
+    type: str
+    value: str
+    shown: str
+    first_seen_at_us: int
+
+
+async def find_root(connection: Connection, profile_id: int) -> int | None:
+    """The oldest profile of the cluster that has this profile, None if there is no such profile."""
+    cursor = await connection.execute("SELECT root_id FROM profile WHERE id = %s", (profile_id,))
+    row = await cursor.fetchone()
+    return None if row is None else int(row[0])
+
+
+async def members_of(connection: Connection, root: int) -> list[int]:
+    """All profiles of a cluster, the oldest first: the person's own and those that were merged into it."""
+    cursor = await connection.execute(
+        "SELECT id FROM profile WHERE root_id = %s AND root_id <> id ORDER BY created_at_us, id", (root,)
+    )
+    return [root, *(row[0] for row in await cursor.fetchall())]
+
+
+async def timeline_page(
+    connection: Connection, members: Sequence[int], after: tuple[int, str], limit: int
+) -> list[TimelineRow]:
+    """Entries after a position, in order of time and event id, at most `limit`."""
+    cursor = await connection.execute(_TIMELINE, (list(members), *after, limit, limit))
+    return [TimelineRow(*row) for row in await cursor.fetchall()]
+
+
+async def identifiers_of(connection: Connection, members: Sequence[int]) -> list[ShownIdentifier]:
+    """Strong identifiers, then weak ones, both in the order in which they were first seen; a weak one once."""
+    cursor = await connection.execute(_IDENTIFIERS, (list(members),))
+    shown = [ShownIdentifier(*row[:4]) for row in await cursor.fetchall()]
+    cursor = await connection.execute(_WEAK, (list(members), _SHOWN_VALUES))
+    weak: dict[Key, ShownIdentifier] = {}
+    for row in await cursor.fetchall():
+        weak.setdefault((row[0], row[1]), ShownIdentifier(*row[:4]))
+    return [*shown, *weak.values()]
+
+
+async def possible_matches(connection: Connection, root: int, weak: Sequence[Key]) -> list[tuple[int, str, str]]:
+    """Other people who have one of the weak identifiers: person, type, value; the oldest first, each once, at most 100."""
+    if not weak:
+        return []
+    kept = list(weak)[:_SHOWN_MATCHES]
+    cursor = await connection.execute(
+        _MATCHES, ([key[0] for key in kept], [key[1] for key in kept], _LOOKED_AT, root, _SHOWN_MATCHES)
+    )
+    return [(row[0], row[1], row[2]) for row in await cursor.fetchall()]
+
+
+async def owner_of(connection: Connection, key: Key) -> int | None:
+    """The person who has a strong identifier, None if nobody has."""
+    cursor = await connection.execute(
+        "SELECT p.root_id FROM identifier i JOIN profile p ON p.id = i.profile_id WHERE i.type = %s AND i.value = %s",
+        key,
+    )
+    row = await cursor.fetchone()
+    return None if row is None else int(row[0])
+
+
+async def holders_of(connection: Connection, key: Key) -> list[int]:
+    """The people who have a weak identifier, the oldest first."""
+    cursor = await connection.execute(_HOLDERS, (*key, _LOOKED_AT))
+    return [row[1] for row in await cursor.fetchall()]
+
+
+async def anonymous_of(connection: Connection, key: Key) -> int | None:
+    """The anonymous profile of an identifier, None if there is none that is still anonymous."""
+    cursor = await connection.execute(
+        """
+        SELECT r.id FROM anonymous_profile a JOIN profile p ON p.id = a.profile_id JOIN profile r ON r.id = p.root_id
+        WHERE a.type = %s AND a.value = %s AND NOT r.identified
+        """,
+        key,
+    )
+    row = await cursor.fetchone()
+    return None if row is None else int(row[0])

@@ -1,0 +1,204 @@
+"""The tables of the identity database, as the migrations make them. Times are microseconds since 1970 unless the type says otherwise."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import TIMESTAMP
+
+from dmp_chassis.domain_events import domain_event_outbox
+
+METADATA: Final = sa.MetaData()
+
+
+def _key(name: str, *, nullable: bool = False, primary_key: bool = False) -> sa.Column[Any]:
+    """Text that is compared byte by byte, whatever the database's language."""
+    return sa.Column(name, sa.Text(collation="C"), nullable=nullable, primary_key=primary_key)
+
+
+def _big(name: str, *, nullable: bool = False, primary_key: bool = False) -> sa.Column[Any]:
+    return sa.Column(name, sa.BigInteger, nullable=nullable, primary_key=primary_key, autoincrement=False)
+
+
+PROFILE_IDS: Final = sa.Sequence("profile_ids", data_type=sa.BigInteger, metadata=METADATA)
+
+PROFILE: Final = sa.Table(
+    "profile",
+    METADATA,
+    _big("id", primary_key=True),
+    # The oldest profile of the cluster, which answers for all; its own id if it is that one. Always flat.
+    _big("root_id"),
+    _big("created_at_us"),
+    # It has a strong identifier; for the oldest of a cluster: somebody in the cluster has.
+    sa.Column("identified", sa.Boolean, nullable=False),
+)
+# The merged profiles of a person. The person's own row needs no entry, so people who were never merged cost nothing here.
+sa.Index("profile_merged", PROFILE.c.root_id, postgresql_where=PROFILE.c.root_id != PROFILE.c.id)
+
+IDENTIFIER: Final = sa.Table(
+    "identifier",
+    METADATA,
+    _key("type", primary_key=True),
+    _key("value", primary_key=True),
+    # The profile at which it arrived, for ever: merges do not move identifiers.
+    _big("profile_id"),
+    _big("first_seen_at_us"),
+    sa.Column("ordinal", sa.Integer, nullable=False),
+    sa.Column("shown", sa.Text, nullable=True),
+    sa.Column("cause", sa.Text, nullable=False),
+    _key("ref"),
+    sa.Column("source", sa.Text, nullable=False),
+    _key("via_type", nullable=True),
+    _key("via_value", nullable=True),
+    _big("shared_at_us", nullable=True),
+    sa.Index("identifier_profile", "profile_id"),
+)
+sa.Index(
+    "identifier_via",
+    IDENTIFIER.c.via_type,
+    IDENTIFIER.c.via_value,
+    IDENTIFIER.c.type,
+    postgresql_where=IDENTIFIER.c.via_type.is_not(None),
+)
+
+WEAK_LINK: Final = sa.Table(
+    "weak_link",
+    METADATA,
+    _key("type", primary_key=True),
+    _key("value", primary_key=True),
+    _big("profile_id", primary_key=True),
+    _big("first_seen_at_us"),
+    sa.Column("ordinal", sa.Integer, nullable=False),
+    sa.Column("shown", sa.Text, nullable=True),
+    sa.Index("weak_link_profile", "profile_id"),
+)
+
+ANONYMOUS_PROFILE: Final = sa.Table(
+    "anonymous_profile",
+    METADATA,
+    _key("type", primary_key=True),
+    _key("value", primary_key=True),
+    # In force as long as that person has no strong identifier.
+    _big("profile_id"),
+    sa.Index("anonymous_profile_profile", "profile_id"),
+)
+
+TIMELINE_ENTRY: Final = sa.Table(
+    "timeline_entry",
+    METADATA,
+    _big("profile_id", primary_key=True),
+    _big("occurred_at_us", primary_key=True),
+    _key("event_id", primary_key=True),
+    sa.Column("type", sa.Text, nullable=False),
+    sa.Column("source", sa.Text, nullable=False),
+)
+
+MERGE: Final = sa.Table(
+    "merge",
+    METADATA,
+    sa.Column("id", sa.Uuid(as_uuid=False), primary_key=True),
+    sa.Column("cause", sa.Text, nullable=False),
+    _key("ref"),
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    _big("merged_at_us"),
+    _big("undone_at_us", nullable=True),
+    sa.Column("undo_reason", sa.Text, nullable=True),
+)
+
+MERGE_EDGE: Final = sa.Table(
+    "merge_edge",
+    METADATA,
+    sa.Column("merge_id", sa.Uuid(as_uuid=False), primary_key=True),
+    sa.Column("ordinal", sa.Integer, primary_key=True, autoincrement=False),
+    _big("survivor_id"),
+    _big("merged_id"),
+    _big("profile_a"),
+    _big("profile_b"),
+    _key("type_a", nullable=True),
+    _key("value_a", nullable=True),
+    _key("type_b", nullable=True),
+    _key("value_b", nullable=True),
+    sa.Index("merge_edge_profile_a", "profile_a"),
+    sa.Index("merge_edge_profile_b", "profile_b"),
+)
+
+NEVER_MERGE: Final = sa.Table(
+    "never_merge",
+    METADATA,
+    sa.Column("id", sa.Uuid(as_uuid=False), primary_key=True),
+    _big("profile_a"),
+    _big("profile_b"),
+    # The undone merge that made it, None if a person did without one.
+    sa.Column("merge_id", sa.Uuid(as_uuid=False), nullable=True),
+    sa.Column("reason", sa.Text, nullable=False),
+    _big("created_at_us"),
+    _big("removed_at_us", nullable=True),
+    sa.Column("removal_reason", sa.Text, nullable=True),
+    sa.Index("never_merge_profile_a", "profile_a"),
+    sa.Index("never_merge_profile_b", "profile_b"),
+)
+
+CONTACT_IDS: Final = sa.Sequence("contact_ids", data_type=sa.Integer, metadata=METADATA)
+
+
+def _time(name: str, *, nullable: bool = False) -> sa.Column[Any]:
+    return sa.Column(name, TIMESTAMP(timezone=True), nullable=nullable)
+
+
+CONTACT: Final = sa.Table(
+    "contact",
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("phoneNumber", sa.Text, nullable=True),
+    sa.Column("email", sa.Text, nullable=True),
+    sa.Column("linkedId", sa.Integer, nullable=True),
+    sa.Column("linkPrecedence", sa.Text, nullable=False),
+    _time("createdAt"),
+    _time("updatedAt"),
+    _time("deletedAt", nullable=True),
+    # The profile at which the row arrived; merges do not move rows.
+    _big("profile_id"),
+    sa.CheckConstraint("\"linkPrecedence\" IN ('primary', 'secondary')", name="contact_link_precedence"),
+    sa.CheckConstraint('("linkedId" IS NULL) = ("linkPrecedence" = \'primary\')', name="contact_linked_id"),
+    sa.Index("contact_profile", "profile_id"),
+)
+
+# Which merge re-linked which contact, so that undoing the merge can put `updatedAt` back.
+CONTACT_RELINK: Final = sa.Table(
+    "contact_relink",
+    METADATA,
+    sa.Column("contact_id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("merge_id", sa.Uuid(as_uuid=False), primary_key=True),
+    # True: the merge's own request made the row; it goes with the merge.
+    sa.Column("made", sa.Boolean, nullable=False),
+    sa.Index("contact_relink_merge", "merge_id"),
+)
+
+REVIEW: Final = sa.Table(
+    "review",
+    METADATA,
+    _key("rule", primary_key=True),
+    _key("type", primary_key=True),
+    _key("value", primary_key=True),
+    _big("profile_id", primary_key=True),
+    _big("other_profile_id", primary_key=True),
+    _big("times"),
+    _big("first_at_us"),
+    _big("last_at_us"),
+    # The last event or request that was refused.
+    _key("ref"),
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Index("review_last", "last_at_us"),
+    sa.Index("review_profile", "profile_id"),
+)
+
+INBOX: Final = sa.Table(
+    "inbox",
+    METADATA,
+    sa.Column("batch_id", sa.Uuid(as_uuid=False), primary_key=True),
+    sa.Column("applied_at", TIMESTAMP(timezone=True), nullable=False, server_default=sa.func.now()),
+)
+
+DOMAIN_EVENT_OUTBOX: Final = domain_event_outbox(METADATA)

@@ -1,0 +1,194 @@
+"""Between protobuf messages and what the use cases take and give."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+from google.protobuf.struct_pb2 import Struct
+
+from dmp.identity.v1 import contact_pb2, identity_service_pb2, profile_pb2
+from dmp.ingest.v1 import accepted_batch_pb2
+from dmp_identity.adapters.profile_reads import ShownIdentifier, TimelineRow
+from dmp_identity.apply_batch import AppliedBatch, EventBatch
+from dmp_identity.domain.contacts import ContactAnswer
+from dmp_identity.domain.errors import InvalidFieldsError, MalformedBodyError
+from dmp_identity.domain.identifier_policy import IdentifierPolicy
+from dmp_identity.domain.reading import PolicyReader, Reading
+from dmp_identity.merge_profiles import MergedProfiles
+from dmp_identity.read_profile import MatchView, ProfileView
+
+_COLUMNS: Final = ("occurred_at_us", "types", "sources")
+
+
+def batch_from_proto(batch: accepted_batch_pb2.AcceptedBatch, reader: PolicyReader) -> EventBatch:
+    """The batch with its identifiers as the policy reads them. Raises InvalidFieldsError if the columns do not fit together."""
+    count = len(batch.event_ids)
+    texts = list(batch.texts)
+    events, types, values = list(batch.identifier_events), list(batch.identifier_types), list(batch.identifier_values)
+    problems = [
+        (f"batch.{name}", f"must have {count} entries") for name in _COLUMNS if len(getattr(batch, name)) != count
+    ]
+    try:
+        batch_id = str(uuid.UUID(batch.batch_id))
+    except ValueError:
+        batch_id = ""
+        problems.append(("batch.batch_id", "must be a UUID"))
+    if not len(events) == len(types) == len(values):
+        problems.append(("batch.identifier_events", "must be as long as identifier_types and identifier_values"))
+    if max(events, default=-1) >= count:
+        problems.append(("batch.identifier_events", "must be positions of events"))
+    positions = (*batch.types, *batch.sources, *types, *values)
+    if max(positions, default=-1) >= len(texts):
+        problems.append(("batch.texts", "must have every text that the columns refer to"))
+    if any("\0" in text for text in texts) or any("\0" in text for text in batch.event_ids):
+        problems.append(("batch.texts", "must not have NUL characters"))
+    if problems:
+        raise InvalidFieldsError(problems)
+    readings: list[list[Reading]] = [[] for _ in range(count)]
+    known: dict[tuple[int, int], Reading | None] = {}
+    for event, kind, value in zip(events, types, values, strict=True):
+        try:
+            reading = known[kind, value]
+        except KeyError:
+            reading = known[kind, value] = reader.read(texts[kind], texts[value])
+        if reading is not None:
+            readings[event].append(reading)
+    return EventBatch(
+        batch_id=batch_id,
+        accepted_at_us=batch.accepted_at_us,
+        event_ids=list(batch.event_ids),
+        occurred_at_us=list(batch.occurred_at_us),
+        types=[texts[n] for n in batch.types],
+        sources=[texts[n] for n in batch.sources],
+        readings=readings,
+    )
+
+
+def applied_batch_to_proto(applied: AppliedBatch) -> identity_service_pb2.ApplyBatchResponse:
+    """The answer of ApplyBatch."""
+    return identity_service_pb2.ApplyBatchResponse(
+        already_applied=applied.already_applied,
+        internal_user_ids=applied.internal_user_ids,
+        event_profiles=applied.event_profiles,
+    )
+
+
+def identifiers_to_proto(policy: IdentifierPolicy, identifiers: Sequence[ShownIdentifier]) -> Struct:
+    """A list for every type of the policy, the first value by itself where the policy says so."""
+    lists: dict[str, list[str]] = {kind.list_name: [] for kind in policy.types.values()}
+    singles: dict[str, str] = {}
+    for identifier in identifiers:
+        kind = policy.types.get(identifier.type)
+        lists.setdefault(f"{identifier.type}s" if kind is None else kind.list_name, []).append(identifier.shown)
+        if kind is not None and kind.singular:
+            singles.setdefault(kind.name, identifier.shown)
+    struct = Struct()
+    struct.update({**singles, **lists})
+    return struct
+
+
+def timeline_entry_to_proto(row: TimelineRow) -> profile_pb2.TimelineEntry:
+    """One entry; the time becomes seconds."""
+    return profile_pb2.TimelineEntry(
+        event_id=row.event_id, event_type=row.type, source=row.source, timestamp=row.occurred_at_us / 1e6
+    )
+
+
+def profile_to_proto(policy: IdentifierPolicy, view: ProfileView) -> identity_service_pb2.GetProfileResponse:
+    """The answer of GetProfile."""
+    return identity_service_pb2.GetProfileResponse(
+        internal_user_id=view.person.internal_user_id,
+        identifiers=identifiers_to_proto(policy, view.person.identifiers),
+        events=[timeline_entry_to_proto(row) for row in view.events],
+        merged_ids=view.person.merged_ids,
+        possible_matches=[
+            profile_pb2.PossibleMatch(internal_user_id=person, identifier=kind, value=value)
+            for person, kind, value in view.possible_matches
+        ],
+        next_page_token=view.next_page_token,
+    )
+
+
+def match_to_proto(
+    policy: IdentifierPolicy, view: MatchView, given: str
+) -> identity_service_pb2.MatchIdentifierResponse:
+    """The answer of MatchIdentifier; `given` is the value as the caller spelled it."""
+    kind = view.reading.type
+    assert kind is not None
+    return identity_service_pb2.MatchIdentifierResponse(
+        internal_user_id=view.person.internal_user_id,
+        identifiers=identifiers_to_proto(policy, view.person.identifiers),
+        match=identity_service_pb2.IdentifierMatch(
+            identifier=kind.name,
+            value=given,
+            normalized=view.reading.key[1],
+            strength=kind.strength.value,
+            ambiguous=view.ambiguous,
+        ),
+        candidates=view.candidates,
+    )
+
+
+def merged_to_proto(policy: IdentifierPolicy, merged: MergedProfiles) -> identity_service_pb2.MergeProfilesResponse:
+    """The answer of MergeProfiles."""
+    return identity_service_pb2.MergeProfilesResponse(
+        internal_user_id=merged.person.internal_user_id,
+        identifiers=identifiers_to_proto(policy, merged.person.identifiers),
+        merged_ids=merged.person.merged_ids,
+        merge_id=merged.merge_id,
+    )
+
+
+def contact_fields(answer: ContactAnswer) -> dict[str, Any]:
+    """The fields that both answers of Identify have: the nested and the flat form."""
+    emails, phones, secondary = list(answer.emails), list(answer.phones), list(answer.secondary_ids)
+    return {
+        "contact": contact_pb2.Contact(
+            primary_contact_id=answer.primary_id,
+            primary_contatct_id=answer.primary_id,
+            emails=emails,
+            phone_numbers=phones,
+            secondary_contact_ids=secondary,
+        ),
+        "primary_contact_id": answer.primary_id,
+        "emails": emails,
+        "phone_numbers": phones,
+        "secondary_contact_ids": secondary,
+    }
+
+
+def contact_values_from_json(body: bytes) -> dict[str, str]:
+    """`email` and `phoneNumber` of a JSON object; a number as `phoneNumber` is its text, digit by digit.
+
+    Raises MalformedBodyError if the body is not JSON, InvalidFieldsError if it is no object or a value has another type.
+    """
+    try:
+        parsed = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise MalformedBodyError from None
+    values: dict[str, str] = {}
+    problems: list[tuple[str, str]] = []
+    for name in ("email", "phoneNumber"):
+        literal = bytes(parsed[name]).strip() if name in parsed else b"null"
+        if literal == b"null":
+            continue
+        if literal[:1] == b'"':
+            values[name] = _text(literal)
+        elif name == "phoneNumber" and literal[:1] in b"-0123456789":
+            values[name] = literal.decode("ascii")
+        else:
+            problems.append((name, "must be a text or a number" if name == "phoneNumber" else "must be a text"))
+    if problems:
+        raise InvalidFieldsError(problems)
+    return values
+
+
+def _text(literal: bytes) -> str:
+    try:
+        return msgspec.json.decode(literal, type=str)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        # msgspec refuses lone surrogates; so do we, by name.
+        return "\ud800"

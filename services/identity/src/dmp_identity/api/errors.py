@@ -1,0 +1,72 @@
+"""Status, reason and public sentence of each error: the only place that decides what a caller sees."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import grpc
+
+from dmp_chassis.errors import DependencyUnavailable, ErrorSpec, ErrorTable
+from dmp_identity.domain.errors import (
+    InvalidFieldsError,
+    MalformedBodyError,
+    NeverMergeError,
+    NoMatchError,
+    OverloadedError,
+    ProfileNotFoundError,
+)
+
+DOMAIN: Final = "identity.dmp"
+_SHOWN_PROBLEMS: Final = 5
+
+
+def _sentence(error: InvalidFieldsError) -> str:
+    shown = "; ".join(f"{field}: {what}" for field, what in error.problems[:_SHOWN_PROBLEMS])
+    more = len(error.problems) - _SHOWN_PROBLEMS
+    return f"{shown}; and {more} more" if more > 0 else shown
+
+
+TABLE: Final[ErrorTable] = {
+    InvalidFieldsError: ErrorSpec(
+        code=grpc.StatusCode.INVALID_ARGUMENT,
+        reason="INVALID_ARGUMENT",
+        message=_sentence,
+        field_violations=lambda error: list(error.problems),
+    ),
+    MalformedBodyError: ErrorSpec(
+        code=grpc.StatusCode.INVALID_ARGUMENT,
+        reason="MALFORMED_BODY",
+        message="the body must be a JSON object with email, phoneNumber or both",
+    ),
+    ProfileNotFoundError: ErrorSpec(
+        code=grpc.StatusCode.NOT_FOUND,
+        reason="PROFILE_NOT_FOUND",
+        message="no profile has this id",
+        metadata=lambda error: {"internal_user_id": error.internal_user_id[:100]},
+    ),
+    NoMatchError: ErrorSpec(
+        code=grpc.StatusCode.NOT_FOUND,
+        reason="NO_MATCH",
+        message="no profile has this identifier",
+        metadata=lambda error: {"identifier": error.identifier},
+    ),
+    NeverMergeError: ErrorSpec(
+        code=grpc.StatusCode.ABORTED,
+        reason="NEVER_MERGE",
+        message="somebody said that these are different people; take that back first",
+        metadata=lambda error: {"internal_user_ids": ",".join(error.internal_user_ids)},
+    ),
+    OverloadedError: ErrorSpec(
+        code=grpc.StatusCode.RESOURCE_EXHAUSTED,
+        reason="OVERLOADED",
+        message="too many requests are waiting, please try again",
+        retry_after_seconds=1.0,
+    ),
+    DependencyUnavailable: ErrorSpec(
+        code=grpc.StatusCode.UNAVAILABLE,
+        reason="CANNOT_STORE",
+        message="identity cannot read or store at the moment, please try again",
+        metadata=lambda error: {"dependency": error.dependency},
+        retry_after_seconds=1.0,
+    ),
+}

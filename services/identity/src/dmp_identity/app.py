@@ -1,0 +1,137 @@
+"""Puts the service together: the only place where settings meet connections."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from importlib import resources
+from pathlib import Path
+from typing import Final
+
+import grpc
+from redis.asyncio import Redis
+from sqlalchemy.engine import make_url
+
+from dmp.identity.v1 import identity_service_pb2, identity_service_pb2_grpc
+from dmp_chassis.database import Database
+from dmp_chassis.domain_events import RedisStreamPublisher, drain_loop
+from dmp_chassis.logging import configure
+from dmp_chassis.migrations import migrate as migrate_database
+from dmp_chassis.server import Callback, RunningServer, run_server, start_server
+from dmp_identity.api.errors import DOMAIN, TABLE
+from dmp_identity.api.servicer import IdentityServicer
+from dmp_identity.domain.reading import PolicyReader
+from dmp_identity.identify_contact import ContactIdentifier
+from dmp_identity.settings import Settings, database_url_from_env, from_env
+
+SERVICE_NAME: Final = identity_service_pb2.DESCRIPTOR.services_by_name["IdentityService"].full_name
+
+# Every statement finds its rows by an index, a few or a few thousand at a time. A plan made while a table was small must not scan it
+# when it is large, and planning each statement anew costs more than running it.
+_PLANNER: Final = "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c jit=off"
+_REDIS_SECONDS: Final = 2.0
+
+
+class IdentityService:
+    """The parts of one running service, for `serve` and for tests that run several in one process."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.database = Database.connect(
+            _with_planner_options(settings.database_url), pool_size=settings.pool_size, application_name="dmp_identity"
+        )
+        self.redis = Redis.from_url(
+            settings.redis_url, socket_timeout=_REDIS_SECONDS, socket_connect_timeout=_REDIS_SECONDS
+        )
+        self.reader = PolicyReader(settings.policy)
+        self.wake = asyncio.Event()
+        self.identifier = ContactIdentifier(
+            self.database,
+            self.reader,
+            clock_us=clock_us,
+            wake=self.wake,
+            queue_length=settings.identify_queue_length,
+        )
+        self.servicer = IdentityServicer(
+            database=self.database,
+            reader=self.reader,
+            identifier=self.identifier,
+            clock_us=clock_us,
+            wake=self.wake,
+        )
+
+    def add_services(self, server: grpc.aio.Server) -> None:
+        """Registers the service's RPCs."""
+        identity_service_pb2_grpc.add_IdentityServiceServicer_to_server(self.servicer, server)
+
+    async def publish_domain_events(self) -> None:
+        """Publishes what waits in the outbox until cancelled."""
+        await drain_loop(self.database, RedisStreamPublisher(self.redis), wake=self.wake)
+
+    async def check_redis(self) -> None:
+        """Returns if Redis answers, else raises."""
+        await self.redis.ping()
+
+    async def close(self) -> None:
+        """Closes all connections."""
+        await self.database.close()
+        await self.redis.aclose()
+
+    async def start(self, listen: str = "127.0.0.1:0") -> RunningServer:
+        """Serves until the returned server is closed."""
+        return await start_server(
+            service_names=[SERVICE_NAME],
+            add_services=self.add_services,
+            table=TABLE,
+            domain=DOMAIN,
+            listen=listen,
+            checks=self._checks(),
+            degrading={"redis"},
+            background=[self.identifier.run, self.publish_domain_events],
+            on_close=[self.close],
+        )
+
+    async def run(self) -> None:
+        """Serves until the process is told to stop."""
+        await run_server(
+            service_names=[SERVICE_NAME],
+            add_services=self.add_services,
+            table=TABLE,
+            domain=DOMAIN,
+            listen=self.settings.listen,
+            checks=self._checks(),
+            degrading={"redis"},
+            background=[self.identifier.run, self.publish_domain_events],
+            on_close=[self.close],
+            drain_seconds=self.settings.drain_seconds,
+        )
+
+    def _checks(self) -> dict[str, Callback]:
+        # Without Redis everything works but the publishing of domain events, which wait in the outbox.
+        return {"postgres": self.database.check, "redis": self.check_redis}
+
+
+def clock_us() -> int:
+    """The time in microseconds since 1970."""
+    return time.time_ns() // 1000
+
+
+async def serve() -> None:
+    """`python -m dmp_identity serve`."""
+    settings = from_env(os.environ)
+    configure(settings.log_level, "identity")
+    await IdentityService(settings).run()
+
+
+def migrate() -> None:
+    """`python -m dmp_identity migrate`."""
+    with resources.as_file(resources.files("dmp_identity") / "migrations") as directory:
+        migrate_database(database_url_from_env(os.environ), Path(directory))
+
+
+def _with_planner_options(url: str) -> str:
+    parsed = make_url(url)
+    given = parsed.query.get("options", "")
+    options = f"{_PLANNER} {given if isinstance(given, str) else ' '.join(given)}".strip()
+    return parsed.update_query_dict({"options": options}).render_as_string(hide_password=False)

@@ -1,0 +1,43 @@
+"""What can be wrong with a request, as data. The sentences are in `api/errors.py`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True, eq=False)
+class ProfileNotFoundError(Exception):
+    """No profile has this id."""
+
+    internal_user_id: str
+
+
+@dataclass(slots=True, eq=False)
+class NoMatchError(Exception):
+    """No profile has this identifier."""
+
+    identifier: str
+
+
+@dataclass(slots=True, eq=False)
+class MalformedBodyError(Exception):
+    """The body is not a JSON object."""
+
+
+@dataclass(slots=True, eq=False)
+class InvalidFieldsError(Exception):
+    """The request is wrong in these fields: pairs of a field and what is wrong with it."""
+
+    problems: list[tuple[str, str]]
+
+
+@dataclass(slots=True, eq=False)
+class OverloadedError(Exception):
+    """More requests wait than the service holds."""
+
+
+@dataclass(slots=True, eq=False)
+class NeverMergeError(Exception):
+    """Somebody said that these two people are different."""
+
+    internal_user_ids: tuple[str, str]

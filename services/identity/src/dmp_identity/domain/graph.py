@@ -1,0 +1,99 @@
+"""The identity graph of one batch in memory: a snapshot that takes changes, one after another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from dmp_identity.domain.plan import NewProfile
+from dmp_identity.domain.reading import Key
+from dmp_identity.domain.snapshot import Person, Snapshot
+
+_YOUNGEST = 2**63
+
+
+class Graph:
+    """A working copy of a snapshot. Profiles made here have negative ids, counting down."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.owners = dict(snapshot.owners)
+        self.shared = set(snapshot.shared)
+        self.holders = {key: list(profiles) for key, profiles in snapshot.holders.items()}
+        self.anonymous = dict(snapshot.anonymous)
+        self.degrees = {key: dict(by_type) for key, by_type in snapshot.degrees.items()}
+        self.created: list[NewProfile] = []
+        self.people = {
+            root: Person(created_at_us=p.created_at_us, identified=p.identified, size=p.size, counts=dict(p.counts))
+            for root, p in snapshot.people.items()
+        }
+        self.absorbed: dict[int, int] = {}
+        self._persons = dict(snapshot.persons)
+        self._apart = snapshot.apart
+
+    def person(self, profile: int) -> int:
+        """The person whom the profile belongs to, after the merges so far."""
+        root = self._persons[profile]
+        absorbed = self.absorbed
+        while root in absorbed:
+            root = absorbed[root]
+        return root
+
+    def age(self, root: int) -> tuple[int, int]:
+        """Sorts people: the oldest first, ties by id; what is made here has larger ids than everything that exists."""
+        return (self.people[root].created_at_us, root if root > 0 else _YOUNGEST - root)
+
+    def create(self, created_at_us: int, *, identified: bool) -> int:
+        """A new profile, a person of its own."""
+        profile = -1 - len(self.created)
+        self.created.append(NewProfile(id=profile, created_at_us=created_at_us, identified=identified))
+        self._persons[profile] = profile
+        self.people[profile] = Person(created_at_us=created_at_us, identified=identified, counts={})
+        return profile
+
+    def merge(self, first: int, second: int) -> tuple[int, int]:
+        """Makes two people one; returns the survivor, the older one, and the merged."""
+        survivor, merged = sorted((first, second), key=self.age)
+        self.absorbed[merged] = survivor
+        into, gone = self.people[survivor], self.people[merged]
+        into.identified = into.identified or gone.identified
+        into.size += gone.size
+        for name, count in gone.counts.items():
+            into.counts[name] = into.counts.get(name, 0) + count
+        return survivor, merged
+
+    def add_identifier(self, key: Key, profile: int, via: Key | None) -> None:
+        """Gives a strong identifier to a profile."""
+        self.owners[key] = profile
+        person = self.people[self.person(profile)]
+        person.identified = True
+        person.size += 1
+        person.counts[key[0]] = person.counts.get(key[0], 0) + 1
+        if via is not None:
+            by_type = self.degrees.setdefault(via, {})
+            by_type[key[0]] = by_type.get(key[0], 0) + 1
+
+    def people_of(self, profiles: Iterable[int]) -> list[int]:
+        """The different people of some profiles, in the profiles' order."""
+        return list(dict.fromkeys(self.person(profile) for profile in profiles))
+
+    def first_made(self, profiles: Iterable[int]) -> int:
+        """The profile with the smallest id; what is made here comes after everything that exists."""
+        return min(profiles, key=lambda profile: profile if profile > 0 else _YOUNGEST - profile)
+
+    def anonymous_profile(self, key: Key) -> int | None:
+        """The anonymous profile of an identifier, None if it has none or that person is identified by now."""
+        profile = self.anonymous.get(key)
+        return None if profile is None or self.people[self.person(profile)].identified else profile
+
+    def are_apart(self, first: int, second: int) -> bool:
+        """True if somebody said that these two people are different."""
+        return any({self.person(a), self.person(b)} == {first, second} for a, b in self._apart)
+
+    def new_persons(self) -> dict[int, int]:
+        """The person of each profile made here."""
+        return {profile.id: self.person(profile.id) for profile in self.created}
+
+    def settled_profiles(self) -> list[NewProfile]:
+        """The profiles made here, with what is known of their people at the end."""
+        return [msgspec.structs.replace(p, identified=self.people[p.id].identified) for p in self.created]

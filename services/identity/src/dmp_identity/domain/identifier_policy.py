@@ -1,0 +1,183 @@
+"""The identifier policy: types, strengths, comparison, limits. Read from a mapping, as a TOML file gives it; all problems at once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+from dmp_identity.domain.normalisation import RULES
+
+_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
+_LONGEST: Final = 512
+"""In characters: four bytes each still fit a key of PostgreSQL's index."""
+
+
+class Strength(StrEnum):
+    """What a type of identifiers can prove."""
+
+    STRONG = "strong"
+    WEAK = "weak"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdentifierType:
+    """One type of identifiers. `rank`: its place in the policy file, counted from 0. The rest is explained in `policy.toml`."""
+
+    name: str
+    rank: int
+    strength: Strength
+    normalise: Callable[[str], str]
+    max_length: int
+    list_name: str
+    singular: bool
+    show_as_seen: bool
+    blocked: frozenset[str]
+    blocked_patterns: tuple[re.Pattern[str], ...]
+    max_per_profile: int
+    period_days: int
+    hub_degree: int
+    attribute: bool
+    adopt_anonymous: bool
+    assist: bool
+    max_holders: int
+
+    @property
+    def strong(self) -> bool:
+        """True if one value in common makes two events one person."""
+        return self.strength is Strength.STRONG
+
+    @property
+    def attributing(self) -> bool:
+        """True if who has a value of this weak type decides anything."""
+        return self.attribute or self.adopt_anonymous or self.assist
+
+    def is_blocked(self, normalized: str) -> bool:
+        """True if the compared value names nobody."""
+        return (
+            normalized in self.blocked
+            or normalized.lower() in self.blocked
+            or any(pattern.fullmatch(normalized) for pattern in self.blocked_patterns)
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdentifierPolicy:
+    """All types by name, in order of rank, and the limit on merging large clusters (identifiers on each side)."""
+
+    types: Mapping[str, IdentifierType]
+    large_cluster_identifiers: int
+
+
+class PolicyError(Exception):
+    """The policy is not usable; `problems` has a sentence for each reason."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+_TYPE_FIELDS: Final[Mapping[str, tuple[type, Any]]] = {
+    "strength": (str, None),
+    "normalise": (str, "trimmed"),
+    "max_length": (int, 255),
+    "list_name": (str, ""),
+    "singular": (bool, False),
+    "show_as_seen": (bool, False),
+    "blocked": (list, ()),
+    "blocked_patterns": (list, ()),
+    "max_per_profile": (int, 0),
+    "period_days": (int, 0),
+    "hub_degree": (int, 0),
+    "attribute": (bool, False),
+    "adopt_anonymous": (bool, False),
+    "assist": (bool, False),
+    "max_holders": (int, 200),
+}
+
+
+def policy_from_mapping(mapping: Mapping[str, Any]) -> IdentifierPolicy:
+    """The policy in a mapping of the form that `policy.toml` has. Raises PolicyError with every problem."""
+    problems = [
+        f"{name} is not a setting"
+        for name in mapping
+        if name not in {"large_cluster_identifiers", "blocked_everywhere", "types"}
+    ]
+    large = mapping.get("large_cluster_identifiers", 1000)
+    if type(large) is not int or large < 1:
+        problems.append("large_cluster_identifiers must be a whole number of at least 1")
+    everywhere = _texts(mapping.get("blocked_everywhere", []), "blocked_everywhere", problems)
+    sections = mapping.get("types", {})
+    if not isinstance(sections, Mapping) or not sections:
+        raise PolicyError([*problems, "types must have at least one type"])
+    types = {
+        name: made
+        for rank, (name, section) in enumerate(sections.items())
+        if (made := _type(name, rank, section, everywhere, problems)) is not None
+    }
+    if problems:
+        raise PolicyError(problems)
+    return IdentifierPolicy(types=types, large_cluster_identifiers=large)
+
+
+def _type(name: str, rank: int, section: Any, everywhere: frozenset[str], problems: list[str]) -> IdentifierType | None:
+    where = f"types.{name}"
+    before = len(problems)
+    if _NAME.fullmatch(name) is None:
+        problems.append(f"{where} is not a name of lower-case letters, digits and underscores")
+    if not isinstance(section, Mapping):
+        problems.append(f"{where} must be a table")
+        return None
+    problems.extend(f"{where}.{key} is not a setting" for key in section if key not in _TYPE_FIELDS)
+    values: dict[str, Any] = {}
+    for key, (kind, default) in _TYPE_FIELDS.items():
+        values[key] = section.get(key, default)
+        if key in section and type(section[key]) is not kind:
+            problems.append(f"{where}.{key} must be of type {kind.__name__}")
+    if len(problems) > before:
+        return None
+    if values["strength"] not in {"strong", "weak"}:
+        problems.append(f'{where}.strength must be "strong" or "weak"')
+    if values["normalise"] not in RULES:
+        problems.append(f"{where}.normalise must be one of {', '.join(RULES)}")
+    if not 1 <= values["max_length"] <= _LONGEST:
+        problems.append(f"{where}.max_length must be from 1 to {_LONGEST}")
+    if min(values[key] for key in ("max_per_profile", "period_days", "hub_degree", "max_holders")) < 0:
+        problems.append(f"{where}: limits must not be negative")
+    patterns = _patterns(values["blocked_patterns"], f"{where}.blocked_patterns", problems)
+    blocked = _texts(values["blocked"], f"{where}.blocked", problems)
+    if len(problems) > before:
+        return None
+    return IdentifierType(
+        **{
+            key: values[key]
+            for key in _TYPE_FIELDS
+            if key not in {"strength", "normalise", "list_name", "blocked", "blocked_patterns"}
+        },
+        name=name,
+        rank=rank,
+        strength=Strength(values["strength"]),
+        normalise=RULES[values["normalise"]],
+        list_name=values["list_name"] or f"{name}s",
+        blocked=everywhere | blocked,
+        blocked_patterns=patterns,
+    )
+
+
+def _texts(values: Any, where: str, problems: list[str]) -> frozenset[str]:
+    if not isinstance(values, (list, tuple)) or not all(isinstance(value, str) for value in values):
+        problems.append(f"{where} must be a list of texts")
+        return frozenset()
+    return frozenset(value.lower() for value in values) | frozenset(values)
+
+
+def _patterns(values: Any, where: str, problems: list[str]) -> tuple[re.Pattern[str], ...]:
+    patterns = []
+    for value in sorted(_texts(list(values), where, problems) & set(values)):
+        try:
+            patterns.append(re.compile(value))
+        except re.error:
+            problems.append(f"{where}: {value!r} is not a regular expression")
+    return tuple(patterns)

@@ -1,0 +1,105 @@
+"""What a resolved batch changes. Profiles that do not exist yet have negative ids: -1 is the first one, -2 the second."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import msgspec
+
+from dmp_identity.domain.reading import Key, Reading, Rule, Sighting
+
+
+class NewProfile(msgspec.Struct, gc=False):
+    """A profile to create. identified: it, or its cluster if it is the oldest in it, has a strong identifier."""
+
+    id: int
+    created_at_us: int
+    identified: bool
+
+
+class NewIdentifier(msgspec.Struct, frozen=True, gc=False):
+    """A strong identifier to add to a profile. via: what brought it there, the known identifier that it came
+    with, which is weak if a browser did; None if the profile began with it."""
+
+    reading: Reading
+    profile: int
+    via: Key | None
+    sighting: Sighting
+
+
+class NewLink(msgspec.Struct, frozen=True, gc=False):
+    """A weak identifier to add to a profile."""
+
+    reading: Reading
+    profile: int
+
+
+class MergeEdge(msgspec.Struct, frozen=True, gc=False):
+    """Two people become one: `survivor` is the older one. The edge connects two profiles, one of each; evidence: an identifier of each."""
+
+    survivor: int
+    merged: int
+    profile_a: int
+    profile_b: int
+    key_a: Key | None
+    key_b: Key | None
+
+
+class NewMerge(msgspec.Struct, frozen=True, gc=False):
+    """One act of merging: all edges that one event, request or decision made."""
+
+    cause: str
+    ref: str
+    source: str
+    edges: tuple[MergeEdge, ...]
+
+
+class Refusal(msgspec.Struct, frozen=True, gc=False):
+    """Evidence that was not followed. profile: where the event went; other: whom it would have been joined with, 0 if nobody."""
+
+    rule: Rule
+    key: Key
+    profile: int
+    other: int
+    ref: str
+    source: str
+
+
+@dataclass(slots=True, kw_only=True)
+class Plan:
+    """Everything to store for a batch. placements: for each sighting the profile it goes to, 0 if it shows nothing.
+
+    links: weak identifiers that may attribute; hints: the others, whose being there already makes no difference.
+    identified: existing people that were anonymous until now. absorbed: existing person -> the person it is part of now.
+    """
+
+    placements: list[int] = field(default_factory=list)
+    profiles: list[NewProfile] = field(default_factory=list)
+    persons: dict[int, int] = field(default_factory=dict)
+    identifiers: list[NewIdentifier] = field(default_factory=list)
+    links: list[NewLink] = field(default_factory=list)
+    hints: dict[tuple[Key, int], NewLink] = field(default_factory=dict)
+    anonymous: dict[Key, int] = field(default_factory=dict)
+    identified: set[int] = field(default_factory=set)
+    merges: list[NewMerge] = field(default_factory=list)
+    absorbed: dict[int, int] = field(default_factory=dict)
+    shared: list[Key] = field(default_factory=list)
+    refusals: list[Refusal] = field(default_factory=list)
+
+    @property
+    def structural(self) -> bool:
+        """True if the graph itself changes: it must then have been resolved under locks."""
+        return bool(
+            self.profiles
+            or self.identifiers
+            or self.links
+            or self.anonymous
+            or self.merges
+            or self.shared
+            or self.identified
+        )
+
+    @property
+    def changes_people(self) -> bool:
+        """True if people that others can see already are merged or stop being anonymous."""
+        return bool(self.absorbed or self.identified)

@@ -1,0 +1,147 @@
+"""What an event or a request shows: identifiers as they were sent, read by the policy."""
+
+from __future__ import annotations
+
+import hashlib
+from enum import StrEnum
+from typing import Final, TypeAlias
+
+import msgspec
+
+from dmp_identity.domain.identifier_policy import IdentifierPolicy, IdentifierType, Strength
+
+Key: TypeAlias = tuple[str, str]
+"""An identifier as it is compared: its type and its normalised value."""
+
+_KEPT: Final = 200_000
+_UNREADABLE_LENGTH: Final = 128
+
+
+class Rule(StrEnum):
+    """Why evidence was not followed. Each refusal is kept for review under one of these."""
+
+    BLOCKED = "blocked"
+    """The policy's list says that the value names nobody."""
+    TOO_LONG = "too_long"
+    """The value is longer than its type allows."""
+    UNKNOWN_TYPE = "unknown_type"
+    """The policy does not know the type."""
+    SHARED = "shared"
+    """The value came with so many others that it belongs to many people."""
+    LIMIT = "limit"
+    """The person has as many values of the type as the policy allows."""
+    LARGE_CLUSTERS = "large_clusters"
+    """Two people that both have very many identifiers would have become one."""
+    NEVER_MERGE = "never_merge"
+    """Somebody said that the two are different people."""
+
+
+class Reading(msgspec.Struct, frozen=True, gc=False):
+    """One identifier as the policy reads it.
+
+    key: as compared. shown: as it was sent, trimmed. type: None if the policy does not know it. flaw: why it proves nothing, None if it does.
+    """
+
+    key: Key
+    shown: str
+    type: IdentifierType | None
+    flaw: Rule | None
+
+
+class Sighting(msgspec.Struct, frozen=True, gc=False):
+    """An event, or a request, and the identifiers that were seen together in it, each list in order of rank.
+
+    ref: the event's id or the request's. hints: weak ones, those that may attribute first. flawed: those that prove nothing.
+    """
+
+    ref: str
+    source: str
+    cause: str
+    strong: tuple[Reading, ...]
+    hints: tuple[Reading, ...]
+    flawed: tuple[Reading, ...] = ()
+
+
+class PolicyReader:
+    """Reads identifiers by a policy, remembering the last ones: sources repeat themselves."""
+
+    def __init__(self, policy: IdentifierPolicy) -> None:
+        self.policy = policy
+        self._known: dict[Key, Reading | None] = {}
+
+    def read(self, type_name: str, text: str) -> Reading | None:
+        """The identifier, None if there is no value in the text."""
+        given = (type_name, text)
+        try:
+            return self._known[given]
+        except KeyError:
+            pass
+        if len(self._known) >= _KEPT:
+            self._known.clear()
+        reading = self._known[given] = _read(self.policy.types.get(type_name), type_name, text)
+        return reading
+
+    def phone_key(self, text: str) -> str:
+        """A phone number as it is compared."""
+        reading = self.read("phone", text)
+        return text if reading is None else reading.key[1]
+
+    def sighting(self, *, ref: str, source: str, cause: str, readings: list[Reading]) -> Sighting:
+        """The identifiers of one event, each once, sorted into strong ones, hints and flawed ones."""
+        strong: dict[Key, Reading] = {}
+        hints: dict[Key, Reading] = {}
+        flawed: dict[Key, Reading] = {}
+        for reading in readings:
+            if reading.flaw is not None or reading.type is None:
+                flawed.setdefault(reading.key, reading)
+            elif reading.type.strength is Strength.STRONG:
+                strong.setdefault(reading.key, reading)
+            else:
+                hints.setdefault(reading.key, reading)
+        return Sighting(
+            ref=ref,
+            source=source,
+            cause=cause,
+            strong=_ranked(strong),
+            hints=_ranked(hints),
+            flawed=_ranked(flawed),
+        )
+
+
+def _read(identifier_type: IdentifierType | None, type_name: str, text: str) -> Reading | None:
+    shown = text.strip()
+    if not shown:
+        return None
+    if identifier_type is None:
+        return Reading(
+            key=_unreadable(type_name, shown), shown=shown[:_UNREADABLE_LENGTH], type=None, flaw=Rule.UNKNOWN_TYPE
+        )
+    if len(shown) > identifier_type.max_length:
+        key = _unreadable(type_name, shown)
+        return Reading(key=key, shown=shown[:_UNREADABLE_LENGTH], type=identifier_type, flaw=Rule.TOO_LONG)
+    normalized = identifier_type.normalise(shown)
+    if not normalized:
+        return None
+    if len(normalized) > identifier_type.max_length:
+        normalized = normalized[: identifier_type.max_length]
+    flaw = Rule.BLOCKED if identifier_type.is_blocked(normalized) else None
+    shown = shown if identifier_type.show_as_seen else normalized
+    return Reading(key=(identifier_type.name, normalized), shown=shown, type=identifier_type, flaw=flaw)
+
+
+def _unreadable(type_name: str, shown: str) -> Key:
+    """A key of bounded length for a value that proves nothing but still has to be told from others."""
+    if len(type_name) + len(shown) <= _UNREADABLE_LENGTH:
+        return (type_name, shown)
+    return (type_name[:64], "sha256:" + hashlib.sha256(shown.encode("utf-8", "surrogatepass")).hexdigest())
+
+
+def _ranked(readings: dict[Key, Reading]) -> tuple[Reading, ...]:
+    if len(readings) < 2:
+        return tuple(readings.values())
+    return tuple(sorted(readings.values(), key=_rank))
+
+
+def _rank(reading: Reading) -> tuple[bool, int]:
+    kind = reading.type
+    return (True, 0) if kind is None else (not kind.attributing, kind.rank)

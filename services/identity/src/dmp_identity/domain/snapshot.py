@@ -1,0 +1,44 @@
+"""What the store knows about the identifiers of a batch, before the batch is resolved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+
+from dmp_identity.domain.reading import Key
+
+
+class Person(msgspec.Struct, gc=False):
+    """A cluster of profiles, as far as decisions need it; it goes by its oldest profile.
+
+    identified: has a strong identifier. counts: strong identifiers by type, those within the type's period. size: all strong identifiers.
+    """
+
+    created_at_us: int
+    identified: bool
+    size: int = 0
+    counts: dict[str, int] = {}
+
+
+@dataclass(slots=True, kw_only=True)
+class Snapshot:
+    """A consistent view. Profile ids are positive; a profile's person is the id of the oldest profile in its cluster.
+
+    owners: strong identifier -> the profile at which it arrived. shared: those of them that match nobody any more.
+    persons: profile -> person, for every profile named anywhere. people: person -> what is known of it.
+    holders: weak identifier that may attribute -> some profiles that have it: all, or one more than the policy's bound.
+    anonymous: identifier -> its anonymous profile, whose person is not identified.
+    apart: pairs of profiles that somebody said are different people.
+    degrees: strong identifier -> type -> how many values of the type came with it.
+    """
+
+    owners: Mapping[Key, int] = field(default_factory=dict)
+    shared: frozenset[Key] = frozenset()
+    persons: Mapping[int, int] = field(default_factory=dict)
+    people: Mapping[int, Person] = field(default_factory=dict)
+    holders: Mapping[Key, Sequence[int]] = field(default_factory=dict)
+    anonymous: Mapping[Key, int] = field(default_factory=dict)
+    apart: Sequence[tuple[int, int]] = ()
+    degrees: Mapping[Key, Mapping[str, int]] = field(default_factory=dict)

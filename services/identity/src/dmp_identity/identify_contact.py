@@ -1,0 +1,135 @@
+"""Finds or makes the contact of an e-mail address and a phone number. Requests that come at the same time share one transaction."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import msgspec
+import psycopg
+
+from dmp_chassis.database import Database
+from dmp_chassis.uuid7 import uuid7_text
+from dmp_identity.adapters.domain_event_store import add_domain_events
+from dmp_identity.domain.contacts import ContactAnswer
+from dmp_identity.domain.errors import InvalidFieldsError, OverloadedError
+from dmp_identity.domain.identify import ContactRequest
+from dmp_identity.domain.reading import PolicyReader, Reading
+from dmp_identity.record_sightings import Recorded, in_graph_transaction, record_sightings
+
+SOURCE: Final = "identify"
+_GROUP: Final = 256
+_LIMITS: Final = {"email": 320, "phoneNumber": 64}
+_TYPES: Final = {"email": "email", "phoneNumber": "phone"}
+
+
+class _Waiting(msgspec.Struct):
+    request: ContactRequest
+    answer: asyncio.Future[ContactAnswer]
+
+
+def read_contact_request(reader: PolicyReader, values: dict[str, str]) -> ContactRequest:
+    """The request of the values of `email` and `phoneNumber`, empty ones being absent.
+
+    Raises InvalidFieldsError when a value is too long, holds what cannot be stored, or none is left.
+    """
+    problems: list[tuple[str, str]] = []
+    readings: dict[str, Reading | None] = {}
+    for field, limit in _LIMITS.items():
+        text = values.get(field, "").strip()
+        if len(text) > limit:
+            problems.append((field, f"must have at most {limit} characters"))
+        elif "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
+            problems.append((field, "must not have NUL characters or lone surrogates"))
+        else:
+            readings[field] = reader.read(_TYPES[field], text)
+    if not problems and not any(readings.values()):
+        problems = [(field, "at least one of email and phoneNumber is required") for field in _LIMITS]
+    if problems:
+        raise InvalidFieldsError(problems)
+    return ContactRequest(email=readings["email"], phone=readings["phoneNumber"])
+
+
+class ContactIdentifier:
+    """Answers requests in groups: whatever has come while a group was stored is the next group.
+
+    `run` must be running. At most `queue_length` requests wait. Two groups are never under way at once in one process; other
+    processes are held off by the graph's locks where it matters.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        reader: PolicyReader,
+        *,
+        clock_us: Callable[[], int],
+        wake: asyncio.Event,
+        queue_length: int,
+    ) -> None:
+        self._database = database
+        self._reader = reader
+        self._clock_us = clock_us
+        self._wake = wake
+        self._queue: asyncio.Queue[_Waiting] = asyncio.Queue(queue_length)
+
+    async def identify(self, request: ContactRequest) -> ContactAnswer:
+        """The contact of the request, stored. Raises OverloadedError, and what the database raises."""
+        waiting = _Waiting(request, asyncio.get_running_loop().create_future())
+        try:
+            self._queue.put_nowait(waiting)
+        except asyncio.QueueFull:
+            raise OverloadedError from None
+        return await waiting.answer
+
+    async def run(self) -> None:
+        """Stores groups until cancelled."""
+        while True:
+            group = [await self._queue.get()]
+            while len(group) < _GROUP and not self._queue.empty():
+                group.append(self._queue.get_nowait())
+            group = [waiting for waiting in group if not waiting.answer.done()]
+            try:
+                answers = await self._store([waiting.request for waiting in group])
+            except asyncio.CancelledError:
+                for waiting in group:
+                    waiting.answer.cancel()
+                raise
+            except Exception as error:
+                for waiting in group:
+                    if not waiting.answer.done():
+                        waiting.answer.set_exception(error)
+            else:
+                for waiting, answer in zip(group, answers, strict=True):
+                    if not waiting.answer.done():
+                        waiting.answer.set_result(answer)
+
+    async def _store(self, requests: Sequence[ContactRequest]) -> list[ContactAnswer]:
+        sightings = [
+            self._reader.sighting(
+                ref=uuid7_text(),
+                source=SOURCE,
+                cause="contact",
+                readings=[reading for reading in (request.email, request.phone) if reading is not None],
+            )
+            for request in requests
+        ]
+
+        async def unit(connection: psycopg.AsyncConnection[Any], every_lock: bool) -> Recorded:
+            recorded = await record_sightings(
+                connection,
+                self._reader,
+                sightings,
+                now_us=self._clock_us(),
+                requests=requests,
+                every_lock=every_lock,
+            )
+            await add_domain_events(connection, recorded.events)
+            return recorded
+
+        if not requests:
+            return []
+        recorded = await in_graph_transaction(self._database, unit)
+        if recorded.events:
+            self._wake.set()
+        return recorded.contacts

@@ -1,0 +1,8 @@
+"""Alembic's entry: runs the revisions over the connection it is given."""
+
+from __future__ import annotations
+
+from dmp_chassis.migrations import run_environment
+from dmp_identity.adapters.tables import METADATA
+
+run_environment(METADATA)

@@ -1,0 +1,158 @@
+"""Reads a person by any of their ids, or by an identifier."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
+import psycopg
+
+from dmp_chassis.database import Database, raw
+from dmp_identity.adapters import profile_reads as reads
+from dmp_identity.adapters.profile_reads import ShownIdentifier, TimelineRow
+from dmp_identity.domain.errors import InvalidFieldsError, NoMatchError, ProfileNotFoundError
+from dmp_identity.domain.identifier_policy import IdentifierPolicy
+from dmp_identity.domain.profile_id import profile_id_from_public, public_id
+from dmp_identity.domain.reading import PolicyReader, Reading
+
+LARGEST_PAGE: Final = 1000
+_SHOWN_CANDIDATES: Final = 100
+_BEGINNING: Final = (-(2**63), "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PersonView:
+    """A person without the timeline. `merged_ids`: the oldest first."""
+
+    internal_user_id: str
+    identifiers: list[ShownIdentifier]
+    merged_ids: list[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProfileView:
+    """A person with a page of the timeline; `possible_matches` are triples of an id, a type and a value."""
+
+    person: PersonView
+    events: list[TimelineRow]
+    possible_matches: list[tuple[str, str, str]]
+    next_page_token: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MatchView:
+    """The person whom an identifier belongs to, how it was read, and who else has it."""
+
+    person: PersonView
+    reading: Reading
+    ambiguous: bool
+    candidates: list[str] = field(default_factory=list)
+
+
+async def read_profile(
+    database: Database, policy: IdentifierPolicy, internal_user_id: str, *, page_size: int, page_token: str
+) -> ProfileView:
+    """The person and up to `page_size` entries (0 or too many: 1000). Raises ProfileNotFoundError, InvalidFieldsError."""
+    problems = []
+    if page_size < 0:
+        problems.append(("page_size", "must not be negative"))
+    after = _BEGINNING if not page_token else _position(page_token)
+    if after is None:
+        problems.append(("page_token", "is not a token that a page before this one gave"))
+    if problems or after is None:
+        raise InvalidFieldsError(problems)
+    limit = min(page_size or LARGEST_PAGE, LARGEST_PAGE)
+    profile_id = known_form(internal_user_id)
+    async with database.read() as transaction:
+        connection = raw(transaction)
+        root = await reads.find_root(connection, profile_id)
+        if root is None:
+            raise ProfileNotFoundError(internal_user_id)
+        members = await reads.members_of(connection, root)
+        events = await reads.timeline_page(connection, members, after, limit + 1)
+        identifiers = await reads.identifiers_of(connection, members)
+        weak = [(i.type, i.value) for i in identifiers if (kind := policy.types.get(i.type)) is None or not kind.strong]
+        matches = await reads.possible_matches(connection, root, weak)
+    more = len(events) > limit
+    last = events[limit - 1] if more else None
+    return ProfileView(
+        person=_person(root, members, identifiers),
+        events=events[:limit],
+        possible_matches=[(public_id(person), kind, value) for person, kind, value in matches],
+        next_page_token="" if last is None else _token(last.occurred_at_us, last.event_id),
+    )
+
+
+async def match_identifier(database: Database, reader: PolicyReader, type_name: str, value: str) -> MatchView:
+    """The person whom the identifier belongs to. Raises InvalidFieldsError, NoMatchError."""
+    problems = []
+    kind = reader.policy.types.get(type_name)
+    if not type_name:
+        problems.append(("identifier", "is required"))
+    elif kind is None:
+        problems.append(("identifier", f"must be one of {', '.join(reader.policy.types)}"))
+    reading = None if kind is None else reader.read(type_name, value)
+    if not value.strip() or (kind is not None and reading is None):
+        problems.append(("value", "is required"))
+    elif "\0" in value:
+        problems.append(("value", "must not have NUL characters"))
+    if problems or kind is None or reading is None:
+        raise InvalidFieldsError(problems)
+    async with database.read() as transaction:
+        connection = raw(transaction)
+        if kind.strong:
+            owner = await reads.owner_of(connection, reading.key)
+            holders = [owner] if owner is not None else []
+        else:
+            holders = await reads.holders_of(connection, reading.key)
+        anonymous = await reads.anonymous_of(connection, reading.key) if len(holders) != 1 else None
+        root = anonymous or (holders[0] if holders else None)
+        if root is None:
+            raise NoMatchError(type_name)
+        person = await view_person(connection, root)
+    ambiguous = len(holders) > 1
+    return MatchView(
+        person=person,
+        reading=reading,
+        ambiguous=ambiguous,
+        candidates=[public_id(holder) for holder in holders[:_SHOWN_CANDIDATES]] if ambiguous else [],
+    )
+
+
+async def view_person(connection: psycopg.AsyncConnection[object], root: int) -> PersonView:
+    """A person by their oldest profile."""
+    members = await reads.members_of(connection, root)
+    return _person(root, members, await reads.identifiers_of(connection, members))
+
+
+def known_form(internal_user_id: str) -> int:
+    """The number in a public id. Raises ProfileNotFoundError for what cannot be one."""
+    profile_id = profile_id_from_public(internal_user_id)
+    if profile_id is None:
+        raise ProfileNotFoundError(internal_user_id)
+    return profile_id
+
+
+def _person(root: int, members: list[int], identifiers: list[ShownIdentifier]) -> PersonView:
+    return PersonView(
+        internal_user_id=public_id(root),
+        identifiers=identifiers,
+        merged_ids=[public_id(member) for member in members[1:]],
+    )
+
+
+def _token(occurred_at_us: int, event_id: str) -> str:
+    return base64.urlsafe_b64encode(msgspec.json.encode([occurred_at_us, event_id])).decode().rstrip("=")
+
+
+def _position(token: str) -> tuple[int, str] | None:
+    """What `_token` put in, None if the text is not such a token."""
+    try:
+        data = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
+        position = msgspec.json.decode(data, type=tuple[int, str])
+    except (binascii.Error, ValueError, msgspec.MsgspecError):
+        return None
+    return position if -(2**63) <= position[0] < 2**63 and "\0" not in position[1] else None

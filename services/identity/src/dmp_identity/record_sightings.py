@@ -1,0 +1,258 @@
+"""Applies sightings to the stored graph inside the caller's transaction: load, decide, lock, save.
+
+What changes nothing in the graph takes no lock. What does is decided again under the locks that it needs, so that any number of
+transactions, in any number of processes, leave what they would have left one after another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final, TypeVar
+
+import psycopg
+
+from dmp_chassis.database import Database, raw, retrying, sql_state
+from dmp_chassis.domain_events import DomainEvent
+from dmp_chassis.uuid7 import uuid7_text
+from dmp_identity.adapters.contact_store import load_contacts, save_contacts
+from dmp_identity.adapters.graph_locks import lock_merges, lock_stripes, share_graph, stripe, stripes
+from dmp_identity.adapters.graph_snapshot import add_guard_facts, load_snapshot
+from dmp_identity.adapters.graph_store import PlanWriter, allocate_profiles, real_persons
+from dmp_identity.domain.contacts import ContactAnswer, ContactBook
+from dmp_identity.domain.identify import ContactRequest, record_request
+from dmp_identity.domain.plan import Plan
+from dmp_identity.domain.profile_id import public_id
+from dmp_identity.domain.reading import Key, PolicyReader, Sighting
+from dmp_identity.domain.resolve_sightings import SightingResolver
+from dmp_identity.domain.snapshot import Snapshot
+
+_Result = TypeVar("_Result")
+_EVERY_STRIPE: Final = frozenset(range(256))
+_UNIQUE_VIOLATION: Final = "23505"
+_EVENT_SIZE: Final = 1000
+
+
+class GraphMovedError(Exception):
+    """Others changed the graph so that locks are needed which cannot be taken in order any more. Try again with every lock."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Recorded:
+    """What became of the sightings, in their order. profiles: where each went (0: nowhere). persons: profile -> person.
+
+    contacts: the answer to each request, in order. events: domain events for the caller to put in its outbox.
+    """
+
+    profiles: list[int]
+    persons: dict[int, int]
+    contacts: list[ContactAnswer] = field(default_factory=list)
+    events: list[DomainEvent] = field(default_factory=list)
+    structural: bool = False
+
+
+@dataclass(slots=True)
+class _Decision:
+    snapshot: Snapshot
+    plan: Plan
+    book: ContactBook | None
+    answers: list[ContactAnswer]
+    complete: bool
+
+    @property
+    def settled(self) -> bool:
+        return self.complete and not self.plan.structural and (self.book is None or not self.book.has_changes)
+
+    @property
+    def needs_merge_lock(self) -> bool:
+        return self.plan.changes_people or (self.book is not None and self.book.has_changes)
+
+
+async def in_graph_transaction(
+    database: Database, unit: Callable[[psycopg.AsyncConnection[Any], bool], Awaitable[_Result]]
+) -> _Result:
+    """Runs `unit(connection, every_lock)` in a transaction that holds off erasing, again if it has to be.
+
+    Deadlocks and serialization failures are retried; so are, with every lock, a graph that moved and a unique key that was taken.
+    """
+
+    async def attempt(every_lock: bool) -> _Result:
+        async def once() -> _Result:
+            async with database.begin() as transaction:
+                connection = raw(transaction)
+                await share_graph(connection)
+                return await unit(connection, every_lock)
+
+        return await retrying(once)
+
+    try:
+        return await attempt(False)
+    except GraphMovedError:
+        return await attempt(True)
+    except psycopg.Error as error:
+        if sql_state(error) != _UNIQUE_VIOLATION:
+            raise
+        return await attempt(True)
+
+
+async def record_sightings(
+    connection: psycopg.AsyncConnection[Any],
+    reader: PolicyReader,
+    sightings: Sequence[Sighting],
+    *,
+    now_us: int,
+    created_at_us: int | None = None,
+    requests: Sequence[ContactRequest] = (),
+    every_lock: bool = False,
+) -> Recorded:
+    """Records sightings in order, as if each was stored before the next one was looked at.
+
+    created_at_us: when profiles made here count as created, default now. requests: for each sighting, what its contact request
+    asked for; empty if the sightings are events. Raises GraphMovedError.
+    """
+    step = _Step(connection, reader, sightings, now_us, now_us if created_at_us is None else created_at_us, requests)
+    held: frozenset[int] | None = None
+    merge_held = False
+    if every_lock:
+        held, merge_held = _EVERY_STRIPE, True
+        await lock_stripes(connection, held, merge=True)
+    while True:
+        decision = await step.decide(locked=held is not None)
+        if decision.settled:
+            break
+        if held is None:
+            held, merge_held = step.stripes_for(decision.snapshot), decision.needs_merge_lock
+            await lock_stripes(connection, held, merge=merge_held)
+            continue
+        if not stripes(_changed_keys(decision.plan)) <= held:
+            raise GraphMovedError
+        if merge_held or not decision.needs_merge_lock:
+            break
+        merge_held = True
+        await lock_merges(connection)
+    return await step.save(decision)
+
+
+class _Step:
+    """One unit of recording: what the rounds of `record_sightings` have in common."""
+
+    def __init__(
+        self,
+        connection: psycopg.AsyncConnection[Any],
+        reader: PolicyReader,
+        sightings: Sequence[Sighting],
+        now_us: int,
+        created_at_us: int,
+        requests: Sequence[ContactRequest],
+    ) -> None:
+        self._connection = connection
+        self._reader = reader
+        self._sightings = sightings
+        self._now_us = now_us
+        self._created_at_us = created_at_us
+        self._requests = requests
+
+    async def decide(self, *, locked: bool) -> _Decision:
+        """Loads and resolves. Without locks it stops at the first sighting that changes the graph."""
+        policy = self._reader.policy
+        snapshot = await load_snapshot(self._connection, self._sightings)
+        if locked:
+            await add_guard_facts(self._connection, snapshot, policy, self._sightings, now_us=self._now_us)
+        resolver = SightingResolver(policy, snapshot, now_us=self._created_at_us)
+        if self._requests:
+            return await self._decide_requests(resolver, snapshot)
+        complete = True
+        for sighting in self._sightings:
+            resolver.resolve(sighting)
+            if not locked and resolver.is_structural:
+                complete = False
+                break
+        plan = resolver.plan()
+        book = await self._contacts_of_merged(plan) if locked and plan.merges else None
+        return _Decision(snapshot, plan, book, [], complete)
+
+    async def _decide_requests(self, resolver: SightingResolver, snapshot: Snapshot) -> _Decision:
+        book = self._book(await load_contacts(self._connection, snapshot.people))
+        answers = [
+            record_request(resolver, book, sighting, request)
+            for sighting, request in zip(self._sightings, self._requests, strict=True)
+        ]
+        return _Decision(snapshot, resolver.plan(), book, answers, True)
+
+    async def _contacts_of_merged(self, plan: Plan) -> ContactBook:
+        edges = [(position, edge) for position, merge in enumerate(plan.merges) for edge in merge.edges]
+        people = {root for _, edge in edges for root in (edge.survivor, edge.merged)}
+        book = self._book(await load_contacts(self._connection, people))
+        for position, edge in edges:
+            book.combine(edge.survivor, edge.merged, position)
+        return book
+
+    def _book(self, rows: Any) -> ContactBook:
+        now = datetime.fromtimestamp(self._now_us / 1e6, UTC)
+        return ContactBook(rows, now=now, phone_key=self._reader.phone_key)
+
+    def stripes_for(self, snapshot: Snapshot) -> frozenset[int]:
+        """The stripes of everything that any sighting could make known."""
+        numbers: set[int] = set()
+        for sighting in self._sightings:
+            for reading in sighting.strong:
+                if reading.key not in snapshot.owners or reading.key in snapshot.shared:
+                    numbers.add(stripe(reading.key))
+            for reading in (*sighting.hints, *sighting.flawed):
+                numbers.add(stripe(reading.key))
+        return frozenset(numbers)
+
+    async def save(self, decision: _Decision) -> Recorded:
+        """Writes the plan and the contacts."""
+        plan, connection = decision.plan, self._connection
+        ids = await allocate_profiles(connection, len(plan.profiles))
+        writer = PlanWriter(connection, plan, ids, now_us=self._now_us)
+        merge_ids = [uuid7_text() for _ in plan.merges]
+        if plan.structural:
+            await writer.write_graph(merge_ids)
+        await writer.write_hints(list(plan.hints.values()))
+        await writer.write_refusals()
+        contact_ids: dict[int, int] = {}
+        if decision.book is not None and (decision.book.has_changes or decision.book.relinks):
+            contact_ids = await save_contacts(connection, decision.book, merge_ids, writer.real)
+        return Recorded(
+            profiles=[writer.real(profile) for profile in plan.placements],
+            persons=real_persons(plan, writer, decision.snapshot.persons),
+            contacts=[_with_ids(answer, contact_ids) for answer in decision.answers],
+            events=list(_domain_events(plan, writer, merge_ids)),
+            structural=plan.structural,
+        )
+
+
+def _changed_keys(plan: Plan) -> Iterable[Key]:
+    yield from (new.reading.key for new in plan.identifiers)
+    yield from (link.reading.key for link in plan.links)
+    yield from plan.anonymous
+
+
+def _with_ids(answer: ContactAnswer, ids: dict[int, int]) -> ContactAnswer:
+    """The answer with the ids that its new rows got."""
+    return ContactAnswer(
+        primary_id=ids.get(answer.primary_id, answer.primary_id),
+        emails=answer.emails,
+        phones=answer.phones,
+        secondary_ids=tuple(ids.get(number, number) for number in answer.secondary_ids),
+    )
+
+
+def _domain_events(plan: Plan, writer: PlanWriter, merge_ids: Sequence[str]) -> Iterable[DomainEvent]:
+    """ProfileCreated, in lists of up to a thousand, and ProfilesMerged, one for each merge."""
+    for start in range(0, len(plan.profiles), _EVENT_SIZE):
+        created = [public_id(writer.real(p.id)) for p in plan.profiles[start : start + _EVENT_SIZE]]
+        yield DomainEvent(kind="ProfileCreated", payload={"internal_user_ids": created})
+    for merge_id, merge in zip(merge_ids, plan.merges, strict=True):
+        yield DomainEvent(
+            kind="ProfilesMerged",
+            payload={
+                "merge_id": merge_id,
+                "cause": merge.cause,
+                "internal_user_id": public_id(writer.real(merge.edges[0].survivor)),
+                "merged_ids": [public_id(writer.real(edge.merged)) for edge in merge.edges],
+            },
+        )

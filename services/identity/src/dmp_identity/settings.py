@@ -1,0 +1,75 @@
+"""The settings of the identity service, read from the environment."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from dmp_chassis.settings import EnvReader
+from dmp_identity.domain.identifier_policy import IdentifierPolicy, PolicyError, policy_from_mapping
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything that can be set; the names of the variables and their meaning are in the service's README."""
+
+    database_url: str
+    redis_url: str
+    listen: str
+    log_level: str
+    policy: IdentifierPolicy
+    pool_size: int
+    identify_queue_length: int
+    drain_seconds: float
+
+
+def database_url_from_env(environ: Mapping[str, str]) -> str:
+    """All that `migrate` needs. Raises SettingsError."""
+    env = EnvReader(environ)
+    url = env.url("DMP_IDENTITY_DATABASE_URL", schemes=("postgresql",))
+    env.finish()
+    return url
+
+
+def from_env(environ: Mapping[str, str]) -> Settings:
+    """Settings from environment variables. Raises SettingsError with every problem at once."""
+    env = EnvReader(environ)
+    database_url = env.url("DMP_IDENTITY_DATABASE_URL", schemes=("postgresql",))
+    redis_url = env.url("DMP_REDIS_URL", schemes=("redis", "rediss", "unix"))
+    listen = env.address("DMP_IDENTITY_LISTEN", "0.0.0.0:50052")
+    log_level = env.text("DMP_LOG_LEVEL", "info", choices=("debug", "info", "warning", "error"))
+    pool_size = env.integer("DMP_IDENTITY_POOL_SIZE", 8, minimum=2, maximum=100)
+    identify_queue_length = env.integer("DMP_IDENTITY_IDENTIFY_QUEUE", 2000, minimum=1)
+    drain_seconds = env.seconds("DMP_DRAIN_SECONDS", 2.5, maximum=60)
+    policy_file = env.text("DMP_IDENTITY_POLICY_FILE", "")
+    policy: IdentifierPolicy | None = None
+    try:
+        policy = load_policy(policy_file)
+    except OSError:
+        env.problem("DMP_IDENTITY_POLICY_FILE", "must be a file that can be read")
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError):
+        env.problem("DMP_IDENTITY_POLICY_FILE", "must be TOML")
+    except PolicyError as error:
+        for problem in error.problems:
+            env.problem("DMP_IDENTITY_POLICY_FILE", problem)
+    env.finish()
+    assert policy is not None
+    return Settings(
+        database_url=database_url,
+        redis_url=redis_url,
+        listen=listen,
+        log_level=log_level,
+        policy=policy,
+        pool_size=pool_size,
+        identify_queue_length=identify_queue_length,
+        drain_seconds=drain_seconds,
+    )
+
+
+def load_policy(path: str = "") -> IdentifierPolicy:
+    """The policy in a file, or the one in the package. Raises OSError, TOMLDecodeError, UnicodeDecodeError, PolicyError."""
+    source = Path(path) if path else resources.files("dmp_identity") / "policy.toml"
+    return policy_from_mapping(tomllib.loads(source.read_text(encoding="utf-8")))

@@ -1,0 +1,105 @@
+"""A client of a running identity service, in the words of the tests."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import psycopg
+from google.api import httpbody_pb2
+
+from dmp.identity.v1 import identity_service_pb2 as pb
+from dmp.identity.v1 import identity_service_pb2_grpc
+from dmp.ingest.v1 import accepted_batch_pb2
+from dmp_chassis.client import channel
+from dmp_identity.app import IdentityService
+from dmp_identity.domain.identifier_policy import IdentifierPolicy
+from dmp_identity.settings import Settings
+from tests.identity.batches import Event, batch
+
+
+class Identity:
+    """Calls a service and reads its database."""
+
+    def __init__(self, stub: Any, service: IdentityService, database_url: str) -> None:
+        self.stub = stub
+        self.service = service
+        self.database_url = database_url
+
+    async def apply(self, *events: Event, **options: Any) -> list[str]:
+        """Applies the events as one batch; for each event the id of its person, empty if it has none."""
+        return people(await self.apply_batch(batch(events, **options)))
+
+    async def apply_batch(self, message: accepted_batch_pb2.AcceptedBatch) -> pb.ApplyBatchResponse:
+        """Applies a batch."""
+        answer: pb.ApplyBatchResponse = await self.stub.ApplyBatch(pb.ApplyBatchRequest(batch=message), timeout=60)
+        return answer
+
+    async def profile(self, internal_user_id: str, **options: Any) -> pb.GetProfileResponse:
+        """A person by id."""
+        answer: pb.GetProfileResponse = await self.stub.GetProfile(
+            pb.GetProfileRequest(internal_user_id=internal_user_id, **options), timeout=30
+        )
+        return answer
+
+    async def match(self, identifier: str, value: str) -> pb.MatchIdentifierResponse:
+        """A person by identifier."""
+        answer: pb.MatchIdentifierResponse = await self.stub.MatchIdentifier(
+            pb.MatchIdentifierRequest(identifier=identifier, value=value), timeout=30
+        )
+        return answer
+
+    async def merge(self, *ids: str, reason: str = "") -> pb.MergeProfilesResponse:
+        """Merges by hand."""
+        answer: pb.MergeProfilesResponse = await self.stub.MergeProfiles(
+            pb.MergeProfilesRequest(internal_user_ids=ids, reason=reason), timeout=30
+        )
+        return answer
+
+    async def identify(self, email: str = "", phone: str = "") -> pb.IdentifyResponse:
+        """The typed form of /identify."""
+        answer: pb.IdentifyResponse = await self.stub.Identify(
+            pb.IdentifyRequest(email=email, phone_number=phone), timeout=60
+        )
+        return answer
+
+    async def identify_json(self, body: bytes) -> pb.IdentifyJsonResponse:
+        """The JSON form of /identify."""
+        answer: pb.IdentifyJsonResponse = await self.stub.IdentifyJson(
+            pb.IdentifyJsonRequest(body=httpbody_pb2.HttpBody(content_type="application/json", data=body)), timeout=30
+        )
+        return answer
+
+    async def rows(self, statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """The rows of a statement, over a connection of its own; committed."""
+        async with await psycopg.AsyncConnection.connect(self.database_url) as connection:
+            cursor = await connection.execute(statement.encode(), parameters)
+            return await cursor.fetchall() if cursor.description else []
+
+
+def people(answer: pb.ApplyBatchResponse) -> list[str]:
+    """The person of each event."""
+    return [answer.internal_user_ids[position] for position in answer.event_profiles]
+
+
+def settings(database_url: str, redis_url: str, policy: IdentifierPolicy) -> Settings:
+    """Settings for a service in a test."""
+    return Settings(
+        database_url=database_url,
+        redis_url=redis_url,
+        listen="127.0.0.1:0",
+        log_level="info",
+        policy=policy,
+        pool_size=8,
+        identify_queue_length=2000,
+        drain_seconds=0.0,
+    )
+
+
+@asynccontextmanager
+async def running(database_url: str, redis_url: str, policy: IdentifierPolicy) -> AsyncIterator[Identity]:
+    """A service on a free port, and its client."""
+    service = IdentityService(settings(database_url, redis_url, policy))
+    async with await service.start() as server, channel(server.address) as connection:
+        yield Identity(identity_service_pb2_grpc.IdentityServiceStub(connection), service, database_url)
