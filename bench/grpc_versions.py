@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Measure what one unary gRPC call costs an asyncio server, by grpcio version, event loop and start-up setting.
 
 The server is what every DMP service is at its core: one process, one event loop, `grpc.aio`, here with a handler
