@@ -8,6 +8,7 @@ from typing import Any
 
 import grpc
 from google.protobuf.wrappers_pb2 import StringValue
+from grpc_health.v1 import health_pb2
 
 from dmp_chassis.client import channel
 from dmp_chassis.errors import ErrorTable
@@ -103,3 +104,16 @@ def open_stream(to_server: grpc.aio.Channel, name: str) -> grpc.aio.UnaryStreamC
         f"/{SERVICE}/{name}", StringValue.SerializeToString, StringValue.FromString
     )
     return method(StringValue())
+
+
+async def health_of(to_server: grpc.aio.Channel, name: str) -> str:
+    """`SERVING` or `NOT_SERVING`: what the server says about this name."""
+    check: grpc.aio.UnaryUnaryMultiCallable[health_pb2.HealthCheckRequest, health_pb2.HealthCheckResponse] = (
+        to_server.unary_unary(
+            "/grpc.health.v1.Health/Check",
+            health_pb2.HealthCheckRequest.SerializeToString,
+            health_pb2.HealthCheckResponse.FromString,
+        )
+    )
+    answer = await check(health_pb2.HealthCheckRequest(service=name), timeout=5)
+    return health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)

@@ -30,14 +30,14 @@ class FieldViolation:
 
 
 @dataclass(slots=True, eq=False)
-class InvalidArgument(DomainError):  # noqa: N818 -- named after the status it becomes
+class InvalidArgument(DomainError):
     """The request is wrong in these places: all of them, not only the first."""
 
     violations: Sequence[FieldViolation]
 
 
 @dataclass(slots=True, eq=False)
-class DependencyUnavailable(DomainError):  # noqa: N818 -- named after the status it becomes
+class DependencyUnavailable(DomainError):
     """A database, cache or service this call needs does not answer: `dependency` is its name in the health report."""
 
     dependency: str

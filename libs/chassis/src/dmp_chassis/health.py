@@ -24,7 +24,7 @@ class DependencyHealth:
     """Polls dependencies and sets the health of `""`, of each service, and of `dependency.<name>` for each dependency.
 
     The server and its services are SERVING while no critical dependency is down. A dependency in `degrading` is
-    reported under its own name only. Before the first round everything is NOT_SERVING.
+    reported under its own name only. Before the first check everything is NOT_SERVING.
     """
 
     def __init__(
@@ -50,35 +50,36 @@ class DependencyHealth:
         self._up: dict[str, bool] = {}
 
     async def start(self) -> None:
-        """Sets every status after one round of checks, which takes at most the timeout."""
+        """Sets every status after one check of each dependency, which takes at most the timeout."""
         for name in self._names:
             await self.servicer.set(name, _NOT_SERVING)
-        await self._round()
+        await asyncio.gather(*(self._check(name) for name in self._checks))
+        await self._set_services()
 
     async def poll(self) -> None:
-        """Checks all dependencies at the interval, until it is cancelled."""
-        while True:
-            await asyncio.sleep(self._interval_seconds)
-            await self._round()
+        """Checks every dependency at the interval, each independently of the others, until it is cancelled."""
+        await asyncio.gather(asyncio.Event().wait(), *(self._poll(name) for name in self._checks))
 
     async def stop(self) -> None:
         """Everything NOT_SERVING, for good."""
         await self.servicer.enter_graceful_shutdown()
 
-    async def _round(self) -> None:
-        for name, check in self._checks.items():
-            if name not in self._running:
-                self._running[name] = asyncio.ensure_future(check())
-        if self._running:
-            # A check that does not come back, not even when cancelled, must not hold up the others: it is left running.
-            await asyncio.wait(self._running.values(), timeout=self._timeout_seconds)
-        for name in self._checks:
-            await self._settle(name)
+    async def _poll(self, name: str) -> None:
+        while True:
+            await asyncio.sleep(self._interval_seconds)
+            await self._check(name)
+            await self._set_services()
+
+    async def _set_services(self) -> None:
         down = {name for name, up in self._up.items() if not up} - self._degrading
         for name in self._names:
             await self.servicer.set(name, _NOT_SERVING if down else _SERVING)
 
-    async def _settle(self, name: str) -> None:
+    async def _check(self, name: str) -> None:
+        """One check. A check that does not come back, maybe not even when cancelled, is left running and waited for."""
+        if name not in self._running:
+            self._running[name] = asyncio.ensure_future(self._checks[name]())
+        await asyncio.wait({self._running[name]}, timeout=self._timeout_seconds)
         error: BaseException | None = TimeoutError("no answer")
         if self._running[name].done():
             check = self._running.pop(name)

@@ -1,0 +1,107 @@
+"""Channels that reconnect, and deadlines that are passed on."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import grpc
+import pytest
+from google.protobuf.wrappers_pb2 import StringValue
+
+from dmp_chassis.client import channel, remaining
+from dmp_chassis.http_body import came_through_gateway, json_body, send_http_status
+from dmp_chassis.server import start_server
+from tests.chassis.echo_service import DOMAIN, SERVICE, add_methods, call, failure, serving
+from tests.chassis.eventually import eventually
+
+# One event loop for all of them: grpc.aio's poller belongs to the process and outlives the loop of a single test.
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+Context = object
+
+
+async def echo(request: StringValue, context: object) -> StringValue:
+    return request
+
+
+async def test_a_channel_finds_a_server_that_comes_back_within_two_seconds(tmp_path: Path) -> None:
+    address = f"unix:{tmp_path}/s"
+
+    async def start() -> object:
+        return await start_server(
+            service_names=[SERVICE], add_services=add_methods({"M": echo}), table={}, domain=DOMAIN, listen=address
+        )
+
+    running = await start()
+    async with channel(address) as to_server:
+        assert await call(to_server, "M", "first") == ["first"]
+        await running.close()  # type: ignore[attr-defined]  # a RunningServer
+        assert (await failure(to_server, "M")).code() is grpc.StatusCode.UNAVAILABLE
+        running = await start()
+        came_back = time.monotonic()
+
+        async def answers() -> bool:
+            try:
+                return await call(to_server, "M", "again") == ["again"]
+            except grpc.aio.AioRpcError:
+                return False
+
+        await eventually(answers)
+        assert time.monotonic() - came_back < 2
+        await running.close()  # type: ignore[attr-defined]  # a RunningServer
+
+
+async def test_an_http_proxy_of_the_environment_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "grpc_proxy", "https_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    async with serving({"M": echo}) as (_, to_server):
+        assert await call(to_server, "M", "direct") == ["direct"]
+
+
+async def timeout_of(default: float, limit: float, given: float | None) -> float:
+    """What `remaining` says in the handler of a call that was made with this timeout."""
+
+    async def method(request: StringValue, context: grpc.aio.ServicerContext[StringValue, StringValue]) -> StringValue:
+        return StringValue(value=repr(remaining(context, default, limit)))
+
+    async with serving({"M": method}) as (_, to_server):
+        rpc: grpc.aio.UnaryUnaryMultiCallable[StringValue, StringValue] = to_server.unary_unary(
+            f"/{SERVICE}/M", StringValue.SerializeToString, StringValue.FromString
+        )
+        return float((await rpc(StringValue(), timeout=given)).value)
+
+
+async def test_a_call_onwards_gets_what_its_caller_has_left() -> None:
+    assert 4 < await timeout_of(1, 60, 5) <= 5
+
+
+async def test_a_call_onwards_gets_at_most_the_limit() -> None:
+    assert await timeout_of(1, 2, 60) == 2
+
+
+async def test_a_caller_without_a_deadline_gives_the_default_within_the_limit() -> None:
+    assert await timeout_of(1, 60, None) == 1
+    assert await timeout_of(5, 2, None) == 2
+
+
+async def test_an_http_status_travels_as_initial_metadata() -> None:
+    async def method(request: StringValue, context: grpc.aio.ServicerContext[StringValue, StringValue]) -> StringValue:
+        await send_http_status(context, 202, retry_after_seconds=0.2)
+        return StringValue(value=str(came_through_gateway(context)))
+
+    async with serving({"M": method}) as (_, to_server):
+        rpc: grpc.aio.UnaryUnaryMultiCallable[StringValue, StringValue] = to_server.unary_unary(
+            f"/{SERVICE}/M", StringValue.SerializeToString, StringValue.FromString
+        )
+        native = rpc(StringValue())
+        assert (await native).value == "False"
+        initial = await native.initial_metadata()
+        assert (initial["x-http-status"], initial["retry-after"]) == ("202", "1")
+        through_gateway = rpc(StringValue(), metadata=grpc.aio.Metadata(("x-envoy-original-path", "/events")))
+        assert (await through_gateway).value == "True"
+
+
+async def test_a_json_body_says_what_it_is() -> None:
+    assert json_body(b"{}").content_type == "application/json"
+    assert json_body(b"{}").data == b"{}"
