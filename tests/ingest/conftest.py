@@ -10,12 +10,12 @@ from typing import Any
 
 import grpc
 import pytest
+from google.api import httpbody_pb2
+
 from dmp.ingest.v1 import ingest_service_pb2 as pb
 from dmp.ingest.v1 import ingest_service_pb2_grpc
 from dmp_ingest.app import start
 from dmp_ingest.settings import read_settings
-from google.api import httpbody_pb2
-
 from tests.ingest.consumers import RecordingConsumers, recording_consumers
 
 
@@ -29,7 +29,8 @@ class Ingest:
     redis_url: str
 
     async def post(self, body: object, **headers: str) -> tuple[int, dict[str, Any]]:
-        """`POST /events` as the gateway calls it: the HTTP status and the answer. `body` is JSON, or bytes as they are."""
+        """`POST /events` as the gateway calls it: the HTTP status and the answer. `body` is JSON, or bytes as they
+        are."""
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         call = self.stub.PublishEventsJson(
             pb.PublishEventsJsonRequest(body=httpbody_pb2.HttpBody(data=data)),

@@ -38,7 +38,9 @@ async def test_other_content_under_the_same_id_is_a_conflict(ingest: Ingest) -> 
     assert other["results"][0]["conflict"] is True
 
 
-async def test_without_redis_memory_the_log_still_knows_duplicates_and_conflicts(ingest: Ingest, redis_url: str) -> None:
+async def test_without_redis_memory_the_log_still_knows_duplicates_and_conflicts(
+    ingest: Ingest, redis_url: str
+) -> None:
     from redis.asyncio import Redis
 
     event = campaign_event("a")
@@ -65,7 +67,9 @@ async def test_parallel_clients_with_the_same_events_store_each_once(ingest: Ing
 
 
 async def test_one_bad_event_does_not_spoil_its_neighbours(ingest: Ingest) -> None:
-    status, answer = await ingest.post([campaign_event("a"), campaign_event("b", type="nonsense"), 5, campaign_event("c", metadata=7)])
+    status, answer = await ingest.post(
+        [campaign_event("a"), campaign_event("b", type="nonsense"), 5, campaign_event("c", metadata=7)]
+    )
     assert status == 202
     assert [result["status"] for result in answer["results"]] == ["success", "error", "error", "error"]
     assert [sorted(result.get("errors", {})) for result in answer["results"]] == [[], ["type"], ["event"], ["metadata"]]

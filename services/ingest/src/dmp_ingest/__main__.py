@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dmp_chassis.entry import main
-
 from dmp_ingest.app import migrate, serve
 
 if __name__ == "__main__":

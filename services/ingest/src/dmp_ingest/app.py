@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import Any, Final
 
 import grpc
+from grpc_health.v1 import health_pb2
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
 from dmp.ingest.v1 import ingest_service_pb2_grpc
 from dmp_chassis import domain_events, logging, migrations
 from dmp_chassis.client import channel
 from dmp_chassis.database import Database
 from dmp_chassis.server import RunningServer, run_server, start_server
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-
 from dmp_ingest.adapters.claims import Claims
 from dmp_ingest.adapters.consumers import Consumers
 from dmp_ingest.adapters.event_log import EventLog
@@ -113,10 +113,15 @@ def parts(settings: Settings) -> dict[str, Any]:
 
 def _serving(to: grpc.aio.Channel) -> Callable[[], Awaitable[None]]:
     """A check that raises unless the service behind this channel says that it is serving."""
-    stub = health_pb2_grpc.HealthStub(to)
+    ask: grpc.aio.UnaryUnaryMultiCallable[health_pb2.HealthCheckRequest, health_pb2.HealthCheckResponse]
+    ask = to.unary_unary(
+        "/grpc.health.v1.Health/Check",
+        request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
+        response_deserializer=health_pb2.HealthCheckResponse.FromString,
+    )
 
     async def check() -> None:
-        response = await stub.Check(health_pb2.HealthCheckRequest(), timeout=1.0)
+        response = await ask(health_pb2.HealthCheckRequest(), timeout=1.0)
         if response.status != health_pb2.HealthCheckResponse.SERVING:
             raise ConnectionError("not serving")
 

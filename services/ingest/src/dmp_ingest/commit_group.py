@@ -1,7 +1,9 @@
 """Stores one group of events exactly once: claim, commit, and only then done.
 
-The order matters. An id that were marked as seen before the commit would be lost when the process dies in between; one that is only
-marked after it, without the unique key, would be counted twice. The log's unique key is the truth; Redis only saves work.
+The order matters. An id that were marked as seen before the commit would be lost when the process dies in between;
+one that is only
+marked after it, without the unique key, would be counted twice. The log's unique key is the truth; Redis only saves
+work.
 """
 
 from __future__ import annotations
@@ -13,9 +15,9 @@ from dataclasses import dataclass
 from functools import partial
 
 import msgspec
+
 from dmp_chassis.domain_events import DomainEvent
 from dmp_chassis.uuid7 import uuid7_text
-
 from dmp_ingest.adapters.batch_payload import batch_payload
 from dmp_ingest.adapters.claims import Claim, Claims, ClaimState
 from dmp_ingest.adapters.event_log import AlreadyStoredError, Appending, EventLog, Row
@@ -32,8 +34,10 @@ LEASE_SECONDS = 10.0
 class GroupCommitted:
     """What became of a group.
 
-    verdicts: one for each event, in order. batch: what is to be handed over, None if nothing is new. accepted: the new events, in the order of
-    the batch. known: fingerprints in the log of the events that were there before. in_doubt: keys of those that may not be applied yet.
+    verdicts: one for each event, in order. batch: what is to be handed over, None if nothing is new. accepted: the
+    new events, in the order of
+    the batch. known: fingerprints in the log of the events that were there before. in_doubt: keys of those that may
+    not be applied yet.
     """
 
     verdicts: Sequence[Verdict]
@@ -52,10 +56,13 @@ async def commit_group(
     acknowledged: Sequence[str],
     announced: Callable[[], None],
 ) -> GroupCommitted:
-    """Stores the new ones among these events in one transaction, with their batch in the outbox and what is to be announced.
+    """Stores the new ones among these events in one transaction, with their batch in the outbox and what is to be
+    announced.
 
-    rejected: how many invalid events came with the group, for the announcement. acknowledged: batches to drop from the outbox on the way.
-    announced: called when domain events have been committed. Raises what the database raises; nothing is stored then, or it is not known
+    rejected: how many invalid events came with the group, for the announcement. acknowledged: batches to drop from
+    the outbox on the way.
+    announced: called when domain events have been committed. Raises what the database raises; nothing is stored then,
+    or it is not known
     whether it was, and the claims are given up.
     """
     firsts = first_of_each_key(events)
@@ -91,9 +98,11 @@ async def _store(
     believed_new: bool,
     finish: Callable[[Appending, Batch | None], Awaitable[None]],
 ) -> tuple[Sequence[AcceptableEvent], Batch | None, dict[bytes, int]]:
-    """Appends what the log does not have: the new events, their batch, and the fingerprints of those that were there already.
+    """Appends what the log does not have: the new events, their batch, and the fingerprints of those that were there
+    already.
 
-    believed_new: nobody else is known to have or to be storing any of them. They are then copied straight into the log, which costs half
+    believed_new: nobody else is known to have or to be storing any of them. They are then copied straight into the
+    log, which costs half
     as much, and one that is there all the same costs a second try.
     """
     now_us = time.time_ns() // 1000

@@ -1,4 +1,5 @@
-"""Hands committed batches to identity and stats: at once after the commit, and by relay for what was not acknowledged."""
+"""Hands committed batches to identity and stats: at once after the commit, and by relay for what was not
+acknowledged."""
 
 from __future__ import annotations
 
@@ -10,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from dmp_chassis.outages import outage
-
 from dmp_ingest.adapters.consumers import Consumers, profile_ids
 from dmp_ingest.adapters.outbox import Outbox, Waiting
 from dmp_ingest.domain.batch import Batch
@@ -26,7 +26,8 @@ _DROP_SECONDS: Final = 0.05
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivered:
-    """applied: both consumers have the batch. internal_user_ids: for each event of the batch its profile or empty text; none if not known."""
+    """applied: both consumers have the batch. internal_user_ids: for each event of the batch its profile or empty
+    text; none if not known."""
 
     applied: bool
     internal_user_ids: Sequence[str] = field(default=())
@@ -42,7 +43,8 @@ class Deliverer:
         self._acknowledged: list[str] = []
 
     async def deliver(self, batch: Batch) -> Delivered:
-        """Hands over a batch that has just been committed. A consumer that is away is not waited for: the relay will deliver."""
+        """Hands over a batch that has just been committed. A consumer that is away is not waited for: the relay will
+        deliver."""
         to_identity, to_stats = not self._consumers.identity.away, not self._consumers.stats.away
         identity, stats = await self._consumers.apply(
             batch.payload, to_identity=to_identity, to_stats=to_stats, timeout_seconds=self._timeout_seconds
@@ -53,7 +55,8 @@ class Deliverer:
         return Delivered(applied=applied, internal_user_ids=profile_ids(identity) if identity is not None else ())
 
     def take_acknowledged(self) -> list[str]:
-        """Batches that both have acknowledged and that are still in the outbox: the next commit drops them on its way."""
+        """Batches that both have acknowledged and that are still in the outbox: the next commit drops them on its
+        way."""
         taken, self._acknowledged = self._acknowledged, []
         return taken
 
@@ -91,12 +94,13 @@ class Deliverer:
                     raise
                 taken, failures = 0, failures + 1
             if failures:
-                await asyncio.sleep(random.uniform(0.5, 1.0) * min(_LONGEST_PAUSE_SECONDS, 0.5 * 2 ** min(failures, 10)))
+                await asyncio.sleep(_pause(failures))
             elif not taken:
-                await asyncio.sleep(random.uniform(0.5, 1.0) * _IDLE_SECONDS)
+                await asyncio.sleep(_jitter() * _IDLE_SECONDS)
 
     async def relay_once(self, limit: int) -> tuple[int, bool]:
-        """Takes up to `limit` due batches and hands each to whoever lacks it: how many, and whether all were acknowledged."""
+        """Takes up to `limit` due batches and hands each to whoever lacks it: how many, and whether all were
+        acknowledged."""
         waiting = await self._outbox.take(limit=limit, lease_seconds=_RELAY_LEASE_SECONDS)
         acknowledged = [await self._redeliver(batch) for batch in waiting]
         return len(waiting), all(acknowledged)
@@ -113,6 +117,16 @@ class Deliverer:
         if identity_applied and stats_applied:
             await self._outbox.drop([waiting.batch_id])
             return True
-        pause = random.uniform(0.5, 1.0) * min(_LONGEST_PAUSE_SECONDS, 0.5 * 2 ** min(waiting.attempts, 10))
-        await self._outbox.note(waiting.batch_id, identity=identity_applied, stats=stats_applied, pause_seconds=pause)
+        await self._outbox.note(
+            waiting.batch_id, identity=identity_applied, stats=stats_applied, pause_seconds=_pause(waiting.attempts)
+        )
         return False
+
+
+def _pause(attempts: int) -> float:
+    """Seconds to wait after so many failures: growing, bounded, and different for everybody."""
+    return _jitter() * min(_LONGEST_PAUSE_SECONDS, 0.5 * 2.0 ** min(attempts, 10))
+
+
+def _jitter() -> float:
+    return random.uniform(0.5, 1.0)  # noqa: S311  # spreads load, keeps no secret

@@ -1,6 +1,8 @@
-"""Group commit: all requests, large and small, put their events on one bounded queue; a few committers store what is there as one group.
+"""Group commit: all requests, large and small, put their events on one bounded queue; a few committers store what is
+there as one group.
 
-A lone event is committed at once. Under load a group holds whatever arrived while the groups before it were being stored, so the cost of a
+A lone event is committed at once. Under load a group holds whatever arrived while the groups before it were being
+stored, so the cost of a
 transaction, a claim and a delivery is shared. The bound of the queue is the back-pressure.
 """
 
@@ -14,7 +16,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from dmp_chassis.outages import outage
-
 from dmp_ingest.adapters.claims import Claims
 from dmp_ingest.adapters.event_log import EventLog
 from dmp_ingest.commit_group import GroupCommitted, commit_group
@@ -31,7 +32,8 @@ _RETRY_AFTER_SECONDS: Final = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Committed:
-    """What became of one submission: a verdict for each event and its profile where it is known, and whether all is applied."""
+    """What became of one submission: a verdict for each event and its profile where it is known, and whether all is
+    applied."""
 
     verdicts: Sequence[Verdict]
     internal_user_ids: Sequence[str]
@@ -89,7 +91,8 @@ class GroupCommitter:
     async def submit(self, events: Sequence[AcceptableEvent], *, rejected: int) -> Committed:
         """Stores the events; returns once they are durable and, within a limit, applied.
 
-        Raises CannotStoreError if the log could not store them; it may have stored them then, so they are to be sent again.
+        Raises CannotStoreError if the log could not store them; it may have stored them then, so they are to be sent
+        again.
         """
         answer: asyncio.Future[Committed] = asyncio.get_running_loop().create_future()
         self._unanswered.add(answer)
@@ -107,8 +110,8 @@ class GroupCommitter:
 
     async def flush(self) -> None:
         """Returns once everything that was submitted has been answered and handed over as far as possible."""
-        while waiting_for := [*self._unanswered, *self._delivering]:
-            await asyncio.wait(waiting_for)
+        while self._unanswered or self._delivering:
+            await asyncio.gather(*self._unanswered, *self._delivering, return_exceptions=True)
         await self._deliverer.drop_acknowledged()
 
     async def _commit_groups(self) -> None:
@@ -155,7 +158,7 @@ class GroupCommitter:
                     acknowledged=acknowledged,
                     announced=self._announced,
                 )
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # whatever it is, the callers get an answer
             self._deliverer.give_back(acknowledged)
             if outage(error) is None and not isinstance(error, TimeoutError):
                 _LOG.exception("a group could not be stored")
@@ -169,11 +172,17 @@ class GroupCommitter:
     async def _deliver(self, group: Sequence[_Submission], committed: GroupCommitted) -> None:
         """Hands the batch over, answers the submissions, and tells Redis what the log has."""
         try:
-            delivered = await self._deliverer.deliver(committed.batch) if committed.batch is not None else Delivered(applied=True)
+            delivered = (
+                await self._deliverer.deliver(committed.batch)
+                if committed.batch is not None
+                else Delivered(applied=True)
+            )
             in_doubt = bool(committed.in_doubt) and await self._in_doubt(committed)
             self._answer(group, committed, delivered, applied=delivered.applied and not in_doubt)
             new = committed.accepted
-            await self._claims.settle([event.key for event in new], [e.fingerprint for e in new], applied=delivered.applied)
+            await self._claims.settle(
+                [event.key for event in new], [e.fingerprint for e in new], applied=delivered.applied
+            )
             known = committed.known
             await self._claims.settle(list(known), list(known.values()), applied=not in_doubt)
         finally:

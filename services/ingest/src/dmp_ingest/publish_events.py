@@ -1,4 +1,5 @@
-"""Takes the events of one request in: judges each by itself, stores the good ones through the group commit, answers for all."""
+"""Takes the events of one request in: judges each by itself, stores the good ones through the group commit, answers
+for all."""
 
 from __future__ import annotations
 
@@ -7,8 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from dmp_chassis.uuid7 import uuid7_text
+import msgspec
 
+from dmp_chassis.uuid7 import uuid7_text
 from dmp_ingest.domain.check_event import check_event
 from dmp_ingest.domain.errors import CannotStoreError, TooLargeError
 from dmp_ingest.domain.event import AcceptableEvent, RefusedEvent, SubmittedEvent
@@ -30,8 +32,7 @@ class PublishEvents:
     idempotency_key: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredOutcome:
+class StoredOutcome(msgspec.Struct, frozen=True, gc=False):
     """The answer for an event that is in the log. internal_user_id: empty if it is not known."""
 
     event_id: str
@@ -54,7 +55,8 @@ class Published:
 
 
 async def publish_events(request: PublishEvents, *, policy: EventPolicy, committer: GroupCommitter) -> Published:
-    """Raises TooLargeError, OverloadedError before any work, CannotStoreError if the log could not store the good events."""
+    """Raises TooLargeError, OverloadedError before any work, CannotStoreError if the log could not store the good
+    events."""
     if len(request.events) > policy.max_events_per_request:
         raise TooLargeError(limit=policy.max_events_per_request, unit="events")
     judged = _judge(request, policy)
@@ -65,7 +67,7 @@ async def publish_events(request: PublishEvents, *, policy: EventPolicy, committ
         return Published(rejected=rejected, outcomes=[event for event in judged if isinstance(event, RefusedEvent)])
     committed = await committer.submit(acceptable, rejected=rejected)
     stored: Sequence[Outcome] = [
-        StoredOutcome(event_id=event.event_id, verdict=verdict, internal_user_id=profile)
+        StoredOutcome(event.event_id, verdict, profile)
         for event, verdict, profile in zip(acceptable, committed.verdicts, committed.internal_user_ids, strict=True)
     ]
     if rejected:
@@ -82,7 +84,7 @@ async def publish_events(request: PublishEvents, *, policy: EventPolicy, committ
 
 
 def _judge(request: PublishEvents, policy: EventPolicy) -> list[AcceptableEvent | RefusedEvent]:
-    now_us = time.time_ns() // 1000
+    now_us, source = time.time_ns() // 1000, request.source
     judged: list[AcceptableEvent | RefusedEvent] = []
     for index, event in enumerate(request.events):
         if type(event) is not SubmittedEvent and isinstance(event, RefusedEvent):
@@ -92,14 +94,13 @@ def _judge(request: PublishEvents, policy: EventPolicy) -> list[AcceptableEvent 
         if event.event_id is None:
             key = request.idempotency_key
             new_event_id = derived_event_id(key, index) if key else uuid7_text()
-        judged.append(
-            check_event(event, policy=policy, now_us=now_us, batch_source=request.source, new_event_id=new_event_id)
-        )
+        judged.append(check_event(event, policy, now_us, source, new_event_id))
     return judged
 
 
 async def _announce_rejection(rejected: int, committer: GroupCommitter) -> None:
-    """The verdict on invalid events does not depend on the log: if it cannot store the announcement, the answer stands all the same."""
+    """The verdict on invalid events does not depend on the log: if it cannot store the announcement, the answer
+    stands all the same."""
     if not rejected:
         return
     try:

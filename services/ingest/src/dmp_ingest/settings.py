@@ -9,7 +9,6 @@ from importlib import resources
 from pathlib import Path
 
 from dmp_chassis.settings import EnvReader, SettingsError
-
 from dmp_ingest.domain.event_policy import EventPolicy, PolicyError, event_policy
 
 
@@ -65,16 +64,29 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
 
 def _read_policy(path: str, env: EnvReader) -> EventPolicy:
     try:
-        text = Path(path).read_text("utf-8") if path else (resources.files("dmp_ingest") / "policy.toml").read_text("utf-8")
+        text = (
+            Path(path).read_text("utf-8")
+            if path
+            else (resources.files("dmp_ingest") / "policy.toml").read_text("utf-8")
+        )
         return parse_policy(text)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError, TypeError, AttributeError, PolicyError) as error:
+    except (
+        OSError,
+        UnicodeDecodeError,
+        tomllib.TOMLDecodeError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        PolicyError,
+    ) as error:
         env.problem("DMP_INGEST_POLICY_FILE", f"cannot be used: {error!r}")
         env.finish()
         raise SettingsError([]) from error
 
 
 def parse_policy(text: str) -> EventPolicy:
-    """The policy that a file of the form of `policy.toml` describes. Raises what tomllib raises, KeyError, TypeError or PolicyError."""
+    """The policy that a file of the form of `policy.toml` describes. Raises what tomllib raises, KeyError, TypeError
+    or PolicyError."""
     document = tomllib.loads(text)
     types, identifiers, clock, limits = (document[name] for name in ("event_types", "identifiers", "clock", "limits"))
     return event_policy(

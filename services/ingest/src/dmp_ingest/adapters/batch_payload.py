@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from dmp.identity.v1 import identity_service_pb2
 from dmp.ingest.v1 import accepted_batch_pb2
-
 from dmp_ingest.domain.event import AcceptableEvent
 
 
@@ -19,10 +18,13 @@ class _Dictionary(dict[str, int]):
 
 
 def batch_payload(events: Sequence[AcceptableEvent], *, batch_id: str, accepted_at_us: int) -> bytes:
-    """The serialized `ApplyBatchRequest`, the same bytes for identity and for stats: both have the batch as their field 1."""
+    """The serialized `ApplyBatchRequest`, the same bytes for identity and for stats: both have the batch as their
+    field 1."""
     texts = _Dictionary({"": 0})
     identifiers = [
-        (position, texts[kind], texts[value]) for position, event in enumerate(events) for kind, value in event.identifiers
+        (position, texts[kind], texts[value])
+        for position, event in enumerate(events)
+        for kind, value in event.identifiers
     ]
     batch = accepted_batch_pb2.AcceptedBatch(
         batch_id=batch_id,

@@ -1,4 +1,5 @@
-"""Claims on event ids in Redis: the quick answer to "has this event been seen?". A hint that saves work, never the truth.
+"""Claims on event ids in Redis: the quick answer to "has this event been seen?". A hint that saves work, never the
+truth.
 
 Keys: `dmp:{claim}:` and the event's 16-byte key, owned by ingest. Two kinds of values:
 `p` + owner token + fingerprint, for 30 seconds: somebody is storing this event; says nothing about the outcome.
@@ -17,6 +18,7 @@ from enum import Enum
 from typing import Final
 
 from redis.asyncio import Redis
+from redis.commands.core import AsyncScript
 from redis.exceptions import RedisError
 
 _LOG: Final = logging.getLogger(__name__)
@@ -68,7 +70,8 @@ _UNDECIDED: Final = Claim(ClaimState.UNDECIDED)
 
 
 class Claims:
-    """Claims of one replica. Redis that fails or is slow is left alone for a second; meanwhile everything is undecided."""
+    """Claims of one replica. Redis that fails or is slow is left alone for a second; meanwhile everything is
+    undecided."""
 
     def __init__(self, redis: Redis, *, window_seconds: float) -> None:
         self._window_ms = str(round(window_seconds * 1000))
@@ -79,7 +82,7 @@ class Claims:
 
     async def claim(self, keys: Sequence[bytes], fingerprints: Sequence[int], *, token: bytes) -> list[Claim]:
         """Claims these events in one round trip; answers in their order. Never raises."""
-        arguments = [token, str(_PENDING_MS), *map(_packed, fingerprints)]
+        arguments: list[bytes | str] = [token, str(_PENDING_MS), *map(_packed, fingerprints)]
         seen = await self._call(self._claim, keys, arguments)
         if seen is None:
             return [_UNDECIDED] * len(keys)
@@ -88,23 +91,27 @@ class Claims:
     async def settle(self, keys: Sequence[bytes], fingerprints: Sequence[int], *, applied: bool) -> None:
         """Notes that the log has these events. To be called after the commit, never before. Never raises."""
         if keys:
-            await self._call(self._settle, keys, [self._window_ms, "a" if applied else "d", *map(_packed, fingerprints)])
+            await self._call(
+                self._settle, keys, [self._window_ms, "a" if applied else "d", *map(_packed, fingerprints)]
+            )
 
     async def release(self, keys: Sequence[bytes], *, token: bytes) -> None:
         """Gives up the claims that this token still holds on these events. Never raises."""
         await self._call(self._release, keys, [token])
 
-    async def _call(self, script: object, keys: Sequence[bytes], arguments: Sequence[bytes | str]) -> list[bytes] | None:
+    async def _call(
+        self, script: AsyncScript, keys: Sequence[bytes], arguments: Sequence[bytes | str]
+    ) -> list[bytes] | None:
         if time.monotonic() < self._away_until:
             return None
         try:
             async with asyncio.timeout(_TIMEOUT_SECONDS):
-                answer: list[bytes] = await script(keys=[_PREFIX + key for key in keys], args=arguments)  # type: ignore[operator]  # redis-py types its asynchronous scripts as synchronous
+                answer: list[bytes] | None = await script(keys=[_PREFIX + key for key in keys], args=arguments)
         except (RedisError, TimeoutError, OSError) as error:
             self._away_until = time.monotonic() + _PAUSE_SECONDS
             _LOG.warning("Redis is of no help at the moment", extra={"error": type(error).__name__})
             return None
-        return answer if answer is not None else []
+        return answer or []
 
 
 def _packed(fingerprint: int) -> bytes:

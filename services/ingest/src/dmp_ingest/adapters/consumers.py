@@ -6,23 +6,29 @@ import asyncio
 import logging
 import time
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final, Generic, TypeVar
 
 import grpc
+
 from dmp.identity.v1 import identity_service_pb2
 from dmp.stats.v1 import stats_service_pb2
+
+_Response = TypeVar("_Response", identity_service_pb2.ApplyBatchResponse, stats_service_pb2.ApplyBatchResponse)
 
 _LOG: Final = logging.getLogger(__name__)
 _PAUSE_SECONDS: Final = 0.5
 _LONGEST_PAUSE_SECONDS: Final = 8.0
 
 
-class Consumer:
-    """One consumer over one channel. While it fails, one call at a time probes it, with growing pauses: its batches wait in the outbox."""
+class Consumer(Generic[_Response]):
+    """One consumer over one channel. While it fails, one call at a time probes it, with growing pauses: its batches
+    wait in the outbox."""
 
-    def __init__(self, name: str, channel: grpc.aio.Channel, method: str, response: Any) -> None:
+    def __init__(self, name: str, channel: grpc.aio.Channel, method: str, response: type[_Response]) -> None:
         self.name = name
-        self._apply = channel.unary_unary(method, request_serializer=None, response_deserializer=response.FromString)
+        self._apply: grpc.aio.UnaryUnaryMultiCallable[bytes, _Response] = channel.unary_unary(
+            method, request_serializer=None, response_deserializer=response.FromString
+        )
         self._failures = 0
         self._away_until = 0.0
         self._probing = False
@@ -32,8 +38,9 @@ class Consumer:
         """Whether it failed lately and nobody should wait for it now."""
         return self._failures > 0 and (self._probing or time.monotonic() < self._away_until)
 
-    async def apply(self, payload: bytes, *, timeout_seconds: float) -> Any | None:
-        """Hands a batch over; the consumer's response, or None if it did not acknowledge in time. Never raises but on cancellation."""
+    async def apply(self, payload: bytes, *, timeout_seconds: float) -> _Response | None:
+        """Hands a batch over; the consumer's response, or None if it did not acknowledge in time. Never raises but on
+        cancellation."""
         self._probing = self._failures > 0
         try:
             response = await self._apply(payload, timeout=timeout_seconds)
@@ -41,7 +48,9 @@ class Consumer:
             if self._failures == 0:
                 _LOG.warning("%s does not take batches", self.name, extra={"code": error.code().name})
             self._failures += 1
-            self._away_until = time.monotonic() + min(_LONGEST_PAUSE_SECONDS, _PAUSE_SECONDS * 2 ** min(self._failures - 1, 10))
+            self._away_until = time.monotonic() + min(
+                _LONGEST_PAUSE_SECONDS, _PAUSE_SECONDS * 2 ** min(self._failures - 1, 10)
+            )
             return None
         finally:
             self._probing = False
@@ -58,14 +67,17 @@ class Consumers:
         self.identity = Consumer(
             "identity", identity, "/dmp.identity.v1.IdentityService/ApplyBatch", identity_service_pb2.ApplyBatchResponse
         )
-        self.stats = Consumer("stats", stats, "/dmp.stats.v1.StatsService/ApplyBatch", stats_service_pb2.ApplyBatchResponse)
+        self.stats = Consumer(
+            "stats", stats, "/dmp.stats.v1.StatsService/ApplyBatch", stats_service_pb2.ApplyBatchResponse
+        )
 
     async def apply(
         self, payload: bytes, *, to_identity: bool, to_stats: bool, timeout_seconds: float
     ) -> tuple[identity_service_pb2.ApplyBatchResponse | None, bool]:
-        """Hands a batch to those that are asked for, both at once: identity's answer, if it gave one, and whether stats acknowledged."""
+        """Hands a batch to those that are asked for, both at once: identity's answer, if it gave one, and whether
+        stats acknowledged."""
 
-        async def ask(consumer: Consumer, wanted: bool) -> Any | None:
+        async def ask(consumer: Consumer[_Response], wanted: bool) -> _Response | None:
             return await consumer.apply(payload, timeout_seconds=timeout_seconds) if wanted else None
 
         identity, stats = await asyncio.gather(ask(self.identity, to_identity), ask(self.stats, to_stats))
@@ -73,6 +85,7 @@ class Consumers:
 
 
 def profile_ids(response: identity_service_pb2.ApplyBatchResponse) -> Sequence[str]:
-    """The profile id of each event of a batch, empty where an event names nobody; none at all if the batch had been applied before."""
+    """The profile id of each event of a batch, empty where an event names nobody; none at all if the batch had been
+    applied before."""
     ids = response.internal_user_ids
     return [ids[position] for position in response.event_profiles]

@@ -40,7 +40,8 @@ _encode_json: Final = msgspec.json.Encoder().encode
 
 
 class _TextFields(dict[str, bytes]):
-    """The COPY field of each text; the empty text is NULL. Types, sources and campaigns repeat, so each is encoded once a block."""
+    """The COPY field of each text; the empty text is NULL. Types, sources and campaigns repeat, so each is encoded
+    once a block."""
 
     def __missing__(self, text: str) -> bytes:
         data = text.encode()
@@ -60,7 +61,17 @@ def copy_block(events: Iterable[AcceptableEvent], *, batch_id: bytes, received_a
         metadata = event.metadata
         parts += (
             _FIXED(
-                13, 16, event.key, 16, batch_id, 8, event.fingerprint, 8, event.occurred_at_us - _POSTGRES_EPOCH_US, 8, received
+                13,
+                16,
+                event.key,
+                16,
+                batch_id,
+                8,
+                event.fingerprint,
+                8,
+                event.occurred_at_us - _POSTGRES_EPOCH_US,
+                8,
+                received,
             ),
             _LENGTH(len(event_id)) + event_id,
             texts[event.type],

@@ -1,4 +1,5 @@
-"""The event log in PostgreSQL: appends groups of events and reads single ones. The unique key of `event` is the truth."""
+"""The event log in PostgreSQL: appends groups of events and reads single ones. The unique key of `event` is the
+truth."""
 
 from __future__ import annotations
 
@@ -8,10 +9,10 @@ from typing import Final, TypeAlias
 
 import psycopg
 import sqlalchemy as sa
-from dmp_chassis import domain_events
-from dmp_chassis.database import Database, raw
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from dmp_chassis import domain_events
+from dmp_chassis.database import Database, raw
 from dmp_ingest.adapters import tables
 from dmp_ingest.adapters.copy_block import COLUMNS, copy_block
 from dmp_ingest.domain.batch import Batch
@@ -21,10 +22,12 @@ _COLUMN_LIST: Final = ", ".join(COLUMNS)
 _COPY: Final = f"COPY event ({_COLUMN_LIST}) FROM STDIN (FORMAT binary)"
 _COPY_INCOMING: Final = f"COPY incoming ({_COLUMN_LIST}) FROM STDIN (FORMAT binary)"
 _INSERT_INCOMING: Final = (
-    f"INSERT INTO event ({_COLUMN_LIST}) SELECT {_COLUMN_LIST} FROM incoming ORDER BY event_key ON CONFLICT (event_key) DO NOTHING"
+    f"INSERT INTO event ({_COLUMN_LIST}) SELECT {_COLUMN_LIST} FROM incoming"  # noqa: S608  # no input in it
+    " ORDER BY event_key ON CONFLICT (event_key) DO NOTHING"
 )
 _FIND_STORED: Final = (
-    "SELECT event.event_key, event.fingerprint FROM incoming JOIN event USING (event_key) WHERE event.batch_id <> incoming.batch_id"
+    "SELECT event.event_key, event.fingerprint FROM incoming JOIN event USING (event_key)"
+    " WHERE event.batch_id <> incoming.batch_id"
 )
 _ADD_BATCH: Final = (
     "WITH acknowledged AS (DELETE FROM outbox WHERE batch_id = ANY(%(acknowledged)s))"
@@ -46,7 +49,8 @@ class Appending:
         self._connection = connection
 
     async def append(self, events: Sequence[AcceptableEvent], *, batch_id: bytes, received_at_us: int) -> None:
-        """Appends events that are believed to be new. Raises AlreadyStoredError, and spoils the transaction, if one is not."""
+        """Appends events that are believed to be new. Raises AlreadyStoredError, and spoils the transaction, if one
+        is not."""
         block = copy_block(_in_key_order(events), batch_id=batch_id, received_at_us=received_at_us)
         try:
             async with raw(self._connection).cursor() as cursor, cursor.copy(_COPY) as copy:
@@ -59,7 +63,8 @@ class Appending:
     ) -> dict[bytes, int]:
         """Appends those events that the log does not have; returns key and stored fingerprint of the others.
 
-        Waits for other transactions that are appending the same events. The keys of `events` must differ from one another.
+        Waits for other transactions that are appending the same events. The keys of `events` must differ from one
+        another.
         """
         block = copy_block(events, batch_id=batch_id, received_at_us=received_at_us)
         async with raw(self._connection).cursor(binary=True) as cursor:
@@ -73,10 +78,16 @@ class Appending:
             return {key.bytes: fingerprint for key, fingerprint in await cursor.fetchall()}
 
     async def add_batch(self, batch: Batch, *, lease_seconds: float, acknowledged: Sequence[str]) -> None:
-        """Puts the batch into the outbox, where nobody else delivers it before the lease is over, and drops acknowledged ones."""
+        """Puts the batch into the outbox, where nobody else delivers it before the lease is over, and drops
+        acknowledged ones."""
         await raw(self._connection).execute(
             _ADD_BATCH,
-            {"batch_id": batch.batch_id, "payload": batch.payload, "lease": lease_seconds, "acknowledged": list(acknowledged)},
+            {
+                "batch_id": batch.batch_id,
+                "payload": batch.payload,
+                "lease": lease_seconds,
+                "acknowledged": list(acknowledged),
+            },
         )
 
     async def announce(self, events: Sequence[domain_events.DomainEvent]) -> None:
@@ -116,5 +127,6 @@ class EventLog:
 
 
 def _in_key_order(events: Sequence[AcceptableEvent]) -> list[AcceptableEvent]:
-    """Everybody inserts in the order of the keys, so that two groups with the same events wait for each other but never deadlock."""
+    """Everybody inserts in the order of the keys, so that two groups with the same events wait for each other but
+    never deadlock."""
     return sorted(events, key=lambda event: event.key)

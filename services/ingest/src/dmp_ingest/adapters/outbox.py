@@ -43,7 +43,8 @@ class Outbox:
         self._database = database
 
     async def take(self, *, limit: int, lease_seconds: float) -> list[Waiting]:
-        """Leases up to `limit` batches that are due, longest waiting first; nobody else takes them before the lease is over."""
+        """Leases up to `limit` batches that are due, longest waiting first; nobody else takes them before the lease
+        is over."""
         async with self._database.begin() as connection:
             cursor = await raw(connection).execute(_TAKE, {"limit": limit, "lease": lease_seconds}, prepare=True)
             rows = await cursor.fetchall()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sqlalchemy as sa
-from dmp_chassis.domain_events import domain_event_outbox
 from sqlalchemy.dialects.postgresql import JSON
+
+from dmp_chassis.domain_events import domain_event_outbox
 
 metadata = sa.MetaData()
 
@@ -29,7 +30,8 @@ event = sa.Table(
     sa.Column("identifiers", JSON),
     # As it was sent: json, not jsonb, keeps the text.
     sa.Column("metadata", JSON),
-    # Rows arrive in the order of their receive time, and roughly in that of their event time: a few blocks name a range.
+    # Rows arrive in the order of their receive time, and roughly in that of their event time: a few blocks name a
+    # range.
     sa.Index("event_occurred_at", "occurred_at", postgresql_using="brin", postgresql_with={"autosummarize": "on"}),
 )
 """The event log: one row for each event that was accepted."""

@@ -7,15 +7,15 @@ from datetime import datetime, timedelta
 from typing import Final
 
 import msgspec
-from dmp.ingest.v1 import event_pb2
 from google.protobuf import json_format, struct_pb2, timestamp_pb2
 
+from dmp.ingest.v1 import event_pb2
 from dmp_ingest.adapters.event_log import Row
 from dmp_ingest.api.json_answer import message_of
 from dmp_ingest.domain.event import RefusedEvent, SubmittedEvent
 from dmp_ingest.domain.event_time import EARLIEST_US, EPOCH, LATEST_US
 from dmp_ingest.domain.verdict import Verdict
-from dmp_ingest.publish_events import Outcome, Published, StoredOutcome
+from dmp_ingest.publish_events import Outcome, StoredOutcome
 
 _VERDICTS: Final = {
     Verdict.ACCEPTED: event_pb2.VERDICT_ACCEPTED,
@@ -37,7 +37,9 @@ def event_from_proto(event: event_pb2.Event) -> SubmittedEvent | RefusedEvent:
     elif time_field is not None:
         stamp = _moment(event.occurred_at if time_field == "occurred_at" else event.ts)
         if stamp is None:
-            return RefusedEvent(event_id=event.event_id, errors={time_field: ["must be a time between the years 1 and 9999"]})
+            return RefusedEvent(
+                event_id=event.event_id, errors={time_field: ["must be a time between the years 1 and 9999"]}
+            )
     metadata = _NO_METADATA
     if event.HasField("metadata"):
         try:
@@ -111,16 +113,6 @@ def _result_to_proto(index: int, outcome: Outcome) -> event_pb2.EventResult:
     )
 
 
-def totals_of(published: Published) -> dict[str, int | bool]:
-    """The counts that every response message has."""
-    return {
-        "accepted": published.accepted,
-        "duplicates": published.duplicates,
-        "rejected": published.rejected,
-        "applied": published.applied,
-    }
-
-
 def event_from_row(row: Row) -> event_pb2.StoredEvent:
     """An event as the log holds it."""
     event = event_pb2.StoredEvent(
@@ -130,7 +122,7 @@ def event_from_row(row: Row) -> event_pb2.StoredEvent:
         campaign_id=row.campaign_id or "",
         creative_id=row.creative_id or "",
         user_id=row.user_id or "",
-        identifiers={kind: value for kind, value in row.identifiers or ()},
+        identifiers=dict(row.identifiers or ()),
         batch_id=row.batch_id,
     )
     event.occurred_at.FromDatetime(row.occurred_at)

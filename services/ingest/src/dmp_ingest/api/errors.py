@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 import grpc
-from dmp_chassis.errors import ErrorSpec, ErrorTable
 
+from dmp_chassis.errors import ErrorSpec, ErrorTable
 from dmp_ingest.domain.errors import (
     CannotStoreError,
     EventNotFoundError,
@@ -28,7 +28,9 @@ ERRORS: Final[ErrorTable] = {
     TooLargeError: ErrorSpec(
         code=grpc.StatusCode.RESOURCE_EXHAUSTED,
         reason="TOO_LARGE",
-        message=lambda error: f"a request may have at most {error.limit:,} {error.unit}; nothing of this one was stored",
+        message=lambda error: (
+            f"a request may have at most {error.limit:,} {error.unit}; nothing of this one was stored"
+        ),
         metadata=lambda error: {"limit": str(error.limit), "unit": error.unit},
         http_status=413,
     ),

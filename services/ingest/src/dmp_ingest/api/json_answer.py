@@ -41,7 +41,8 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 def write_answer(published: Published, *, single: bool, minimal: bool) -> bytes:
-    """The answer for a request. single: the body was one event, whose errors also stand at the top. minimal: no line for plain successes."""
+    """The answer for a request. single: the body was one event, whose errors also stand at the top. minimal: no line
+    for plain successes."""
     results = [_result(outcome) for outcome in published.outcomes if not (minimal and _is_plain(outcome))]
     answer = _Answer(
         accepted=published.accepted,
@@ -76,7 +77,9 @@ def _result(outcome: Outcome) -> _Result:
         return _Result(outcome.event_id, "error", False, message_of(outcome), errors=outcome.errors)
     if outcome.verdict is Verdict.ACCEPTED:
         return _Result(outcome.event_id, "success", False, "accepted", internal_user_id=outcome.internal_user_id)
-    result = _Result(outcome.event_id, "success", True, _MESSAGES[outcome.verdict], internal_user_id=outcome.internal_user_id)
+    result = _Result(
+        outcome.event_id, "success", True, _MESSAGES[outcome.verdict], internal_user_id=outcome.internal_user_id
+    )
     if outcome.verdict is Verdict.CONFLICT:
         result.conflict = True
     return result

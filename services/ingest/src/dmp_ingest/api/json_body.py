@@ -1,6 +1,7 @@
 """Reads the JSON body of `POST /events`: one event, an object with `source` and `events`, or an array of events.
 
-A body of well-typed events is decoded in one go. If anything in it is not as it should be, each event is read by itself, so that one bad
+A body of well-typed events is decoded in one go. If anything in it is not as it should be, each event is read by
+itself, so that one bad
 event is refused in its place and its neighbours are not: that path is slower and says exactly what is wrong.
 """
 
@@ -14,9 +15,9 @@ from typing import Any, Final, Never, TypeAlias
 
 import msgspec
 
+from dmp_ingest.domain.errors import MalformedBodyError
 from dmp_ingest.domain.event import RefusedEvent, SubmittedEvent
 from dmp_ingest.domain.event_policy import EventPolicy
-from dmp_ingest.domain.errors import MalformedBodyError
 
 ReadEvent: TypeAlias = SubmittedEvent | RefusedEvent
 
@@ -46,7 +47,8 @@ class _RawMetadata(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventsBody:
-    """What a body holds. single: it was one event by itself. source: that of the batch. events: in the order of the body.
+    """What a body holds. single: it was one event by itself. source: that of the batch. events: in the order of the
+    body.
 
     errors: what is wrong with the body as a whole, by field; there are no events then.
     """
@@ -125,7 +127,8 @@ def _read_whole(body: bytes, policy: EventPolicy) -> EventsBody:
 
 
 def _load(body: bytes) -> object:
-    """Decodes JSON with numbers as they were written. Bytes that are not UTF-8 become lone surrogates, which no field accepts."""
+    """Decodes JSON with numbers as they were written. Bytes that are not UTF-8 become lone surrogates, which no field
+    accepts."""
     try:
         return _JSON.decode(body.decode("utf-8", errors="surrogateescape"))
     except json.JSONDecodeError as error:
@@ -137,7 +140,8 @@ def _load(body: bytes) -> object:
 
 
 def _read_event(value: object, raw: bytes, policy: EventPolicy) -> ReadEvent:
-    """Reads one decoded event field by field and names every field that has the wrong type. raw: its bytes, or empty."""
+    """Reads one decoded event field by field and names every field that has the wrong type. raw: its bytes, or
+    empty."""
     if not isinstance(value, dict):
         return RefusedEvent(event_id="", errors={"event": ["must be a JSON object"]})
     errors: dict[str, list[str]] = {}
@@ -245,7 +249,11 @@ def _write_json(value: object) -> str:
     if isinstance(value, _NumberText):
         return str(value)
     if isinstance(value, Mapping):
-        return "{" + ",".join(f"{json.dumps(key, ensure_ascii=False)}:{_write_json(item)}" for key, item in value.items()) + "}"
+        return (
+            "{"
+            + ",".join(f"{json.dumps(key, ensure_ascii=False)}:{_write_json(item)}" for key, item in value.items())
+            + "}"
+        )
     if isinstance(value, list):
         return "[" + ",".join(map(_write_json, value)) + "]"
     return json.dumps(value, ensure_ascii=False)

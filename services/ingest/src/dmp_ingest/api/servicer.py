@@ -6,13 +6,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, TypeAlias
 
 import grpc
+
 from dmp.ingest.v1 import ingest_service_pb2 as pb
 from dmp.ingest.v1 import ingest_service_pb2_grpc
 from dmp_chassis.errors import FieldViolation, InvalidArgument
 from dmp_chassis.http_body import json_body, send_http_status
-
 from dmp_ingest.adapters.event_log import EventLog
-from dmp_ingest.api.convert import event_from_proto, event_from_row, results_to_proto, totals_of
+from dmp_ingest.api.convert import event_from_proto, event_from_row, results_to_proto
 from dmp_ingest.api.json_answer import write_answer, write_refusal
 from dmp_ingest.api.json_body import read_body
 from dmp_ingest.check_health import check_health
@@ -31,7 +31,11 @@ _MAX_ID_LENGTH = 255
 class IngestServicer(ingest_service_pb2_grpc.IngestServiceServicer):
     """Implements `dmp.ingest.v1.IngestService`; the proto's comments are the contract of each method."""
 
-    def __init__(self, *, policy: EventPolicy, committer: GroupCommitter, log: EventLog, needed: Checks, helpful: Checks) -> None:
+    # ruff: noqa: N802  # the methods have the names of their RPCs
+
+    def __init__(
+        self, *, policy: EventPolicy, committer: GroupCommitter, log: EventLog, needed: Checks, helpful: Checks
+    ) -> None:
         self._policy = policy
         self._committer = committer
         self._log = log
@@ -42,7 +46,11 @@ class IngestServicer(ingest_service_pb2_grpc.IngestServiceServicer):
         self._committer.refuse_if_full()
         published = await self._publish(request)
         return pb.PublishEventsResponse(
-            **totals_of(published), results=results_to_proto(published.outcomes, minimal=request.minimal_results)
+            accepted=published.accepted,
+            duplicates=published.duplicates,
+            rejected=published.rejected,
+            applied=published.applied,
+            results=results_to_proto(published.outcomes, minimal=request.minimal_results),
         )
 
     async def PublishEventStream(
@@ -52,7 +60,11 @@ class IngestServicer(ingest_service_pb2_grpc.IngestServiceServicer):
             await self._committer.wait_for_room()
             published = await self._publish(request)
             yield pb.PublishEventStreamResponse(
-                **totals_of(published), results=results_to_proto(published.outcomes, minimal=False)
+                accepted=published.accepted,
+                duplicates=published.duplicates,
+                rejected=published.rejected,
+                applied=published.applied,
+                results=results_to_proto(published.outcomes, minimal=False),
             )
 
     async def PublishEventsJson(
@@ -62,7 +74,9 @@ class IngestServicer(ingest_service_pb2_grpc.IngestServiceServicer):
         data = request.body.data
         if len(data) > self._policy.max_body_bytes:
             raise TooLargeError(limit=self._policy.max_body_bytes, unit="bytes")
-        headers = {name: value for name, value in context.invocation_metadata() or () if name in ("idempotency-key", "prefer")}
+        headers = {
+            name: value for name, value in context.invocation_metadata() or () if name in ("idempotency-key", "prefer")
+        }
         body = read_body(data, self._policy)
         errors = body.errors
         if not body.events and not errors:
@@ -71,7 +85,9 @@ class IngestServicer(ingest_service_pb2_grpc.IngestServiceServicer):
             await send_http_status(context, 422)
             return pb.PublishEventsJsonResponse(body=json_body(write_refusal(errors)))
         published = await publish_events(
-            PublishEvents(events=body.events, source=body.source, idempotency_key=str(headers.get("idempotency-key", ""))),
+            PublishEvents(
+                events=body.events, source=body.source, idempotency_key=str(headers.get("idempotency-key", ""))
+            ),
             policy=self._policy,
             committer=self._committer,
         )

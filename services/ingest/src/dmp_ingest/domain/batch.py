@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """batch_id: UUIDv7 in text form. payload: the request that hands it over, serialized once for both consumers. size: events in it."""
+    """batch_id: UUIDv7 in text form. payload: the request that hands it over, serialized once for both consumers.
+    size: events in it."""
 
     batch_id: str
     payload: bytes

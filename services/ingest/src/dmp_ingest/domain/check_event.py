@@ -18,114 +18,120 @@ _BRACKETS: Final = re.compile(rb"[\[\]{}]")
 _NOT_TEXT: Final = "must be valid text without NUL characters"
 
 
-def check_event(
-    event: SubmittedEvent, *, policy: EventPolicy, now_us: int, batch_source: str | None, new_event_id: str
+def check_event(  # noqa: C901  # one rule after another; splitting it would cost a call for each and event
+    event: SubmittedEvent, policy: EventPolicy, now_us: int, batch_source: str | None, new_event_id: str
 ) -> AcceptableEvent | RefusedEvent:
     """Applies every rule of the policy to one event.
 
-    now_us: the server's clock, microseconds since 1970. batch_source: the source of an event that names none. new_event_id: the id that an
+    now_us: the server's clock, microseconds since 1970. batch_source: the source of an event that names none.
+    new_event_id: the id that an
     identified event without one gets.
+
+    Runs once for each event: what is right passes through few and cheap comparisons, what is not is then looked at
+    field by field.
     """
     errors: dict[str, list[str]] = {}
-    identified = event.timestamp is not None
     occurred_at_us = _event_time(event, policy, now_us, errors)
 
     event_id = event.event_id
-    if event_id is None and identified:
+    if event_id is None and event.timestamp is not None:
         event_id = new_event_id
     if not event_id:
         errors["event_id"] = ["is required"]
         event_id = ""
-    else:
-        _check_text("event_id", event_id, errors)
 
-    if event.type is not None and event.event_type is not None and event.type != event.event_type:
-        errors["type"] = ["type and event_type are one field: they must not differ"]
-    event_type = event.type if event.type is not None else event.event_type
+    event_type = event.type
+    if event.event_type is not None:
+        if event_type is None:
+            event_type = event.event_type
+        elif event_type != event.event_type:
+            errors["type"] = ["type and event_type are one field: they must not differ"]
     counts_as = policy.counts_as.get(event_type or "", -1)
     if counts_as < 0:
-        field = "event_type" if event.type is None and (identified or event.event_type is not None) else "type"
-        errors.setdefault(field, []).append("is required" if not event_type else f"must be one of {', '.join(policy.counts_as)}")
+        field = "event_type" if event.type is None and (event.event_type or event.timestamp is not None) else "type"
+        errors.setdefault(field, []).append(
+            f"must be one of {', '.join(policy.counts_as)}" if event_type else "is required"
+        )
 
     source = event.source or batch_source or ""
-    if source:
-        _check_text("source", source, errors)
-    elif event.ts is None:
+    if not source and event.ts is None:
         errors["source"] = ["is required"]
-
     campaign_id = event.campaign_id or ""
-    if campaign_id:
-        _check_text("campaign_id", campaign_id, errors)
-    elif event.occurred_at is not None:
+    if not campaign_id and event.occurred_at is not None:
         errors["campaign_id"] = ["is required"]
     creative_id = event.creative_id or ""
-    if creative_id:
-        _check_text("creative_id", creative_id, errors)
-
     user_id = event.user_id.strip() if event.user_id else ""
-    if user_id:
-        _check_text("user_id", user_id, errors)
-    elif event.ts is not None:
+    if not user_id and event.ts is not None:
         errors["user_id"] = ["is required"]
 
-    identifiers, person = _identifiers(event, user_id, policy, errors)
-    if identified and not any(value for value in (event.identifiers or {}).values()) and not identifiers:
-        errors.setdefault("identifiers", []).append("at least one value is required")
+    identifiers: tuple[tuple[str, str], ...] = (("user_id", user_id),) if user_id else ()
+    if event.identifiers:
+        identifiers = _identifiers(event.identifiers, user_id, policy, errors)
+    if event.timestamp is not None and not identifiers and not _identifier_errors(errors):
+        errors["identifiers"] = ["at least one value is required"]
+    person = user_id
+    if not person and identifiers:
+        person = next((value for kind, value in identifiers if kind == "user_id"), "")
 
     metadata = bytes(event.metadata)
-    if metadata == b"null":
-        metadata = b""
     if metadata:
-        _check_metadata(metadata, policy, errors)
+        if metadata == b"null":
+            metadata = b""
+        else:
+            _check_metadata(metadata, policy, errors)
 
+    texts = (event_id, source, campaign_id, creative_id, user_id)
+    content = f"{event_type}\0{source}\0{campaign_id}\0{creative_id}\0{user_id}\0{event_id}"
+    if content.count("\0") != 5 or not content.isascii() or len(content) > _MAX_ID_LENGTH:
+        for field, text in zip(("event_id", "source", "campaign_id", "creative_id", "user_id"), texts, strict=True):
+            _check_text(field, text, errors)
     if errors:
         return RefusedEvent(event_id=event_id if "event_id" not in errors else "", errors=errors)
-    assert event_type is not None
-    content = f"{event_type}\0{source}\0{occurred_at_us}\0{campaign_id}\0{creative_id}\0{user_id}\0{identifiers}\0"
+    described = f"{content[: -len(event_id)]}{occurred_at_us}{identifiers}"
     return AcceptableEvent(
-        key=event_key(event_id),
-        fingerprint=fingerprint(content.encode() + metadata),
-        event_id=event_id,
-        type=event_type,
-        counts_as=counts_as,
-        source=source,
-        occurred_at_us=occurred_at_us,
-        campaign_id=campaign_id,
-        creative_id=creative_id,
-        user_id=user_id,
-        person=person,
-        identifiers=identifiers,
-        metadata=metadata,
+        event_key(event_id),
+        fingerprint(described.encode() + metadata),
+        event_id,
+        event_type or "",
+        counts_as,
+        source,
+        occurred_at_us,
+        campaign_id,
+        creative_id,
+        user_id,
+        person,
+        identifiers,
+        metadata,
     )
 
 
 def _event_time(event: SubmittedEvent, policy: EventPolicy, now_us: int, errors: dict[str, list[str]]) -> int:
     """When the event happened, in microseconds since 1970; reports a missing, double or impossible time."""
-    stamp = event.occurred_at
-    field = "occurred_at"
-    if stamp is None:
-        stamp, field = event.ts, "ts"
-    given = (event.occurred_at is not None) + (event.ts is not None) + (event.timestamp is not None)
-    if given != 1:
+    campaign, activity, seconds = event.occurred_at, event.ts, event.timestamp
+    if (campaign is not None) + (activity is not None) + (seconds is not None) != 1:
         name = "timestamp" if event.event_type is not None else "occurred_at"
         errors[name] = ["exactly one of occurred_at, ts and timestamp is required"]
         return 0
-    if stamp is None:
-        field = "timestamp"
-        seconds = event.timestamp or 0
-        if not EARLIEST_US / 1e6 <= seconds <= LATEST_US / 1e6:
-            errors[field] = ["must be a time in Unix seconds between the years 1 and 9999"]
-            return 0
-        occurred_at_us = round(seconds * 1_000_000)
+    if campaign is not None:
+        field = "occurred_at"
+        occurred_at_us = microseconds(campaign)
+    elif activity is not None:
+        field = "ts"
+        occurred_at_us = microseconds(activity)
     else:
-        occurred_at_us = microseconds(stamp)
+        assert seconds is not None
+        field = "timestamp"
+        inside = EARLIEST_US <= seconds * 1_000_000 <= LATEST_US
+        occurred_at_us = round(seconds * 1_000_000) if inside else LATEST_US + 1
     if not EARLIEST_US <= occurred_at_us <= LATEST_US:
         errors[field] = ["must be a time between the years 1 and 9999"]
-    elif event.ts is not None:
+    elif activity is not None:
         if abs(occurred_at_us - now_us) > policy.max_activity_skew_us:
             errors[field] = [f"must be within {policy.max_activity_skew_us // 1_000_000} seconds of the server's clock"]
     elif occurred_at_us - now_us > policy.max_ahead_us:
-        errors[field] = [f"must not be more than {policy.max_ahead_us // 3_600_000_000} hours ahead of the server's clock"]
+        errors[field] = [
+            f"must not be more than {policy.max_ahead_us // 3_600_000_000} hours ahead of the server's clock"
+        ]
     return occurred_at_us
 
 
@@ -146,14 +152,11 @@ def _is_encodable(value: str) -> bool:
 
 
 def _identifiers(
-    event: SubmittedEvent, user_id: str, policy: EventPolicy, errors: dict[str, list[str]]
-) -> tuple[tuple[tuple[str, str], ...], str]:
-    """The event's identifiers, its own user id first, and the user id that the live window counts."""
-    found: dict[tuple[str, str], None] = {}
-    person = user_id
-    if user_id:
-        found["user_id", user_id] = None
-    for name, raw in (event.identifiers or {}).items():
+    sent: dict[str, str | None], user_id: str, policy: EventPolicy, errors: dict[str, list[str]]
+) -> tuple[tuple[str, str], ...]:
+    """The event's identifiers without blanks and repetitions, its own user id first."""
+    found: dict[tuple[str, str], None] = {("user_id", user_id): None} if user_id else {}
+    for name, raw in sent.items():
         kind = policy.identifier_names.get(name)
         if kind is None:
             shown = name if len(name) <= 64 and _is_encodable(name) and "\x00" not in name else "(unreadable)"
@@ -162,11 +165,15 @@ def _identifiers(
         value = raw.strip() if raw is not None else ""
         if not value:
             continue
-        _check_text(f"identifiers.{name}", value, errors, policy.identifier_lengths[kind])
+        if "\x00" in value or not value.isascii() or len(value) > policy.identifier_lengths[kind]:
+            _check_text(f"identifiers.{name}", value, errors, policy.identifier_lengths[kind])
         found[kind, value] = None
-        if kind == "user_id" and not person:
-            person = value
-    return tuple(found), person
+    return tuple(found)
+
+
+def _identifier_errors(errors: dict[str, list[str]]) -> bool:
+    """Whether an identifier is among the erroneous fields."""
+    return any(field.startswith("identifiers") for field in errors)
 
 
 def _check_metadata(metadata: bytes, policy: EventPolicy, errors: dict[str, list[str]]) -> None:
@@ -177,13 +184,12 @@ def _check_metadata(metadata: bytes, policy: EventPolicy, errors: dict[str, list
     if len(metadata) > policy.max_metadata_bytes:
         errors["metadata"] = [f"must have at most {policy.max_metadata_bytes} bytes"]
         return
-    if metadata.count(b"{") + metadata.count(b"[") > policy.max_metadata_depth and _depth(metadata) > policy.max_metadata_depth:
+    if len(metadata) > 2 * policy.max_metadata_depth and _depth(metadata) > policy.max_metadata_depth:
         errors["metadata"] = [f"must not be nested deeper than {policy.max_metadata_depth} levels"]
         return
     if b"\\" in metadata or not metadata.isascii():
         try:
-            clean = b"\\u0000" not in metadata or not _holds_nul(msgspec.json.decode(metadata))
-            msgspec.json.decode(metadata)
+            clean = not _holds_nul(msgspec.json.decode(metadata))
         except ValueError:
             clean = False
         if not clean:

@@ -1,4 +1,5 @@
-"""What can go wrong with a whole request. Problems of single events are not errors: they are answered in their place."""
+"""What can go wrong with a whole request. Problems of single events are not errors: they are answered in their
+place."""
 
 from __future__ import annotations
 

@@ -11,9 +11,11 @@ AwareDatetime: TypeAlias = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 class SubmittedEvent(msgspec.Struct, kw_only=True, gc=False):
-    """An event as its sender wrote it: right types, nothing else checked. `None` and the empty `metadata` stand for absent.
+    """An event as its sender wrote it: right types, nothing else checked. `None` and the empty `metadata` stand for
+    absent.
 
-    At most one of `type` and `event_type` and exactly one of the three time fields belong here; `check_event` says so otherwise.
+    At most one of `type` and `event_type` and exactly one of the three time fields belong here; `check_event` says so
+    otherwise.
     """
 
     event_id: str | None = None
@@ -30,13 +32,17 @@ class SubmittedEvent(msgspec.Struct, kw_only=True, gc=False):
     metadata: msgspec.Raw = msgspec.Raw(b"")
 
 
-class AcceptableEvent(msgspec.Struct, kw_only=True, gc=False, frozen=True):
+class AcceptableEvent(msgspec.Struct, gc=False, frozen=True):
     """An event that has passed every rule and may be stored.
 
-    key: 16 bytes that stand for `event_id` (see `event_key`). fingerprint: signed 64-bit digest of all the content, the id excepted.
-    occurred_at_us: microseconds since 1970, UTC. source, campaign_id, creative_id, user_id: empty if absent. person: the user id that the live window
-    counts, its own or that among the identifiers. identifiers: (type, trimmed value) in the order in which they were sent, each pair once;
-    the event's own user id is among them. counts_as: 0 nothing, 1 an impression, 2 a click. metadata: a JSON object as it was sent, or empty.
+    key: 16 bytes that stand for `event_id` (see `event_key`). fingerprint: signed 64-bit digest of all the content,
+    the id excepted.
+    occurred_at_us: microseconds since 1970, UTC. source, campaign_id, creative_id, user_id: empty if absent. person:
+    the user id that the live window
+    counts, its own or that among the identifiers. identifiers: (type, trimmed value) in the order in which they were
+    sent, each pair once;
+    the event's own user id is among them. counts_as: 0 nothing, 1 an impression, 2 a click. metadata: a JSON object
+    as it was sent, or empty.
     """
 
     key: bytes
@@ -55,7 +61,8 @@ class AcceptableEvent(msgspec.Struct, kw_only=True, gc=False, frozen=True):
 
 
 class RefusedEvent(msgspec.Struct, kw_only=True, frozen=True):
-    """An event that breaks rules. `errors` maps each field to its problems; `event_id` is empty if none could be read."""
+    """An event that breaks rules. `errors` maps each field to its problems; `event_id` is empty if none could be
+    read."""
 
     event_id: str
     errors: dict[str, list[str]]

@@ -1,4 +1,5 @@
-"""What the log accepts: known types, identifiers, clocks and limits. A deployment's choice, read from a file (see `policy.toml`)."""
+"""What the log accepts: known types, identifiers, clocks and limits. A deployment's choice, read from a file (see
+`policy.toml`)."""
 
 from __future__ import annotations
 
@@ -18,8 +19,10 @@ class EventPolicy:
     """The rules that a deployment chooses.
 
     counts_as: for each known type what it counts as (see `COUNTS_AS`), 0 for none; a type that is not a key is invalid.
-    identifier_names: every accepted spelling of an identifier type and the type it stands for. identifier_lengths: largest number of
-    characters by type. text_only_identifiers: types whose value may not be a JSON number. Times in microseconds, sizes in bytes.
+    identifier_names: every accepted spelling of an identifier type and the type it stands for. identifier_lengths:
+    largest number of
+    characters by type. text_only_identifiers: types whose value may not be a JSON number. Times in microseconds,
+    sizes in bytes.
     """
 
     counts_as: dict[str, int]
@@ -55,11 +58,15 @@ def event_policy(
             raise PolicyError(f"event_types.counts_as.{name}: statistics count {' and '.join(COUNTS_AS)} only")
         for event_type in types:
             if counts_as.get(event_type) != 0:
-                raise PolicyError(f"event_types.counts_as.{name}: {event_type} is not a known type or counts as something else already")
+                raise PolicyError(
+                    f"event_types.counts_as.{name}: {event_type} is unknown or counts as something else already"
+                )
             counts_as[event_type] = COUNTS_AS[name]
     for alias, target in identifier_aliases.items():
         if target not in identifier_lengths or alias in identifier_lengths:
-            raise PolicyError(f"identifiers.aliases.{alias}: must be a new name for one of {', '.join(identifier_lengths)}")
+            raise PolicyError(
+                f"identifiers.aliases.{alias}: must be a new name for one of {', '.join(identifier_lengths)}"
+            )
     if "user_id" not in identifier_lengths:
         raise PolicyError("identifiers.max_length: user_id must be there, an event's own user id is one")
     for name in text_only_identifiers:

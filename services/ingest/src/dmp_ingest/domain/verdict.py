@@ -32,7 +32,8 @@ def judge(
 ) -> list[Verdict]:
     """The verdict on each event of a group.
 
-    firsts: as `first_of_each_key` gives it. stored: the fingerprint in the log of each key that was there before the group; the others are
+    firsts: as `first_of_each_key` gives it. stored: the fingerprint in the log of each key that was there before the
+    group; the others are
     accepted now. same: key and fingerprint of events that were compared in full with the stored one and found equal.
     """
     if not stored and len(firsts) == len(events):

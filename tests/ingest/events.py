@@ -1,0 +1,39 @@
+"""Submitted events and the default policy, for tests of the pure rules."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from importlib import resources
+from typing import Any
+
+from dmp_ingest.domain.check_event import check_event
+from dmp_ingest.domain.event import AcceptableEvent, RefusedEvent, SubmittedEvent
+from dmp_ingest.settings import parse_policy
+
+POLICY = parse_policy((resources.files("dmp_ingest") / "policy.toml").read_text("utf-8"))
+NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+NOW_US = int(NOW.timestamp()) * 1_000_000
+
+
+def check(event: SubmittedEvent, *, source: str | None = None) -> AcceptableEvent | RefusedEvent:
+    """What the default policy says of an event at noon."""
+    return check_event(event, POLICY, NOW_US, source, "new-id")
+
+
+def campaign(**fields: Any) -> SubmittedEvent:  # noqa: ANN401  # any field of an event
+    """A valid campaign event with some fields changed."""
+    defaults = {"event_id": "a", "type": "click", "source": "web", "campaign_id": "c", "occurred_at": NOW}
+    return SubmittedEvent(**{**defaults, **fields})
+
+
+def errors_of(event: SubmittedEvent, *, source: str | None = None) -> dict[str, list[str]]:
+    """The problems of an event; none if it is acceptable."""
+    result = check(event, source=source)
+    return result.errors if isinstance(result, RefusedEvent) else {}
+
+
+def accepted(event: SubmittedEvent, *, source: str | None = None) -> AcceptableEvent:
+    """An event that must be acceptable."""
+    result = check(event, source=source)
+    assert isinstance(result, AcceptableEvent), result
+    return result

@@ -1,0 +1,69 @@
+"""Hand-over to consumers that refuse, hang, or come back: nothing is lost, nothing waits for them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import psycopg
+
+from tests.ingest.conftest import Ingest, campaign_event
+
+
+async def _until(condition: Callable[[], bool], seconds: float = 15.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "the condition did not come true in time"
+        await asyncio.sleep(0.02)
+
+
+def _waiting(ingest: Ingest) -> int:
+    with psycopg.connect(ingest.database_url) as connection:
+        row = connection.execute("SELECT count(*) FROM outbox").fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+async def test_an_acknowledged_batch_leaves_the_outbox(ingest: Ingest) -> None:
+    await ingest.post(campaign_event("a"))
+    await _until(lambda: _waiting(ingest) == 0)
+
+
+async def test_events_are_taken_while_a_consumer_refuses_and_reach_it_once_it_is_back(ingest: Ingest) -> None:
+    ingest.consumers.stats.refusing = True
+    status, answer = await ingest.post([campaign_event("a"), campaign_event("b")])
+    assert (status, answer["accepted"], answer["applied"]) == (202, 2, False)
+    assert _waiting(ingest) == 1
+    _, again = await ingest.post(campaign_event("a"))
+    assert again["applied"] is False
+    with psycopg.connect(ingest.database_url, autocommit=True) as connection:
+        connection.execute("UPDATE outbox SET deliver_after = now()")
+    ingest.consumers.stats.refusing = False
+    await _until(lambda: _waiting(ingest) == 0)
+    assert ingest.consumers.stats.event_ids == ["a", "b"]
+    assert ingest.consumers.identity.event_ids == ["a", "b"]
+    _, at_last = await ingest.post(campaign_event("a"))
+    assert (at_last["duplicates"], at_last["applied"]) == (1, True)
+
+
+async def test_a_consumer_that_hangs_holds_nobody_up_for_long(ingest: Ingest) -> None:
+    ingest.consumers.identity.hanging = True
+    started = time.monotonic()
+    first = await ingest.post(campaign_event("first"))
+    assert first[1]["applied"] is False
+    answers = await asyncio.gather(*(ingest.post(campaign_event(f"e{n}")) for n in range(50)))
+    assert all(answer["accepted"] == 1 for _, answer in answers)
+    assert time.monotonic() - started < 4
+    assert len(ingest.consumers.stats.event_ids) == 51
+
+
+async def test_a_batch_delivered_twice_changes_nothing(ingest: Ingest) -> None:
+    ingest.consumers.identity.refusing = True
+    await ingest.post(campaign_event("a"))
+    with psycopg.connect(ingest.database_url, autocommit=True) as connection:
+        connection.execute("UPDATE outbox SET stats_applied = false, deliver_after = now()")
+    ingest.consumers.identity.refusing = False
+    await _until(lambda: _waiting(ingest) == 0)
+    assert ingest.consumers.stats.event_ids == ["a"]
+    assert ingest.consumers.identity.event_ids == ["a"]
