@@ -27,9 +27,12 @@ from dmp_identity.settings import Settings, database_url_from_env, from_env
 
 SERVICE_NAME: Final = identity_service_pb2.DESCRIPTOR.services_by_name["IdentityService"].full_name
 
-# Every statement finds its rows by an index, a few or a few thousand at a time. A plan made while a table was small must not scan it
-# when it is large, and planning each statement anew costs more than running it.
-_PLANNER: Final = "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c jit=off"
+# Every statement finds its rows by an index, a few or a few thousand at a time. A plan made while a table was small
+# must not scan it when it is large, and planning each statement anew costs more than running it.
+_PLANNER: Final = (
+    "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off"
+    " -c jit=off"
+)
 _REDIS_SECONDS: Final = 2.0
 
 

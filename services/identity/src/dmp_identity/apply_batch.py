@@ -20,7 +20,9 @@ from dmp_identity.record_sightings import Recorded, in_graph_transaction, record
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventBatch:
-    """A batch as ingest published it, in columns: one entry for each event. `identifiers` has the events' (type, value) pairs."""
+    """A batch as ingest published it, in columns: one entry for each event. `identifiers` has the events' (type,
+    value) pairs.
+    """
 
     batch_id: str
     accepted_at_us: int
@@ -33,7 +35,9 @@ class EventBatch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppliedBatch:
-    """internal_user_ids: the people of the batch, the empty text first; event_profiles: for each event a position among them."""
+    """internal_user_ids: the people of the batch, the empty text first; event_profiles: for each event a position
+    among them.
+    """
 
     already_applied: bool
     internal_user_ids: list[str] = field(default_factory=list)
@@ -43,7 +47,9 @@ class AppliedBatch:
 async def apply_batch(
     database: Database, reader: PolicyReader, batch: EventBatch, *, clock_us: Callable[[], int], wake: asyncio.Event
 ) -> AppliedBatch:
-    """Applies the batch in one transaction, or finds that it has been applied. `wake`: set when domain events are waiting."""
+    """Applies the batch in one transaction, or finds that it has been applied. `wake`: set when domain events are
+    waiting.
+    """
     sightings: list[Sighting] = []
     positions: list[int] = []
     for position, readings in enumerate(batch.readings):

@@ -1,4 +1,6 @@
-"""Finds or makes the contact of an e-mail address and a phone number. Requests that come at the same time share one transaction."""
+"""Finds or makes the contact of an e-mail address and a phone number. Requests that come at the same time share one
+transaction.
+"""
 
 from __future__ import annotations
 
@@ -54,8 +56,8 @@ def read_contact_request(reader: PolicyReader, values: dict[str, str]) -> Contac
 class ContactIdentifier:
     """Answers requests in groups: whatever has come while a group was stored is the next group.
 
-    `run` must be running. At most `queue_length` requests wait. Two groups are never under way at once in one process; other
-    processes are held off by the graph's locks where it matters.
+    `run` must be running. At most `queue_length` requests wait. Two groups are never under way at once in one
+    process; other processes are held off by the graph's locks where it matters.
     """
 
     def __init__(
@@ -95,7 +97,7 @@ class ContactIdentifier:
                 for waiting in group:
                     waiting.answer.cancel()
                 raise
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001  # whatever it is, the callers get an answer
                 for waiting in group:
                     if not waiting.answer.done():
                         waiting.answer.set_exception(error)

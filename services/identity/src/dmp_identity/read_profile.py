@@ -55,7 +55,9 @@ class MatchView:
 async def read_profile(
     database: Database, policy: IdentifierPolicy, internal_user_id: str, *, page_size: int, page_token: str
 ) -> ProfileView:
-    """The person and up to `page_size` entries (0 or too many: 1000). Raises ProfileNotFoundError, InvalidFieldsError."""
+    """The person and up to `page_size` entries (0 or too many: 1000). Raises ProfileNotFoundError,
+    InvalidFieldsError.
+    """
     problems = []
     if page_size < 0:
         problems.append(("page_size", "must not be negative"))

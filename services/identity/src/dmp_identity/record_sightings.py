@@ -1,12 +1,12 @@
 """Applies sightings to the stored graph inside the caller's transaction: load, decide, lock, save.
 
-What changes nothing in the graph takes no lock. What does is decided again under the locks that it needs, so that any number of
-transactions, in any number of processes, leave what they would have left one after another.
+What changes nothing in the graph takes no lock. What does is decided again under the locks that it needs, so that any
+number of transactions, in any number of processes, leave what they would have left one after another.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
@@ -20,7 +20,7 @@ from dmp_identity.adapters.contact_store import load_contacts, save_contacts
 from dmp_identity.adapters.graph_locks import lock_merges, lock_stripes, share_graph, stripe, stripes
 from dmp_identity.adapters.graph_snapshot import add_guard_facts, load_snapshot
 from dmp_identity.adapters.graph_store import PlanWriter, allocate_profiles, real_persons
-from dmp_identity.domain.contacts import ContactAnswer, ContactBook
+from dmp_identity.domain.contacts import ContactAnswer, ContactBook, ContactRow
 from dmp_identity.domain.identify import ContactRequest, record_request
 from dmp_identity.domain.plan import Plan
 from dmp_identity.domain.profile_id import public_id
@@ -35,7 +35,9 @@ _EVENT_SIZE: Final = 1000
 
 
 class GraphMovedError(Exception):
-    """Others changed the graph so that locks are needed which cannot be taken in order any more. Try again with every lock."""
+    """Others changed the graph so that locks are needed which cannot be taken in order any more. Try again with
+    every lock.
+    """
 
 
 @dataclass(slots=True, kw_only=True)
@@ -74,7 +76,8 @@ async def in_graph_transaction(
 ) -> _Result:
     """Runs `unit(connection, every_lock)` in a transaction that holds off erasing, again if it has to be.
 
-    Deadlocks and serialization failures are retried; so are, with every lock, a graph that moved and a unique key that was taken.
+    Deadlocks and serialization failures are retried; so are, with every lock, a graph that moved and a unique key
+    that was taken.
     """
 
     async def attempt(every_lock: bool) -> _Result:
@@ -108,8 +111,8 @@ async def record_sightings(
 ) -> Recorded:
     """Records sightings in order, as if each was stored before the next one was looked at.
 
-    created_at_us: when profiles made here count as created, default now. requests: for each sighting, what its contact request
-    asked for; empty if the sightings are events. Raises GraphMovedError.
+    created_at_us: when profiles made here count as created, default now. requests: for each sighting, what its
+    contact request asked for; empty if the sightings are events. Raises GraphMovedError.
     """
     step = _Step(connection, reader, sightings, now_us, now_us if created_at_us is None else created_at_us, requests)
     held: frozenset[int] | None = None
@@ -188,7 +191,7 @@ class _Step:
             book.combine(edge.survivor, edge.merged, position)
         return book
 
-    def _book(self, rows: Any) -> ContactBook:
+    def _book(self, rows: Mapping[int, Iterable[ContactRow]]) -> ContactBook:
         now = datetime.fromtimestamp(self._now_us / 1e6, UTC)
         return ContactBook(rows, now=now, phone_key=self._reader.phone_key)
 

@@ -70,6 +70,8 @@ def from_env(environ: Mapping[str, str]) -> Settings:
 
 
 def load_policy(path: str = "") -> IdentifierPolicy:
-    """The policy in a file, or the one in the package. Raises OSError, TOMLDecodeError, UnicodeDecodeError, PolicyError."""
+    """The policy in a file, or the one in the package. Raises OSError, TOMLDecodeError, UnicodeDecodeError,
+    PolicyError.
+    """
     source = Path(path) if path else resources.files("dmp_identity") / "policy.toml"
     return policy_from_mapping(tomllib.loads(source.read_text(encoding="utf-8")))

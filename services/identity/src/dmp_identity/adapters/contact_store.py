@@ -23,7 +23,8 @@ WHERE c."deletedAt" IS NULL
 
 _UPDATE: Final = b"""
 UPDATE contact SET
-  "linkedId" = %s, "linkPrecedence" = CASE WHEN %s::integer IS NULL THEN 'primary' ELSE 'secondary' END, "updatedAt" = %s
+  "linkedId" = %s,
+  "linkPrecedence" = CASE WHEN %s::integer IS NULL THEN 'primary' ELSE 'secondary' END, "updatedAt" = %s
 WHERE id = %s
 """
 

@@ -2,7 +2,8 @@
 
 1. the graph as a whole: shared by whoever reads it to write, exclusive for erasing;
 2. the batch's row in the inbox;
-3. stripes, ascending: one of 256 for each identifier that is about to become known. A row that does not exist cannot be locked, its
+3. stripes, ascending: one of 256 for each identifier that is about to become known. A row that does not exist cannot
+be locked, its
    stripe can;
 4. the merge lock, if people that exist are merged, split or stop being anonymous, or contacts change.
 
@@ -54,7 +55,7 @@ async def lock_stripes(
     if merge:
         ordered.append(_MERGE)
     if ordered:
-        statement = f"SELECT pg_advisory_xact_lock({_CLASS}, n::integer) FROM unnest(%b::bigint[]) AS n"
+        statement = f"SELECT pg_advisory_xact_lock({_CLASS}, n::integer) FROM unnest(%b::bigint[]) AS n"  # noqa: S608  # no input in it
         await bulk_cursor(connection).execute(statement.encode(), (Bigints(ordered),))
 
 

@@ -24,7 +24,10 @@ WITH found AS MATERIALIZED (
   SELECT 1, k.n, w.profile_id, false
   FROM unnest(%b::text[], %b::text[], %b::bigint[]) WITH ORDINALITY AS k (type, value, bound, n)
   CROSS JOIN LATERAL (
-    SELECT w.profile_id FROM weak_link w WHERE w.type = k.type AND w.value = k.value ORDER BY w.profile_id LIMIT k.bound + 1
+    SELECT w.profile_id FROM weak_link w
+    WHERE w.type = k.type AND w.value = k.value
+    ORDER BY w.profile_id
+    LIMIT k.bound + 1
   ) w
   UNION ALL
   SELECT 2, k.n, a.profile_id, false
@@ -48,14 +51,14 @@ SELECT m.root_id, i.type, count(*), count(*) FILTER (WHERE i.first_seen_at_us >=
 FROM member m JOIN identifier i ON i.profile_id = m.id
 LEFT JOIN unnest(%b::text[], %b::bigint[]) AS k (type, since) ON k.type = i.type
 GROUP BY m.root_id, i.type
-""".encode()
+""".encode()  # noqa: S608  # no input in it
 
 _APART: Final = f"""{_MEMBERS}
 SELECT a.root_id, b.root_id
 FROM member a
 JOIN never_merge n ON n.profile_a = a.id AND n.removed_at_us IS NULL
 JOIN member b ON b.id = n.profile_b
-""".encode()
+""".encode()  # noqa: S608  # no input in it
 
 _DEGREES: Final = b"""
 SELECT k.n, i.type, count(*)
@@ -66,7 +69,9 @@ GROUP BY k.n, i.type
 
 
 class WantedKeys(msgspec.Struct, frozen=True):
-    """The identifiers of some sightings: strong ones, weak ones that may attribute, and those that may have an anonymous profile."""
+    """The identifiers of some sightings: strong ones, weak ones that may attribute, and those that may have an
+    anonymous profile.
+    """
 
     strong: list[Key]
     attributing: dict[Key, int]
@@ -145,7 +150,9 @@ async def add_guard_facts(
     *,
     now_us: int,
 ) -> None:
-    """Adds sizes, counts, never-merge pairs and degrees for the people and identifiers that the sightings may change."""
+    """Adds sizes, counts, never-merge pairs and degrees for the people and identifiers that the sightings may
+    change.
+    """
     roots, keys = _touched(snapshot, sightings)
     cursor = bulk_cursor(connection)
     if roots:

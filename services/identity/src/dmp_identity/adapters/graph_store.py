@@ -40,7 +40,8 @@ ON CONFLICT (type, value) DO UPDATE SET profile_id = excluded.profile_id
 
 _SHARE: Final = b"""
 UPDATE identifier i SET shared_at_us = %s
-FROM unnest(%b::text[], %b::text[]) AS k (type, value) WHERE i.type = k.type AND i.value = k.value AND i.shared_at_us IS NULL
+FROM unnest(%b::text[], %b::text[]) AS k (type, value)
+WHERE i.type = k.type AND i.value = k.value AND i.shared_at_us IS NULL
 """
 
 _REVIEW: Final = b"""
@@ -92,7 +93,8 @@ class PlanWriter:
         )
         await copy_rows(
             cursor,
-            "identifier (type, value, profile_id, first_seen_at_us, ordinal, shown, cause, ref, source, via_type, via_value)",
+            "identifier (type, value, profile_id, first_seen_at_us, ordinal, shown, cause, ref, source,"
+            " via_type, via_value)",
             self._identifier_rows(),
         )
         if plan.absorbed:
@@ -179,7 +181,8 @@ class PlanWriter:
         )
         await copy_rows(
             cursor,
-            "merge_edge (merge_id, ordinal, survivor_id, merged_id, profile_a, profile_b, type_a, value_a, type_b, value_b)",
+            "merge_edge (merge_id, ordinal, survivor_id, merged_id, profile_a, profile_b,"
+            " type_a, value_a, type_b, value_b)",
             (
                 f"{merge_id}\t{ordinal}\t{real(edge.survivor)}\t{real(edge.merged)}\t{real(edge.profile_a)}\t"
                 f"{real(edge.profile_b)}\t{_key_fields(edge.key_a)}\t{_key_fields(edge.key_b)}"

@@ -64,7 +64,8 @@ async def store_merge(
     )
     async with connection.cursor() as cursor:
         await cursor.executemany(
-            "INSERT INTO merge_edge (merge_id, ordinal, survivor_id, merged_id, profile_a, profile_b) VALUES (%s, %s, %s, %s, %s, %s)",
+            "INSERT INTO merge_edge (merge_id, ordinal, survivor_id, merged_id, profile_a, profile_b)"
+            " VALUES (%s, %s, %s, %s, %s, %s)",
             [(merge_id, n, e.survivor, e.merged, e.profile_a, e.profile_b) for n, e in enumerate(merge.edges)],
         )
     await move_to_roots(connection, {edge.merged: survivor for edge in merge.edges})

@@ -119,7 +119,9 @@ async def identifiers_of(connection: Connection, members: Sequence[int]) -> list
 
 
 async def possible_matches(connection: Connection, root: int, weak: Sequence[Key]) -> list[tuple[int, str, str]]:
-    """Other people who have one of the weak identifiers: person, type, value; the oldest first, each once, at most 100."""
+    """Other people who have one of the weak identifiers: person, type, value; the oldest first, each once, at most
+    100.
+    """
     if not weak:
         return []
     kept = list(weak)[:_SHOWN_MATCHES]

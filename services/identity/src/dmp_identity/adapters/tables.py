@@ -1,4 +1,6 @@
-"""The tables of the identity database, as the migrations make them. Times are microseconds since 1970 unless the type says otherwise."""
+"""The tables of the identity database, as the migrations make them. Times are microseconds since 1970 unless the
+type says otherwise.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,8 @@ PROFILE: Final = sa.Table(
     # It has a strong identifier; for the oldest of a cluster: somebody in the cluster has.
     sa.Column("identified", sa.Boolean, nullable=False),
 )
-# The merged profiles of a person. The person's own row needs no entry, so people who were never merged cost nothing here.
+# The merged profiles of a person. The person's own row needs no entry, so people who were never merged cost nothing
+# here.
 sa.Index("profile_merged", PROFILE.c.root_id, postgresql_where=PROFILE.c.root_id != PROFILE.c.id)
 
 IDENTIFIER: Final = sa.Table(

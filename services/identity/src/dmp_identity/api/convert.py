@@ -24,7 +24,9 @@ _COLUMNS: Final = ("occurred_at_us", "types", "sources")
 
 
 def batch_from_proto(batch: accepted_batch_pb2.AcceptedBatch, reader: PolicyReader) -> EventBatch:
-    """The batch with its identifiers as the policy reads them. Raises InvalidFieldsError if the columns do not fit together."""
+    """The batch with its identifiers as the policy reads them. Raises InvalidFieldsError if the columns do not fit
+    together.
+    """
     count = len(batch.event_ids)
     texts = list(batch.texts)
     events, types, values = list(batch.identifier_events), list(batch.identifier_types), list(batch.identifier_values)
@@ -163,7 +165,8 @@ def contact_fields(answer: ContactAnswer) -> dict[str, Any]:
 def contact_values_from_json(body: bytes) -> dict[str, str]:
     """`email` and `phoneNumber` of a JSON object; a number as `phoneNumber` is its text, digit by digit.
 
-    Raises MalformedBodyError if the body is not JSON, InvalidFieldsError if it is no object or a value has another type.
+    Raises MalformedBodyError if the body is not JSON, InvalidFieldsError if it is no object or a value has another
+    type.
     """
     try:
         parsed = msgspec.json.decode(body, type=dict[str, msgspec.Raw])

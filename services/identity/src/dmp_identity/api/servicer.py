@@ -24,6 +24,8 @@ Context = grpc.aio.ServicerContext
 class IdentityServicer(identity_service_pb2_grpc.IdentityServiceServicer):
     """Everything it needs is given; `clock_us` is the time in microseconds since 1970."""
 
+    # ruff: noqa: N802  # the methods have the names of their RPCs
+
     def __init__(
         self,
         *,

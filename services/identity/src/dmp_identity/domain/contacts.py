@@ -1,4 +1,6 @@
-"""The rules of contacts: one row for each new pair of values of a person, the oldest row is the primary, all others are linked to it."""
+"""The rules of contacts: one row for each new pair of values of a person, the oldest row is the primary, all others
+are linked to it.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ _YOUNGEST = 2**63
 
 
 class ContactRow(msgspec.Struct, gc=False):
-    """One row of the contact table. Rows that do not exist yet have negative ids. Soft-deleted rows are never loaded."""
+    """One row of the contact table. Rows that do not exist yet have negative ids. Soft-deleted rows are never
+    loaded.
+    """
 
     id: int
     phone: str | None
@@ -133,7 +137,9 @@ class ContactBook:
         )
 
     def _link(self, rows: Sequence[ContactRow], merge: int | None) -> None:
-        """Links all rows to the oldest. Rows whose link changes are touched, and so is the primary that they are linked to."""
+        """Links all rows to the oldest. Rows whose link changes are touched, and so is the primary that they are
+        linked to.
+        """
         moved = [row for position, row in enumerate(rows) if row.linked_id != (rows[0].id if position else None)]
         if not moved:
             return

@@ -1,4 +1,6 @@
-"""The identifier policy: types, strengths, comparison, limits. Read from a mapping, as a TOML file gives it; all problems at once."""
+"""The identifier policy: types, strengths, comparison, limits. Read from a mapping, as a TOML file gives it; all
+problems at once.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ class Strength(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IdentifierType:
-    """One type of identifiers. `rank`: its place in the policy file, counted from 0. The rest is explained in `policy.toml`."""
+    """One type of identifiers. `rank`: its place in the policy file, counted from 0. The rest is explained in
+    `policy.toml`.
+    """
 
     name: str
     rank: int
@@ -122,7 +126,9 @@ def policy_from_mapping(mapping: Mapping[str, Any]) -> IdentifierPolicy:
     return IdentifierPolicy(types=types, large_cluster_identifiers=large)
 
 
-def _type(name: str, rank: int, section: Any, everywhere: frozenset[str], problems: list[str]) -> IdentifierType | None:
+def _type(
+    name: str, rank: int, section: object, everywhere: frozenset[str], problems: list[str]
+) -> IdentifierType | None:
     where = f"types.{name}"
     before = len(problems)
     if _NAME.fullmatch(name) is None:
@@ -166,14 +172,14 @@ def _type(name: str, rank: int, section: Any, everywhere: frozenset[str], proble
     )
 
 
-def _texts(values: Any, where: str, problems: list[str]) -> frozenset[str]:
+def _texts(values: object, where: str, problems: list[str]) -> frozenset[str]:
     if not isinstance(values, (list, tuple)) or not all(isinstance(value, str) for value in values):
         problems.append(f"{where} must be a list of texts")
         return frozenset()
     return frozenset(value.lower() for value in values) | frozenset(values)
 
 
-def _patterns(values: Any, where: str, problems: list[str]) -> tuple[re.Pattern[str], ...]:
+def _patterns(values: list[str] | tuple[str, ...], where: str, problems: list[str]) -> tuple[re.Pattern[str], ...]:
     patterns = []
     for value in sorted(_texts(list(values), where, problems) & set(values)):
         try:

@@ -1,4 +1,6 @@
-"""What `/identify` does: a request is a sighting of its values together, and the person's contacts are a view of the graph."""
+"""What `/identify` does: a request is a sighting of its values together, and the person's contacts are a view of the
+graph.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""How values of identifiers are compared. Each rule is a pure function of the trimmed text; an empty result means "no value"."""
+"""How values of identifiers are compared. Each rule is a pure function of the trimmed text; an empty result means
+"no value".
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ def wallet(text: str) -> str:
 
 
 def ip(text: str) -> str:
-    """The canonical text of an address; an IPv4 address in IPv6 form is the IPv4 address. What is no address stays as it is."""
+    """The canonical text of an address; an IPv4 address in IPv6 form is the IPv4 address. What is no address stays
+    as it is.
+    """
     try:
         address = ipaddress.ip_address(text)
     except ValueError:

@@ -1,4 +1,6 @@
-"""What a resolved batch changes. Profiles that do not exist yet have negative ids: -1 is the first one, -2 the second."""
+"""What a resolved batch changes. Profiles that do not exist yet have negative ids: -1 is the first one, -2 the
+second.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ class NewLink(msgspec.Struct, frozen=True, gc=False):
 
 
 class MergeEdge(msgspec.Struct, frozen=True, gc=False):
-    """Two people become one: `survivor` is the older one. The edge connects two profiles, one of each; evidence: an identifier of each."""
+    """Two people become one: `survivor` is the older one. The edge connects two profiles, one of each; evidence: an
+    identifier of each.
+    """
 
     survivor: int
     merged: int
@@ -55,7 +59,9 @@ class NewMerge(msgspec.Struct, frozen=True, gc=False):
 
 
 class Refusal(msgspec.Struct, frozen=True, gc=False):
-    """Evidence that was not followed. profile: where the event went; other: whom it would have been joined with, 0 if nobody."""
+    """Evidence that was not followed. profile: where the event went; other: whom it would have been joined with, 0
+    if nobody.
+    """
 
     rule: Rule
     key: Key
@@ -70,7 +76,8 @@ class Plan:
     """Everything to store for a batch. placements: for each sighting the profile it goes to, 0 if it shows nothing.
 
     links: weak identifiers that may attribute; hints: the others, whose being there already makes no difference.
-    identified: existing people that were anonymous until now. absorbed: existing person -> the person it is part of now.
+    identified: existing people that were anonymous until now. absorbed: existing person -> the person it is part of
+    now.
     """
 
     placements: list[int] = field(default_factory=list)

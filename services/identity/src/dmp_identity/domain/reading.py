@@ -39,7 +39,8 @@ class Rule(StrEnum):
 class Reading(msgspec.Struct, frozen=True, gc=False):
     """One identifier as the policy reads it.
 
-    key: as compared. shown: as it was sent, trimmed. type: None if the policy does not know it. flaw: why it proves nothing, None if it does.
+    key: as compared. shown: as it was sent, trimmed. type: None if the policy does not know it. flaw: why it proves
+    nothing, None if it does.
     """
 
     key: Key
@@ -51,7 +52,8 @@ class Reading(msgspec.Struct, frozen=True, gc=False):
 class Sighting(msgspec.Struct, frozen=True, gc=False):
     """An event, or a request, and the identifiers that were seen together in it, each list in order of rank.
 
-    ref: the event's id or the request's. hints: weak ones, those that may attribute first. flawed: those that prove nothing.
+    ref: the event's id or the request's. hints: weak ones, those that may attribute first. flawed: those that prove
+    nothing.
     """
 
     ref: str

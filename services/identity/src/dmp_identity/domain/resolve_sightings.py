@@ -15,7 +15,9 @@ from dmp_identity.domain.snapshot import Snapshot
 
 
 class SightingResolver:
-    """Resolves sightings in order against a snapshot. `now_us`: when new profiles count as created, microseconds since 1970."""
+    """Resolves sightings in order against a snapshot. `now_us`: when new profiles count as created, microseconds
+    since 1970.
+    """
 
     def __init__(self, policy: IdentifierPolicy, snapshot: Snapshot, *, now_us: int) -> None:
         self._policy = policy
@@ -225,7 +227,9 @@ class SightingResolver:
         return self.graph.first_made(holders) if len(self.graph.people_of(holders)) == 1 else None
 
     def _anonymous(self, sighting: Sighting, refusals: list[tuple[Rule, Key, int]]) -> int:
-        """The anonymous profile of the event's first weak identifier, or of its first unusable one; made if there is none."""
+        """The anonymous profile of the event's first weak identifier, or of its first unusable one; made if there is
+        none.
+        """
         keys = [reading.key for reading in (*sighting.hints, *sighting.flawed)] or [key for _, key, _ in refusals]
         if not keys:
             return 0

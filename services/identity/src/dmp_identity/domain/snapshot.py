@@ -13,7 +13,8 @@ from dmp_identity.domain.reading import Key
 class Person(msgspec.Struct, gc=False):
     """A cluster of profiles, as far as decisions need it; it goes by its oldest profile.
 
-    identified: has a strong identifier. counts: strong identifiers by type, those within the type's period. size: all strong identifiers.
+    identified: has a strong identifier. counts: strong identifiers by type, those within the type's period. size: all
+    strong identifiers.
     """
 
     created_at_us: int
