@@ -46,7 +46,7 @@ def test_events_with_different_values_get_profiles_of_their_own(api: httpx.Clien
     assert len({seen(api, **{kind: STRONG[kind]()}) for _ in range(3)}) == 3
 
 
-@pytest.mark.parametrize(("known", "new"), itertools.permutations(STRONG, 2))
+@pytest.mark.parametrize(("known", "new"), list(itertools.permutations(STRONG, 2)))
 def test_a_new_strong_identifier_joins_the_profile_of_a_known_one(api: httpx.Client, known: str, new: str) -> None:
     a, b = STRONG[known](), STRONG[new]()
     profile = seen(api, **{known: a})
@@ -54,7 +54,7 @@ def test_a_new_strong_identifier_joins_the_profile_of_a_known_one(api: httpx.Cli
     assert seen(api, **{new: b}) == profile
 
 
-@pytest.mark.parametrize(("left", "right"), itertools.combinations(STRONG, 2))
+@pytest.mark.parametrize(("left", "right"), list(itertools.combinations(STRONG, 2)))
 def test_two_profiles_that_an_event_joins_become_one_and_the_older_survives(
     api: httpx.Client, left: str, right: str
 ) -> None:

@@ -1,0 +1,25 @@
+"""Whole systems of a story's own: what happens to them is nobody else's concern."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from dmp_stack.settings import StackSettings
+from dmp_stack.stack import Stack
+
+
+@pytest.fixture(scope="module")
+def own_stack() -> Iterator[Stack]:
+    """A fresh system for one module, with data of its own that goes with it."""
+    with Stack(StackSettings(http_port=0, data_directory=None)) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def own_api(own_stack: Stack) -> Iterator[httpx.Client]:
+    """A client of the module's system."""
+    with httpx.Client(base_url=own_stack.http_url, timeout=30.0, trust_env=False) as client:
+        yield client
