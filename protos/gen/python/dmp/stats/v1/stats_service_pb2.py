@@ -28,7 +28,7 @@ from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n dmp/stats/v1/stats_service.proto\x12\x0c\x64mp.stats.v1\x1a\"dmp/ingest/v1/accepted_batch.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"@\n\x11\x41pplyBatchRequest\x12+\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x1c.dmp.ingest.v1.AcceptedBatch\"-\n\x12\x41pplyBatchResponse\x12\x17\n\x0f\x61lready_applied\x18\x01 \x01(\x08\"\x9a\x01\n\x11QueryStatsRequest\x12 \n\x0b\x63\x61mpaign_id\x18\x01 \x01(\tR\x0b\x63\x61mpaign_id\x12\x0c\n\x04\x66rom\x18\x02 \x01(\t\x12\n\n\x02to\x18\x03 \x01(\t\x12\x13\n\x0bgranularity\x18\x04 \x01(\t\x12\n\n\x02tz\x18\x05 \x01(\t\x12\x0c\n\x04\x66ill\x18\x06 \x01(\t\x12\x1a\n\x08group_by\x18\x07 \x01(\tR\x08group_by\"x\n\nStatsPoint\x12&\n\x02ts\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0bimpressions\x18\x02 \x01(\x05\x12\x0e\n\x06\x63licks\x18\x03 \x01(\x05\x12\r\n\x05group\x18\x04 \x01(\t\x12\x0e\n\x06\x65vents\x18\x05 \x01(\x05\"\xe2\x01\n\x12QueryStatsResponse\x12\x13\n\x0b\x63\x61mpaign_id\x18\x01 \x01(\t\x12(\n\x04\x66rom\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12&\n\x02to\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0bgranularity\x18\x04 \x01(\t\x12(\n\x06series\x18\x05 \x03(\x0b\x32\x18.dmp.stats.v1.StatsPoint\x12&\n\x08rendered\x18\x0f \x01(\x0b\x32\x14.google.api.HttpBody\"O\n\x11GetMetricsRequest\x12\x13\n\x06window\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\x1a\n\x08group_by\x18\x02 \x03(\tR\x08group_byB\t\n\x07_window\"{\n\x0f\x41ttributeCounts\x12\x39\n\x06\x63ounts\x18\x01 \x03(\x0b\x32).dmp.stats.v1.AttributeCounts.CountsEntry\x1a-\n\x0b\x43ountsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x05:\x02\x38\x01\"\xca\x02\n\x12GetMetricsResponse\x12\x12\n\nwindow_sec\x18\x01 \x01(\x05\x12\x16\n\x0e\x65vents_per_sec\x18\x02 \x01(\x01\x12\x14\n\x0cunique_users\x18\x03 \x01(\x05\x12\x0f\n\x07unknown\x18\x04 \x01(\x05\x12\x15\n\runknown_users\x18\x05 \x01(\x05\x12\x12\n\ngeneration\x18\x06 \x01(\x05\x12\x34\n\x02\x62y\x18\x07 \x03(\x0b\x32(.dmp.stats.v1.GetMetricsResponse.ByEntry\x12\x0e\n\x06\x65vents\x18\x08 \x01(\x05\x12&\n\x08rendered\x18\x0f \x01(\x0b\x32\x14.google.api.HttpBody\x1aH\n\x07\x42yEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12,\n\x05value\x18\x02 \x01(\x0b\x32\x1d.dmp.stats.v1.AttributeCounts:\x02\x38\x01\"\x83\x01\n\rReferenceUser\x12?\n\nattributes\x18\x01 \x03(\x0b\x32+.dmp.stats.v1.ReferenceUser.AttributesEntry\x1a\x31\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xd7\x01\n\x1cReplaceReferenceUsersRequest\x12&\n\x02ts\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x44\n\x05users\x18\x02 \x03(\x0b\x32\x35.dmp.stats.v1.ReplaceReferenceUsersRequest.UsersEntry\x1aI\n\nUsersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12*\n\x05value\x18\x02 \x01(\x0b\x32\x1b.dmp.stats.v1.ReferenceUser:\x02\x38\x01\"S\n\x1dReplaceReferenceUsersResponse\x12\x0f\n\x07message\x18\x01 \x01(\t\x12\x12\n\ngeneration\x18\x02 \x01(\x05\x12\r\n\x05users\x18\x03 \x01(\x05\"F\n ReplaceReferenceUsersJsonRequest\x12\"\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"W\n!ReplaceReferenceUsersJsonResponse\x12\x0f\n\x07message\x18\x01 \x01(\t\x12\x12\n\ngeneration\x18\x02 \x01(\x05\x12\r\n\x05users\x18\x03 \x01(\x05\x32\xca\x04\n\x0cStatsService\x12O\n\nApplyBatch\x12\x1f.dmp.stats.v1.ApplyBatchRequest\x1a .dmp.stats.v1.ApplyBatchResponse\x12i\n\nQueryStats\x12\x1f.dmp.stats.v1.QueryStatsRequest\x1a .dmp.stats.v1.QueryStatsResponse\"\x18\x82\xd3\xe4\x93\x02\x12\x12\x06/statsb\x08rendered\x12k\n\nGetMetrics\x12\x1f.dmp.stats.v1.GetMetricsRequest\x1a .dmp.stats.v1.GetMetricsResponse\"\x1a\x82\xd3\xe4\x93\x02\x14\x12\x08/metricsb\x08rendered\x12r\n\x15ReplaceReferenceUsers\x12*.dmp.stats.v1.ReplaceReferenceUsersRequest\x1a+.dmp.stats.v1.ReplaceReferenceUsersResponse(\x01\x12\x9c\x01\n\x19ReplaceReferenceUsersJson\x12..dmp.stats.v1.ReplaceReferenceUsersJsonRequest\x1a/.dmp.stats.v1.ReplaceReferenceUsersJsonResponse\"\x1e\x82\xd3\xe4\x93\x02\x18\x1a\x10/reference/users:\x04\x62odyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n dmp/stats/v1/stats_service.proto\x12\x0c\x64mp.stats.v1\x1a\"dmp/ingest/v1/accepted_batch.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"@\n\x11\x41pplyBatchRequest\x12+\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x1c.dmp.ingest.v1.AcceptedBatch\"-\n\x12\x41pplyBatchResponse\x12\x17\n\x0f\x61lready_applied\x18\x01 \x01(\x08\"\x98\x02\n\x11QueryStatsRequest\x12 \n\x0b\x63\x61mpaign_id\x18\x01 \x01(\tR\x0b\x63\x61mpaign_id\x12\x0c\n\x04\x66rom\x18\x02 \x01(\t\x12\n\n\x02to\x18\x03 \x01(\t\x12\x13\n\x0bgranularity\x18\x04 \x01(\t\x12\n\n\x02tz\x18\x05 \x01(\t\x12\x0c\n\x04\x66ill\x18\x06 \x01(\t\x12\x1a\n\x08group_by\x18\x07 \x01(\tR\x08group_by\x12\x0c\n\x04type\x18\x08 \x03(\t\x12\x0e\n\x06source\x18\t \x03(\t\x12 \n\x0b\x63reative_id\x18\n \x03(\tR\x0b\x63reative_id\x12\x1c\n\tpage_size\x18\x0b \x01(\x05R\tpage_size\x12\x1e\n\npage_token\x18\x0c \x01(\tR\npage_token\"x\n\nStatsPoint\x12&\n\x02ts\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0bimpressions\x18\x02 \x01(\x05\x12\x0e\n\x06\x63licks\x18\x03 \x01(\x05\x12\r\n\x05group\x18\x04 \x01(\t\x12\x0e\n\x06\x65vents\x18\x05 \x01(\x05\"\xfb\x01\n\x12QueryStatsResponse\x12\x13\n\x0b\x63\x61mpaign_id\x18\x01 \x01(\t\x12(\n\x04\x66rom\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12&\n\x02to\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0bgranularity\x18\x04 \x01(\t\x12(\n\x06series\x18\x05 \x03(\x0b\x32\x18.dmp.stats.v1.StatsPoint\x12\x17\n\x0fnext_page_token\x18\x06 \x01(\t\x12&\n\x08rendered\x18\x0f \x01(\x0b\x32\x14.google.api.HttpBody\"O\n\x11GetMetricsRequest\x12\x13\n\x06window\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\x1a\n\x08group_by\x18\x02 \x03(\tR\x08group_byB\t\n\x07_window\"{\n\x0f\x41ttributeCounts\x12\x39\n\x06\x63ounts\x18\x01 \x03(\x0b\x32).dmp.stats.v1.AttributeCounts.CountsEntry\x1a-\n\x0b\x43ountsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x05:\x02\x38\x01\"\xca\x02\n\x12GetMetricsResponse\x12\x12\n\nwindow_sec\x18\x01 \x01(\x05\x12\x16\n\x0e\x65vents_per_sec\x18\x02 \x01(\x01\x12\x14\n\x0cunique_users\x18\x03 \x01(\x05\x12\x0f\n\x07unknown\x18\x04 \x01(\x05\x12\x15\n\runknown_users\x18\x05 \x01(\x05\x12\x12\n\ngeneration\x18\x06 \x01(\x05\x12\x34\n\x02\x62y\x18\x07 \x03(\x0b\x32(.dmp.stats.v1.GetMetricsResponse.ByEntry\x12\x0e\n\x06\x65vents\x18\x08 \x01(\x05\x12&\n\x08rendered\x18\x0f \x01(\x0b\x32\x14.google.api.HttpBody\x1aH\n\x07\x42yEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12,\n\x05value\x18\x02 \x01(\x0b\x32\x1d.dmp.stats.v1.AttributeCounts:\x02\x38\x01\"\x83\x01\n\rReferenceUser\x12?\n\nattributes\x18\x01 \x03(\x0b\x32+.dmp.stats.v1.ReferenceUser.AttributesEntry\x1a\x31\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xd7\x01\n\x1cReplaceReferenceUsersRequest\x12&\n\x02ts\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x44\n\x05users\x18\x02 \x03(\x0b\x32\x35.dmp.stats.v1.ReplaceReferenceUsersRequest.UsersEntry\x1aI\n\nUsersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12*\n\x05value\x18\x02 \x01(\x0b\x32\x1b.dmp.stats.v1.ReferenceUser:\x02\x38\x01\"S\n\x1dReplaceReferenceUsersResponse\x12\x0f\n\x07message\x18\x01 \x01(\t\x12\x12\n\ngeneration\x18\x02 \x01(\x05\x12\r\n\x05users\x18\x03 \x01(\x05\"F\n ReplaceReferenceUsersJsonRequest\x12\"\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"W\n!ReplaceReferenceUsersJsonResponse\x12\x0f\n\x07message\x18\x01 \x01(\t\x12\x12\n\ngeneration\x18\x02 \x01(\x05\x12\r\n\x05users\x18\x03 \x01(\x05\x32\xca\x04\n\x0cStatsService\x12O\n\nApplyBatch\x12\x1f.dmp.stats.v1.ApplyBatchRequest\x1a .dmp.stats.v1.ApplyBatchResponse\x12i\n\nQueryStats\x12\x1f.dmp.stats.v1.QueryStatsRequest\x1a .dmp.stats.v1.QueryStatsResponse\"\x18\x82\xd3\xe4\x93\x02\x12\x12\x06/statsb\x08rendered\x12k\n\nGetMetrics\x12\x1f.dmp.stats.v1.GetMetricsRequest\x1a .dmp.stats.v1.GetMetricsResponse\"\x1a\x82\xd3\xe4\x93\x02\x14\x12\x08/metricsb\x08rendered\x12r\n\x15ReplaceReferenceUsers\x12*.dmp.stats.v1.ReplaceReferenceUsersRequest\x1a+.dmp.stats.v1.ReplaceReferenceUsersResponse(\x01\x12\x9c\x01\n\x19ReplaceReferenceUsersJson\x12..dmp.stats.v1.ReplaceReferenceUsersJsonRequest\x1a/.dmp.stats.v1.ReplaceReferenceUsersJsonResponse\"\x1e\x82\xd3\xe4\x93\x02\x18\x1a\x10/reference/users:\x04\x62odyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -54,35 +54,35 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_APPLYBATCHRESPONSE']._serialized_start=242
   _globals['_APPLYBATCHRESPONSE']._serialized_end=287
   _globals['_QUERYSTATSREQUEST']._serialized_start=290
-  _globals['_QUERYSTATSREQUEST']._serialized_end=444
-  _globals['_STATSPOINT']._serialized_start=446
-  _globals['_STATSPOINT']._serialized_end=566
-  _globals['_QUERYSTATSRESPONSE']._serialized_start=569
-  _globals['_QUERYSTATSRESPONSE']._serialized_end=795
-  _globals['_GETMETRICSREQUEST']._serialized_start=797
-  _globals['_GETMETRICSREQUEST']._serialized_end=876
-  _globals['_ATTRIBUTECOUNTS']._serialized_start=878
-  _globals['_ATTRIBUTECOUNTS']._serialized_end=1001
-  _globals['_ATTRIBUTECOUNTS_COUNTSENTRY']._serialized_start=956
-  _globals['_ATTRIBUTECOUNTS_COUNTSENTRY']._serialized_end=1001
-  _globals['_GETMETRICSRESPONSE']._serialized_start=1004
-  _globals['_GETMETRICSRESPONSE']._serialized_end=1334
-  _globals['_GETMETRICSRESPONSE_BYENTRY']._serialized_start=1262
-  _globals['_GETMETRICSRESPONSE_BYENTRY']._serialized_end=1334
-  _globals['_REFERENCEUSER']._serialized_start=1337
-  _globals['_REFERENCEUSER']._serialized_end=1468
-  _globals['_REFERENCEUSER_ATTRIBUTESENTRY']._serialized_start=1419
-  _globals['_REFERENCEUSER_ATTRIBUTESENTRY']._serialized_end=1468
-  _globals['_REPLACEREFERENCEUSERSREQUEST']._serialized_start=1471
-  _globals['_REPLACEREFERENCEUSERSREQUEST']._serialized_end=1686
-  _globals['_REPLACEREFERENCEUSERSREQUEST_USERSENTRY']._serialized_start=1613
-  _globals['_REPLACEREFERENCEUSERSREQUEST_USERSENTRY']._serialized_end=1686
-  _globals['_REPLACEREFERENCEUSERSRESPONSE']._serialized_start=1688
-  _globals['_REPLACEREFERENCEUSERSRESPONSE']._serialized_end=1771
-  _globals['_REPLACEREFERENCEUSERSJSONREQUEST']._serialized_start=1773
-  _globals['_REPLACEREFERENCEUSERSJSONREQUEST']._serialized_end=1843
-  _globals['_REPLACEREFERENCEUSERSJSONRESPONSE']._serialized_start=1845
-  _globals['_REPLACEREFERENCEUSERSJSONRESPONSE']._serialized_end=1932
-  _globals['_STATSSERVICE']._serialized_start=1935
-  _globals['_STATSSERVICE']._serialized_end=2521
+  _globals['_QUERYSTATSREQUEST']._serialized_end=570
+  _globals['_STATSPOINT']._serialized_start=572
+  _globals['_STATSPOINT']._serialized_end=692
+  _globals['_QUERYSTATSRESPONSE']._serialized_start=695
+  _globals['_QUERYSTATSRESPONSE']._serialized_end=946
+  _globals['_GETMETRICSREQUEST']._serialized_start=948
+  _globals['_GETMETRICSREQUEST']._serialized_end=1027
+  _globals['_ATTRIBUTECOUNTS']._serialized_start=1029
+  _globals['_ATTRIBUTECOUNTS']._serialized_end=1152
+  _globals['_ATTRIBUTECOUNTS_COUNTSENTRY']._serialized_start=1107
+  _globals['_ATTRIBUTECOUNTS_COUNTSENTRY']._serialized_end=1152
+  _globals['_GETMETRICSRESPONSE']._serialized_start=1155
+  _globals['_GETMETRICSRESPONSE']._serialized_end=1485
+  _globals['_GETMETRICSRESPONSE_BYENTRY']._serialized_start=1413
+  _globals['_GETMETRICSRESPONSE_BYENTRY']._serialized_end=1485
+  _globals['_REFERENCEUSER']._serialized_start=1488
+  _globals['_REFERENCEUSER']._serialized_end=1619
+  _globals['_REFERENCEUSER_ATTRIBUTESENTRY']._serialized_start=1570
+  _globals['_REFERENCEUSER_ATTRIBUTESENTRY']._serialized_end=1619
+  _globals['_REPLACEREFERENCEUSERSREQUEST']._serialized_start=1622
+  _globals['_REPLACEREFERENCEUSERSREQUEST']._serialized_end=1837
+  _globals['_REPLACEREFERENCEUSERSREQUEST_USERSENTRY']._serialized_start=1764
+  _globals['_REPLACEREFERENCEUSERSREQUEST_USERSENTRY']._serialized_end=1837
+  _globals['_REPLACEREFERENCEUSERSRESPONSE']._serialized_start=1839
+  _globals['_REPLACEREFERENCEUSERSRESPONSE']._serialized_end=1922
+  _globals['_REPLACEREFERENCEUSERSJSONREQUEST']._serialized_start=1924
+  _globals['_REPLACEREFERENCEUSERSJSONREQUEST']._serialized_end=1994
+  _globals['_REPLACEREFERENCEUSERSJSONRESPONSE']._serialized_start=1996
+  _globals['_REPLACEREFERENCEUSERSJSONRESPONSE']._serialized_end=2083
+  _globals['_STATSSERVICE']._serialized_start=2086
+  _globals['_STATSSERVICE']._serialized_end=2672
 # @@protoc_insertion_point(module_scope)

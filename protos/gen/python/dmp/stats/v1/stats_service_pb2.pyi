@@ -80,10 +80,15 @@ class QueryStatsRequest(_message.Message):
     TZ_FIELD_NUMBER: _builtins.int
     FILL_FIELD_NUMBER: _builtins.int
     GROUP_BY_FIELD_NUMBER: _builtins.int
+    TYPE_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    CREATIVE_ID_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     campaign_id: _builtins.str
     """The campaign. Required."""
     to: _builtins.str
-    """The last bucket, included, ISO 8601 with `Z` or an offset. Required; not before `from`, at most 366 days after it."""
+    """A time in the last bucket, which is included, ISO 8601 with `Z` or an offset. Required; not before `from`, at most 366 days after it."""
     granularity: _builtins.str
     """`minute`, `hour` or `day`. Default: `minute`."""
     tz: _builtins.str
@@ -92,6 +97,22 @@ class QueryStatsRequest(_message.Message):
     """`zero` also lists buckets without events. Default: they are left out."""
     group_by: _builtins.str
     """`creative_id`, `source` or `type`: one series for each value of it. Default: one series."""
+    page_size: _builtins.int
+    """How many buckets one answer has at most, up to 1,000,000. Default: all of the range."""
+    page_token: _builtins.str
+    """The `next_page_token` of an answer to the same question: goes on after it."""
+    @_builtins.property
+    def type(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Counts only events of these types. Default: all."""
+
+    @_builtins.property
+    def source(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Counts only events of these sources. Default: all."""
+
+    @_builtins.property
+    def creative_id(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Counts only events with these creatives. Default: all."""
+
     def __init__(
         self,
         *,
@@ -101,10 +122,15 @@ class QueryStatsRequest(_message.Message):
         tz: _builtins.str = ...,
         fill: _builtins.str = ...,
         group_by: _builtins.str = ...,
+        type: _abc.Iterable[_builtins.str] | None = ...,
+        source: _abc.Iterable[_builtins.str] | None = ...,
+        creative_id: _abc.Iterable[_builtins.str] | None = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["campaign_id", b"campaign_id", "fill", b"fill", "from", b"from", "granularity", b"granularity", "group_by", b"group_by", "to", b"to", "tz", b"tz"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["campaign_id", b"campaign_id", "creative_id", b"creative_id", "fill", b"fill", "from", b"from", "granularity", b"granularity", "group_by", b"group_by", "page_size", b"page_size", "page_token", b"page_token", "source", b"source", "to", b"to", "type", b"type", "tz", b"tz"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -126,7 +152,7 @@ class StatsPoint(_message.Message):
     clicks: _builtins.int
     """Events whose type counts as a click."""
     group: _builtins.str
-    """The value that the query was grouped by; empty if it was not, and for events that have none."""
+    """The value of what the query was grouped by; empty if it was not grouped, and for events that have none."""
     events: _builtins.int
     """All events, of whatever type."""
     @_builtins.property
@@ -161,14 +187,17 @@ class QueryStatsResponse(_message.Message):
     TO_FIELD_NUMBER: _builtins.int
     GRANULARITY_FIELD_NUMBER: _builtins.int
     SERIES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     RENDERED_FIELD_NUMBER: _builtins.int
     campaign_id: _builtins.str
     """The campaign that was asked for."""
     granularity: _builtins.str
     """The granularity that was used."""
+    next_page_token: _builtins.str
+    """What to ask for the next page with; empty if this is the last."""
     @_builtins.property
     def to(self) -> _timestamp_pb2.Timestamp:
-        """The range as it was read: its last bucket."""
+        """`to` as it was given."""
 
     @_builtins.property
     def series(self) -> _containers.RepeatedCompositeFieldContainer[Global___StatsPoint]:
@@ -185,11 +214,12 @@ class QueryStatsResponse(_message.Message):
         to: _timestamp_pb2.Timestamp | None = ...,
         granularity: _builtins.str = ...,
         series: _abc.Iterable[Global___StatsPoint] | None = ...,
+        next_page_token: _builtins.str = ...,
         rendered: _httpbody_pb2.HttpBody | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["from", b"from", "rendered", b"rendered", "to", b"to"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["campaign_id", b"campaign_id", "from", b"from", "granularity", b"granularity", "rendered", b"rendered", "series", b"series", "to", b"to"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["campaign_id", b"campaign_id", "from", b"from", "granularity", b"granularity", "next_page_token", b"next_page_token", "rendered", b"rendered", "series", b"series", "to", b"to"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -43,7 +43,7 @@ class StatsServiceStub:
     QueryStats: _grpc.UnaryUnaryMultiCallable[_stats_service_pb2.QueryStatsRequest, _stats_service_pb2.QueryStatsResponse]
     """QueryStats reads one campaign's counts over a range of time from pre-aggregated rows: its cost grows with the range, not with the
     number of events. An unknown campaign has an empty series. Through the gateway the answer is `rendered`; a caller of the stub gets
-    the typed fields.
+    the typed fields. With `Accept: text/csv` the rendered answer is CSV.
     Errors: INVALID_ARGUMENT, CANNOT_STORE.
     """
     GetMetrics: _grpc.UnaryUnaryMultiCallable[_stats_service_pb2.GetMetricsRequest, _stats_service_pb2.GetMetricsResponse]
@@ -77,7 +77,7 @@ class StatsServiceAsyncStub(StatsServiceStub):
     QueryStats: _aio.UnaryUnaryMultiCallable[_stats_service_pb2.QueryStatsRequest, _stats_service_pb2.QueryStatsResponse]  # type: ignore[assignment]
     """QueryStats reads one campaign's counts over a range of time from pre-aggregated rows: its cost grows with the range, not with the
     number of events. An unknown campaign has an empty series. Through the gateway the answer is `rendered`; a caller of the stub gets
-    the typed fields.
+    the typed fields. With `Accept: text/csv` the rendered answer is CSV.
     Errors: INVALID_ARGUMENT, CANNOT_STORE.
     """
     GetMetrics: _aio.UnaryUnaryMultiCallable[_stats_service_pb2.GetMetricsRequest, _stats_service_pb2.GetMetricsResponse]  # type: ignore[assignment]
@@ -120,7 +120,7 @@ class StatsServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_stats_service_pb2.QueryStatsResponse, _abc.Awaitable[_stats_service_pb2.QueryStatsResponse]]:
         """QueryStats reads one campaign's counts over a range of time from pre-aggregated rows: its cost grows with the range, not with the
         number of events. An unknown campaign has an empty series. Through the gateway the answer is `rendered`; a caller of the stub gets
-        the typed fields.
+        the typed fields. With `Accept: text/csv` the rendered answer is CSV.
         Errors: INVALID_ARGUMENT, CANNOT_STORE.
         """
 

@@ -1,0 +1,1 @@
+"""What stats calls: PostgreSQL."""

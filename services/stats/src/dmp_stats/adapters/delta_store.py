@@ -1,0 +1,142 @@
+"""Applied batches: the inbox, and what batches add to the rollups and to the sliding window before it is folded or
+has gone by.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from dmp_chassis.database import raw
+from dmp_stats.adapters.arrays import Int8Array, array_cursor, int8_array
+from dmp_stats.domain.cells import Cells, campaign_rows, select_cells, unpack_cells
+
+_APPLY: Final = b"""
+WITH claimed AS (INSERT INTO inbox (batch_id) VALUES (%(batch_id)s::text::uuid) ON CONFLICT DO NOTHING RETURNING true),
+     delta AS (INSERT INTO rollup_delta (cells)
+               SELECT %(cells)b::bytea FROM claimed WHERE %(cells)b::bytea IS NOT NULL RETURNING seq),
+     seen AS (INSERT INTO window_batch (last_second, sightings)
+              SELECT %(last_second)b::int8, %(sightings)b::bytea FROM claimed WHERE %(sightings)b::bytea IS NOT NULL
+              RETURNING seq) SELECT EXISTS (SELECT FROM claimed), (SELECT seq FROM delta), (SELECT seq FROM seen)
+"""
+_PENDING: Final = b"""
+SELECT seq, CASE WHEN seq = ANY(%b) THEN NULL ELSE cells END FROM rollup_delta
+"""
+_TAKE: Final = b"""
+DELETE FROM rollup_delta WHERE seq IN (SELECT seq FROM rollup_delta ORDER BY seq LIMIT %b)
+RETURNING seq, CASE WHEN seq = ANY(%b) THEN NULL ELSE cells END
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Applied:
+    """What became of a batch.
+
+    `delta_seq` and `window_seq` name the rows that were written, None where there was nothing to write.
+    """
+
+    is_new: bool
+    delta_seq: int | None
+    window_seq: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delta:
+    """One batch's cells, and where each campaign's are."""
+
+    cells: Cells
+    rows: Mapping[str, slice]
+
+    @classmethod
+    def of(cls, cells: Cells) -> Delta:
+        """The cells with their campaigns looked up."""
+        return cls(cells=cells, rows=campaign_rows(cells))
+
+    def of_campaign(self, campaign_id: str) -> Cells | None:
+        """The cells of one campaign, None if it has none."""
+        rows = self.rows.get(campaign_id)
+        return None if rows is None else select_cells(self.cells, rows)
+
+
+class DeltaCache:
+    """Decoded rows of `rollup_delta` by seq.
+
+    Rows never change, so a cached one is right for as long as the table lists it.
+
+    Bounded by the table: what it no longer lists is dropped at the next look, and what is not here is read.
+    """
+
+    def __init__(self) -> None:
+        self._deltas: dict[int, Delta] = {}
+
+    def __len__(self) -> int:
+        return len(self._deltas)
+
+    def put(self, seq: int, cells: Cells) -> None:
+        """Remembers a row that this process has written."""
+        self._deltas[seq] = Delta.of(cells)
+
+    def known(self) -> dict[int, Delta]:
+        """What is here now: the rows that need not be read."""
+        return dict(self._deltas)
+
+    def learn(self, rows: Iterable[tuple[int, bytes | None]], known: Mapping[int, Delta]) -> list[Delta]:
+        """The deltas of all rows that the table lists: decoded if they come with their cells, else from `known`.
+
+        What was known and is not listed has been folded, and is forgotten.
+        """
+        listed = {seq: known[seq] if data is None else Delta.of(unpack_cells(data)) for seq, data in rows}
+        for seq in known.keys() - listed.keys():
+            self._deltas.pop(seq, None)
+        self._deltas.update(listed)
+        return list(listed.values())
+
+
+async def apply(
+    connection: AsyncConnection,
+    *,
+    batch_id: str,
+    cells: bytes | None,
+    last_second: int | None,
+    sightings: bytes | None,
+) -> Applied:
+    """Writes a batch unless it is there: one statement.
+
+    Waits for another transaction that is writing the same batch.
+    """
+    async with array_cursor(raw(connection)) as cursor:
+        await cursor.execute(
+            _APPLY, {"batch_id": batch_id, "cells": cells, "last_second": last_second, "sightings": sightings}
+        )
+        row = await cursor.fetchone()
+    assert row is not None
+    return Applied(is_new=row[0], delta_seq=row[1], window_seq=row[2])
+
+
+async def pending(connection: AsyncConnection, cache: DeltaCache) -> list[Delta]:
+    """Everything that is not folded yet, as this transaction sees it."""
+    known = cache.known()
+    return cache.learn(await _rows(connection, _PENDING, (_seqs(known),)), known)
+
+
+async def take(connection: AsyncConnection, cache: DeltaCache, *, limit: int) -> list[Delta]:
+    """Removes up to `limit` deltas, oldest first: the caller adds them to the rollups in the same transaction."""
+    known = cache.known()
+    rows = await _rows(connection, _TAKE, (limit, _seqs(known)))
+    return [known[seq] if data is None else Delta.of(unpack_cells(data)) for seq, data in rows]
+
+
+def _seqs(known: Mapping[int, Delta]) -> Int8Array:
+    return int8_array(np.fromiter(known, np.int64, len(known)))
+
+
+async def _rows(
+    connection: AsyncConnection, query: bytes, parameters: tuple[Any, ...]
+) -> list[tuple[int, bytes | None]]:
+    async with array_cursor(raw(connection)) as cursor:
+        await cursor.execute(query, parameters)
+        return await cursor.fetchall()

@@ -1,0 +1,157 @@
+"""The rollups: counted events by campaign and bucket, in three grains."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import Any, Final
+
+import numpy as np
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from dmp_chassis.database import raw
+from dmp_stats.adapters.arrays import (
+    array_cursor,
+    int2_array,
+    int4_array,
+    int8_array,
+    text_array,
+    uuid_array,
+)
+from dmp_stats.domain.buckets import DAY, HOUR, MINUTE, Stretch
+from dmp_stats.domain.cells import Cells, Ints, coarsen, group_rows
+from dmp_stats.domain.series import Counted
+from dmp_stats.domain.stats_query import StatsQuery
+
+_GRAINS: Final = (MINUTE, HOUR, DAY)
+
+_ADD: Final = b"""
+INSERT INTO rollup AS r (campaign_id, grain, bucket, type, counts_as, count, digest_high, digest_low)
+SELECT * FROM unnest(%b, %b, %b, %b, %b, %b, %b, %b)
+ON CONFLICT (campaign_id, grain, bucket, type, counts_as) DO UPDATE SET
+  count = r.count + EXCLUDED.count,
+  digest_high = r.digest_high # EXCLUDED.digest_high,
+  digest_low = r.digest_low # EXCLUDED.digest_low
+"""
+_ADD_DETAIL: Final = b"""
+INSERT INTO rollup_detail AS r (campaign_id, grain, bucket, kind, type, counts_as, source, creative_id, count)
+SELECT * FROM unnest(%b, %b, %b, %b, %b, %b, %b, %b, %b)
+ON CONFLICT (campaign_id, grain, bucket, kind) DO UPDATE SET count = r.count + EXCLUDED.count
+"""
+_REMOVE: Final = b"""
+DELETE FROM %(table)s WHERE ctid = ANY(ARRAY(SELECT ctid FROM %(table)s WHERE bucket < %%b AND grain = %%b LIMIT %%b))
+"""
+_STRETCHES: Final = "unnest(%(grains)b, %(firsts)b, %(lasts)b) AS s (grain, first, last)"
+
+
+async def add(connection: AsyncConnection, cells: Cells) -> None:
+    """Adds the cells to all grains: two statements, rows in the order of their keys."""
+    async with array_cursor(raw(connection)) as cursor:
+        await cursor.execute(_ADD, _totals(cells))
+        await cursor.execute(_ADD_DETAIL, _details(cells))
+
+
+async def counted(connection: AsyncConnection, query: StatsQuery, stretches: Sequence[Stretch]) -> Counted:
+    """The stored rows of the query's campaign in these stretches that its filters let through."""
+    table = "rollup_detail" if query.needs_detail else "rollup"
+    parameters: dict[str, Any] = {
+        "campaign_id": query.campaign_id,
+        "grains": int2_array(np.array([s.grain for s in stretches])),
+        "firsts": int8_array(np.array([s.first for s in stretches])),
+        "lasts": int8_array(np.array([s.last for s in stretches])),
+    }
+    filters = ""
+    for column, wanted in (("type", query.types), ("source", query.sources), ("creative_id", query.creative_ids)):
+        if wanted:
+            filters += f" AND r.{column} = ANY(%({column})s)"
+            parameters[column] = list(wanted)
+    group = "NULL" if query.group_by is None else f"array_agg(r.{query.group_by.value})"
+    # Only names from this module are put into the text.
+    statement = (
+        "SELECT array_agg(r.bucket), array_agg(r.counts_as::int4), array_agg(r.count), "  # noqa: S608
+        f"{group} FROM {_STRETCHES} JOIN {table} r ON r.campaign_id = %(campaign_id)s AND r.grain = s.grain"
+        f" AND r.bucket BETWEEN s.first AND s.last{filters}"
+    )
+    async with array_cursor(raw(connection)) as cursor:
+        await cursor.execute(statement.encode(), parameters)
+        row = await cursor.fetchone()
+    assert row is not None
+    nothing = np.zeros(0, np.int64)
+    minutes, counts_as, counts = (nothing if column is None else column for column in row[:3])
+    groups, group_of = _numbered(row[3] or []) if query.group_by else ([""], np.zeros(len(counts), np.int64))
+    return Counted(minutes=minutes, counts_as=counts_as, counts=counts, groups=groups, group_of=group_of)
+
+
+async def remove_before(connection: AsyncConnection, *, grain: int, bucket: int, limit: int) -> int:
+    """Removes up to `limit` rows of each table in a grain whose bucket begins before that minute.
+
+    Returns how many: of the table that lost more.
+    """
+    removed = 0
+    async with array_cursor(raw(connection)) as cursor:
+        for table in (b"rollup", b"rollup_detail"):
+            await cursor.execute(_REMOVE % {b"table": table}, (bucket, grain, limit))
+            removed = max(removed, cursor.rowcount)
+    return removed
+
+
+def _totals(cells: Cells) -> tuple[Any, ...]:
+    grains = [coarsen(cells, minutes=grain, by_detail=False) for grain in _GRAINS]
+    columns = _stacked(grains)
+    order, _ = group_rows([columns["campaigns"], columns["grains"], columns["minutes"], columns["types"]])
+    columns = {name: column[order] for name, column in columns.items()}
+    digests = np.concatenate([part.digests for part in grains])[order].view(np.int64)
+    return (
+        text_array(cells.texts, columns["campaigns"]),
+        int2_array(columns["grains"]),
+        int4_array(columns["minutes"]),
+        text_array(cells.texts, columns["types"]),
+        int2_array(columns["counts_as"]),
+        int8_array(columns["counts"]),
+        int8_array(digests[:, 0]),
+        int8_array(digests[:, 1]),
+    )
+
+
+def _details(cells: Cells) -> tuple[Any, ...]:
+    grains = [coarsen(cells, minutes=grain, by_detail=True) for grain in _GRAINS]
+    columns = _stacked(grains)
+    kinds = [columns["types"], columns["counts_as"], columns["sources"], columns["creatives"]]
+    by_kind, starts = group_rows(kinds)
+    keys = [
+        _kind(cells.texts[t], c, cells.texts[s], cells.texts[k])
+        for t, c, s, k in zip(*(column[by_kind[starts]].tolist() for column in kinds), strict=True)
+    ]
+    key_of = np.empty(len(by_kind), np.int64)
+    key_of[by_kind] = np.repeat(np.arange(len(starts)), np.diff(np.append(starts, len(by_kind))))
+    order, _ = group_rows([columns["campaigns"], columns["grains"], columns["minutes"], key_of])
+    columns = {name: column[order] for name, column in columns.items()}
+    return (
+        text_array(cells.texts, columns["campaigns"]),
+        int2_array(columns["grains"]),
+        int4_array(columns["minutes"]),
+        uuid_array(keys, key_of[order]),
+        text_array(cells.texts, columns["types"]),
+        int2_array(columns["counts_as"]),
+        text_array(cells.texts, columns["sources"]),
+        text_array(cells.texts, columns["creatives"]),
+        int8_array(columns["counts"]),
+    )
+
+
+def _kind(type_name: str, counts_as: int, source: str, creative: str) -> bytes:
+    return blake2b(f"{type_name}\0{counts_as}\0{source}\0{creative}".encode(), digest_size=16).digest()
+
+
+def _stacked(parts: Sequence[Cells]) -> dict[str, Ints]:
+    names = ("campaigns", "minutes", "types", "counts_as", "sources", "creatives", "counts")
+    columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+    columns["grains"] = np.repeat(np.array(_GRAINS, np.int64), [len(part) for part in parts])
+    return columns
+
+
+def _numbered(values: Sequence[str]) -> tuple[list[str], Ints]:
+    """The different values, and for each value which of them it is."""
+    place: dict[str, int] = {}
+    positions = np.fromiter((place.setdefault(value, len(place)) for value in values), np.int64, len(values))
+    return list(place), positions

@@ -1,0 +1,1 @@
+"""What calls stats: the gRPC service, its conversions and its errors."""

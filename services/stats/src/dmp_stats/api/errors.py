@@ -1,0 +1,74 @@
+"""What callers see of each error."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import grpc
+
+from dmp_chassis.errors import DependencyUnavailable, ErrorSpec, ErrorTable
+from dmp_stats.domain.errors import (
+    InvalidRequestError,
+    MalformedBodyError,
+    StaleReferenceError,
+    TooLargeError,
+    UserNotFoundError,
+)
+from dmp_stats.domain.instants import format_instant
+
+DOMAIN: Final = "stats.dmp"
+
+
+def _all_violations(error: InvalidRequestError) -> list[tuple[str, str]]:
+    return [(violation.field, violation.description) for violation in error.violations]
+
+
+def _violations_sentence(error: InvalidRequestError) -> str:
+    shown = "; ".join(f"{field} {description}" for field, description in _all_violations(error)[:5])
+    more = len(error.violations) - 5
+    return f"{shown}; and {more} more" if more > 0 else shown
+
+
+ERRORS: Final[ErrorTable] = {
+    InvalidRequestError: ErrorSpec(
+        code=grpc.StatusCode.INVALID_ARGUMENT,
+        reason="INVALID_ARGUMENT",
+        message=_violations_sentence,
+        field_violations=_all_violations,
+    ),
+    MalformedBodyError: ErrorSpec(
+        code=grpc.StatusCode.INVALID_ARGUMENT,
+        reason="MALFORMED_BODY",
+        message=lambda error: f"the body is not usable: {error.problem}",
+    ),
+    TooLargeError: ErrorSpec(
+        code=grpc.StatusCode.RESOURCE_EXHAUSTED,
+        reason="TOO_LARGE",
+        message=lambda error: f"the request has more than {error.limit} {error.unit}",
+        metadata=lambda error: {"limit": str(error.limit), "unit": error.unit},
+        http_status=413,
+    ),
+    StaleReferenceError: ErrorSpec(
+        code=grpc.StatusCode.ABORTED,
+        reason="STALE_REFERENCE",
+        message=lambda error: f"a reference table of {format_instant(error.current_ts)} is in place, which is newer",
+        metadata=lambda error: {
+            "current_ts": format_instant(error.current_ts),
+            "generation": str(error.generation),
+        },
+    ),
+    UserNotFoundError: ErrorSpec(
+        code=grpc.StatusCode.NOT_FOUND,
+        reason="USER_NOT_FOUND",
+        message="the reference table does not know this user",
+        metadata=lambda error: {"user_id": error.user_id, "generation": str(error.generation)},
+    ),
+    DependencyUnavailable: ErrorSpec(
+        code=grpc.StatusCode.UNAVAILABLE,
+        reason="CANNOT_STORE",
+        message="stats cannot read or store now; try again",
+        metadata=lambda error: {"dependency": error.dependency},
+        retry_after_seconds=1.0,
+    ),
+}
+"""Every error that stats raises on purpose."""

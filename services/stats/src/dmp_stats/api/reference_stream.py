@@ -1,0 +1,85 @@
+"""Reads a stream of messages into a reference table."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+
+from dmp.stats.v1 import stats_service_pb2 as pb
+from dmp_stats.domain.errors import InvalidRequestError, TooLargeError, Violation
+from dmp_stats.domain.reference import (
+    CHUNK_USERS,
+    LONGEST_NAME,
+    LONGEST_USER_ID,
+    LONGEST_VALUE,
+    MOST_ATTRIBUTES,
+    pack_chunk,
+)
+from dmp_stats.replace_reference import ReferenceTable
+
+
+async def read_reference_stream(
+    requests: AsyncIterator[pb.ReplaceReferenceUsersRequest], *, most_users: int
+) -> ReferenceTable:
+    """The table that the messages make up.
+
+    Raises InvalidRequestError at the first message that has problems, with all of that message, or TooLargeError.
+    """
+    ts: datetime | None = None
+    payloads: list[bytes] = []
+    waiting: dict[str, dict[str, str]] = {}
+    received = 0
+    is_first = True
+    async for request in requests:
+        problems: list[Violation] = []
+        if is_first:
+            ts = _instant(request, problems)
+            is_first = False
+        for user_id, user in request.users.items():
+            attributes = dict(user.attributes)
+            _check_user(user_id, attributes, problems)
+            waiting[user_id] = attributes
+        if problems:
+            raise InvalidRequestError(problems)
+        received += len(request.users)
+        if received > most_users:
+            raise TooLargeError(limit=most_users, unit="users")
+        if len(waiting) >= CHUNK_USERS:
+            payloads.append(pack_chunk(waiting))
+            waiting = {}
+    if ts is None:
+        raise InvalidRequestError([Violation(field="ts", description="is required in the first message")])
+    if waiting:
+        payloads.append(pack_chunk(waiting))
+    return ReferenceTable(ts=ts, payloads=payloads)
+
+
+def _instant(request: pb.ReplaceReferenceUsersRequest, problems: list[Violation]) -> datetime | None:
+    if not request.HasField("ts"):
+        problems.append(Violation(field="ts", description="is required in the first message"))
+        return None
+    try:
+        return request.ts.ToDatetime(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        problems.append(Violation(field="ts", description="must lie in the years 1 to 9999"))
+        return None
+
+
+def _check_user(user_id: str, attributes: dict[str, str], problems: list[Violation]) -> None:
+    path = f"users.{user_id}"
+    if not user_id.strip() or len(user_id) > LONGEST_USER_ID or "\0" in user_id:
+        problems.append(Violation(field=path, description=f"must be a user id of 1 to {LONGEST_USER_ID} characters"))
+    if len(attributes) > MOST_ATTRIBUTES:
+        problems.append(Violation(field=path, description=f"must have at most {MOST_ATTRIBUTES} attributes"))
+    for name, value in attributes.items():
+        if not name.strip() or len(name) > LONGEST_NAME or "\0" in name:
+            problems.append(
+                Violation(field=f"{path}.{name}", description=f"must be a name of 1 to {LONGEST_NAME} characters")
+            )
+        if len(value) > LONGEST_VALUE or "\0" in value:
+            problems.append(
+                Violation(
+                    field=f"{path}.{name}",
+                    description=f"must have at most {LONGEST_VALUE} characters, none of them NUL",
+                )
+            )

@@ -1,0 +1,120 @@
+"""Answers as the public contract writes them: JSON with numbers as numbers and keys in the order of its examples, or
+CSV.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+from google.api import httpbody_pb2
+
+from dmp_chassis.http_body import json_body
+from dmp_stats.api.convert import page_token
+from dmp_stats.domain.instants import format_instant
+from dmp_stats.domain.series import Series
+from dmp_stats.domain.stats_query import StatsQuery
+from dmp_stats.domain.window import WindowCounts
+from dmp_stats.query_stats import StatsAnswer
+
+_ENCODER: Final = msgspec.json.Encoder()
+
+
+def wants_csv(accept: str) -> bool:
+    """True if an HTTP `Accept` header prefers CSV to JSON."""
+    weights = {"text/csv": 0.0, "application/json": 0.0}
+    for part in accept.lower().split(","):
+        kind, *parameters = (piece.strip() for piece in part.split(";"))
+        weight = 1.0
+        for parameter in parameters:
+            name, _, value = parameter.partition("=")
+            if name == "q":
+                try:
+                    weight = float(value)
+                except ValueError:
+                    weight = 0.0
+        if kind in weights:
+            weights[kind] = max(weights[kind], weight)
+        elif kind in ("*/*", "application/*"):
+            weights["application/json"] = max(weights["application/json"], weight)
+    return weights["text/csv"] > weights["application/json"]
+
+
+def stats_json(query: StatsQuery, answer: StatsAnswer) -> httpbody_pb2.HttpBody:
+    """The answer to `GET /stats`."""
+    body: dict[str, Any] = {
+        "campaign_id": query.campaign_id,
+        "from": format_instant(query.start),
+        "to": format_instant(query.end),
+        "granularity": query.granularity.value,
+        "series": msgspec.Raw(_points_json(query, answer.series)),
+        "tz": query.zone.key,
+        "next_page_token": page_token(answer.next_minute),
+    }
+    if query.group_by is not None:
+        body["group_by"] = query.group_by.value
+    return json_body(_ENCODER.encode(body))
+
+
+def stats_csv(query: StatsQuery, answer: StatsAnswer) -> httpbody_pb2.HttpBody:
+    """The series of `GET /stats` with a header line.
+
+    An event without the value that was grouped by has an empty field.
+    """
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    series = answer.series
+    columns: list[Any] = [_timestamps(series)]
+    names = ["ts"]
+    if query.group_by is not None:
+        names.append(query.group_by.value)
+        columns.append([series.groups[place] for place in series.group_of.tolist()])
+    writer.writerow([*names, "impressions", "clicks", "events"])
+    writer.writerows(
+        zip(*columns, series.impressions.tolist(), series.clicks.tolist(), series.events.tolist(), strict=True)
+    )
+    return httpbody_pb2.HttpBody(content_type="text/csv; charset=utf-8", data=text.getvalue().encode())
+
+
+def metrics_json(counts: WindowCounts) -> httpbody_pb2.HttpBody:
+    """The answer to `GET /metrics`."""
+    body: dict[str, Any] = {
+        "window_sec": counts.window_seconds,
+        "events_per_sec": counts.events / counts.window_seconds,
+        "unique_users": counts.unique_users,
+        "unknown": counts.unknown,
+        **{f"by_{name}": dict(values) for name, values in counts.by.items()},
+        "unknown_users": counts.unknown_users,
+        "events": counts.events,
+        "generation": counts.generation,
+    }
+    return json_body(_ENCODER.encode(body))
+
+
+def _points_json(query: StatsQuery, series: Series) -> bytes:
+    # One formatted text for each point: several times as fast as an object for each, and a month of minutes has 43,200.
+    columns = (series.impressions.tolist(), series.clicks.tolist(), series.events.tolist())
+    stamps = _timestamps(series)
+    if query.group_by is None:
+        points = [
+            f'{{"ts":"{stamp}","impressions":{impressions},"clicks":{clicks},"events":{events}}}'
+            for stamp, impressions, clicks, events in zip(stamps, *columns, strict=True)
+        ]
+    else:
+        name = query.group_by.value
+        groups = [_ENCODER.encode(group or None).decode() for group in series.groups]
+        points = [
+            f'{{"ts":"{stamp}","{name}":{groups[group]},"impressions":{impressions},"clicks":{clicks},"events":{events}}}'
+            for stamp, group, impressions, clicks, events in zip(
+                stamps, series.group_of.tolist(), *columns, strict=True
+            )
+        ]
+    return f"[{','.join(points)}]".encode()
+
+
+def _timestamps(series: Series) -> list[str]:
+    stamps: list[str] = np.datetime_as_string(series.starts.astype("datetime64[m]"), unit="s", timezone="UTC").tolist()
+    return stamps

@@ -1,0 +1,137 @@
+"""The gRPC service: reads requests, calls one use case each, writes answers."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+import grpc
+
+from dmp.stats.v1 import stats_service_pb2 as pb
+from dmp.stats.v1 import stats_service_pb2_grpc
+from dmp_chassis.database import Database
+from dmp_chassis.http_body import came_through_gateway
+from dmp_stats.adapters.delta_store import DeltaCache
+from dmp_stats.adapters.reference_store import Generation
+from dmp_stats.api import rendered
+from dmp_stats.api.convert import batch_from_proto, metrics_to_proto, stats_to_proto
+from dmp_stats.api.reference_body import read_reference_body
+from dmp_stats.api.reference_stream import read_reference_stream
+from dmp_stats.apply_batch import apply_batch
+from dmp_stats.domain.errors import InvalidRequestError, Violation
+from dmp_stats.domain.stats_query import check_stats_query
+from dmp_stats.get_metrics import check_metrics_query, get_metrics
+from dmp_stats.live_window import LiveWindow
+from dmp_stats.query_stats import query_stats
+from dmp_stats.replace_reference import ReferenceTable, replace_reference
+
+if TYPE_CHECKING:  # generic in the stubs only
+    Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
+
+UPDATED: Final = "Reference table updated successfully"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dependencies:
+    """What the use cases work with.
+
+    `wake` wakes the publisher of domain events; `clock` gives seconds since 1970 UTC.
+    """
+
+    database: Database
+    deltas: DeltaCache
+    window: LiveWindow
+    wake: asyncio.Event
+    most_users: int
+    clock: Callable[[], float] = time.time
+
+
+class StatsServicer(stats_service_pb2_grpc.StatsServiceServicer):
+    """Implements `dmp.stats.v1.StatsService`."""
+
+    # ruff: noqa: N802  # the methods have the names of their RPCs
+
+    def __init__(self, dependencies: Dependencies) -> None:
+        self._with = dependencies
+
+    async def ApplyBatch(self, request: pb.ApplyBatchRequest, context: Context) -> pb.ApplyBatchResponse:
+        """See the proto."""
+        to = self._with
+        batch = batch_from_proto(request.batch)
+        is_new = await apply_batch(batch, to.database, to.deltas, to.window, now=to.clock())
+        return pb.ApplyBatchResponse(already_applied=not is_new)
+
+    async def QueryStats(self, request: pb.QueryStatsRequest, context: Context) -> pb.QueryStatsResponse:
+        """See the proto."""
+        query = check_stats_query(
+            campaign_id=request.campaign_id,
+            start=getattr(request, "from"),
+            end=request.to,
+            granularity=request.granularity,
+            tz=request.tz,
+            fill=request.fill,
+            group_by=request.group_by,
+            types=request.type,
+            sources=request.source,
+            creative_ids=request.creative_id,
+            page_size=request.page_size,
+            page_token=request.page_token,
+        )
+        answer = await query_stats(query, self._with.database, self._with.deltas)
+        if not came_through_gateway(context):
+            return stats_to_proto(query, answer)
+        if rendered.wants_csv(_header(context, "accept")):
+            return pb.QueryStatsResponse(rendered=rendered.stats_csv(query, answer))
+        return pb.QueryStatsResponse(rendered=rendered.stats_json(query, answer))
+
+    async def GetMetrics(self, request: pb.GetMetricsRequest, context: Context) -> pb.GetMetricsResponse:
+        """See the proto."""
+        query = check_metrics_query(
+            window_seconds=request.window if request.HasField("window") else None,
+            group_by=request.group_by,
+            longest_seconds=self._with.window.retention_seconds,
+        )
+        counts = await get_metrics(query, self._with.window)
+        if came_through_gateway(context):
+            return pb.GetMetricsResponse(rendered=rendered.metrics_json(counts))
+        return metrics_to_proto(counts)
+
+    async def ReplaceReferenceUsers(
+        self, request_iterator: AsyncIterator[pb.ReplaceReferenceUsersRequest], context: Context
+    ) -> pb.ReplaceReferenceUsersResponse:
+        """See the proto."""
+        table = await read_reference_stream(request_iterator, most_users=self._with.most_users)
+        version = await self._replace(table)
+        return pb.ReplaceReferenceUsersResponse(message=UPDATED, generation=version.generation, users=version.users)
+
+    async def ReplaceReferenceUsersJson(
+        self, request: pb.ReplaceReferenceUsersJsonRequest, context: Context
+    ) -> pb.ReplaceReferenceUsersJsonResponse:
+        """See the proto."""
+        body = await read_reference_body(request.body.data, is_change=False, most_users=self._with.most_users)
+        assert body.ts is not None
+        version = await self._replace(ReferenceTable(ts=_utc(body.ts), payloads=body.payloads))
+        return pb.ReplaceReferenceUsersJsonResponse(message=UPDATED, generation=version.generation, users=version.users)
+
+    async def _replace(self, table: ReferenceTable) -> Generation:
+        return await replace_reference(table, self._with.database, self._with.window, wake=self._with.wake)
+
+
+def required(field: str) -> InvalidRequestError:
+    """The error for a field that is missing."""
+    return InvalidRequestError([Violation(field=field, description="is required")])
+
+
+def _header(context: Context, name: str) -> str:
+    for key, value in context.invocation_metadata() or ():
+        if key == name and isinstance(value, str):
+            return value
+    return ""
+
+
+def _utc(instant: datetime) -> datetime:
+    return instant.astimezone(UTC)

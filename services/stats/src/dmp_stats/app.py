@@ -1,0 +1,107 @@
+"""Puts the service together and runs it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import grpc
+from redis.asyncio import Redis
+
+from dmp.stats.v1 import stats_service_pb2_grpc
+from dmp_chassis import domain_events
+from dmp_chassis.database import Database
+from dmp_chassis.domain_events import RedisStreamPublisher
+from dmp_chassis.logging import configure
+from dmp_chassis.migrations import migrate
+from dmp_chassis.server import run_server
+from dmp_stats.adapters.delta_store import DeltaCache
+from dmp_stats.api.errors import DOMAIN, ERRORS
+from dmp_stats.api.servicer import Dependencies, StatsServicer
+from dmp_stats.domain.buckets import DAY, HOUR, MINUTE
+from dmp_stats.expire import expire_for_ever
+from dmp_stats.fold_deltas import fold_for_ever
+from dmp_stats.live_window import LiveWindow
+from dmp_stats.settings import Settings, migration_url_from_env, settings_from_env
+
+SERVICE_NAME: Final = "dmp.stats.v1.StatsService"
+MIGRATIONS: Final = Path(__file__).resolve().parents[2] / "migrations"
+
+_KEEP_UP_SECONDS: Final = 1.0
+_EXPIRE_SECONDS: Final = 30.0
+
+
+def assemble(settings: Settings, *, clock: Callable[[], float] = time.time) -> dict[str, Any]:
+    """The service as the arguments of `dmp_chassis.server.start_server` and `run_server`. Opens no connection yet."""
+    database = Database.connect(settings.database_url, pool_size=settings.pool_size, application_name="dmp-stats")
+    redis = Redis.from_url(settings.redis_url, socket_timeout=2.0, socket_connect_timeout=1.0)
+    deltas = DeltaCache()
+    window = LiveWindow(database, retention_seconds=settings.window_seconds, clock=clock)
+    wake = asyncio.Event()
+    servicer = StatsServicer(
+        Dependencies(
+            database=database,
+            deltas=deltas,
+            window=window,
+            wake=wake,
+            most_users=settings.reference_max_users,
+            clock=clock,
+        )
+    )
+    retention_days = {
+        MINUTE: settings.minute_retention_days,
+        HOUR: settings.hour_retention_days,
+        DAY: settings.day_retention_days,
+    }
+
+    def add_services(server: grpc.aio.Server) -> None:
+        stats_service_pb2_grpc.add_StatsServiceServicer_to_server(servicer, server)
+
+    async def fold() -> None:
+        await fold_for_ever(database, deltas, interval_seconds=settings.fold_interval_seconds)
+
+    async def keep_up() -> None:
+        await window.keep_up(interval_seconds=_KEEP_UP_SECONDS)
+
+    async def publish() -> None:
+        await domain_events.drain_loop(database, RedisStreamPublisher(redis), wake=wake)
+
+    async def remove_old() -> None:
+        await expire_for_ever(
+            database,
+            clock=clock,
+            window_seconds=settings.window_seconds,
+            retention_days=retention_days,
+            interval_seconds=_EXPIRE_SECONDS,
+        )
+
+    async def check_redis() -> None:
+        await redis.ping()
+
+    return {
+        "service_names": (SERVICE_NAME,),
+        "add_services": add_services,
+        "listen": settings.listen,
+        "table": ERRORS,
+        "domain": DOMAIN,
+        "checks": {"postgres": database.check, "redis": check_redis},
+        "degrading": ("redis",),
+        "background": (fold, keep_up, publish, remove_old),
+        "on_close": (redis.aclose, database.close),
+    }
+
+
+async def serve() -> None:
+    """Serves until SIGTERM. Raises SettingsError."""
+    settings = settings_from_env(os.environ)
+    configure(settings.log_level, "stats")
+    await run_server(**assemble(settings))
+
+
+def migrate_database() -> None:
+    """Brings the schema up to date. Raises SettingsError."""
+    migrate(migration_url_from_env(os.environ), MIGRATIONS)

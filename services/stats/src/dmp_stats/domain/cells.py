@@ -1,0 +1,272 @@
+"""Cells: how many events of one kind fell into one minute of one campaign, with a digest of which events they were.
+
+A cell is a row of parallel columns, so that a batch of a thousand events is counted in a few array operations. Folding
+is associative and does not depend on order: cells of batches can be merged in any grouping and give the same sums.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+Ints: TypeAlias = npt.NDArray[np.int64]
+Digests: TypeAlias = npt.NDArray[np.uint64]
+
+IMPRESSION: Final = 1
+CLICK: Final = 2
+
+_KEY_LIMIT: Final = 2**62
+_SECOND_US: Final = 1_000_000
+_MINUTE_US: Final = 60 * _SECOND_US
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """A committed batch as columns, one entry for each event; texts are positions in `texts`, where 0 is the empty
+    text.
+
+    occurred_at_us: microseconds since 1970 UTC. event_keys: one row of two 64-bit words for each event. counts_as: 0,
+    IMPRESSION or CLICK.
+    """
+
+    batch_id: str
+    texts: Sequence[str]
+    occurred_at_us: Ints
+    types: Ints
+    sources: Ints
+    campaigns: Ints
+    creatives: Ints
+    users: Ints
+    counts_as: Ints
+    event_keys: Digests
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cells:
+    """Counted cells, ordered by campaign position, then minute. Columns of positions refer to `texts`.
+
+    minutes: whole minutes since 1970 UTC. digests: XOR of the keys of the cell's events, one row of two 64-bit words
+    for each cell.
+    """
+
+    texts: Sequence[str]
+    campaigns: Ints
+    minutes: Ints
+    types: Ints
+    counts_as: Ints
+    sources: Ints
+    creatives: Ints
+    counts: Ints
+    digests: Digests
+
+    def __len__(self) -> int:
+        return len(self.counts)
+
+
+class _PackedCells(msgspec.Struct, array_like=True, frozen=True):
+    """Cells as they are stored: columns as little-endian bytes in the narrowest width that holds them."""
+
+    texts: list[str]
+    columns: list[tuple[str, bytes]]
+    digests: bytes
+
+
+_ENCODER: Final = msgspec.msgpack.Encoder()
+_DECODER: Final = msgspec.msgpack.Decoder(_PackedCells)
+_WIDTHS: Final = ((0xFF, "<u1"), (0xFFFF, "<u2"), (0x7FFFFFFF, "<i4"))
+
+
+def count_batch(batch: Batch) -> Cells | None:
+    """The cells of a batch's events that name a campaign, None if none does."""
+    chosen = np.flatnonzero(batch.campaigns)
+    if len(chosen) == 0:
+        return None
+    used, positions = _renumber(
+        batch.texts,
+        [column[chosen] for column in (batch.campaigns, batch.types, batch.sources, batch.creatives)],
+    )
+    return _fold(
+        used,
+        campaigns=positions[0],
+        minutes=batch.occurred_at_us[chosen] // _MINUTE_US,
+        types=positions[1],
+        counts_as=batch.counts_as[chosen],
+        sources=positions[2],
+        creatives=positions[3],
+        counts=np.ones(len(chosen), np.int64),
+        digests=batch.event_keys[chosen],
+    )
+
+
+def merge_cells(parts: Sequence[Cells]) -> Cells:
+    """The cells of all parts, at least one, with sorted texts: so the cells are in the order of their texts too."""
+    texts = sorted({text for part in parts for text in part.texts})
+    place = {text: position for position, text in enumerate(texts)}
+    maps = [np.fromiter((place[text] for text in part.texts), np.int64, len(part.texts)) for part in parts]
+
+    def renumbered(name: str) -> Ints:
+        return np.concatenate([places[getattr(part, name)] for places, part in zip(maps, parts, strict=True)])
+
+    return _fold(
+        texts,
+        campaigns=renumbered("campaigns"),
+        minutes=np.concatenate([part.minutes for part in parts]),
+        types=renumbered("types"),
+        counts_as=np.concatenate([part.counts_as for part in parts]),
+        sources=renumbered("sources"),
+        creatives=renumbered("creatives"),
+        counts=np.concatenate([part.counts for part in parts]),
+        digests=np.concatenate([part.digests for part in parts]),
+    )
+
+
+def coarsen(cells: Cells, *, minutes: int, by_detail: bool) -> Cells:
+    """The same counts in buckets of so many minutes; a bucket is named by its first. Without `by_detail` source and
+    creative are left out.
+    """
+    nothing = np.zeros(len(cells), np.int64)
+    return _fold(
+        cells.texts,
+        campaigns=cells.campaigns,
+        minutes=cells.minutes // minutes * minutes,
+        types=cells.types,
+        counts_as=cells.counts_as,
+        sources=cells.sources if by_detail else nothing,
+        creatives=cells.creatives if by_detail else nothing,
+        counts=cells.counts,
+        digests=cells.digests,
+    )
+
+
+def select_cells(cells: Cells, rows: slice | npt.NDArray[np.bool_]) -> Cells:
+    """Some of the rows."""
+    return Cells(
+        texts=cells.texts,
+        campaigns=cells.campaigns[rows],
+        minutes=cells.minutes[rows],
+        types=cells.types[rows],
+        counts_as=cells.counts_as[rows],
+        sources=cells.sources[rows],
+        creatives=cells.creatives[rows],
+        counts=cells.counts[rows],
+        digests=cells.digests[rows],
+    )
+
+
+def campaign_rows(cells: Cells) -> dict[str, slice]:
+    """Where each campaign's rows are: they lie together."""
+    if len(cells) == 0:
+        return {}
+    starts = [0, *(np.flatnonzero(np.diff(cells.campaigns)) + 1).tolist(), len(cells)]
+    texts = cells.texts
+    return {
+        texts[position]: slice(start, end)
+        for position, start, end in zip(cells.campaigns[starts[:-1]].tolist(), starts, starts[1:], strict=False)
+    }
+
+
+def pack_cells(cells: Cells) -> bytes:
+    """Cells as bytes, for storing."""
+    columns = (
+        cells.campaigns,
+        cells.minutes,
+        cells.types,
+        cells.counts_as,
+        cells.sources,
+        cells.creatives,
+        cells.counts,
+    )
+    return _ENCODER.encode(
+        _PackedCells(list(cells.texts), [_narrow(column) for column in columns], cells.digests.astype("<u8").tobytes())
+    )
+
+
+def unpack_cells(data: bytes) -> Cells:
+    """The inverse of `pack_cells`."""
+    packed = _DECODER.decode(data)
+    campaigns, minutes, types, counts_as, sources, creatives, counts = (
+        np.frombuffer(raw, width).astype(np.int64) for width, raw in packed.columns
+    )
+    return Cells(
+        texts=packed.texts,
+        campaigns=campaigns,
+        minutes=minutes,
+        types=types,
+        counts_as=counts_as,
+        sources=sources,
+        creatives=creatives,
+        counts=counts,
+        digests=np.frombuffer(packed.digests, "<u8").astype(np.uint64).reshape(-1, 2),
+    )
+
+
+def group_rows(columns: Sequence[Ints]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """An order that puts rows with equal keys together, first column first, and where in that order each group starts.
+
+    At least one row. Keys are compared by number.
+    """
+    key = _combine(columns)
+    order = np.argsort(key, kind="stable")
+    ordered = key[order]
+    return order, np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
+
+
+def _combine(columns: Sequence[Ints]) -> Ints:
+    """One number for each row that orders rows as the columns do, the first column first."""
+    key, span = _from_zero(columns[0])
+    for column in columns[1:]:
+        low, width = _from_zero(column)
+        if span * width >= _KEY_LIMIT:
+            key, span = _dense(key)
+        if span * width >= _KEY_LIMIT:
+            low, width = _dense(low)
+        key = key * width + low
+        span *= width
+    return key
+
+
+def _from_zero(column: Ints) -> tuple[Ints, int]:
+    lowest = int(column.min())
+    return column - lowest, int(column.max()) - lowest + 1
+
+
+def _dense(column: Ints) -> tuple[Ints, int]:
+    values, inverse = np.unique(column, return_inverse=True)
+    return inverse.astype(np.int64), len(values)
+
+
+def _fold(texts: Sequence[str], *, counts: Ints, digests: Digests, **keys: Ints) -> Cells:
+    if len(counts) == 0:
+        return Cells(texts=texts, counts=counts, digests=digests, **keys)
+    order, starts = group_rows(list(keys.values()))
+    first = order[starts]
+    return Cells(
+        texts=texts,
+        counts=np.add.reduceat(counts[order], starts),
+        digests=np.bitwise_xor.reduceat(digests[order], starts, axis=0),
+        **{name: column[first] for name, column in keys.items()},
+    )
+
+
+def _renumber(texts: Sequence[str], columns: list[Ints]) -> tuple[list[str], list[Ints]]:
+    """Only the texts that the columns use, and the columns as positions among those; 0 stays the empty text."""
+    used = np.zeros(len(texts), bool)
+    used[0] = True
+    for column in columns:
+        used[column] = True
+    place = np.cumsum(used) - 1
+    return [texts[position] for position in np.flatnonzero(used).tolist()], [place[column] for column in columns]
+
+
+def _narrow(column: Ints) -> tuple[str, bytes]:
+    lowest: Any = column.min() if len(column) else 0
+    highest: Any = column.max() if len(column) else 0
+    width = next((width for limit, width in _WIDTHS if highest <= limit), "<i8")
+    if lowest < 0:
+        width = "<i4" if lowest >= -(2**31) and highest < 2**31 else "<i8"
+    return width, column.astype(width).tobytes()

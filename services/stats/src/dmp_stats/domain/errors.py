@@ -1,0 +1,53 @@
+"""What can go wrong with a request."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Violation:
+    """One thing that is wrong with one field of a request."""
+
+    field: str
+    description: str
+
+
+@dataclass(slots=True, eq=False)
+class InvalidRequestError(Exception):
+    """The request is wrong in these places: all of them, not only the first."""
+
+    violations: Sequence[Violation]
+
+
+@dataclass(slots=True, eq=False)
+class MalformedBodyError(Exception):
+    """The body is not JSON; `problem` says where."""
+
+    problem: str
+
+
+@dataclass(slots=True, eq=False)
+class TooLargeError(Exception):
+    """The request carries more than it may; `unit` is `users` or `bytes`."""
+
+    limit: int
+    unit: str
+
+
+@dataclass(slots=True, eq=False)
+class StaleReferenceError(Exception):
+    """A reference table with a newer `ts` is in place."""
+
+    current_ts: datetime
+    generation: int
+
+
+@dataclass(slots=True, eq=False)
+class UserNotFoundError(Exception):
+    """The reference table does not know this user."""
+
+    user_id: str
+    generation: int

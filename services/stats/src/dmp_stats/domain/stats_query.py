@@ -1,0 +1,178 @@
+"""What can be asked of the rollups, and what is wrong with a question."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final, TypeVar
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from dmp_stats.domain.buckets import Granularity
+from dmp_stats.domain.errors import InvalidRequestError, Violation
+from dmp_stats.domain.instants import parse_instant
+
+LONGEST_RANGE: Final = timedelta(days=366)
+LONGEST_ID: Final = 255
+LARGEST_PAGE: Final = 1_000_000
+_FIRST_YEAR: Final = 2
+_LAST_YEAR: Final = 9997
+
+_Choice = TypeVar("_Choice", bound=StrEnum)
+
+
+class GroupBy(StrEnum):
+    """What a series can be split by."""
+
+    CREATIVE_ID = "creative_id"
+    SOURCE = "source"
+    TYPE = "type"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatsQuery:
+    """A question to one campaign's counts.
+
+    start, end: UTC; the first and the last bucket are those that hold them. Filters: empty tuples let everything
+    through.
+    page_size: buckets in one answer, None for all. resume_minute: the bucket to go on with, of a page before.
+    """
+
+    campaign_id: str
+    start: datetime
+    end: datetime
+    granularity: Granularity
+    zone: ZoneInfo
+    fill_zero: bool
+    group_by: GroupBy | None
+    types: tuple[str, ...]
+    sources: tuple[str, ...]
+    creative_ids: tuple[str, ...]
+    page_size: int | None
+    resume_minute: int | None
+
+    @property
+    def needs_detail(self) -> bool:
+        """True if the answer depends on sources or creatives."""
+        return bool(self.sources or self.creative_ids) or self.group_by in (GroupBy.SOURCE, GroupBy.CREATIVE_ID)
+
+
+def check_stats_query(
+    *,
+    campaign_id: str,
+    start: str,
+    end: str,
+    granularity: str = "",
+    tz: str = "",
+    fill: str = "",
+    group_by: str = "",
+    types: Sequence[str] = (),
+    sources: Sequence[str] = (),
+    creative_ids: Sequence[str] = (),
+    page_size: int = 0,
+    page_token: str = "",
+) -> StatsQuery:
+    """The question, if all of it makes sense. Empty texts stand for parameters that were left out.
+
+    Raises InvalidRequestError with every parameter that does not.
+    """
+    problems: list[Violation] = []
+
+    def problem(field: str, description: str) -> None:
+        problems.append(Violation(field=field, description=description))
+
+    check_id("campaign_id", campaign_id, problem)
+    first, last = check_range(start, end, problem)
+    unit = _choice(Granularity, "granularity", granularity or "minute", problem)
+    zone = check_zone(tz or "UTC", problem)
+    if fill not in ("", "zero"):
+        problem("fill", "must be zero, or be left out")
+    split = _choice(GroupBy, "group_by", group_by, problem) if group_by else None
+    for field, values in (("type", types), ("source", sources), ("creative_id", creative_ids)):
+        for value in values:
+            if value:
+                check_id(field, value, problem)
+    if not 0 <= page_size <= LARGEST_PAGE:
+        problem("page_size", f"must be between 1 and {LARGEST_PAGE}")
+    resume = check_page_token(page_token, problem)
+    if problems or first is None or last is None or unit is None or zone is None:
+        raise InvalidRequestError(problems)
+    return StatsQuery(
+        campaign_id=campaign_id,
+        start=first,
+        end=last,
+        granularity=unit,
+        zone=zone,
+        fill_zero=fill == "zero",
+        group_by=split,
+        types=tuple(types),
+        sources=tuple(sources),
+        creative_ids=tuple(creative_ids),
+        page_size=page_size or None,
+        resume_minute=resume,
+    )
+
+
+def check_range(start: str, end: str, problem: Callable[[str, str], None]) -> tuple[datetime | None, datetime | None]:
+    """The two ends of a range `from` and `to`, None for one that is unusable; `problem` is told why."""
+    first, last = (_instant(field, text, problem) for field, text in (("from", start), ("to", end)))
+    if first is not None and last is not None:
+        if first > last:
+            problem("from", "must not be after to")
+        elif last - first > LONGEST_RANGE:
+            problem("to", f"must be at most {LONGEST_RANGE.days} days after from")
+    return first, last
+
+
+def check_id(field: str, value: str, problem: Callable[[str, str], None]) -> None:
+    """Tells `problem` if the value is no id: empty, too long, or with a NUL character."""
+    if not value.strip():
+        problem(field, "is required")
+    elif len(value) > LONGEST_ID:
+        problem(field, f"must have at most {LONGEST_ID} characters")
+    elif "\0" in value:
+        problem(field, "must not contain a NUL character")
+
+
+def check_page_token(token: str, problem: Callable[[str, str], None]) -> int | None:
+    """The number in a page token, None if there is no token; `problem` is told if it is none of ours."""
+    if not token:
+        return None
+    digits = token.removeprefix("-")
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= 12):
+        problem("page_token", "must be the next_page_token of an earlier answer")
+        return None
+    return int(token)
+
+
+def check_zone(name: str, problem: Callable[[str, str], None]) -> ZoneInfo | None:
+    """The time zone of that IANA name, None if there is none; then `problem` is told."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        problem("tz", "must be the IANA name of a time zone, such as Europe/Berlin")
+        return None
+
+
+def _instant(field: str, text: str, problem: Callable[[str, str], None]) -> datetime | None:
+    if not text:
+        problem(field, "is required")
+        return None
+    instant = parse_instant(text)
+    if instant is None:
+        problem(field, "must be an ISO 8601 date and time with Z or an offset, such as 2026-02-10T21:10:00Z")
+        return None
+    if not _FIRST_YEAR <= instant.year <= _LAST_YEAR:
+        problem(field, f"must lie between the years {_FIRST_YEAR} and {_LAST_YEAR}")
+        return None
+    return instant
+
+
+def _choice(choices: type[_Choice], field: str, value: str, problem: Callable[[str, str], None]) -> _Choice | None:
+    try:
+        return choices(value)
+    except ValueError:
+        names = [choice.value for choice in choices]
+        problem(field, f"must be {', '.join(names[:-1])} or {names[-1]}")
+        return None

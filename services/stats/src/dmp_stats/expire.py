@@ -1,0 +1,54 @@
+"""Remove what is older than it is kept: batches that have left the window, and rollups beyond their retention."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from dmp_chassis.database import Database
+from dmp_stats.adapters import rollup_store, window_store
+
+_LOG: Final = logging.getLogger(__name__)
+_ROWS_AT_ONCE: Final = 2_000
+
+
+async def expire(database: Database, *, now: float, window_seconds: int, retention_days: Mapping[int, int]) -> int:
+    """Removes everything that is due, in small transactions; returns how many rows.
+
+    retention_days: for each grain the days that its rows are kept, 0 for ever. `now`: seconds since 1970 UTC.
+    """
+    removed = 0
+    while True:
+        async with database.begin() as connection:
+            rows = await window_store.prune(connection, up_to_second=int(now) - window_seconds, limit=_ROWS_AT_ONCE)
+        removed += rows
+        if rows < _ROWS_AT_ONCE:
+            break
+    for grain, days in retention_days.items():
+        before = int(now) // 60 - days * 1440
+        while days:
+            async with database.begin() as connection:
+                rows = await rollup_store.remove_before(connection, grain=grain, bucket=before, limit=_ROWS_AT_ONCE)
+            removed += rows
+            if rows < _ROWS_AT_ONCE:
+                break
+    return removed
+
+
+async def expire_for_ever(
+    database: Database,
+    *,
+    clock: Callable[[], float],
+    window_seconds: int,
+    retention_days: Mapping[int, int],
+    interval_seconds: float,
+) -> None:
+    """Removes what is due at the interval until cancelled."""
+    while True:
+        await asyncio.sleep(interval_seconds)
+        try:
+            await expire(database, now=clock(), window_seconds=window_seconds, retention_days=retention_days)
+        except Exception as error:  # noqa: BLE001 -- whatever it was, the next round tries again
+            _LOG.debug("old rows could not be removed", extra={"error": f"{type(error).__name__}: {error}"})

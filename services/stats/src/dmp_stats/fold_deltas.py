@@ -1,0 +1,52 @@
+"""Fold what batches add into the rollups.
+
+Writers of batches never touch a rollup row, so they never wait for each other, however hot a campaign is. One process
+at a time takes what has gathered and adds it up first: a cell that a hundred batches have touched is written once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Final
+
+import sqlalchemy as sa
+
+from dmp_chassis.database import Database
+from dmp_stats.adapters import delta_store, rollup_store
+from dmp_stats.adapters.delta_store import DeltaCache
+from dmp_stats.domain.cells import merge_cells
+
+_LOG: Final = logging.getLogger(__name__)
+_DELTAS_AT_ONCE: Final = 256
+_FOLDER_LOCK: Final = 0x646D705F666F6C01
+
+
+async def fold_deltas(database: Database, deltas: DeltaCache) -> int:
+    """Moves up to 256 deltas into the rollups in one transaction; returns how many. 0 if another process is folding.
+
+    Readers see a delta or what it adds to the rollups, never both and never neither.
+    """
+    async with database.begin() as connection:
+        if not await connection.scalar(sa.select(sa.func.pg_try_advisory_xact_lock(_FOLDER_LOCK))):
+            return 0
+        taken = await delta_store.take(connection, deltas, limit=_DELTAS_AT_ONCE)
+        if taken:
+            cells = await asyncio.to_thread(merge_cells, [delta.cells for delta in taken])
+            await rollup_store.add(connection, cells)
+    return len(taken)
+
+
+async def fold_for_ever(database: Database, deltas: DeltaCache, *, interval_seconds: float) -> None:
+    """Folds at the interval until cancelled. While the database is away it only tries."""
+    failures = 0
+    while True:
+        await asyncio.sleep(interval_seconds)
+        try:
+            while await fold_deltas(database, deltas) == _DELTAS_AT_ONCE:
+                pass
+            failures = 0
+        except Exception as error:  # noqa: BLE001 -- whatever it was, the deltas are kept and the next round tries again
+            failures += 1
+            if failures == 1:
+                _LOG.warning("deltas wait to be folded", extra={"error": f"{type(error).__name__}: {error}"})

@@ -1,0 +1,53 @@
+"""Answer how many events a campaign had, bucket by bucket."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from dmp_chassis.database import Database
+from dmp_stats.adapters import delta_store, rollup_store
+from dmp_stats.adapters.delta_store import DeltaCache
+from dmp_stats.domain.buckets import Buckets, buckets_between, stretches_of
+from dmp_stats.domain.errors import InvalidRequestError, Violation
+from dmp_stats.domain.series import Series, add_up, counted_of_cells
+from dmp_stats.domain.stats_query import StatsQuery
+
+_MOST_POINTS: Final = 2_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatsAnswer:
+    """A series, and the first minute of the bucket to go on with, None if this is the end."""
+
+    series: Series
+    next_minute: int | None
+
+
+async def query_stats(query: StatsQuery, database: Database, deltas: DeltaCache) -> StatsAnswer:
+    """Adds up stored rows and deltas that are not folded yet, as they are at one instant.
+
+    Costs one pass over the campaign's rows in the range, at the coarsest grain that fits. Raises InvalidRequestError if
+    zero filling would make more points than an answer can hold.
+    """
+    buckets, next_minute = _page(buckets_between(query.start, query.end, query.granularity, query.zone), query)
+    async with database.read() as connection:
+        stored = await rollup_store.counted(connection, query, stretches_of(buckets))
+        pending = await delta_store.pending(connection, deltas)
+    waiting = (delta.of_campaign(query.campaign_id) for delta in pending)
+    parts = [stored, *(counted_of_cells(cells, query) for cells in waiting if cells is not None)]
+    if query.fill_zero and len(buckets.starts) * len({g for part in parts for g in part.groups}) > _MOST_POINTS:
+        raise InvalidRequestError(
+            [Violation(field="fill", description="makes too many points here; ask for pages with page_size")]
+        )
+    return StatsAnswer(series=add_up(parts, buckets, fill_zero=query.fill_zero), next_minute=next_minute)
+
+
+def _page(buckets: Buckets, query: StatsQuery) -> tuple[Buckets, int | None]:
+    starts = buckets.starts
+    first = 0 if query.resume_minute is None else int((starts < query.resume_minute).sum())
+    # A token beyond the range finds its last bucket, as one of this range never does.
+    first = min(first, len(starts) - 1)
+    last = len(starts) if query.page_size is None else min(first + query.page_size, len(starts))
+    end = int(starts[last]) if last < len(starts) else buckets.end
+    return Buckets(starts=starts[first:last], end=end), end if last < len(starts) else None

@@ -1,0 +1,111 @@
+"""Counting a batch, against counting by hand."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dmp_stats.api.convert import batch_from_proto
+from dmp_stats.domain.cells import (
+    Cells,
+    campaign_rows,
+    coarsen,
+    count_batch,
+    merge_cells,
+    pack_cells,
+    select_cells,
+    unpack_cells,
+)
+from tests.stats.service import COUNTS_AS, Event, batch_of, event_key
+
+Key = tuple[str, int, str, int, str, str]
+
+events = st.lists(
+    st.builds(
+        Event,
+        event_id=st.text("abcdef", min_size=1, max_size=8),
+        at=st.one_of(st.integers(-200, 4000), st.integers(-62_000_000_000, 200_000_000_000)).map(float),
+        type=st.sampled_from(["impression", "click", "view", "ad_click"]),
+        campaign=st.sampled_from(["", "c1", "c2", "ü", "c10"]),
+        source=st.sampled_from(["web", "app"]),
+        creative=st.sampled_from(["", "cr1", "cr2"]),
+    ),
+    max_size=40,
+)
+
+
+def by_hand(counted: Sequence[Event], minutes: int = 1) -> tuple[Counter[Key], dict[Key, int]]:
+    counts: Counter[Key] = Counter()
+    digests: dict[Key, int] = {}
+    for event in counted:
+        if event.campaign:
+            minute = int(event.at // 60) // minutes * minutes
+            key = (event.campaign, minute, event.type, COUNTS_AS.get(event.type, 0), event.source, event.creative)
+            counts[key] += 1
+            digests[key] = digests.get(key, 0) ^ int.from_bytes(event_key(event.event_id), "big")
+    return counts, digests
+
+
+def as_dicts(cells: Cells | None) -> tuple[Counter[Key], dict[Key, int]]:
+    counts: Counter[Key] = Counter()
+    digests: dict[Key, int] = {}
+    if cells is not None:
+        for row in range(len(cells)):
+            key = (
+                cells.texts[int(cells.campaigns[row])],
+                int(cells.minutes[row]),
+                cells.texts[int(cells.types[row])],
+                int(cells.counts_as[row]),
+                cells.texts[int(cells.sources[row])],
+                cells.texts[int(cells.creatives[row])],
+            )
+            assert key not in counts
+            counts[key] = int(cells.counts[row])
+            digests[key] = int(cells.digests[row, 0]) << 64 | int(cells.digests[row, 1])
+    return counts, digests
+
+
+@given(events)
+def test_a_batch_is_counted_as_by_hand(batch: list[Event]) -> None:
+    assert as_dicts(count_batch(batch_from_proto(batch_of(batch)))) == by_hand(batch)
+
+
+@given(st.lists(events, min_size=1, max_size=4))
+def test_merged_batches_are_counted_as_one(batches: list[list[Event]]) -> None:
+    parts = [cells for batch in batches if (cells := count_batch(batch_from_proto(batch_of(batch)))) is not None]
+    if parts:
+        merged = merge_cells(parts)
+        assert as_dicts(merged) == by_hand([event for batch in batches for event in batch])
+        keys = [(merged.texts[c], m) for c, m in zip(merged.campaigns.tolist(), merged.minutes.tolist(), strict=True)]
+        assert keys == sorted(keys)
+
+
+@given(events)
+def test_coarser_buckets_hold_the_same_events(batch: list[Event]) -> None:
+    cells = count_batch(batch_from_proto(batch_of(batch)))
+    if cells is not None:
+        assert as_dicts(coarsen(cells, minutes=60, by_detail=True)) == by_hand(batch, minutes=60)
+        totals = coarsen(cells, minutes=1440, by_detail=False)
+        assert int(totals.counts.sum()) == sum(1 for event in batch if event.campaign)
+        assert set(totals.sources.tolist()) == {0}
+
+
+@given(events)
+def test_cells_survive_storing(batch: list[Event]) -> None:
+    cells = count_batch(batch_from_proto(batch_of(batch)))
+    if cells is not None:
+        assert as_dicts(unpack_cells(pack_cells(cells))) == as_dicts(cells)
+
+
+@given(events)
+def test_each_campaign_lies_together(batch: list[Event]) -> None:
+    cells = count_batch(batch_from_proto(batch_of(batch)))
+    if cells is not None:
+        rows = campaign_rows(cells)
+        assert set(rows) == {event.campaign for event in batch if event.campaign}
+        for campaign, place in rows.items():
+            counts, _ = as_dicts(select_cells(cells, place))
+            assert counts == by_hand([event for event in batch if event.campaign == campaign])[0]
