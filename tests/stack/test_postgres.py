@@ -58,7 +58,7 @@ def test_what_was_committed_survives_the_death_of_the_server(durable_postgres: P
 
 
 def test_it_does_not_run_as_root(running_postgres: RunningPostgres) -> None:
-    server, child = running_postgres
+    _, child = running_postgres
     user = pwd.getpwuid(psutil.Process(child.pid).uids().effective).pw_name
     assert user == ("embedded_postgres" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name)
 

@@ -1,13 +1,14 @@
-"""`python -m dmp_stack run`: the whole system on this machine until Ctrl-C or SIGTERM."""
+"""`python -m dmp_stack run`: the whole system on this machine until Ctrl-C. `... demo`: a throw-away one at work."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import signal
 import sys
+import threading
 import time
-from types import FrameType
 
 from dmp_chassis.settings import SettingsError
 from dmp_stack.errors import StackError
@@ -18,14 +19,20 @@ _EXAMPLE = (
     '{"event_type": "page_view", "source": "analytics_script", "timestamp": %d,'
     ' "identifiers": {"email": "a@b.com", "browser_id": "browser_001"}}'
 )
+_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_ONE_SIGNAL_SECONDS = 1.0
 
 
 def main() -> int:
     """Returns the exit code: 0 after an orderly end, 1 if the stack cannot start, 2 for settings that are wrong."""
     parser = argparse.ArgumentParser(prog="python -m dmp_stack")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="run")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="run | demo")
     commands.add_parser("run", help="start the whole system and keep it running until Ctrl-C")
-    parser.parse_args()
+    commands.add_parser("demo", help="start a throw-away system, send it a few thousand events, show the result")
+    if parser.parse_args().command == "demo":
+        from dmp_stack.demo import demo  # its generator is of no use to `run`
+
+        return demo()
     try:
         settings = StackSettings.from_env(os.environ)
     except SettingsError as error:
@@ -35,15 +42,10 @@ def main() -> int:
 
 
 def run(settings: StackSettings) -> int:
-    """Runs a stack until a signal ends it."""
+    """Runs a stack until a signal ends it; a second one kills what has not ended yet, a third the launcher too."""
     started = time.monotonic()
     stack = Stack(settings, report=_say)
-
-    def end(number: int, frame: FrameType | None) -> None:
-        stack.cancel()
-
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, end)
+    _cancel_on_signals(stack)
     _say(f"starting; data in {settings.data_directory or 'a temporary directory'}")
     try:
         stack.start()
@@ -55,9 +57,9 @@ def run(settings: StackSettings) -> int:
     try:
         _say(
             f"ready on {stack.http_url} after {time.monotonic() - started:.1f} s (API: {stack.http_url}/docs, "
-            f"logs: {stack.log_directory}, stop: Ctrl-C). Try:"
+            f"logs: {stack.log_directory}, stop: Ctrl-C). Try:\n"
+            f"curl {stack.http_url}/events -d '{_EXAMPLE % time.time()}'"
         )
-        print(f"curl {stack.http_url}/events -d '{_EXAMPLE % time.time()}'", flush=True)
         stack.wait_cancelled()
         _say("stopping")
     finally:
@@ -66,8 +68,26 @@ def run(settings: StackSettings) -> int:
     return 0
 
 
+def _cancel_on_signals(stack: Stack) -> None:
+    """Signals go to a thread of their own: a handler could interrupt the very lock that it then needs."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
+
+    def listen() -> None:
+        acted = -_ONE_SIGNAL_SECONDS
+        actions = [lambda: os._exit(1), stack.cancel, stack.cancel]
+        while True:
+            signal.sigwait(_STOP_SIGNALS)
+            # One Ctrl-C may arrive twice, from the terminal and from `make`.
+            if time.monotonic() - acted >= _ONE_SIGNAL_SECONDS:
+                acted = time.monotonic()
+                actions.pop()()
+
+    threading.Thread(target=listen, name="signals", daemon=True).start()
+
+
 def _say(sentence: str) -> None:
-    print(f"dmp: {sentence}", flush=True)
+    with contextlib.suppress(OSError):  # the terminal may be gone; the stack goes on
+        print(f"dmp: {sentence}", flush=True)
 
 
 if __name__ == "__main__":

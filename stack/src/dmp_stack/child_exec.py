@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import resource
+import signal
 import sys
 
 if sys.platform == "linux":
@@ -56,6 +57,7 @@ def main(arguments: list[str]) -> None:
         _become(user)
     _die_with_parent(int(parent_pid), int(signal_number))
     _allow_many_files()
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())  # the launcher blocks what it waits for
     os.execv(program[0], program)
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -45,6 +44,7 @@ _DRAIN_SECONDS = 1.5
 _GATEWAY_STOP_SECONDS = 0.5
 _SERVICE_STOP_SECONDS = 2.25
 _STORE_STOP_SECONDS = 2.5
+_TOLD_AGAIN_SECONDS = 0.1
 
 
 class StackCancelled(Exception):
@@ -88,9 +88,12 @@ class Stack:
         if gateway is not None and self._gateway is not None and not self._hurry.is_set():
             self._gateway.drain(timeout_seconds=_DRAIN_SECONDS)
         self._end(["gateway"], _GATEWAY_STOP_SECONDS)
-        # First ingest, which hands what it still holds to the other two.
-        self._end([name for name in self._children if name.split("-")[0] == "ingest"], _SERVICE_STOP_SECONDS)
-        self._end([name for name in self._children if name not in {"postgres", "valkey"}], _SERVICE_STOP_SECONDS)
+        # First ingest, which hands what it still holds to the other two. A service that is told twice does not wait for
+        # the gateway to notice, which is gone.
+        ingest = [name for name in self._children if name.split("-")[0] == "ingest"]
+        self._end(ingest, _SERVICE_STOP_SECONDS, told_again_after_seconds=_TOLD_AGAIN_SECONDS)
+        rest = [name for name in self._children if name not in {"postgres", "valkey"}]
+        self._end(rest, _SERVICE_STOP_SECONDS, told_again_after_seconds=_TOLD_AGAIN_SECONDS)
         self._end(["valkey", "postgres"], _STORE_STOP_SECONDS)
         if checkpoint is not None:
             checkpoint.join()
@@ -265,29 +268,32 @@ class Stack:
         thread.start()
         return thread
 
-    def _end(self, names: list[str], timeout_seconds: float) -> None:
+    def _end(self, names: list[str], timeout_seconds: float, *, told_again_after_seconds: float | None = None) -> None:
         """Ends children together and takes them off the list; those that do not obey in time are killed."""
         children = [self._children.pop(name) for name in names if name in self._children]
+        begun = time.monotonic()
         for child in children:
             child.request_stop()
-        deadline = time.monotonic() + timeout_seconds
         while any(child.pid is not None for child in children):
-            if time.monotonic() > deadline or self._hurry.wait(0.01):
+            passed = time.monotonic() - begun
+            if passed > timeout_seconds or self._hurry.wait(0.01):
                 break
+            if told_again_after_seconds is not None and passed > told_again_after_seconds:
+                told_again_after_seconds = None
+                for child in children:
+                    child.request_stop()
         for child in children:
-            if child.pid is None:
-                child.close()
-                continue
-            self._say(f"{child.name} did not stop in time and is killed")
-            child.request_stop(number=child.spec.orphan_signal)
-            child.close(1.0 if child.spec.orphan_signal != signal.SIGKILL else 0.0)
+            if child.pid is not None:
+                self._report(f"{child.name} {'is' if self._hurry.is_set() else 'did not stop in time and is'} killed")
+                child.request_stop(number=child.spec.orphan_signal)
+            child.close(1.0)
 
     def _pause(self, seconds: float) -> None:
         if self._cancelled.wait(seconds):
             raise StackCancelled
 
     def _say(self, sentence: str) -> None:
-        if not self._cancelled.is_set() or "killed" in sentence:
+        if not self._cancelled.is_set():
             self._report(sentence)
 
 
