@@ -174,10 +174,10 @@ def test_wrong_settings_are_all_named_at_once() -> None:
 def test_an_ephemeral_stack_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     temporary = Path("/tmp")  # noqa: S108 - looked at, not written to
-    before = set(temporary.glob("dmp-*"))
+    before = set(temporary.glob("dmp-run-*"))
     with launcher(DMP_EPHEMERAL="1", TMPDIR=str(temporary)) as running:
         assert send(running.wait_ready()).status_code == 202
-        made = set(temporary.glob("dmp-*")) - before
+        made = set(temporary.glob("dmp-run-*")) - before
         assert made
         assert running.end() == 0
     assert not [path for path in made if path.exists()]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from dmp_stack.data_directory import open_data_directory
 from dmp_stack.run_directory import (
     MARKER_VARIABLE,
     create_run_directory,
@@ -71,6 +72,17 @@ def test_a_sweep_spares_the_living_and_takes_the_dead(sleepers: list[subprocess.
     assert not is_gone(survivor.pid)
     assert is_gone(leftover.pid)
     alive.remove()
+
+
+def test_a_sweep_spares_what_only_looks_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", "/tmp")  # noqa: S108 - where run directories are
+    data = Path("/tmp/dmp-run-data")  # noqa: S108
+    try:
+        open_data_directory(data, run_directory=tmp_path / "run").release()
+        sweep_stale_run_directories()
+        assert (data / "lock").exists()
+    finally:
+        shutil.rmtree(data)
 
 
 def test_sockets_get_a_short_path_wherever_temporary_files_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,8 +24,8 @@ from dmp_stack.errors import StackError
 
 MARKER_VARIABLE = "DMP_STACK_RUN_DIRECTORY"
 LEFTOVER_TIMEOUT_SECONDS = 20.0
-_PREFIX = "dmp-"
-_LOCK_NAME = "lock"
+_PREFIX = "dmp-run-"
+_LOCK_NAME = "dmp-run.lock"  # its presence marks a directory as one that a sweep may delete
 _LONGEST_BASE = 60  # bytes; leaves room for the longest socket name below it
 
 
@@ -45,7 +45,7 @@ class RunDirectory:
 def create_run_directory() -> RunDirectory:
     """A new run directory, readable by us only."""
     path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=_base()))
-    unlocked = path / "lock.new"
+    unlocked = path / f"{_LOCK_NAME}.new"
     lock = unlocked.open("w")
     fcntl.flock(lock, fcntl.LOCK_EX)
     unlocked.rename(path / _LOCK_NAME)  # nobody ever sees it unlocked
