@@ -1,0 +1,116 @@
+"""The gateway of the repository with its real Envoy, in front of servers that say what a test wants them to say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+import httpx
+import pytest
+
+from dmp_stack.child import Child
+from dmp_stack.gateway import Gateway
+from dmp_stack.ports import reserve_port
+from tests.conditions import wait_until
+from tests.gateway.backends import Backend
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backends:
+    """One server for each service."""
+
+    ingest: Backend
+    identity: Backend
+    stats: Backend
+
+    def all(self) -> tuple[Backend, ...]:
+        return (self.ingest, self.identity, self.stats)
+
+
+class GatewayRunner:
+    """Starts gateways and ends them with itself."""
+
+    def __init__(self, directory: Path, environment: dict[str, str]) -> None:
+        self._directory = directory
+        self._environment = environment
+        self._children: list[Child] = []
+
+    def run(self, kind: type[Gateway] = Gateway, **upstreams: list[int]) -> str:
+        """Starts a gateway of this kind; returns its URL once it answers."""
+        reservation = reserve_port("127.0.0.1")
+        folder = self._directory / f"gateway-{reservation.port}"
+        folder.mkdir()
+        gateway = kind(
+            host="127.0.0.1",
+            port=reservation.port,
+            upstreams=upstreams,
+            run_directory=folder,
+            log_path=folder / "envoy.log",
+            environment=self._environment,
+        )
+        child = Child(gateway.child_spec(), report=print)
+        self._children.append(child)
+        child.start()
+        url = f"http://127.0.0.1:{reservation.port}"
+        wait_until(lambda: answers(url), f"a gateway at {url}:\n{child.log_tail()}")
+        reservation.close()
+        return url
+
+    def close(self) -> None:
+        for child in self._children:
+            child.close(5)
+
+
+def answers(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/docs", trust_env=False).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+@pytest.fixture(scope="session")
+def runner(server_directory: Path, server_environment: dict[str, str]) -> Iterator[GatewayRunner]:
+    running = GatewayRunner(server_directory, server_environment)
+    yield running
+    running.close()
+
+
+@pytest.fixture(scope="session")
+def _backends() -> Iterator[Backends]:
+    started = Backends(ingest=Backend(), identity=Backend(), stats=Backend())
+    for backend in started.all():
+        backend.start()
+    yield started
+    for backend in started.all():
+        backend.close()
+
+
+@pytest.fixture
+def backends(_backends: Backends) -> Backends:
+    """The servers behind the gateway, without memory of other tests."""
+    for backend in _backends.all():
+        backend.reset()
+    return _backends
+
+
+@pytest.fixture(scope="session")
+def gateway_url(runner: GatewayRunner, _backends: Backends) -> str:
+    """Where the gateway listens, without a slash at the end."""
+    return runner.run(ingest=[_backends.ingest.port], identity=[_backends.identity.port], stats=[_backends.stats.port])
+
+
+@pytest.fixture(scope="session")
+def api(gateway_url: str) -> Iterator[httpx.Client]:
+    """An HTTP/1.1 client of the gateway."""
+    with httpx.Client(base_url=gateway_url, timeout=20.0, trust_env=False) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def channel(gateway_url: str) -> Iterator[grpc.Channel]:
+    """A native gRPC channel to the same port."""
+    address = gateway_url.removeprefix("http://")
+    with grpc.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)]) as opened:
+        yield opened

@@ -1,0 +1,126 @@
+"""How long anything may take: services that are slow, and clients that are."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import grpc
+import httpx
+import pytest
+
+from dmp.identity.v1.identity_service_pb2 import MergeProfilesResponse
+from dmp.ingest.v1.ingest_service_pb2 import PublishEventStreamRequest, PublishEventStreamResponse
+from dmp.ingest.v1.ingest_service_pb2_grpc import IngestServiceStub
+from dmp_stack.gateway import Gateway
+from tests.conditions import wait_until
+from tests.contracts.wire import exchange, open_connection, request_head
+from tests.gateway.answers import assert_error
+from tests.gateway.conftest import Backends, GatewayRunner
+
+SHORT = {"timeout": "1s", "max_stream_duration": "2s", "stream_idle_timeout": "1s", "request_headers_timeout": "1s"}
+
+
+class HastyGateway(Gateway):
+    """The gateway with all limits on requests at a second or two."""
+
+    def configuration(self) -> dict[str, Any]:
+        configuration: dict[str, Any] = super().configuration()
+        configuration["static_resources"]["listeners"] = shortened(configuration["static_resources"]["listeners"])
+        return configuration
+
+
+def shortened(value: object) -> object:
+    """A copy in which every limit that there is, is short."""
+    if isinstance(value, list):
+        return [shortened(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        key: SHORT[key] if key in SHORT and isinstance(item, str) and item != "0s" else shortened(item)
+        for key, item in value.items()
+    }
+
+
+@pytest.fixture(scope="module")
+def hasty_url(runner: GatewayRunner, _backends: Backends) -> str:
+    return runner.run(
+        HastyGateway, ingest=[_backends.ingest.port], identity=[_backends.identity.port], stats=[_backends.stats.port]
+    )
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "rpc"), [("POST", "/merge", "MergeProfiles"), ("GET", "/users/user_a", "GetProfile")]
+)
+def test_a_service_that_does_not_answer_in_time_is_a_504(
+    hasty_url: str, backends: Backends, method: str, path: str, rpc: str
+) -> None:
+    released = threading.Event()
+    backends.identity.answer(rpc, lambda request, context: released.wait(10))
+    response = httpx.request(method, f"{hasty_url}{path}", trust_env=False, timeout=10)
+    released.set()
+    assert assert_error(response, 504, "DEADLINE_EXCEEDED")["message"] == "identity did not answer in time"
+
+
+@pytest.mark.parametrize("path", ["/events", "/identify", "/merge"])
+def test_a_body_that_stops_coming_is_a_408(hasty_url: str, backends: Backends, path: str) -> None:
+    answer = exchange(hasty_url, [request_head("POST", path, [("Content-Length", "100")]), b"{"])
+    assert answer.status == 408
+    assert answer.json()["error"]["status"] == "DEADLINE_EXCEEDED"
+    assert not any(backend.calls for backend in backends.all())
+
+
+def test_a_body_that_comes_drop_by_drop_is_a_408(hasty_url: str, backends: Backends) -> None:
+    with open_connection(hasty_url) as connection:
+        connection.sendall(request_head("POST", "/events", [("Content-Length", "100")]))
+        connection.settimeout(0.2)
+        received = b""
+        for _ in range(60):
+            try:
+                received = connection.recv(65536)
+                break
+            except TimeoutError:
+                connection.sendall(b" ")
+    assert received.startswith(b"HTTP/1.1 408 ")
+    assert not backends.ingest.calls
+
+
+def test_headers_that_do_not_end_are_a_408(hasty_url: str) -> None:
+    answer = exchange(hasty_url, [b"GET /stats HTTP/1.1\r\nHost: a\r\n"])
+    assert answer.status == 408
+
+
+def test_a_client_stream_outlives_every_limit_of_requests(hasty_url: str, backends: Backends) -> None:
+    def one_each(requests: Iterator[object], context: grpc.ServicerContext) -> Iterator[PublishEventStreamResponse]:
+        for _ in requests:
+            yield PublishEventStreamResponse(accepted=1)
+
+    backends.ingest.answer("PublishEventStream", one_each)
+    pause = threading.Event()
+
+    def requests() -> Iterator[PublishEventStreamRequest]:
+        yield PublishEventStreamRequest()
+        pause.wait(3.5)  # longer than all of HastyGateway's limits
+        yield PublishEventStreamRequest()
+
+    address = hasty_url.removeprefix("http://")
+    with grpc.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)]) as channel:
+        assert [answer.accepted for answer in IngestServiceStub(channel).PublishEventStream(requests())] == [1, 1]
+
+
+def test_a_client_that_goes_away_ends_its_call(hasty_url: str, backends: Backends) -> None:
+    ended = threading.Event()
+
+    def wait_for_the_end(request: object, context: grpc.ServicerContext) -> MergeProfilesResponse:
+        context.add_callback(ended.set)
+        ended.wait(10)
+        return MergeProfilesResponse()
+
+    backends.identity.answer("MergeProfiles", wait_for_the_end)
+    with open_connection(hasty_url) as connection:
+        connection.sendall(request_head("POST", "/merge", [("Content-Length", "2")]) + b"{}")
+        wait_until(lambda: bool(backends.identity.calls), "the call arrives")
+        connection.shutdown(socket.SHUT_RDWR)
+    assert ended.wait(0.9), "the call ends before its deadline"
