@@ -12,7 +12,6 @@ from dmp_identity.settings import load_policy
 from tests.identity.client import Identity, running
 
 
-
 @pytest.fixture
 def policy() -> IdentifierPolicy:
     """The policy of the service in the test; a test module may override it."""
@@ -32,8 +31,4 @@ async def replicas(
 ) -> AsyncIterator[list[Identity]]:
     """Two running services on one database."""
     async with AsyncExitStack() as stack:
-        yield [
-            await stack.enter_async_context(running(identity_database_url, redis_url, policy)) for _ in range(2)
-        ]
-
-
+        yield [await stack.enter_async_context(running(identity_database_url, redis_url, policy)) for _ in range(2)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Sequence
 from typing import Any, Final
@@ -169,8 +170,12 @@ def contact_values_from_json(body: bytes) -> dict[str, str]:
     type.
     """
     try:
+        body.decode()
         parsed = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        unusable = _fields_with_surrogates(body)
+        if unusable:
+            raise InvalidFieldsError([(name, "must not have lone surrogates") for name in unusable]) from None
         raise MalformedBodyError from None
     values: dict[str, str] = {}
     problems: list[tuple[str, str]] = []
@@ -179,7 +184,7 @@ def contact_values_from_json(body: bytes) -> dict[str, str]:
         if literal == b"null":
             continue
         if literal[:1] == b'"':
-            values[name] = _text(literal)
+            values[name] = msgspec.json.decode(literal, type=str)
         elif name == "phoneNumber" and literal[:1] in b"-0123456789":
             values[name] = literal.decode("ascii")
         else:
@@ -189,9 +194,15 @@ def contact_values_from_json(body: bytes) -> dict[str, str]:
     return values
 
 
-def _text(literal: bytes) -> str:
+def _fields_with_surrogates(body: bytes) -> list[str]:
+    """The fields of a JSON object whose text has lone surrogates, which msgspec does not read."""
     try:
-        return msgspec.json.decode(literal, type=str)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        # msgspec refuses lone surrogates; so do we, by name.
-        return "\ud800"
+        parsed = json.loads(body)
+    except (ValueError, RecursionError):
+        return []
+    fields = parsed if isinstance(parsed, dict) else {}
+    return [
+        name
+        for name in ("email", "phoneNumber")
+        if isinstance(fields.get(name), str) and any("\ud800" <= c <= "\udfff" for c in fields[name])
+    ]
