@@ -1,0 +1,146 @@
+"""The gateway's files agree with the protos and with each other, and Envoy takes them as a container has them."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from google.api import annotations_pb2, http_pb2
+from jsonschema import Draft202012Validator
+from openapi_spec_validator import OpenAPIV30SpecValidator, OpenAPIV31SpecValidator
+
+from dmp_stack.programs import envoy_program, repository_root, swagger_ui_directory
+from tests.gateway.backends import SERVICES
+
+GATEWAY = repository_root() / "gateway"
+STATIC_PATHS = {"/docs", "/docs/*", "/openapi.json"}
+
+
+def bindings() -> dict[str, set[str]]:
+    """The methods of each path template that the protos annotate."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for service in SERVICES:
+        for method in service.methods:
+            rule: http_pb2.HttpRule = method.GetOptions().Extensions[annotations_pb2.http]
+            for binding in (rule, *rule.additional_bindings):
+                verb = binding.WhichOneof("pattern")
+                if verb is not None:
+                    found[getattr(binding, verb)].add(verb.upper())
+    return found
+
+
+def lua_table(name: str) -> dict[str, str]:
+    """A table of texts from the Lua script."""
+    (body,) = re.findall(
+        rf"^local {name} = \{{(.*?)\}}", (GATEWAY / "gateway.lua").read_text(), re.MULTILINE | re.DOTALL
+    )
+    return dict(re.findall(r'(?:\["|\b)([\w/*.]+)(?:"\])? = "([^"]*)"', body))
+
+
+@pytest.fixture(scope="module")
+def document() -> dict[str, Any]:
+    """The OpenAPI document."""
+    read: dict[str, Any] = json.loads((GATEWAY / "openapi.json").read_text())
+    return read
+
+
+def test_envoy_takes_the_file_as_a_container_has_it(tmp_path: Path) -> None:
+    def here(match: re.Match[str]) -> str:
+        name = match[1]
+        folders = [GATEWAY, repository_root() / "protos" / "gen", swagger_ui_directory()]
+        (found,) = [path for folder in folders if (path := folder / name.removeprefix("swagger-ui/")).is_file()]
+        return str(found)
+
+    text = re.sub(r"/etc/envoy/([\w./-]+\w)", here, (GATEWAY / "envoy.yaml").read_text().split("\nadmin:", 1)[1])
+    (tmp_path / "envoy.yaml").write_text("admin:" + text)
+    result = subprocess.run(
+        [str(envoy_program()), "--mode", "validate", "--log-level", "warning", "-c", str(tmp_path / "envoy.yaml")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert "warning" not in result.stdout + result.stderr
+
+
+def test_the_admin_interface_is_not_on_the_network() -> None:
+    configuration = yaml.safe_load((GATEWAY / "envoy.yaml").read_text())
+    assert set(configuration["admin"]["address"]) == {"pipe"}
+
+
+def test_the_script_knows_the_methods_of_every_path() -> None:
+    annotated = {re.sub(r"\{[^}]*\}", "*", path): methods for path, methods in bindings().items()}
+    known = {path: set(methods.split(", ")) for path, methods in lua_table("METHODS").items()}
+    assert {path: methods for path, methods in known.items() if path not in STATIC_PATHS} == annotated
+
+
+def test_the_script_knows_the_variables_of_every_path() -> None:
+    variables = {
+        match[1]: match[2] for path in bindings() if (match := re.fullmatch(r"/(\w+)/\{(\w+)\}.*", path)) is not None
+    }
+    assert lua_table("VARIABLES") == variables
+    assert sum(path.count("{") for path in bindings()) == len(variables)
+
+
+def test_only_what_services_say_to_each_other_has_no_place_for_callers() -> None:
+    source = (GATEWAY / "envoy.yaml").read_text()
+    (pattern,) = re.findall(r"regex: '(/dmp\\\.[^']*ApplyBatch)'", source)
+    hidden = {
+        f"/{service.full_name}/{method.name}"
+        for service in SERVICES
+        for method in service.methods
+        if re.fullmatch(pattern, f"/{service.full_name}/{method.name}")
+    }
+    assert hidden == {"/dmp.identity.v1.IdentityService/ApplyBatch", "/dmp.stats.v1.StatsService/ApplyBatch"}
+
+
+def test_the_document_describes_every_path_and_no_other(document: dict[str, Any]) -> None:
+    described = {path: {method.upper() for method in operations} for path, operations in document["paths"].items()}
+    assert described == bindings()
+
+
+def test_the_document_is_valid(document: dict[str, Any]) -> None:
+    assert document["openapi"].startswith("3.1.")
+    assert list(OpenAPIV31SpecValidator(document).iter_errors()) == []
+
+
+def test_the_packaged_swagger_ui_can_show_the_document(document: dict[str, Any]) -> None:
+    older = {**document, "openapi": "3.0.3"}
+    assert list(OpenAPIV30SpecValidator(older).iter_errors()) == []
+
+
+def test_every_example_fits_its_schema(document: dict[str, Any]) -> None:
+    checked = 0
+    for holder in holders_of_examples(document):
+        validator = Draft202012Validator({**holder["schema"], "components": document["components"]})
+        for name, example in holder["examples"].items():
+            assert [error.message for error in validator.iter_errors(example["value"])] == [], name
+            checked += 1
+    assert checked > 40
+
+
+def holders_of_examples(value: object) -> list[dict[str, Any]]:
+    """All media types and parameters that have examples."""
+    found = []
+    if isinstance(value, dict):
+        if "schema" in value and "examples" in value:
+            found.append(value)
+        found += [holder for item in value.values() for holder in holders_of_examples(item)]
+    elif isinstance(value, list):
+        found += [holder for item in value for holder in holders_of_examples(item)]
+    return found
+
+
+def test_every_answer_with_a_body_has_an_example(document: dict[str, Any]) -> None:
+    answers = [*document["components"]["responses"].values()]
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            answers += [answer for answer in operation["responses"].values() if "$ref" not in answer]
+    for answer in answers:
+        assert answer["content"]["application/json"]["examples"], answer["description"]
