@@ -57,6 +57,10 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 lock: .venv/.developing  ## pin and hash the requirements again; UPGRADE=--upgrade also takes newer releases
 	@$(LOCK) $(UPGRADE) requirements.in --output-file requirements.lock
 	@$(LOCK) $(UPGRADE) requirements-dev.in --constraint requirements.lock --output-file requirements-dev.lock
+	@for context in ingest identity stats; do printf './%s\n' protos libs/chassis services/$$context | \
+	  $(LOCK) - --constraint requirements.lock --no-emit-package dmp-protos --no-emit-package dmp-chassis \
+	  --no-emit-package dmp-$$context --output-file services/$$context/requirements.lock || exit 1; done
+	@echo swagger-ui-bundle | $(LOCK) - --no-deps --constraint requirements.lock --output-file gateway/requirements.lock
 
 clean:  ## remove the virtual environment and every cache; keeps .data/
 	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
