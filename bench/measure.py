@@ -63,6 +63,7 @@ class Measurement:
             self._counted += self._pool.counted(events)
         fill = self._fill(case, earlier)
         rendered.write(self._bodies, fill)
+        stored_before = self._system.read()
         before = read_usage(self._system.pids)
         began = time.monotonic()
         loaded = self._load(case, requests)
@@ -70,6 +71,7 @@ class Measurement:
         self._system.wait_up_to_date()
         applied = time.monotonic()
         cpu = read_usage(self._system.pids).since(before)
+        stored = self._system.read()
         new = self._new_events(case, events)
         _check(case, loaded, events=events, new=new)
         if case.known_percent < 100:
@@ -88,6 +90,8 @@ class Measurement:
             "cpu_us_per_event": {part: spent / events * 1e6 for part, spent in cpu.items()},
             "client_cpu_us_per_event": loaded.client_cpu_seconds / events * 1e6,
             "request_bytes_per_event": loaded.request_bytes / events,
+            "wal_bytes_per_event": (stored.wal_bytes - stored_before.wal_bytes) / events,
+            "events_per_batch": new / max(1, stored.batches - stored_before.batches),
             "memory_mib": read_memory(self._system.pids),
         }
 

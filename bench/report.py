@@ -54,12 +54,28 @@ def limits_table(limits: Iterable[Mapping[str, Any]]) -> str:
 
 
 def cases_table(cases: Mapping[str, Mapping[str, Any]]) -> str:
-    """Rates and latencies, one case a line."""
-    rows = [["case", "events/s", "requests/s", "p50 ms", "p95 ms", "p99 ms", "max ms", "catch-up s", "applied"]]
+    """Rates and latencies, one case a line; `a batch`: new events in one committed group."""
+    rows = [
+        [
+            "case",
+            "events/s",
+            "requests/s",
+            "p50 ms",
+            "p95 ms",
+            "p99 ms",
+            "max ms",
+            "catch-up s",
+            "applied",
+            "a batch",
+            "WAL B/event",
+        ]
+    ]
     for name, case in cases.items():
         latencies = [_number(case[f"{kind}_ms"]) for kind in ("p50", "p95", "p99", "max")]
         rates = [f"{case['events_s']:,.0f}", f"{case['requests_s']:,.0f}"]
-        rows.append([name, *rates, *latencies, f"{case['catch_up_s']:.2f}", f"{case['applied_share']:.0%}"])
+        applied = [f"{case['catch_up_s']:.2f}", f"{case['applied_share']:.0%}"]
+        stored = [_number(case["events_per_batch"]), _number(case["wal_bytes_per_event"])]
+        rows.append([name, *rates, *latencies, *applied, *stored])
     return _aligned(rows)
 
 

@@ -7,8 +7,10 @@ import time
 import urllib.request
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
+from typing import LiteralString
 from urllib.parse import urlencode
 
 import psycopg
@@ -22,6 +24,14 @@ PATHS = {"json": "/events", "grpc": "/dmp.ingest.v1.IngestService/PublishEvents"
 _UP_TO_DATE_SECONDS = 600.0
 _POLL_SECONDS = 0.002
 _CONSUMERS = ("identity", "stats")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Readings:
+    """Counters of PostgreSQL that only grow: bytes of write-ahead log, and batches that identity has applied."""
+
+    wal_bytes: int
+    batches: int
 
 
 class WrongAnswerError(Exception):
@@ -71,11 +81,18 @@ class System:
         deadline = time.monotonic() + _UP_TO_DATE_SECONDS
         while True:
             waiting = [row[0] for row in self._log.execute("SELECT batch_id FROM outbox")]
-            if all(self._applied(inbox, waiting) for inbox in self._inboxes.values()):
+            if all(_applied(inbox, waiting) for inbox in self._inboxes.values()):
                 return
             if time.monotonic() > deadline:
                 raise WrongAnswerError(f"{len(waiting)} batches were not applied within {_UP_TO_DATE_SECONDS:.0f} s")
             time.sleep(_POLL_SECONDS)
+
+    def read(self) -> Readings:
+        """The counters now."""
+        return Readings(
+            wal_bytes=_number(self._log, "SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint"),
+            batches=_number(self._inboxes["identity"], "SELECT count(*) FROM inbox"),
+        )
 
     def campaign_totals(self, campaigns: Mapping[str, int]) -> Counter[str]:
         """Impressions and clicks together, by campaign, as `GET /stats` gives them."""
@@ -94,9 +111,15 @@ class System:
                     totals[campaign] += point["impressions"] + point["clicks"]
         return totals
 
-    @staticmethod
-    def _applied(inbox: psycopg.Connection, batches: list[object]) -> bool:
-        if not batches:
-            return True
-        row = inbox.execute("SELECT count(*) FROM inbox WHERE batch_id = ANY(%s)", (batches,)).fetchone()
-        return row is not None and row[0] == len(batches)
+
+def _applied(inbox: psycopg.Connection, batches: list[object]) -> bool:
+    if not batches:
+        return True
+    row = inbox.execute("SELECT count(*) FROM inbox WHERE batch_id = ANY(%s)", (batches,)).fetchone()
+    return row is not None and row[0] == len(batches)
+
+
+def _number(connection: psycopg.Connection, query: LiteralString) -> int:
+    row = connection.execute(query).fetchone()
+    assert row is not None
+    return int(row[0])

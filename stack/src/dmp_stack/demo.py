@@ -154,11 +154,9 @@ def _show_person(client: DemoClient, people: Sequence[Person], events: Sequence[
     for entry in timeline[-4:]:
         moment = datetime.fromtimestamp(entry["timestamp"], UTC)
         print(f"   {moment:%H:%M:%S}".rjust(20) + f"  {entry['event_type']} ({entry['source']})")
-    if profile["merged_ids"]:
-        print(f"   {len(profile['merged_ids'])} profiles were merged into this one; their ids still answer.")
-    if profile["possible_matches"]:
-        others = len(profile["possible_matches"])
-        print(f"   {others} others share a browser or an address: shown, never merged by themselves.")
+    print(f"   {'merged_ids':>17}: {', '.join(profile['merged_ids']) or 'none'} (they still answer)")
+    others = len(profile["possible_matches"])
+    print(f"   {'possible_matches':>17}: {others} others, who share a browser: shown, never merged by themselves")
 
 
 def _most_fragmented(people: Sequence[Person], events: Sequence[Event]) -> tuple[Person, Mapping[str, set[str]]]:
@@ -199,7 +197,10 @@ def _show_campaign(client: DemoClient, events: Sequence[Event], *, now: datetime
     series = stats["series"]
     impressions, clicks = (sum(point[kind] for point in series) for kind in ("impressions", "clicks"))
     print(f"\n3. GET /stats?campaign_id={campaign} over six hours: {len(series)} minutes")
-    print(f"   with {impressions} impressions and {clicks} clicks. The last ones:")
+    expected = {event["event_id"] for event in events if event.get("campaign_id") == campaign}
+    if impressions + clicks != len(expected):
+        raise DemoError(f"{len(expected)} events of {campaign} were sent, {impressions + clicks} were counted")
+    print(f"   with {impressions} impressions and {clicks} clicks, exactly what was sent. The last ones:")
     highest = max(point["impressions"] for point in series[-_MINUTES_SHOWN:]) or 1
     for point in series[-_MINUTES_SHOWN:]:
         bar = "#" * round(point["impressions"] / highest * _BAR_WIDTH)
