@@ -1,9 +1,16 @@
-"""Clients of the one running system that all contract tests share, through its gateway."""
+"""Clients of the one running system that all contract tests share, through its gateway.
+
+It is a stack of the session's own, or one that runs already, however it was started: then DMP_TEST_HTTP_URL has the
+address of its gateway, DMP_TEST_IDENTITY_DATABASE_URL and DMP_TEST_REDIS_URL those of the stores that tests look into.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import grpc
 import httpx
@@ -27,10 +34,36 @@ def pytest_report_collectionfinish() -> str:
     return "real inputs: NOT TESTED (test_real_inputs.py is not collected, because ../shared/data is not there)"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class System:
+    """Where the system under test is reached. `http_url` is without a slash at the end; gRPC has the same port."""
+
+    http_url: str
+    identity_store_url: str
+    redis_store_url: str
+
+
 @pytest.fixture(scope="session")
-def gateway_url(stack: Stack) -> str:
+def system(request: pytest.FixtureRequest) -> System:
+    """The one that the environment names, else a stack that starts now."""
+    if http_url := os.environ.get("DMP_TEST_HTTP_URL"):
+        return System(
+            http_url=http_url.rstrip("/"),
+            identity_store_url=os.environ["DMP_TEST_IDENTITY_DATABASE_URL"],
+            redis_store_url=os.environ["DMP_TEST_REDIS_URL"],
+        )
+    stack: Stack = request.getfixturevalue("stack")
+    return System(
+        http_url=stack.http_url.rstrip("/"),
+        identity_store_url=stack.database_url("identity"),
+        redis_store_url=stack.redis_url,
+    )
+
+
+@pytest.fixture(scope="session")
+def gateway_url(system: System) -> str:
     """Where the gateway listens, without a slash at the end."""
-    return stack.http_url.rstrip("/")
+    return system.http_url
 
 
 @pytest.fixture(scope="session")
@@ -48,22 +81,22 @@ def http2_api(gateway_url: str) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture(scope="session")
-def identity_store_url(stack: Stack) -> str:
+def identity_store_url(system: System) -> str:
     """Identity's database: contacts have a table that the contract describes."""
-    return stack.database_url("identity")
+    return system.identity_store_url
 
 
 @pytest.fixture(scope="session")
-def redis_store_url(stack: Stack) -> str:
+def redis_store_url(system: System) -> str:
     """The Redis that domain events go to."""
-    return stack.redis_url
+    return system.redis_store_url
 
 
 @pytest.fixture(scope="session")
-def channel(stack: Stack) -> Iterator[grpc.Channel]:
+def channel(gateway_url: str) -> Iterator[grpc.Channel]:
     """A native gRPC channel to the port that speaks JSON too."""
     options = [("grpc.enable_http_proxy", 0), ("grpc.max_receive_message_length", 64 * 1024 * 1024)]
-    with grpc.insecure_channel(stack.grpc_address, options=options) as opened:
+    with grpc.insecure_channel(urlsplit(gateway_url).netloc, options=options) as opened:
         yield opened
 
 
