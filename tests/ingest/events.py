@@ -8,6 +8,7 @@ from typing import Any
 
 from dmp_ingest.domain.check_event import check_event
 from dmp_ingest.domain.event import AcceptableEvent, RefusedEvent, SubmittedEvent
+from dmp_ingest.domain.event_key import event_key
 from dmp_ingest.settings import parse_policy
 
 POLICY = parse_policy((resources.files("dmp_ingest") / "policy.toml").read_text("utf-8"))
@@ -17,7 +18,10 @@ NOW_US = int(NOW.timestamp()) * 1_000_000
 
 def check(event: SubmittedEvent, *, source: str | None = None) -> AcceptableEvent | RefusedEvent:
     """What the default policy says of an event at noon."""
-    return check_event(event, POLICY, NOW_US, source, "new-id")
+    event_id = event.event_id
+    if event_id is None:
+        event_id = "new-id" if event.timestamp is not None else ""
+    return check_event(event, event_id, event_key(event_id), POLICY, NOW_US, source or "")
 
 
 def campaign(**fields: Any) -> SubmittedEvent:  # noqa: ANN401  # any field of an event

@@ -6,7 +6,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import msgspec
 
@@ -14,7 +14,7 @@ from dmp_chassis.uuid7 import uuid7_text
 from dmp_ingest.domain.check_event import check_event
 from dmp_ingest.domain.errors import CannotStoreError, TooLargeError
 from dmp_ingest.domain.event import AcceptableEvent, RefusedEvent, SubmittedEvent
-from dmp_ingest.domain.event_key import derived_event_id
+from dmp_ingest.domain.event_key import derived_event_id, event_keys
 from dmp_ingest.domain.event_policy import EventPolicy
 from dmp_ingest.domain.verdict import Verdict
 from dmp_ingest.group_commit import GroupCommitter
@@ -84,18 +84,21 @@ async def publish_events(request: PublishEvents, *, policy: EventPolicy, committ
 
 
 def _judge(request: PublishEvents, policy: EventPolicy) -> list[AcceptableEvent | RefusedEvent]:
-    now_us, source = time.time_ns() // 1000, request.source
-    judged: list[AcceptableEvent | RefusedEvent] = []
+    now_us, source = time.time_ns() // 1000, request.source or ""
+    event_ids = [event.event_id or "" for event in request.events]
     for index, event in enumerate(request.events):
-        if type(event) is not SubmittedEvent and isinstance(event, RefusedEvent):
-            judged.append(event)
-            continue
-        new_event_id = ""
-        if event.event_id is None:
-            key = request.idempotency_key
-            new_event_id = derived_event_id(key, index) if key else uuid7_text()
-        judged.append(check_event(event, policy, now_us, source, new_event_id))
-    return judged
+        if isinstance(event, SubmittedEvent) and event.event_id is None and event.timestamp is not None:
+            event_ids[index] = _new_event_id(request.idempotency_key, index)
+    return [
+        event
+        if type(event) is RefusedEvent
+        else check_event(cast("SubmittedEvent", event), event_id, key, policy, now_us, source)
+        for event, event_id, key in zip(request.events, event_ids, event_keys(event_ids), strict=True)
+    ]
+
+
+def _new_event_id(idempotency_key: str, index: int) -> str:
+    return derived_event_id(idempotency_key, index) if idempotency_key else uuid7_text()
 
 
 async def _announce_rejection(rejected: int, committer: GroupCommitter) -> None:

@@ -8,37 +8,37 @@ from typing import Final
 import msgspec
 
 from dmp_ingest.domain.event import AcceptableEvent, RefusedEvent, SubmittedEvent
-from dmp_ingest.domain.event_key import event_key, fingerprint
+from dmp_ingest.domain.event_key import fingerprint
 from dmp_ingest.domain.event_policy import EventPolicy
 from dmp_ingest.domain.event_time import EARLIEST_US, LATEST_US, microseconds
 
 _MAX_ID_LENGTH: Final = 255
+_TEXT_FIELDS: Final = ("event_id", "source", "campaign_id", "creative_id", "user_id")
 _STRINGS: Final = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _BRACKETS: Final = re.compile(rb"[\[\]{}]")
 _NOT_TEXT: Final = "must be valid text without NUL characters"
 
 
 def check_event(  # noqa: C901  # one rule after another; splitting it would cost a call for each and event
-    event: SubmittedEvent, policy: EventPolicy, now_us: int, batch_source: str | None, new_event_id: str
+    event: SubmittedEvent, event_id: str, key: bytes, policy: EventPolicy, now_us: int, batch_source: str
 ) -> AcceptableEvent | RefusedEvent:
     """Applies every rule of the policy to one event.
 
-    now_us: the server's clock, microseconds since 1970. batch_source: the source of an event that names none.
-    new_event_id: the id that an
-    identified event without one gets.
+    event_id, key: the id under which it would be stored, its own or the one it is given, empty if it has none, and
+    that id's key. now_us: the server's clock, microseconds since 1970. batch_source: the source of an event that names
+    none.
 
     Runs once for each event: what is right passes through few and cheap comparisons, what is not is then looked at
     field by field.
     """
     errors: dict[str, list[str]] = {}
-    occurred_at_us = _event_time(event, policy, now_us, errors)
-
-    event_id = event.event_id
-    if event_id is None and event.timestamp is not None:
-        event_id = new_event_id
+    occurred_at_us = 0
+    if event.occurred_at is not None and event.ts is None and event.timestamp is None:
+        occurred_at_us = microseconds(event.occurred_at)
+    if not 0 < occurred_at_us <= now_us + policy.max_ahead_us:
+        occurred_at_us = _event_time(event, policy, now_us, errors)
     if not event_id:
         errors["event_id"] = ["is required"]
-        event_id = ""
 
     event_type = event.type
     if event.event_type is not None:
@@ -49,11 +49,10 @@ def check_event(  # noqa: C901  # one rule after another; splitting it would cos
     counts_as = policy.counts_as.get(event_type or "", -1)
     if counts_as < 0:
         field = "event_type" if event.type is None and (event.event_type or event.timestamp is not None) else "type"
-        errors.setdefault(field, []).append(
-            f"must be one of {', '.join(policy.counts_as)}" if event_type else "is required"
-        )
+        problem = f"must be one of {', '.join(policy.counts_as)}" if event_type else "is required"
+        errors.setdefault(field, []).append(problem)
 
-    source = event.source or batch_source or ""
+    source = event.source or batch_source
     if not source and event.ts is None:
         errors["source"] = ["is required"]
     campaign_id = event.campaign_id or ""
@@ -64,14 +63,21 @@ def check_event(  # noqa: C901  # one rule after another; splitting it would cos
     if not user_id and event.ts is not None:
         errors["user_id"] = ["is required"]
 
+    content = f"{event_id}\0{event_type}\0{source}\0{campaign_id}\0{creative_id}\0{user_id}"
+    if content.count("\0") != 5 or not content.isascii() or len(content) > _MAX_ID_LENGTH:
+        texts = (event_id, source, campaign_id, creative_id, user_id)
+        for field, text in zip(_TEXT_FIELDS, texts, strict=True):
+            _check_text(field, text, errors)
+
+    person = user_id
     identifiers: tuple[tuple[str, str], ...] = (("user_id", user_id),) if user_id else ()
     if event.identifiers:
         identifiers = _identifiers(event.identifiers, user_id, policy, errors)
+        if not person:
+            person = next((value for kind, value in identifiers if kind == "user_id"), "")
+        content = f"{content}\0{identifiers}"
     if event.timestamp is not None and not identifiers and not _identifier_errors(errors):
         errors["identifiers"] = ["at least one value is required"]
-    person = user_id
-    if not person and identifiers:
-        person = next((value for kind, value in identifiers if kind == "user_id"), "")
 
     metadata = bytes(event.metadata)
     if metadata:
@@ -79,18 +85,12 @@ def check_event(  # noqa: C901  # one rule after another; splitting it would cos
             metadata = b""
         else:
             _check_metadata(metadata, policy, errors)
-
-    texts = (event_id, source, campaign_id, creative_id, user_id)
-    content = f"{event_type}\0{source}\0{campaign_id}\0{creative_id}\0{user_id}\0{event_id}"
-    if content.count("\0") != 5 or not content.isascii() or len(content) > _MAX_ID_LENGTH:
-        for field, text in zip(("event_id", "source", "campaign_id", "creative_id", "user_id"), texts, strict=True):
-            _check_text(field, text, errors)
     if errors:
         return RefusedEvent(event_id=event_id if "event_id" not in errors else "", errors=errors)
-    described = f"{content[: -len(event_id)]}{occurred_at_us}{identifiers}"
+    described = f"{content[len(event_id) :]}\0{occurred_at_us}\0".encode()
     return AcceptableEvent(
-        event_key(event_id),
-        fingerprint(described.encode() + metadata),
+        key,
+        fingerprint(described + metadata),
         event_id,
         event_type or "",
         counts_as,

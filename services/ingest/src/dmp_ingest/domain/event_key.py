@@ -1,35 +1,51 @@
 """The 16-byte key under which the log knows an event id, and the fingerprint of an event's content.
 
 A UUID in its canonical lower-case spelling is its own key, so that time-ordered UUIDs stay in order in the unique
-index. Any other id
-is hashed with BLAKE2b to 128 bits; by the birthday bound two of 10^12 ids collide with a probability below 10^-14.
+index. Any other id is hashed with BLAKE2b to 128 bits; by the birthday bound two of 10^12 ids collide with a
+probability below 10^-14.
 """
 
 from __future__ import annotations
 
 import re
 import uuid
+from collections.abc import Sequence
 from hashlib import blake2b
 
-_CANONICAL_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}").fullmatch
+import xxhash
+
+_UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+_CANONICAL_UUID = re.compile(_UUID).fullmatch
+_CANONICAL_UUIDS = re.compile(f"(?:{_UUID},)*").fullmatch
+_NON_NEGATIVE = 0x7FFF_FFFF_FFFF_FFFF
 
 
 def event_key(event_id: str) -> bytes:
-    """The 16 bytes that stand for this id, the same for ever. Ids that differ in one letter's case are different
-    ids."""
+    """The 16 bytes that stand for this id, the same for ever. Ids that differ in one letter's case are different."""
     if len(event_id) == 36 and _CANONICAL_UUID(event_id):
         return bytes.fromhex(event_id.replace("-", ""))
-    return blake2b(event_id.encode(), digest_size=16).digest()
+    return blake2b(event_id.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def event_keys(event_ids: Sequence[str]) -> list[bytes]:
+    """The key of each id, in order: as `event_key` gives it, at a quarter of the cost where all are canonical UUIDs."""
+    joined = ",".join(event_ids) + ","
+    if len(joined) == 37 * len(event_ids) and _CANONICAL_UUIDS(joined):
+        raw = bytes.fromhex(joined.replace("-", "").replace(",", ""))
+        return [raw[start : start + 16] for start in range(0, len(raw), 16)]
+    return [event_key(event_id) for event_id in event_ids]
 
 
 def fingerprint(content: bytes) -> int:
-    """A signed 64-bit digest of an event's content: equal content has equal fingerprints in every process and
-    version."""
-    return int.from_bytes(blake2b(content, digest_size=8).digest(), "big", signed=True)
+    """A 63-bit digest of an event's content: equal content has equal fingerprints in every process and version.
+
+    It only has to tell a repeated event from a changed one, and what differs by it is compared in full: it need not
+    withstand an attacker, and XXH3 costs a fifth of a cryptographic hash.
+    """
+    return xxhash.xxh3_64_intdigest(content) & _NON_NEGATIVE
 
 
 def derived_event_id(idempotency_key: str, index: int) -> str:
-    """The id of an event that was sent without one, from the request's key and the event's position: UUIDv5, so the
-    same each time."""
+    """The id of an event sent without one, from the request's key and the event's position: UUIDv5, so always the same."""
     namespace = uuid.uuid5(uuid.NAMESPACE_URL, "dmp:idempotency-key")
     return str(uuid.uuid5(namespace, f"{index}:{idempotency_key}"))
