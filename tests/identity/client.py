@@ -22,60 +22,62 @@ from tests.identity.batches import Event, batch
 class Identity:
     """Calls a service and reads its database."""
 
-    def __init__(self, stub: Any, service: IdentityService, database_url: str) -> None:
+    def __init__(
+        self, stub: identity_service_pb2_grpc.IdentityServiceAsyncStub, service: IdentityService, database_url: str
+    ) -> None:
         self.stub = stub
         self.service = service
         self.database_url = database_url
 
-    async def apply(self, *events: Event, **options: Any) -> list[str]:
+    async def apply(self, *events: Event, batch_id: str = "", accepted_at_us: int = 0) -> list[str]:
         """Applies the events as one batch; for each event the id of its person, empty if it has none."""
-        return people(await self.apply_batch(batch(events, **options)))
+        return people(await self.apply_batch(batch(events, batch_id=batch_id, accepted_at_us=accepted_at_us)))
 
     async def apply_batch(self, message: accepted_batch_pb2.AcceptedBatch) -> pb.ApplyBatchResponse:
         """Applies a batch."""
-        answer: pb.ApplyBatchResponse = await self.stub.ApplyBatch(pb.ApplyBatchRequest(batch=message), timeout=60)
-        return answer
+        return await self.stub.ApplyBatch(pb.ApplyBatchRequest(batch=message), timeout=60)
 
-    async def profile(self, internal_user_id: str, **options: Any) -> pb.GetProfileResponse:
+    async def profile(
+        self, internal_user_id: str, *, page_size: int = 0, page_token: str = ""
+    ) -> pb.GetProfileResponse:
         """A person by id."""
-        answer: pb.GetProfileResponse = await self.stub.GetProfile(
-            pb.GetProfileRequest(internal_user_id=internal_user_id, **options), timeout=30
+        return await self.stub.GetProfile(
+            pb.GetProfileRequest(internal_user_id=internal_user_id, page_size=page_size, page_token=page_token),
+            timeout=30,
         )
-        return answer
 
     async def match(self, identifier: str, value: str) -> pb.MatchIdentifierResponse:
         """A person by identifier."""
-        answer: pb.MatchIdentifierResponse = await self.stub.MatchIdentifier(
+        return await self.stub.MatchIdentifier(
             pb.MatchIdentifierRequest(identifier=identifier, value=value), timeout=30
         )
-        return answer
 
     async def merge(self, *ids: str, reason: str = "") -> pb.MergeProfilesResponse:
         """Merges by hand."""
-        answer: pb.MergeProfilesResponse = await self.stub.MergeProfiles(
-            pb.MergeProfilesRequest(internal_user_ids=ids, reason=reason), timeout=30
-        )
-        return answer
+        return await self.stub.MergeProfiles(pb.MergeProfilesRequest(internal_user_ids=ids, reason=reason), timeout=30)
 
     async def identify(self, email: str = "", phone: str = "") -> pb.IdentifyResponse:
         """The typed form of /identify."""
-        answer: pb.IdentifyResponse = await self.stub.Identify(
-            pb.IdentifyRequest(email=email, phone_number=phone), timeout=60
-        )
-        return answer
+        return await self.stub.Identify(pb.IdentifyRequest(email=email, phone_number=phone), timeout=60)
 
     async def identify_json(self, body: bytes) -> pb.IdentifyJsonResponse:
         """The JSON form of /identify."""
-        answer: pb.IdentifyJsonResponse = await self.stub.IdentifyJson(
+        return await self.stub.IdentifyJson(
             pb.IdentifyJsonRequest(body=httpbody_pb2.HttpBody(content_type="application/json", data=body)), timeout=30
         )
-        return answer
 
     async def rows(self, statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """The rows of a statement, over a connection of its own; committed."""
         async with await psycopg.AsyncConnection.connect(self.database_url) as connection:
             cursor = await connection.execute(statement.encode(), parameters)
             return await cursor.fetchall() if cursor.description else []
+
+
+def shown(
+    message: pb.GetProfileResponse | pb.MatchIdentifierResponse | pb.MergeProfilesResponse, name: str
+) -> list[str]:
+    """A list of identifiers in an answer."""
+    return [value.string_value for value in message.identifiers.fields[name].list_value.values]
 
 
 def people(answer: pb.ApplyBatchResponse) -> list[str]:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import random
 from datetime import UTC, datetime
-from typing import Any
 
 import grpc
 import pytest
 
+from dmp.identity.v1 import identity_service_pb2 as pb
 from tests.identity.batches import event
 from tests.identity.client import Identity
 
 
-def flat(answer: Any) -> tuple[int, list[str], list[str], list[int]]:
+def flat(answer: pb.IdentifyResponse) -> tuple[int, list[str], list[str], list[int]]:
     """The flat form, after checking that the nested one says the same."""
     contact = answer.contact
     assert contact.primary_contact_id == contact.primary_contatct_id == answer.primary_contact_id
@@ -29,7 +29,7 @@ def flat(answer: Any) -> tuple[int, list[str], list[str], list[int]]:
 
 
 async def seed_contacts(identity: Identity, *rows: tuple[int, str, str, int | None, str]) -> None:
-    """Rows as a table of an older system has them: id, phone, e-mail, linked id, creation time; one person for each primary."""
+    """Rows as a table of an older system has them: id, phone, e-mail, linked id, creation time; a person each primary."""
     for contact_id, phone, email, linked_id, created_at in rows:
         person = linked_id or contact_id
         when = datetime.fromisoformat(created_at)
