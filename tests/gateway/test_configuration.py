@@ -144,3 +144,12 @@ def test_every_answer_with_a_body_has_an_example(document: dict[str, Any]) -> No
             answers += [answer for answer in operation["responses"].values() if "$ref" not in answer]
     for answer in answers:
         assert answer["content"]["application/json"]["examples"], answer["description"]
+
+
+def test_the_document_describes_every_parameter_of_a_read(document: dict[str, Any]) -> None:
+    for service in SERVICES:
+        for method in service.methods:
+            rule: http_pb2.HttpRule = method.GetOptions().Extensions[annotations_pb2.http]
+            for path in (binding.get for binding in (rule, *rule.additional_bindings) if binding.get):
+                described = {parameter["name"] for parameter in document["paths"][path]["get"].get("parameters", [])}
+                assert described == {field.json_name for field in method.input_type.fields}, path
