@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import time
 from collections.abc import Mapping, Sequence
@@ -12,7 +13,9 @@ from typing import Any
 
 import grpc
 import msgspec
+import psycopg
 from google.api import httpbody_pb2
+from hypothesis import settings
 
 from dmp.ingest.v1 import accepted_batch_pb2
 from dmp.stats.v1 import stats_service_pb2 as pb
@@ -22,6 +25,9 @@ from dmp_chassis.server import RunningServer, start_server
 from dmp_chassis.uuid7 import uuid7_text
 from dmp_stats.app import assemble
 from dmp_stats.settings import Settings
+
+QUICK = settings(max_examples=30, deadline=None)
+"""For properties that are cheap to check but run on busy machines."""
 
 THROUGH_GATEWAY = (("x-envoy-original-path", "/"),)
 COUNTS_AS = {"impression": 1, "ad_impression": 1, "click": 2, "ad_click": 2}
@@ -106,7 +112,7 @@ class StatsCluster:
 
     async def start(self, **changes: Any) -> Replica:  # noqa: ANN401 -- fields of Settings
         """One more replica, with the default settings except for `changes`."""
-        settings = Settings(
+        defaults = Settings(
             database_url=self.database_url,
             redis_url=self.redis_url,
             listen="127.0.0.1:0",
@@ -119,11 +125,18 @@ class StatsCluster:
             day_retention_days=0,
             reference_max_users=2_000_000,
         )
-        server = await start_server(**assemble(replace(settings, **changes), clock=self.clock))
+        server = await start_server(**assemble(replace(defaults, **changes), clock=self.clock))
         self._stack.push_async_callback(server.close, grace_seconds=0.2)
         opened = channel(server.address)
         self._stack.push_async_callback(opened.close)
         return Replica(server=server, channel=opened)
+
+    async def all_folded(self) -> None:
+        """Waits until no delta is left."""
+        async with asyncio.timeout(20), await psycopg.AsyncConnection.connect(self.database_url) as connection:
+            await connection.set_autocommit(True)
+            while (await (await connection.execute("SELECT EXISTS (SELECT FROM rollup_delta)")).fetchone()) != (False,):  # noqa: ASYNC110 -- it is in the database
+                await asyncio.sleep(0.02)
 
     async def __aenter__(self) -> StatsCluster:
         return self

@@ -20,6 +20,7 @@ from dmp_stats.domain.buckets import (
     stretches_of,
 )
 from dmp_stats.domain.instants import format_instant, instant_of_minute, minute_of, parse_instant
+from tests.stats.service import QUICK
 
 
 def at(text: str) -> datetime:
@@ -134,6 +135,7 @@ def minutes_of(stretch: Stretch) -> range:
     return range(stretch.first, stretch.last + stretch.grain)
 
 
+@QUICK
 @given(
     start=MINUTES,
     minutes=st.integers(0, 20_000),
@@ -171,6 +173,7 @@ def test_buckets_tile_the_range_and_stretches_tile_the_buckets(
         assert all(edge % grain == 0 for edge in edges if begin < edge < end)
 
 
+@QUICK
 @given(
     start=MINUTES,
     zone=st.sampled_from(["Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe"]),

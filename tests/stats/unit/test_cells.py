@@ -19,7 +19,7 @@ from dmp_stats.domain.cells import (
     select_cells,
     unpack_cells,
 )
-from tests.stats.service import COUNTS_AS, Event, batch_of, event_key
+from tests.stats.service import COUNTS_AS, QUICK, Event, batch_of, event_key
 
 Key = tuple[str, int, str, int, str, str]
 
@@ -68,11 +68,13 @@ def as_dicts(cells: Cells | None) -> tuple[Counter[Key], dict[Key, int]]:
     return counts, digests
 
 
+@QUICK
 @given(events)
 def test_a_batch_is_counted_as_by_hand(batch: list[Event]) -> None:
     assert as_dicts(count_batch(batch_from_proto(batch_of(batch)))) == by_hand(batch)
 
 
+@QUICK
 @given(st.lists(events, min_size=1, max_size=4))
 def test_merged_batches_are_counted_as_one(batches: list[list[Event]]) -> None:
     parts = [cells for batch in batches if (cells := count_batch(batch_from_proto(batch_of(batch)))) is not None]
@@ -83,6 +85,7 @@ def test_merged_batches_are_counted_as_one(batches: list[list[Event]]) -> None:
         assert keys == sorted(keys)
 
 
+@QUICK
 @given(events)
 def test_coarser_buckets_hold_the_same_events(batch: list[Event]) -> None:
     cells = count_batch(batch_from_proto(batch_of(batch)))
@@ -93,6 +96,7 @@ def test_coarser_buckets_hold_the_same_events(batch: list[Event]) -> None:
         assert set(totals.sources.tolist()) == {0}
 
 
+@QUICK
 @given(events)
 def test_cells_survive_storing(batch: list[Event]) -> None:
     cells = count_batch(batch_from_proto(batch_of(batch)))
@@ -100,6 +104,7 @@ def test_cells_survive_storing(batch: list[Event]) -> None:
         assert as_dicts(unpack_cells(pack_cells(cells))) == as_dicts(cells)
 
 
+@QUICK
 @given(events)
 def test_each_campaign_lies_together(batch: list[Event]) -> None:
     cells = count_batch(batch_from_proto(batch_of(batch)))

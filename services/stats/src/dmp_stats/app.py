@@ -91,7 +91,7 @@ def assemble(settings: Settings, *, clock: Callable[[], float] = time.time) -> d
         "checks": {"postgres": database.check, "redis": check_redis},
         "degrading": ("redis",),
         "background": (fold, keep_up, publish, remove_old),
-        "on_close": (redis.aclose, database.close),
+        "on_close": (window.close, redis.aclose, database.close),
     }
 
 

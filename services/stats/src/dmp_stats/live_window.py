@@ -42,6 +42,7 @@ class LiveWindow:
         self._catching_up = asyncio.Lock()
         self._building = asyncio.Lock()
         self._next_round: asyncio.Task[None] | None = None
+        self._rounds: set[asyncio.Task[None]] = set()
 
     @property
     def version(self) -> Generation | None:
@@ -70,7 +71,8 @@ class LiveWindow:
         """
         if self._next_round is None:
             self._next_round = asyncio.ensure_future(self._round())
-            self._next_round.add_done_callback(lambda task: task.cancelled() or task.exception())
+            self._rounds.add(self._next_round)
+            self._next_round.add_done_callback(self._ended)
         await asyncio.shield(self._next_round)
 
     async def counts(self, seconds: int, names: Collection[str]) -> WindowCounts:
@@ -110,6 +112,20 @@ class LiveWindow:
             except Exception:  # noqa: BLE001 -- a reader that meets the same error reports it
                 _LOG.debug("the window could not be refreshed", exc_info=True)
             await asyncio.sleep(interval_seconds)
+
+    async def close(self) -> None:
+        """Ends the work that is under way. To be called before the database is closed."""
+        for task in tuple(self._rounds):
+            task.cancel()
+        await asyncio.gather(*self._rounds, return_exceptions=True)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._rounds.discard(task)
+        if self._next_round is task:
+            self._next_round = None
+        # Its callers have the error, unless all of them have left.
+        if not task.cancelled():
+            task.exception()
 
     async def _round(self) -> None:
         async with self._catching_up:

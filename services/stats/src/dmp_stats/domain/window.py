@@ -123,6 +123,7 @@ class Window:
         self._view = View(Labels(generation=0), self._always, retention)
         self._next: View | None = None
         self._covered: set[int] = set()
+        self._is_covered = False
 
     @property
     def view(self) -> View:
@@ -211,6 +212,7 @@ class Window:
         labels.cover(max(len(self.roster), len(self._last_seen)))
         self._next = View(labels, self._always | frozenset(names), self._retention)
         self._covered = set()
+        self._is_covered = False
         while uncovered := self._minutes.keys() - self._covered:
             number = max(uncovered)
             minute = self._minutes[number]
@@ -219,6 +221,7 @@ class Window:
             self._next.add(seconds[fresh], users[fresh])
             self._covered.add(number)
             yield
+        self._is_covered = True
 
     def is_prepared_for(self, generation: int) -> bool:
         """True if the prepared view shows that version and only waits to be adopted."""
@@ -254,7 +257,8 @@ class Window:
             if number not in self._minutes:
                 self._minutes[number] = _Minute()
             self._minutes[number].append(seconds[chosen] - number * 60, users[chosen])
-            if self._next is not None and number in self._covered:
+            # A minute that the preparation has not come to yet is counted when it does.
+            if self._next is not None and (self._is_covered or number in self._covered):
                 self._next.add(seconds[chosen], users[chosen])
 
     def _keep_for_later(self, seconds: Ints, users: Ints) -> None:
