@@ -1,0 +1,125 @@
+"""docker-compose.yml beside the services, the gateway and the list of settings that it has to agree with."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import yaml
+
+from tests.deploy.deployment import (
+    CONTEXTS,
+    ROOT,
+    compose,
+    documented_variables,
+    final_stage,
+    interpolated_variables,
+    settings,
+)
+
+OF_THE_IMAGE = re.compile(r"DMP_\w+_LISTEN")
+"""Where a service listens is what its image exposes and where the gateway looks for it."""
+
+A_FILE = re.compile(r"DMP_\w+_POLICY_FILE")
+"""A file has to be mounted, which a variable cannot do."""
+
+
+@pytest.mark.parametrize("context", CONTEXTS)
+def test_a_service_is_given_every_setting_that_it_reads_and_no_other(context: str) -> None:
+    read = {name for name in settings(context) if not OF_THE_IMAGE.fullmatch(name) and not A_FILE.fullmatch(name)}
+    assert set(compose()[context]["environment"]) == read
+
+
+@pytest.mark.parametrize("context", CONTEXTS)
+def test_an_optional_setting_can_be_set_from_outside(context: str) -> None:
+    environment = compose()[context]["environment"]
+    for name, default in settings(context).items():
+        if default is not None and name in environment:
+            assert environment[name] in {f"${{{name}:-}}", f"${{{name}:-{default}}}"}
+
+
+@pytest.mark.parametrize("context", CONTEXTS)
+def test_a_setting_is_documented_with_its_default(context: str) -> None:
+    documented = documented_variables()
+    for name, default in settings(context).items():
+        assert name in documented
+        if default is not None and not name.endswith("_URL"):
+            assert _number_or_text(documented[name]) == _number_or_text(default), name
+
+
+def test_what_compose_takes_from_outside_is_documented_with_its_default() -> None:
+    documented = documented_variables()
+    for name, default in interpolated_variables().items():
+        assert name in documented
+        assert default in {"", documented[name]}, name
+
+
+@pytest.mark.parametrize("context", CONTEXTS)
+def test_a_service_knows_the_way_into_its_own_database_only(context: str) -> None:
+    for name in (context, f"{context}-migrate"):
+        service = compose()[name]
+        text = yaml.safe_dump(service["environment"])
+        assert set(re.findall(r"dmp_(\w+):", text)) == {context}
+        assert set(re.findall(r"DMP_(\w+)_DATABASE_PASSWORD", text)) == {context.upper()}
+
+
+@pytest.mark.parametrize("context", CONTEXTS)
+def test_a_service_starts_only_after_its_own_migrations(context: str) -> None:
+    services = compose()
+    needs = services[context]["depends_on"]
+    assert needs[f"{context}-migrate"] == {"condition": "service_completed_successfully"}
+    assert not set(needs) & set(CONTEXTS), "services start in any order"
+    job = services[f"{context}-migrate"]
+    assert job["command"] == ["migrate"]
+    assert job["build"] == services[context]["build"]
+    assert job["image"] == services[context]["image"]
+    assert job["depends_on"] == {"postgres": {"condition": "service_healthy"}}
+
+
+@pytest.mark.parametrize("context", CONTEXTS)
+def test_gateway_image_and_health_check_agree_on_the_port(context: str) -> None:
+    port = final_stage(context)["EXPOSE"]
+    default = settings(context)[f"DMP_{context.upper()}_LISTEN"]
+    assert default == f"0.0.0.0:{port}"
+    assert compose()[context]["healthcheck"]["test"][-1] == f"127.0.0.1:{port}"
+    gateway = yaml.safe_load((ROOT / "gateway" / "envoy.yaml").read_text())
+    (cluster,) = [each for each in gateway["static_resources"]["clusters"] if each["name"] == context]
+    (endpoint,) = cluster["load_assignment"]["endpoints"][0]["lb_endpoints"]
+    address = endpoint["endpoint"]["address"]["socket_address"]
+    assert (address["address"], str(address["port_value"])) == (context, port)
+    told = compose()["ingest"]["environment"].get(f"DMP_{context.upper()}_ADDRESS")
+    assert told in {None, f"{context}:{port}"}
+
+
+def test_only_the_gateway_is_published_and_by_default_on_this_machine_only() -> None:
+    published = {name: service["ports"] for name, service in compose().items() if "ports" in service}
+    assert published == {"gateway": ["${DMP_HTTP_HOST:-127.0.0.1}:${DMP_HTTP_PORT:-8080}:8080"]}
+
+
+@pytest.mark.parametrize("name", ["gateway", *CONTEXTS, *(f"{context}-migrate" for context in CONTEXTS)])
+def test_our_containers_may_do_as_little_as_possible(name: str) -> None:
+    service = compose()[name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert "privileged" not in service
+
+
+def test_everything_that_keeps_running_has_a_health_check_and_comes_back() -> None:
+    for name, service in compose().items():
+        if not name.endswith("-migrate"):
+            assert service["healthcheck"]["test"], name
+            assert service["restart"] == "unless-stopped", name
+
+
+def test_the_database_keeps_what_has_been_committed() -> None:
+    postgres = compose()["postgres"]
+    assert {"-cfsync=on", "-csynchronous_commit=on", "-cfull_page_writes=on"} <= set(postgres["command"])
+    assert "postgres:/var/lib/postgresql" in postgres["volumes"]
+
+
+def _number_or_text(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text

