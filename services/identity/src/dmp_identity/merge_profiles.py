@@ -97,7 +97,7 @@ async def merge_profiles(
             await load_contacts(connection, roots), now=datetime.fromtimestamp(now_us / 1e6, UTC), phone_key=phone_key
         )
         for edge in merge.edges:
-            book.combine(edge.survivor, edge.merged, 0)
+            book.combine(edge.survivor, edge.merged)
         merge_id = uuid7_text()
         identified = any(people[root].root_identified for root in roots)
         await store_merge(connection, merge_id, merge, reason=reason, identified=identified, now_us=now_us)

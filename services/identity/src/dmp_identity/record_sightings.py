@@ -184,11 +184,11 @@ class _Step:
         return _Decision(snapshot, resolver.plan(), book, answers, True)
 
     async def _contacts_of_merged(self, plan: Plan) -> ContactBook:
-        edges = [(position, edge) for position, merge in enumerate(plan.merges) for edge in merge.edges]
-        people = {root for _, edge in edges for root in (edge.survivor, edge.merged)}
+        edges = [edge for merge in plan.merges for edge in merge.edges]
+        people = {root for edge in edges for root in (edge.survivor, edge.merged)}
         book = self._book(await load_contacts(self._connection, people))
-        for position, edge in edges:
-            book.combine(edge.survivor, edge.merged, position)
+        for edge in edges:
+            book.combine(edge.survivor, edge.merged)
         return book
 
     def _book(self, rows: Mapping[int, Iterable[ContactRow]]) -> ContactBook:
@@ -217,7 +217,7 @@ class _Step:
         await writer.write_hints(list(plan.hints.values()))
         await writer.write_refusals()
         contact_ids: dict[int, int] = {}
-        if decision.book is not None and (decision.book.has_changes or decision.book.relinks):
+        if decision.book is not None and decision.book.has_changes:
             contact_ids = await save_contacts(connection, decision.book, merge_ids, writer.real)
         return Recorded(
             profiles=[writer.real(profile) for profile in plan.placements],

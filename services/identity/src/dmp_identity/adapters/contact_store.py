@@ -77,14 +77,11 @@ async def save_contacts(
         ]
         async with connection.cursor() as cursor:
             await cursor.executemany(_UPDATE, changes)
-    if book.relinks:
-        relinks = dict.fromkeys((ids.get(r.contact, r.contact), merge_ids[r.merge], r.made) for r in book.relinks)
-        made = {(contact, merge): made for contact, merge, made in sorted(relinks, key=lambda relink: relink[2])}
-        await copy_rows(
-            bulk_cursor(connection),
-            "contact_relink (contact_id, merge_id, made)",
-            (f"{contact}\t{merge}\t{is_made:d}" for (contact, merge), is_made in made.items()),
-        )
+    await copy_rows(
+        bulk_cursor(connection),
+        "merge_contact (merge_id, contact_id)",
+        (f"{merge_ids[merge]}\t{ids[row]}" for row, merge in book.made_by.items()),
+    )
     return ids
 
 

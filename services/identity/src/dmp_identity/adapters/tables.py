@@ -168,15 +168,13 @@ CONTACT: Final = sa.Table(
     sa.Index("contact_profile", "profile_id"),
 )
 
-# Which merge re-linked which contact, so that undoing the merge can put `updatedAt` back.
-CONTACT_RELINK: Final = sa.Table(
-    "contact_relink",
+# Contacts that the request which made a merge made, too: they go if the merge is undone.
+MERGE_CONTACT: Final = sa.Table(
+    "merge_contact",
     METADATA,
-    sa.Column("contact_id", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("merge_id", sa.Uuid(as_uuid=False), primary_key=True),
-    # True: the merge's own request made the row; it goes with the merge.
-    sa.Column("made", sa.Boolean, nullable=False),
-    sa.Index("contact_relink_merge", "merge_id"),
+    sa.Column("contact_id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Index("merge_contact_contact", "contact_id"),
 )
 
 REVIEW: Final = sa.Table(

@@ -8,9 +8,12 @@ import grpc
 
 from dmp_chassis.errors import DependencyUnavailable, ErrorSpec, ErrorTable
 from dmp_identity.domain.errors import (
+    ErasureNotFoundError,
     InvalidFieldsError,
     MalformedBodyError,
+    MergeNotFoundError,
     NeverMergeError,
+    NeverMergeNotFoundError,
     NoMatchError,
     OverloadedError,
     ProfileNotFoundError,
@@ -55,6 +58,24 @@ TABLE: Final[ErrorTable] = {
         reason="NEVER_MERGE",
         message="somebody said that these are different people; take that back first",
         metadata=lambda error: {"internal_user_ids": ",".join(error.internal_user_ids)},
+    ),
+    MergeNotFoundError: ErrorSpec(
+        code=grpc.StatusCode.NOT_FOUND,
+        reason="MERGE_NOT_FOUND",
+        message="there is no merge of this id",
+        metadata=lambda error: {"merge_id": error.merge_id[:100]},
+    ),
+    NeverMergeNotFoundError: ErrorSpec(
+        code=grpc.StatusCode.NOT_FOUND,
+        reason="NEVER_MERGE_NOT_FOUND",
+        message="nothing of this id keeps people apart",
+        metadata=lambda error: {"never_merge_id": error.never_merge_id[:100]},
+    ),
+    ErasureNotFoundError: ErrorSpec(
+        code=grpc.StatusCode.NOT_FOUND,
+        reason="ERASURE_NOT_FOUND",
+        message="there is no erasure of this id",
+        metadata=lambda error: {"erasure_id": error.erasure_id[:100]},
     ),
     OverloadedError: ErrorSpec(
         code=grpc.StatusCode.RESOURCE_EXHAUSTED,

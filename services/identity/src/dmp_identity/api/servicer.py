@@ -9,14 +9,16 @@ from typing import Any
 import grpc
 
 from dmp.identity.v1 import identity_service_pb2 as pb
-from dmp.identity.v1 import identity_service_pb2_grpc
+from dmp.identity.v1 import identity_service_pb2_grpc, merge_pb2
 from dmp_chassis.database import Database
-from dmp_identity.api import convert
+from dmp_identity.api import convert, convert_history
 from dmp_identity.apply_batch import apply_batch
 from dmp_identity.domain.reading import PolicyReader
 from dmp_identity.identify_contact import ContactIdentifier, read_contact_request
+from dmp_identity.keep_apart import create_never_merge, list_merges, remove_never_merge
 from dmp_identity.merge_profiles import merge_profiles
 from dmp_identity.read_profile import match_identifier, read_profile
+from dmp_identity.undo_merge import undo_merge
 
 Context = grpc.aio.ServicerContext
 
@@ -92,3 +94,36 @@ class IdentityServicer(identity_service_pb2_grpc.IdentityServiceServicer):
         values = convert.contact_values_from_json(request.body.data)
         answer = await self._identifier.identify(read_contact_request(self._reader, values))
         return pb.IdentifyJsonResponse(**convert.contact_fields(answer))
+
+    async def UndoMerge(
+        self, request: merge_pb2.UndoMergeRequest, context: Context[Any, Any]
+    ) -> merge_pb2.UndoMergeResponse:
+        """As the proto says."""
+        undone = await undo_merge(
+            self._database, request.merge_id, reason=request.reason, clock_us=self._clock_us, wake=self._wake
+        )
+        return convert_history.undone_to_proto(undone)
+
+    async def ListMerges(
+        self, request: merge_pb2.ListMergesRequest, context: Context[Any, Any]
+    ) -> merge_pb2.ListMergesResponse:
+        """As the proto says."""
+        return convert_history.history_to_proto(await list_merges(self._database, request.internal_user_id))
+
+    async def CreateNeverMerge(
+        self, request: merge_pb2.CreateNeverMergeRequest, context: Context[Any, Any]
+    ) -> merge_pb2.CreateNeverMergeResponse:
+        """As the proto says."""
+        kept = await create_never_merge(
+            self._database, list(request.internal_user_ids), reason=request.reason, clock_us=self._clock_us
+        )
+        return merge_pb2.CreateNeverMergeResponse(never_merge=convert_history.never_merge_to_proto(kept))
+
+    async def RemoveNeverMerge(
+        self, request: merge_pb2.RemoveNeverMergeRequest, context: Context[Any, Any]
+    ) -> merge_pb2.RemoveNeverMergeResponse:
+        """As the proto says."""
+        removed = await remove_never_merge(
+            self._database, request.never_merge_id, reason=request.reason, clock_us=self._clock_us
+        )
+        return merge_pb2.RemoveNeverMergeResponse(never_merge_id=request.never_merge_id, already_removed=not removed)

@@ -36,14 +36,6 @@ class ContactValues(msgspec.Struct, frozen=True):
     phone_key: str | None
 
 
-class Relink(msgspec.Struct, frozen=True):
-    """A merge that changed a contact, or whose own request made it. merge: position in the plan."""
-
-    contact: int
-    merge: int
-    made: bool
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContactAnswer:
     """A person's contact: the primary's values first, then by age of row, each once."""
@@ -70,7 +62,8 @@ class ContactBook:
         self._phone_key = phone_key
         self.added: list[ContactRow] = []
         self.changed: dict[int, ContactRow] = {}
-        self.relinks: list[Relink] = []
+        self.made_by: dict[int, int] = {}
+        """Added row -> the position of the merge that the same request made; it goes if the merge is undone."""
 
     @property
     def has_changes(self) -> bool:
@@ -81,18 +74,18 @@ class ContactBook:
         """The person's rows, the oldest first."""
         return self._rows.get(person, [])
 
-    def combine(self, survivor: int, merged: int, merge: int) -> None:
-        """Two people have become one by the merge at this position of the plan: the older primary stays."""
+    def combine(self, survivor: int, merged: int) -> None:
+        """Two people have become one: the older primary stays."""
         gone = self._rows.pop(merged, [])
         rows = self._rows.get(survivor, [])
         if gone:
             both = self._rows[survivor] = sorted([*rows, *gone], key=age)
             if rows:
-                self._link(both, merge)
+                self._link(both)
 
     def settle(self, person: int) -> None:
         """Makes the oldest of the person's rows the primary, as after a row was deleted by hand."""
-        self._link(self._rows.get(person, []), None)
+        self._link(self._rows.get(person, []))
 
     def record(self, person: int, profile: int, values: ContactValues, merge: int | None) -> None:
         """Adds a row for values of which the person has one not yet, or no row at all.
@@ -120,7 +113,7 @@ class ContactBook:
         rows.append(row)
         self.added.append(row)
         if merge is not None:
-            self.relinks.append(Relink(contact=row.id, merge=merge, made=True))
+            self.made_by[row.id] = merge
 
     def answer(self, person: int) -> ContactAnswer:
         """The contact of a person who has a row."""
@@ -136,7 +129,7 @@ class ContactBook:
             secondary_ids=tuple(row.id for row in rows[1:]),
         )
 
-    def _link(self, rows: Sequence[ContactRow], merge: int | None) -> None:
+    def _link(self, rows: Sequence[ContactRow]) -> None:
         """Links all rows to the oldest. Rows whose link changes are touched, and so is the primary that they are
         linked to.
         """
@@ -149,5 +142,3 @@ class ContactBook:
                 row.updated_at = max(self._now, row.updated_at)
                 if row.id > 0:
                     self.changed[row.id] = row
-                if merge is not None:
-                    self.relinks.append(Relink(contact=row.id, merge=merge, made=False))

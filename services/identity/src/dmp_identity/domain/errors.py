@@ -41,3 +41,24 @@ class NeverMergeError(Exception):
     """Somebody said that these two people are different."""
 
     internal_user_ids: tuple[str, str]
+
+
+@dataclass(slots=True, eq=False)
+class MergeNotFoundError(Exception):
+    """There is no merge of this id."""
+
+    merge_id: str
+
+
+@dataclass(slots=True, eq=False)
+class NeverMergeNotFoundError(Exception):
+    """Nothing of this id keeps people apart."""
+
+    never_merge_id: str
+
+
+@dataclass(slots=True, eq=False)
+class ErasureNotFoundError(Exception):
+    """There is no erasure of this id."""
+
+    erasure_id: str

@@ -32,7 +32,7 @@ def record_request(
     merge: int | None = None
     for position, edge in resolver.edges_since(merges_before):
         merge = position
-        book.combine(edge.survivor, edge.merged, position)
+        book.combine(edge.survivor, edge.merged)
     followed = [
         reading
         for reading in (request.email, request.phone)

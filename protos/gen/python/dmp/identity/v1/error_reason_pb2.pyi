@@ -34,6 +34,16 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """INVALID_ARGUMENT: the body is not a JSON object."""
     ERROR_REASON_CANNOT_STORE: _ErrorReason.ValueType  # 5
     """UNAVAILABLE: identity cannot read or store now; try again."""
+    ERROR_REASON_NEVER_MERGE: _ErrorReason.ValueType  # 6
+    """ABORTED: somebody said that these are different people. Metadata: `internal_user_ids`."""
+    ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 7
+    """RESOURCE_EXHAUSTED: too many requests are waiting; try again."""
+    ERROR_REASON_MERGE_NOT_FOUND: _ErrorReason.ValueType  # 8
+    """NOT_FOUND: there is no merge of this id. Metadata: `merge_id`."""
+    ERROR_REASON_NEVER_MERGE_NOT_FOUND: _ErrorReason.ValueType  # 9
+    """NOT_FOUND: nothing of this id keeps people apart. Metadata: `never_merge_id`."""
+    ERROR_REASON_ERASURE_NOT_FOUND: _ErrorReason.ValueType  # 10
+    """NOT_FOUND: there is no erasure of this id. Metadata: `erasure_id`."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason names the failures of the identity API. Each appears as `reason` in the `google.rpc.ErrorInfo` of an error, without its
@@ -52,4 +62,14 @@ ERROR_REASON_MALFORMED_BODY: ErrorReason.ValueType  # 4
 """INVALID_ARGUMENT: the body is not a JSON object."""
 ERROR_REASON_CANNOT_STORE: ErrorReason.ValueType  # 5
 """UNAVAILABLE: identity cannot read or store now; try again."""
+ERROR_REASON_NEVER_MERGE: ErrorReason.ValueType  # 6
+"""ABORTED: somebody said that these are different people. Metadata: `internal_user_ids`."""
+ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 7
+"""RESOURCE_EXHAUSTED: too many requests are waiting; try again."""
+ERROR_REASON_MERGE_NOT_FOUND: ErrorReason.ValueType  # 8
+"""NOT_FOUND: there is no merge of this id. Metadata: `merge_id`."""
+ERROR_REASON_NEVER_MERGE_NOT_FOUND: ErrorReason.ValueType  # 9
+"""NOT_FOUND: nothing of this id keeps people apart. Metadata: `never_merge_id`."""
+ERROR_REASON_ERASURE_NOT_FOUND: ErrorReason.ValueType  # 10
+"""NOT_FOUND: there is no erasure of this id. Metadata: `erasure_id`."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

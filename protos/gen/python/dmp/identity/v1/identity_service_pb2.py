@@ -23,6 +23,9 @@ _sym_db = _symbol_database.Default()
 
 
 from dmp.identity.v1 import contact_pb2 as dmp_dot_identity_dot_v1_dot_contact__pb2
+from dmp.identity.v1 import erasure_pb2 as dmp_dot_identity_dot_v1_dot_erasure__pb2
+from dmp.identity.v1 import explanation_pb2 as dmp_dot_identity_dot_v1_dot_explanation__pb2
+from dmp.identity.v1 import merge_pb2 as dmp_dot_identity_dot_v1_dot_merge__pb2
 from dmp.identity.v1 import profile_pb2 as dmp_dot_identity_dot_v1_dot_profile__pb2
 from dmp.ingest.v1 import accepted_batch_pb2 as dmp_dot_ingest_dot_v1_dot_accepted__batch__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
@@ -30,7 +33,7 @@ from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&dmp/identity/v1/identity_service.proto\x12\x0f\x64mp.identity.v1\x1a\x1d\x64mp/identity/v1/contact.proto\x1a\x1d\x64mp/identity/v1/profile.proto\x1a\"dmp/ingest/v1/accepted_batch.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x1cgoogle/protobuf/struct.proto\"@\n\x11\x41pplyBatchRequest\x12+\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x1c.dmp.ingest.v1.AcceptedBatch\"`\n\x12\x41pplyBatchResponse\x12\x17\n\x0f\x61lready_applied\x18\x01 \x01(\x08\x12\x19\n\x11internal_user_ids\x18\x02 \x03(\t\x12\x16\n\x0e\x65vent_profiles\x18\x03 \x03(\r\"}\n\x11GetProfileRequest\x12*\n\x10internal_user_id\x18\x01 \x01(\tR\x10internal_user_id\x12\x1c\n\tpage_size\x18\x02 \x01(\x05R\tpage_size\x12\x1e\n\npage_token\x18\x03 \x01(\tR\npage_token\"\xb4\x02\n\x12GetProfileResponse\x12*\n\x10internal_user_id\x18\x01 \x01(\tR\x10internal_user_id\x12,\n\x0bidentifiers\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct\x12.\n\x06\x65vents\x18\x03 \x03(\x0b\x32\x1e.dmp.identity.v1.TimelineEntry\x12\x1e\n\nmerged_ids\x18\x04 \x03(\tR\nmerged_ids\x12J\n\x10possible_matches\x18\x05 \x03(\x0b\x32\x1e.dmp.identity.v1.PossibleMatchR\x10possible_matches\x12(\n\x0fnext_page_token\x18\x06 \x01(\tR\x0fnext_page_token\";\n\x16MatchIdentifierRequest\x12\x12\n\nidentifier\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\"m\n\x0fIdentifierMatch\x12\x12\n\nidentifier\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\x12\x12\n\nnormalized\x18\x03 \x01(\t\x12\x10\n\x08strength\x18\x04 \x01(\t\x12\x11\n\tambiguous\x18\x05 \x01(\x08\"\xb8\x01\n\x17MatchIdentifierResponse\x12*\n\x10internal_user_id\x18\x01 \x01(\tR\x10internal_user_id\x12,\n\x0bidentifiers\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct\x12/\n\x05match\x18\x03 \x01(\x0b\x32 .dmp.identity.v1.IdentifierMatch\x12\x12\n\ncandidates\x18\x04 \x03(\t\"T\n\x14MergeProfilesRequest\x12,\n\x11internal_user_ids\x18\x01 \x03(\tR\x11internal_user_ids\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\xad\x01\n\x15MergeProfilesResponse\x12*\n\x10internal_user_id\x18\x01 \x01(\tR\x10internal_user_id\x12,\n\x0bidentifiers\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x1e\n\nmerged_ids\x18\x03 \x03(\tR\nmerged_ids\x12\x1a\n\x08merge_id\x18\x04 \x01(\tR\x08merge_id\"6\n\x0fIdentifyRequest\x12\r\n\x05\x65mail\x18\x01 \x01(\t\x12\x14\n\x0cphone_number\x18\x02 \x01(\t\"\x9f\x01\n\x10IdentifyResponse\x12)\n\x07\x63ontact\x18\x01 \x01(\x0b\x32\x18.dmp.identity.v1.Contact\x12\x1a\n\x12primary_contact_id\x18\x02 \x01(\x05\x12\x0e\n\x06\x65mails\x18\x03 \x03(\t\x12\x15\n\rphone_numbers\x18\x04 \x03(\t\x12\x1d\n\x15secondary_contact_ids\x18\x05 \x03(\x05\"9\n\x13IdentifyJsonRequest\x12\"\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"\xa3\x01\n\x14IdentifyJsonResponse\x12)\n\x07\x63ontact\x18\x01 \x01(\x0b\x32\x18.dmp.identity.v1.Contact\x12\x1a\n\x12primary_contact_id\x18\x02 \x01(\x05\x12\x0e\n\x06\x65mails\x18\x03 \x03(\t\x12\x15\n\rphone_numbers\x18\x04 \x03(\t\x12\x1d\n\x15secondary_contact_ids\x18\x05 \x03(\x05\x32\x98\x05\n\x0fIdentityService\x12U\n\nApplyBatch\x12\".dmp.identity.v1.ApplyBatchRequest\x1a#.dmp.identity.v1.ApplyBatchResponse\x12x\n\nGetProfile\x12\".dmp.identity.v1.GetProfileRequest\x1a#.dmp.identity.v1.GetProfileResponse\"!\x82\xd3\xe4\x93\x02\x1b\x12\x19/users/{internal_user_id}\x12z\n\x0fMatchIdentifier\x12\'.dmp.identity.v1.MatchIdentifierRequest\x1a(.dmp.identity.v1.MatchIdentifierResponse\"\x14\x82\xd3\xe4\x93\x02\x0e\x12\x0c/debug/match\x12q\n\rMergeProfiles\x12%.dmp.identity.v1.MergeProfilesRequest\x1a&.dmp.identity.v1.MergeProfilesResponse\"\x11\x82\xd3\xe4\x93\x02\x0b\"\x06/merge:\x01*\x12O\n\x08Identify\x12 .dmp.identity.v1.IdentifyRequest\x1a!.dmp.identity.v1.IdentifyResponse\x12t\n\x0cIdentifyJson\x12$.dmp.identity.v1.IdentifyJsonRequest\x1a%.dmp.identity.v1.IdentifyJsonResponse\"\x17\x82\xd3\xe4\x93\x02\x11\"\t/identify:\x04\x62odyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&dmp/identity/v1/identity_service.proto\x12\x0f\x64mp.identity.v1\x1a\x1d\x64mp/identity/v1/contact.proto\x1a\x1d\x64mp/identity/v1/erasure.proto\x1a!dmp/identity/v1/explanation.proto\x1a\x1b\x64mp/identity/v1/merge.proto\x1a\x1d\x64mp/identity/v1/profile.proto\x1a\"dmp/ingest/v1/accepted_batch.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x1cgoogle/protobuf/struct.proto\"@\n\x11\x41pplyBatchRequest\x12+\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x1c.dmp.ingest.v1.AcceptedBatch\"`\n\x12\x41pplyBatchResponse\x12\x17\n\x0f\x61lready_applied\x18\x01 \x01(\x08\x12\x19\n\x11internal_user_ids\x18\x02 \x03(\t\x12\x16\n\x0e\x65vent_profiles\x18\x03 \x03(\r\"}\n\x11GetProfileRequest\x12*\n\x10internal_user_id\x18\x01 \x01(\tR\x10internal_user_id\x12\x1c\n\tpage_size\x18\x02 \x01(\x05R\tpage_size\x12\x1e\n\npage_token\x18\x03 \x01(\tR\npage_token\"\xb4\x02\n\x12GetProfileResponse\x12*\n\x10internal_user_id\x18\x01 \x01(\tR\x10internal_user_id\x12,\n\x0bidentifiers\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct\x12.\n\x06\x65vents\x18\x03 \x03(\x0b\x32\x1e.dmp.identity.v1.TimelineEntry\x12\x1e\n\nmerged_ids\x18\x04 \x03(\tR\nmerged_ids\x12J\n\x10possible_matches\x18\x05 \x03(\x0b\x32\x1e.dmp.identity.v1.PossibleMatchR\x10possible_matches\x12(\n\x0fnext_page_token\x18\x06 \x01(\tR\x0fnext_page_token\";\n\x16MatchIdentifierRequest\x12\x12\n\nidentifier\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\"m\n\x0fIdentifierMatch\x12\x12\n\nidentifier\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\x12\x12\n\nnormalized\x18\x03 \x01(\t\x12\x10\n\x08strength\x18\x04 \x01(\t\x12\x11\n\tambiguous\x18\x05 \x01(\x08\"\xb8\x01\n\x17MatchIdentifierResponse\x12*\n\x10internal_user_id\x18\x01 \x01(\tR\x10internal_user_id\x12,\n\x0bidentifiers\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct\x12/\n\x05match\x18\x03 \x01(\x0b\x32 .dmp.identity.v1.IdentifierMatch\x12\x12\n\ncandidates\x18\x04 \x03(\t\"T\n\x14MergeProfilesRequest\x12,\n\x11internal_user_ids\x18\x01 \x03(\tR\x11internal_user_ids\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\xad\x01\n\x15MergeProfilesResponse\x12*\n\x10internal_user_id\x18\x01 \x01(\tR\x10internal_user_id\x12,\n\x0bidentifiers\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x1e\n\nmerged_ids\x18\x03 \x03(\tR\nmerged_ids\x12\x1a\n\x08merge_id\x18\x04 \x01(\tR\x08merge_id\"6\n\x0fIdentifyRequest\x12\r\n\x05\x65mail\x18\x01 \x01(\t\x12\x14\n\x0cphone_number\x18\x02 \x01(\t\"\x9f\x01\n\x10IdentifyResponse\x12)\n\x07\x63ontact\x18\x01 \x01(\x0b\x32\x18.dmp.identity.v1.Contact\x12\x1a\n\x12primary_contact_id\x18\x02 \x01(\x05\x12\x0e\n\x06\x65mails\x18\x03 \x03(\t\x12\x15\n\rphone_numbers\x18\x04 \x03(\t\x12\x1d\n\x15secondary_contact_ids\x18\x05 \x03(\x05\"9\n\x13IdentifyJsonRequest\x12\"\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"\xa3\x01\n\x14IdentifyJsonResponse\x12)\n\x07\x63ontact\x18\x01 \x01(\x0b\x32\x18.dmp.identity.v1.Contact\x12\x1a\n\x12primary_contact_id\x18\x02 \x01(\x05\x12\x0e\n\x06\x65mails\x18\x03 \x03(\t\x12\x15\n\rphone_numbers\x18\x04 \x03(\t\x12\x1d\n\x15secondary_contact_ids\x18\x05 \x03(\x05\"8\n\x10TryPolicyRequest\x12$\n\x06policy\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"u\n\x0cPolicyEffect\x12,\n\x11internal_user_ids\x18\x01 \x03(\tR\x11internal_user_ids\x12\"\n\x0cpeople_after\x18\x02 \x01(\x05R\x0cpeople_after\x12\x13\n\x0bidentifiers\x18\x03 \x03(\t\"\xff\x01\n\x11TryPolicyResponse\x12$\n\rpeople_before\x18\x01 \x01(\x05R\rpeople_before\x12\"\n\x0cpeople_after\x18\x02 \x01(\x05R\x0cpeople_after\x12 \n\x0bmerge_count\x18\x03 \x01(\x05R\x0bmerge_count\x12 \n\x0bsplit_count\x18\x04 \x01(\x05R\x0bsplit_count\x12-\n\x06merges\x18\x05 \x03(\x0b\x32\x1d.dmp.identity.v1.PolicyEffect\x12-\n\x06splits\x18\x06 \x03(\x0b\x32\x1d.dmp.identity.v1.PolicyEffect2\x9c\x11\n\x0fIdentityService\x12U\n\nApplyBatch\x12\".dmp.identity.v1.ApplyBatchRequest\x1a#.dmp.identity.v1.ApplyBatchResponse\x12x\n\nGetProfile\x12\".dmp.identity.v1.GetProfileRequest\x1a#.dmp.identity.v1.GetProfileResponse\"!\x82\xd3\xe4\x93\x02\x1b\x12\x19/users/{internal_user_id}\x12z\n\x0fMatchIdentifier\x12\'.dmp.identity.v1.MatchIdentifierRequest\x1a(.dmp.identity.v1.MatchIdentifierResponse\"\x14\x82\xd3\xe4\x93\x02\x0e\x12\x0c/debug/match\x12q\n\rMergeProfiles\x12%.dmp.identity.v1.MergeProfilesRequest\x1a&.dmp.identity.v1.MergeProfilesResponse\"\x11\x82\xd3\xe4\x93\x02\x0b\"\x06/merge:\x01*\x12O\n\x08Identify\x12 .dmp.identity.v1.IdentifyRequest\x1a!.dmp.identity.v1.IdentifyResponse\x12t\n\x0cIdentifyJson\x12$.dmp.identity.v1.IdentifyJsonRequest\x1a%.dmp.identity.v1.IdentifyJsonResponse\"\x17\x82\xd3\xe4\x93\x02\x11\"\t/identify:\x04\x62ody\x12v\n\tUndoMerge\x12!.dmp.identity.v1.UndoMergeRequest\x1a\".dmp.identity.v1.UndoMergeResponse\"\"\x82\xd3\xe4\x93\x02\x1c\"\x17/merges/{merge_id}:undo:\x01*\x12\x7f\n\nListMerges\x12\".dmp.identity.v1.ListMergesRequest\x1a#.dmp.identity.v1.ListMergesResponse\"(\x82\xd3\xe4\x93\x02\"\x12 /users/{internal_user_id}/merges\x12\x81\x01\n\x10\x43reateNeverMerge\x12(.dmp.identity.v1.CreateNeverMergeRequest\x1a).dmp.identity.v1.CreateNeverMergeResponse\"\x18\x82\xd3\xe4\x93\x02\x12\"\r/never-merges:\x01*\x12\x99\x01\n\x10RemoveNeverMerge\x12(.dmp.identity.v1.RemoveNeverMergeRequest\x1a).dmp.identity.v1.RemoveNeverMergeResponse\"0\x82\xd3\xe4\x93\x02*\"%/never-merges/{never_merge_id}:remove:\x01*\x12p\n\x0b\x45xplainLink\x12#.dmp.identity.v1.ExplainLinkRequest\x1a$.dmp.identity.v1.ExplainLinkResponse\"\x16\x82\xd3\xe4\x93\x02\x10\x12\x0e/debug/explain\x12x\n\x08GetGraph\x12 .dmp.identity.v1.GetGraphRequest\x1a!.dmp.identity.v1.GetGraphResponse\"\'\x82\xd3\xe4\x93\x02!\x12\x1f/users/{internal_user_id}/graph\x12r\n\x0cListRefusals\x12$.dmp.identity.v1.ListRefusalsRequest\x1a%.dmp.identity.v1.ListRefusalsResponse\"\x15\x82\xd3\xe4\x93\x02\x0f\x12\r/debug/review\x12u\n\tTryPolicy\x12!.dmp.identity.v1.TryPolicyRequest\x1a\".dmp.identity.v1.TryPolicyResponse\"!\x82\xd3\xe4\x93\x02\x1b\"\x11/debug/policy:try:\x06policy\x12\x88\x01\n\rExportProfile\x12%.dmp.identity.v1.ExportProfileRequest\x1a&.dmp.identity.v1.ExportProfileResponse\"(\x82\xd3\xe4\x93\x02\"\x12 /users/{internal_user_id}/export\x12\x61\n\x0ePreviewErasure\x12&.dmp.identity.v1.PreviewErasureRequest\x1a\'.dmp.identity.v1.PreviewErasureResponse\x12X\n\x0b\x45rasePerson\x12#.dmp.identity.v1.ErasePersonRequest\x1a$.dmp.identity.v1.ErasePersonResponse\x12g\n\x10ListErasedEvents\x12(.dmp.identity.v1.ListErasedEventsRequest\x1a).dmp.identity.v1.ListErasedEventsResponse\x12\x61\n\x0e\x43onfirmErasure\x12&.dmp.identity.v1.ConfirmErasureRequest\x1a\'.dmp.identity.v1.ConfirmErasureResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -45,32 +48,56 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_IDENTITYSERVICE'].methods_by_name['MergeProfiles']._serialized_options = b'\202\323\344\223\002\013\"\006/merge:\001*'
   _globals['_IDENTITYSERVICE'].methods_by_name['IdentifyJson']._loaded_options = None
   _globals['_IDENTITYSERVICE'].methods_by_name['IdentifyJson']._serialized_options = b'\202\323\344\223\002\021\"\t/identify:\004body'
-  _globals['_APPLYBATCHREQUEST']._serialized_start=244
-  _globals['_APPLYBATCHREQUEST']._serialized_end=308
-  _globals['_APPLYBATCHRESPONSE']._serialized_start=310
-  _globals['_APPLYBATCHRESPONSE']._serialized_end=406
-  _globals['_GETPROFILEREQUEST']._serialized_start=408
-  _globals['_GETPROFILEREQUEST']._serialized_end=533
-  _globals['_GETPROFILERESPONSE']._serialized_start=536
-  _globals['_GETPROFILERESPONSE']._serialized_end=844
-  _globals['_MATCHIDENTIFIERREQUEST']._serialized_start=846
-  _globals['_MATCHIDENTIFIERREQUEST']._serialized_end=905
-  _globals['_IDENTIFIERMATCH']._serialized_start=907
-  _globals['_IDENTIFIERMATCH']._serialized_end=1016
-  _globals['_MATCHIDENTIFIERRESPONSE']._serialized_start=1019
-  _globals['_MATCHIDENTIFIERRESPONSE']._serialized_end=1203
-  _globals['_MERGEPROFILESREQUEST']._serialized_start=1205
-  _globals['_MERGEPROFILESREQUEST']._serialized_end=1289
-  _globals['_MERGEPROFILESRESPONSE']._serialized_start=1292
-  _globals['_MERGEPROFILESRESPONSE']._serialized_end=1465
-  _globals['_IDENTIFYREQUEST']._serialized_start=1467
-  _globals['_IDENTIFYREQUEST']._serialized_end=1521
-  _globals['_IDENTIFYRESPONSE']._serialized_start=1524
-  _globals['_IDENTIFYRESPONSE']._serialized_end=1683
-  _globals['_IDENTIFYJSONREQUEST']._serialized_start=1685
-  _globals['_IDENTIFYJSONREQUEST']._serialized_end=1742
-  _globals['_IDENTIFYJSONRESPONSE']._serialized_start=1745
-  _globals['_IDENTIFYJSONRESPONSE']._serialized_end=1908
-  _globals['_IDENTITYSERVICE']._serialized_start=1911
-  _globals['_IDENTITYSERVICE']._serialized_end=2575
+  _globals['_IDENTITYSERVICE'].methods_by_name['UndoMerge']._loaded_options = None
+  _globals['_IDENTITYSERVICE'].methods_by_name['UndoMerge']._serialized_options = b'\202\323\344\223\002\034\"\027/merges/{merge_id}:undo:\001*'
+  _globals['_IDENTITYSERVICE'].methods_by_name['ListMerges']._loaded_options = None
+  _globals['_IDENTITYSERVICE'].methods_by_name['ListMerges']._serialized_options = b'\202\323\344\223\002\"\022 /users/{internal_user_id}/merges'
+  _globals['_IDENTITYSERVICE'].methods_by_name['CreateNeverMerge']._loaded_options = None
+  _globals['_IDENTITYSERVICE'].methods_by_name['CreateNeverMerge']._serialized_options = b'\202\323\344\223\002\022\"\r/never-merges:\001*'
+  _globals['_IDENTITYSERVICE'].methods_by_name['RemoveNeverMerge']._loaded_options = None
+  _globals['_IDENTITYSERVICE'].methods_by_name['RemoveNeverMerge']._serialized_options = b'\202\323\344\223\002*\"%/never-merges/{never_merge_id}:remove:\001*'
+  _globals['_IDENTITYSERVICE'].methods_by_name['ExplainLink']._loaded_options = None
+  _globals['_IDENTITYSERVICE'].methods_by_name['ExplainLink']._serialized_options = b'\202\323\344\223\002\020\022\016/debug/explain'
+  _globals['_IDENTITYSERVICE'].methods_by_name['GetGraph']._loaded_options = None
+  _globals['_IDENTITYSERVICE'].methods_by_name['GetGraph']._serialized_options = b'\202\323\344\223\002!\022\037/users/{internal_user_id}/graph'
+  _globals['_IDENTITYSERVICE'].methods_by_name['ListRefusals']._loaded_options = None
+  _globals['_IDENTITYSERVICE'].methods_by_name['ListRefusals']._serialized_options = b'\202\323\344\223\002\017\022\r/debug/review'
+  _globals['_IDENTITYSERVICE'].methods_by_name['TryPolicy']._loaded_options = None
+  _globals['_IDENTITYSERVICE'].methods_by_name['TryPolicy']._serialized_options = b'\202\323\344\223\002\033\"\021/debug/policy:try:\006policy'
+  _globals['_IDENTITYSERVICE'].methods_by_name['ExportProfile']._loaded_options = None
+  _globals['_IDENTITYSERVICE'].methods_by_name['ExportProfile']._serialized_options = b'\202\323\344\223\002\"\022 /users/{internal_user_id}/export'
+  _globals['_APPLYBATCHREQUEST']._serialized_start=339
+  _globals['_APPLYBATCHREQUEST']._serialized_end=403
+  _globals['_APPLYBATCHRESPONSE']._serialized_start=405
+  _globals['_APPLYBATCHRESPONSE']._serialized_end=501
+  _globals['_GETPROFILEREQUEST']._serialized_start=503
+  _globals['_GETPROFILEREQUEST']._serialized_end=628
+  _globals['_GETPROFILERESPONSE']._serialized_start=631
+  _globals['_GETPROFILERESPONSE']._serialized_end=939
+  _globals['_MATCHIDENTIFIERREQUEST']._serialized_start=941
+  _globals['_MATCHIDENTIFIERREQUEST']._serialized_end=1000
+  _globals['_IDENTIFIERMATCH']._serialized_start=1002
+  _globals['_IDENTIFIERMATCH']._serialized_end=1111
+  _globals['_MATCHIDENTIFIERRESPONSE']._serialized_start=1114
+  _globals['_MATCHIDENTIFIERRESPONSE']._serialized_end=1298
+  _globals['_MERGEPROFILESREQUEST']._serialized_start=1300
+  _globals['_MERGEPROFILESREQUEST']._serialized_end=1384
+  _globals['_MERGEPROFILESRESPONSE']._serialized_start=1387
+  _globals['_MERGEPROFILESRESPONSE']._serialized_end=1560
+  _globals['_IDENTIFYREQUEST']._serialized_start=1562
+  _globals['_IDENTIFYREQUEST']._serialized_end=1616
+  _globals['_IDENTIFYRESPONSE']._serialized_start=1619
+  _globals['_IDENTIFYRESPONSE']._serialized_end=1778
+  _globals['_IDENTIFYJSONREQUEST']._serialized_start=1780
+  _globals['_IDENTIFYJSONREQUEST']._serialized_end=1837
+  _globals['_IDENTIFYJSONRESPONSE']._serialized_start=1840
+  _globals['_IDENTIFYJSONRESPONSE']._serialized_end=2003
+  _globals['_TRYPOLICYREQUEST']._serialized_start=2005
+  _globals['_TRYPOLICYREQUEST']._serialized_end=2061
+  _globals['_POLICYEFFECT']._serialized_start=2063
+  _globals['_POLICYEFFECT']._serialized_end=2180
+  _globals['_TRYPOLICYRESPONSE']._serialized_start=2183
+  _globals['_TRYPOLICYRESPONSE']._serialized_end=2438
+  _globals['_IDENTITYSERVICE']._serialized_start=2441
+  _globals['_IDENTITYSERVICE']._serialized_end=4645
 # @@protoc_insertion_point(module_scope)

@@ -476,3 +476,107 @@ class IdentifyJsonResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___IdentifyJsonResponse: _TypeAlias = IdentifyJsonResponse  # noqa: Y015
+
+@_typing.final
+class TryPolicyRequest(_message.Message):
+    """TryPolicyRequest is another policy."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POLICY_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def policy(self) -> _httpbody_pb2.HttpBody:
+        """The policy as a TOML file."""
+
+    def __init__(
+        self,
+        *,
+        policy: _httpbody_pb2.HttpBody | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TryPolicyRequest: _TypeAlias = TryPolicyRequest  # noqa: Y015
+
+@_typing.final
+class PolicyEffect(_message.Message):
+    """PolicyEffect is one difference that another policy would make."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INTERNAL_USER_IDS_FIELD_NUMBER: _builtins.int
+    PEOPLE_AFTER_FIELD_NUMBER: _builtins.int
+    IDENTIFIERS_FIELD_NUMBER: _builtins.int
+    people_after: _builtins.int
+    """How many people there would be in the place of these."""
+    @_builtins.property
+    def internal_user_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """For a merge: the people that would become one. For a split: the person that would not be one any more. At most 20."""
+
+    @_builtins.property
+    def identifiers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Identifiers that show it, as `type:value`; at most 20."""
+
+    def __init__(
+        self,
+        *,
+        internal_user_ids: _abc.Iterable[_builtins.str] | None = ...,
+        people_after: _builtins.int = ...,
+        identifiers: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["identifiers", b"identifiers", "internal_user_ids", b"internal_user_ids", "people_after", b"people_after"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PolicyEffect: _TypeAlias = PolicyEffect  # noqa: Y015
+
+@_typing.final
+class TryPolicyResponse(_message.Message):
+    """TryPolicyResponse says what would change."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PEOPLE_BEFORE_FIELD_NUMBER: _builtins.int
+    PEOPLE_AFTER_FIELD_NUMBER: _builtins.int
+    MERGE_COUNT_FIELD_NUMBER: _builtins.int
+    SPLIT_COUNT_FIELD_NUMBER: _builtins.int
+    MERGES_FIELD_NUMBER: _builtins.int
+    SPLITS_FIELD_NUMBER: _builtins.int
+    people_before: _builtins.int
+    """People with strong identifiers now."""
+    people_after: _builtins.int
+    """People with strong identifiers under the policy."""
+    merge_count: _builtins.int
+    """How many groups of people would become one."""
+    split_count: _builtins.int
+    """How many people would be split."""
+    @_builtins.property
+    def merges(self) -> _containers.RepeatedCompositeFieldContainer[Global___PolicyEffect]:
+        """The first 100 merges."""
+
+    @_builtins.property
+    def splits(self) -> _containers.RepeatedCompositeFieldContainer[Global___PolicyEffect]:
+        """The first 100 splits."""
+
+    def __init__(
+        self,
+        *,
+        people_before: _builtins.int = ...,
+        people_after: _builtins.int = ...,
+        merge_count: _builtins.int = ...,
+        split_count: _builtins.int = ...,
+        merges: _abc.Iterable[Global___PolicyEffect] | None = ...,
+        splits: _abc.Iterable[Global___PolicyEffect] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["merge_count", b"merge_count", "merges", b"merges", "people_after", b"people_after", "people_before", b"people_before", "split_count", b"split_count", "splits", b"splits"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TryPolicyResponse: _TypeAlias = TryPolicyResponse  # noqa: Y015

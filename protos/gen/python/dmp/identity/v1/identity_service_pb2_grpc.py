@@ -3,7 +3,10 @@
 import grpc
 import warnings
 
+from dmp.identity.v1 import erasure_pb2 as dmp_dot_identity_dot_v1_dot_erasure__pb2
+from dmp.identity.v1 import explanation_pb2 as dmp_dot_identity_dot_v1_dot_explanation__pb2
 from dmp.identity.v1 import identity_service_pb2 as dmp_dot_identity_dot_v1_dot_identity__service__pb2
+from dmp.identity.v1 import merge_pb2 as dmp_dot_identity_dot_v1_dot_merge__pb2
 
 GRPC_GENERATED_VERSION = '1.78.0'
 GRPC_VERSION = grpc.__version__
@@ -65,6 +68,71 @@ class IdentityServiceStub(object):
                 request_serializer=dmp_dot_identity_dot_v1_dot_identity__service__pb2.IdentifyJsonRequest.SerializeToString,
                 response_deserializer=dmp_dot_identity_dot_v1_dot_identity__service__pb2.IdentifyJsonResponse.FromString,
                 _registered_method=True)
+        self.UndoMerge = channel.unary_unary(
+                '/dmp.identity.v1.IdentityService/UndoMerge',
+                request_serializer=dmp_dot_identity_dot_v1_dot_merge__pb2.UndoMergeRequest.SerializeToString,
+                response_deserializer=dmp_dot_identity_dot_v1_dot_merge__pb2.UndoMergeResponse.FromString,
+                _registered_method=True)
+        self.ListMerges = channel.unary_unary(
+                '/dmp.identity.v1.IdentityService/ListMerges',
+                request_serializer=dmp_dot_identity_dot_v1_dot_merge__pb2.ListMergesRequest.SerializeToString,
+                response_deserializer=dmp_dot_identity_dot_v1_dot_merge__pb2.ListMergesResponse.FromString,
+                _registered_method=True)
+        self.CreateNeverMerge = channel.unary_unary(
+                '/dmp.identity.v1.IdentityService/CreateNeverMerge',
+                request_serializer=dmp_dot_identity_dot_v1_dot_merge__pb2.CreateNeverMergeRequest.SerializeToString,
+                response_deserializer=dmp_dot_identity_dot_v1_dot_merge__pb2.CreateNeverMergeResponse.FromString,
+                _registered_method=True)
+        self.RemoveNeverMerge = channel.unary_unary(
+                '/dmp.identity.v1.IdentityService/RemoveNeverMerge',
+                request_serializer=dmp_dot_identity_dot_v1_dot_merge__pb2.RemoveNeverMergeRequest.SerializeToString,
+                response_deserializer=dmp_dot_identity_dot_v1_dot_merge__pb2.RemoveNeverMergeResponse.FromString,
+                _registered_method=True)
+        self.ExplainLink = channel.unary_unary(
+                '/dmp.identity.v1.IdentityService/ExplainLink',
+                request_serializer=dmp_dot_identity_dot_v1_dot_explanation__pb2.ExplainLinkRequest.SerializeToString,
+                response_deserializer=dmp_dot_identity_dot_v1_dot_explanation__pb2.ExplainLinkResponse.FromString,
+                _registered_method=True)
+        self.GetGraph = channel.unary_unary(
+                '/dmp.identity.v1.IdentityService/GetGraph',
+                request_serializer=dmp_dot_identity_dot_v1_dot_explanation__pb2.GetGraphRequest.SerializeToString,
+                response_deserializer=dmp_dot_identity_dot_v1_dot_explanation__pb2.GetGraphResponse.FromString,
+                _registered_method=True)
+        self.ListRefusals = channel.unary_unary(
+                '/dmp.identity.v1.IdentityService/ListRefusals',
+                request_serializer=dmp_dot_identity_dot_v1_dot_explanation__pb2.ListRefusalsRequest.SerializeToString,
+                response_deserializer=dmp_dot_identity_dot_v1_dot_explanation__pb2.ListRefusalsResponse.FromString,
+                _registered_method=True)
+        self.TryPolicy = channel.unary_unary(
+                '/dmp.identity.v1.IdentityService/TryPolicy',
+                request_serializer=dmp_dot_identity_dot_v1_dot_identity__service__pb2.TryPolicyRequest.SerializeToString,
+                response_deserializer=dmp_dot_identity_dot_v1_dot_identity__service__pb2.TryPolicyResponse.FromString,
+                _registered_method=True)
+        self.ExportProfile = channel.unary_unary(
+                '/dmp.identity.v1.IdentityService/ExportProfile',
+                request_serializer=dmp_dot_identity_dot_v1_dot_erasure__pb2.ExportProfileRequest.SerializeToString,
+                response_deserializer=dmp_dot_identity_dot_v1_dot_erasure__pb2.ExportProfileResponse.FromString,
+                _registered_method=True)
+        self.PreviewErasure = channel.unary_unary(
+                '/dmp.identity.v1.IdentityService/PreviewErasure',
+                request_serializer=dmp_dot_identity_dot_v1_dot_erasure__pb2.PreviewErasureRequest.SerializeToString,
+                response_deserializer=dmp_dot_identity_dot_v1_dot_erasure__pb2.PreviewErasureResponse.FromString,
+                _registered_method=True)
+        self.ErasePerson = channel.unary_unary(
+                '/dmp.identity.v1.IdentityService/ErasePerson',
+                request_serializer=dmp_dot_identity_dot_v1_dot_erasure__pb2.ErasePersonRequest.SerializeToString,
+                response_deserializer=dmp_dot_identity_dot_v1_dot_erasure__pb2.ErasePersonResponse.FromString,
+                _registered_method=True)
+        self.ListErasedEvents = channel.unary_unary(
+                '/dmp.identity.v1.IdentityService/ListErasedEvents',
+                request_serializer=dmp_dot_identity_dot_v1_dot_erasure__pb2.ListErasedEventsRequest.SerializeToString,
+                response_deserializer=dmp_dot_identity_dot_v1_dot_erasure__pb2.ListErasedEventsResponse.FromString,
+                _registered_method=True)
+        self.ConfirmErasure = channel.unary_unary(
+                '/dmp.identity.v1.IdentityService/ConfirmErasure',
+                request_serializer=dmp_dot_identity_dot_v1_dot_erasure__pb2.ConfirmErasureRequest.SerializeToString,
+                response_deserializer=dmp_dot_identity_dot_v1_dot_erasure__pb2.ConfirmErasureResponse.FromString,
+                _registered_method=True)
 
 
 class IdentityServiceServicer(object):
@@ -101,7 +169,7 @@ class IdentityServiceServicer(object):
     def MergeProfiles(self, request, context):
         """MergeProfiles makes profiles one person because somebody knows that they are. The oldest survives; all ids keep working. Idempotent:
         profiles that are one person already stay as they are, and the answer then has no `merge_id`.
-        Errors: INVALID_ARGUMENT, PROFILE_NOT_FOUND.
+        Errors: INVALID_ARGUMENT, PROFILE_NOT_FOUND, NEVER_MERGE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -120,6 +188,115 @@ class IdentityServiceServicer(object):
         """IdentifyJson is `POST /identify` of the public contract: Identify for a JSON body, in which a phone number may be a JSON number and is
         then read as its text, digit by digit. Internal callers use Identify.
         Errors: MALFORMED_BODY, INVALID_ARGUMENT, CANNOT_STORE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UndoMerge(self, request, context):
+        """UndoMerge takes a merge back: identifiers, contacts and timelines go where they would be without it, what was learned since stays where
+        it arrived, and the people are kept apart until somebody says otherwise. Any merge can be undone, in any order. Idempotent.
+        Errors: INVALID_ARGUMENT, MERGE_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListMerges(self, request, context):
+        """ListMerges tells who was merged into this person, when, by what and why, and what keeps the person apart from others.
+        Errors: PROFILE_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateNeverMerge(self, request, context):
+        """CreateNeverMerge keeps two people apart: no event and no request merges them any more. Not idempotent: each call makes one.
+        Errors: INVALID_ARGUMENT (not two different people), PROFILE_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemoveNeverMerge(self, request, context):
+        """RemoveNeverMerge lets evidence merge two people again. What was refused meanwhile is not followed afterwards. Idempotent.
+        Errors: INVALID_ARGUMENT, NEVER_MERGE_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExplainLink(self, request, context):
+        """ExplainLink tells why two profiles or identifiers are one person, or why they are not. It changes nothing. Its cost grows with the
+        number of the person's identifiers.
+        Errors: INVALID_ARGUMENT, PROFILE_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetGraph(self, request, context):
+        """GetGraph is a person as nodes and edges, ready to draw.
+        Errors: PROFILE_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListRefusals(self, request, context):
+        """ListRefusals lists the evidence that was not followed, and why.
+        Errors: INVALID_ARGUMENT, PROFILE_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TryPolicy(self, request, context):
+        """TryPolicy says what another policy would make of the stored data: who would become one person, and who would not be one any more. It
+        changes nothing. It reads every identifier: not for the busy hour.
+        Errors: INVALID_ARGUMENT (the policy's problems).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExportProfile(self, request, context):
+        """ExportProfile gives everything that identity holds about a person.
+        Errors: INVALID_ARGUMENT, PROFILE_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PreviewErasure(self, request, context):
+        """PreviewErasure says what ErasePerson would take. It changes nothing.
+        Errors: PROFILE_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ErasePerson(self, request, context):
+        """ErasePerson erases everything about a person, in one transaction. Idempotent by `erasure_id`: a repeat answers with the first receipt.
+        Batches that were accepted before the erasure and come after it do not bring the person back: their events get no person, and
+        ListErasedEvents names them. Called by ingest.
+        Errors: INVALID_ARGUMENT, PROFILE_NOT_FOUND, CANNOT_STORE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListErasedEvents(self, request, context):
+        """ListErasedEvents names the events whose personal fields have to go from the log, those that came late included.
+        Errors: INVALID_ARGUMENT, ERASURE_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ConfirmErasure(self, request, context):
+        """ConfirmErasure makes identity forget the erasure's list of events, once the log has none of their personal fields any more. Idempotent.
+        Errors: INVALID_ARGUMENT, ERASURE_NOT_FOUND, CANNOT_STORE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -157,6 +334,71 @@ def add_IdentityServiceServicer_to_server(servicer, server):
                     servicer.IdentifyJson,
                     request_deserializer=dmp_dot_identity_dot_v1_dot_identity__service__pb2.IdentifyJsonRequest.FromString,
                     response_serializer=dmp_dot_identity_dot_v1_dot_identity__service__pb2.IdentifyJsonResponse.SerializeToString,
+            ),
+            'UndoMerge': grpc.unary_unary_rpc_method_handler(
+                    servicer.UndoMerge,
+                    request_deserializer=dmp_dot_identity_dot_v1_dot_merge__pb2.UndoMergeRequest.FromString,
+                    response_serializer=dmp_dot_identity_dot_v1_dot_merge__pb2.UndoMergeResponse.SerializeToString,
+            ),
+            'ListMerges': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListMerges,
+                    request_deserializer=dmp_dot_identity_dot_v1_dot_merge__pb2.ListMergesRequest.FromString,
+                    response_serializer=dmp_dot_identity_dot_v1_dot_merge__pb2.ListMergesResponse.SerializeToString,
+            ),
+            'CreateNeverMerge': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateNeverMerge,
+                    request_deserializer=dmp_dot_identity_dot_v1_dot_merge__pb2.CreateNeverMergeRequest.FromString,
+                    response_serializer=dmp_dot_identity_dot_v1_dot_merge__pb2.CreateNeverMergeResponse.SerializeToString,
+            ),
+            'RemoveNeverMerge': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveNeverMerge,
+                    request_deserializer=dmp_dot_identity_dot_v1_dot_merge__pb2.RemoveNeverMergeRequest.FromString,
+                    response_serializer=dmp_dot_identity_dot_v1_dot_merge__pb2.RemoveNeverMergeResponse.SerializeToString,
+            ),
+            'ExplainLink': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainLink,
+                    request_deserializer=dmp_dot_identity_dot_v1_dot_explanation__pb2.ExplainLinkRequest.FromString,
+                    response_serializer=dmp_dot_identity_dot_v1_dot_explanation__pb2.ExplainLinkResponse.SerializeToString,
+            ),
+            'GetGraph': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetGraph,
+                    request_deserializer=dmp_dot_identity_dot_v1_dot_explanation__pb2.GetGraphRequest.FromString,
+                    response_serializer=dmp_dot_identity_dot_v1_dot_explanation__pb2.GetGraphResponse.SerializeToString,
+            ),
+            'ListRefusals': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRefusals,
+                    request_deserializer=dmp_dot_identity_dot_v1_dot_explanation__pb2.ListRefusalsRequest.FromString,
+                    response_serializer=dmp_dot_identity_dot_v1_dot_explanation__pb2.ListRefusalsResponse.SerializeToString,
+            ),
+            'TryPolicy': grpc.unary_unary_rpc_method_handler(
+                    servicer.TryPolicy,
+                    request_deserializer=dmp_dot_identity_dot_v1_dot_identity__service__pb2.TryPolicyRequest.FromString,
+                    response_serializer=dmp_dot_identity_dot_v1_dot_identity__service__pb2.TryPolicyResponse.SerializeToString,
+            ),
+            'ExportProfile': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExportProfile,
+                    request_deserializer=dmp_dot_identity_dot_v1_dot_erasure__pb2.ExportProfileRequest.FromString,
+                    response_serializer=dmp_dot_identity_dot_v1_dot_erasure__pb2.ExportProfileResponse.SerializeToString,
+            ),
+            'PreviewErasure': grpc.unary_unary_rpc_method_handler(
+                    servicer.PreviewErasure,
+                    request_deserializer=dmp_dot_identity_dot_v1_dot_erasure__pb2.PreviewErasureRequest.FromString,
+                    response_serializer=dmp_dot_identity_dot_v1_dot_erasure__pb2.PreviewErasureResponse.SerializeToString,
+            ),
+            'ErasePerson': grpc.unary_unary_rpc_method_handler(
+                    servicer.ErasePerson,
+                    request_deserializer=dmp_dot_identity_dot_v1_dot_erasure__pb2.ErasePersonRequest.FromString,
+                    response_serializer=dmp_dot_identity_dot_v1_dot_erasure__pb2.ErasePersonResponse.SerializeToString,
+            ),
+            'ListErasedEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListErasedEvents,
+                    request_deserializer=dmp_dot_identity_dot_v1_dot_erasure__pb2.ListErasedEventsRequest.FromString,
+                    response_serializer=dmp_dot_identity_dot_v1_dot_erasure__pb2.ListErasedEventsResponse.SerializeToString,
+            ),
+            'ConfirmErasure': grpc.unary_unary_rpc_method_handler(
+                    servicer.ConfirmErasure,
+                    request_deserializer=dmp_dot_identity_dot_v1_dot_erasure__pb2.ConfirmErasureRequest.FromString,
+                    response_serializer=dmp_dot_identity_dot_v1_dot_erasure__pb2.ConfirmErasureResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -322,6 +564,357 @@ class IdentityService(object):
             '/dmp.identity.v1.IdentityService/IdentifyJson',
             dmp_dot_identity_dot_v1_dot_identity__service__pb2.IdentifyJsonRequest.SerializeToString,
             dmp_dot_identity_dot_v1_dot_identity__service__pb2.IdentifyJsonResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UndoMerge(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dmp.identity.v1.IdentityService/UndoMerge',
+            dmp_dot_identity_dot_v1_dot_merge__pb2.UndoMergeRequest.SerializeToString,
+            dmp_dot_identity_dot_v1_dot_merge__pb2.UndoMergeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListMerges(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dmp.identity.v1.IdentityService/ListMerges',
+            dmp_dot_identity_dot_v1_dot_merge__pb2.ListMergesRequest.SerializeToString,
+            dmp_dot_identity_dot_v1_dot_merge__pb2.ListMergesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateNeverMerge(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dmp.identity.v1.IdentityService/CreateNeverMerge',
+            dmp_dot_identity_dot_v1_dot_merge__pb2.CreateNeverMergeRequest.SerializeToString,
+            dmp_dot_identity_dot_v1_dot_merge__pb2.CreateNeverMergeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveNeverMerge(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dmp.identity.v1.IdentityService/RemoveNeverMerge',
+            dmp_dot_identity_dot_v1_dot_merge__pb2.RemoveNeverMergeRequest.SerializeToString,
+            dmp_dot_identity_dot_v1_dot_merge__pb2.RemoveNeverMergeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExplainLink(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dmp.identity.v1.IdentityService/ExplainLink',
+            dmp_dot_identity_dot_v1_dot_explanation__pb2.ExplainLinkRequest.SerializeToString,
+            dmp_dot_identity_dot_v1_dot_explanation__pb2.ExplainLinkResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetGraph(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dmp.identity.v1.IdentityService/GetGraph',
+            dmp_dot_identity_dot_v1_dot_explanation__pb2.GetGraphRequest.SerializeToString,
+            dmp_dot_identity_dot_v1_dot_explanation__pb2.GetGraphResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRefusals(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dmp.identity.v1.IdentityService/ListRefusals',
+            dmp_dot_identity_dot_v1_dot_explanation__pb2.ListRefusalsRequest.SerializeToString,
+            dmp_dot_identity_dot_v1_dot_explanation__pb2.ListRefusalsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TryPolicy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dmp.identity.v1.IdentityService/TryPolicy',
+            dmp_dot_identity_dot_v1_dot_identity__service__pb2.TryPolicyRequest.SerializeToString,
+            dmp_dot_identity_dot_v1_dot_identity__service__pb2.TryPolicyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportProfile(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dmp.identity.v1.IdentityService/ExportProfile',
+            dmp_dot_identity_dot_v1_dot_erasure__pb2.ExportProfileRequest.SerializeToString,
+            dmp_dot_identity_dot_v1_dot_erasure__pb2.ExportProfileResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PreviewErasure(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dmp.identity.v1.IdentityService/PreviewErasure',
+            dmp_dot_identity_dot_v1_dot_erasure__pb2.PreviewErasureRequest.SerializeToString,
+            dmp_dot_identity_dot_v1_dot_erasure__pb2.PreviewErasureResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ErasePerson(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dmp.identity.v1.IdentityService/ErasePerson',
+            dmp_dot_identity_dot_v1_dot_erasure__pb2.ErasePersonRequest.SerializeToString,
+            dmp_dot_identity_dot_v1_dot_erasure__pb2.ErasePersonResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListErasedEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dmp.identity.v1.IdentityService/ListErasedEvents',
+            dmp_dot_identity_dot_v1_dot_erasure__pb2.ListErasedEventsRequest.SerializeToString,
+            dmp_dot_identity_dot_v1_dot_erasure__pb2.ListErasedEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ConfirmErasure(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dmp.identity.v1.IdentityService/ConfirmErasure',
+            dmp_dot_identity_dot_v1_dot_erasure__pb2.ConfirmErasureRequest.SerializeToString,
+            dmp_dot_identity_dot_v1_dot_erasure__pb2.ConfirmErasureResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -4,7 +4,10 @@ isort:skip_file
 The identity graph: who it was."""
 
 from collections import abc as _abc
+from dmp.identity.v1 import erasure_pb2 as _erasure_pb2
+from dmp.identity.v1 import explanation_pb2 as _explanation_pb2
 from dmp.identity.v1 import identity_service_pb2 as _identity_service_pb2
+from dmp.identity.v1 import merge_pb2 as _merge_pb2
 from grpc import aio as _aio
 import abc as _abc_1
 import grpc as _grpc
@@ -51,7 +54,7 @@ class IdentityServiceStub:
     MergeProfiles: _grpc.UnaryUnaryMultiCallable[_identity_service_pb2.MergeProfilesRequest, _identity_service_pb2.MergeProfilesResponse]
     """MergeProfiles makes profiles one person because somebody knows that they are. The oldest survives; all ids keep working. Idempotent:
     profiles that are one person already stay as they are, and the answer then has no `merge_id`.
-    Errors: INVALID_ARGUMENT, PROFILE_NOT_FOUND.
+    Errors: INVALID_ARGUMENT, PROFILE_NOT_FOUND, NEVER_MERGE.
     """
     Identify: _grpc.UnaryUnaryMultiCallable[_identity_service_pb2.IdentifyRequest, _identity_service_pb2.IdentifyResponse]
     """Identify finds or creates the contact of an e-mail address, a phone number or both, and joins two contacts when the request shows
@@ -62,6 +65,63 @@ class IdentityServiceStub:
     """IdentifyJson is `POST /identify` of the public contract: Identify for a JSON body, in which a phone number may be a JSON number and is
     then read as its text, digit by digit. Internal callers use Identify.
     Errors: MALFORMED_BODY, INVALID_ARGUMENT, CANNOT_STORE.
+    """
+    UndoMerge: _grpc.UnaryUnaryMultiCallable[_merge_pb2.UndoMergeRequest, _merge_pb2.UndoMergeResponse]
+    """UndoMerge takes a merge back: identifiers, contacts and timelines go where they would be without it, what was learned since stays where
+    it arrived, and the people are kept apart until somebody says otherwise. Any merge can be undone, in any order. Idempotent.
+    Errors: INVALID_ARGUMENT, MERGE_NOT_FOUND.
+    """
+    ListMerges: _grpc.UnaryUnaryMultiCallable[_merge_pb2.ListMergesRequest, _merge_pb2.ListMergesResponse]
+    """ListMerges tells who was merged into this person, when, by what and why, and what keeps the person apart from others.
+    Errors: PROFILE_NOT_FOUND.
+    """
+    CreateNeverMerge: _grpc.UnaryUnaryMultiCallable[_merge_pb2.CreateNeverMergeRequest, _merge_pb2.CreateNeverMergeResponse]
+    """CreateNeverMerge keeps two people apart: no event and no request merges them any more. Not idempotent: each call makes one.
+    Errors: INVALID_ARGUMENT (not two different people), PROFILE_NOT_FOUND.
+    """
+    RemoveNeverMerge: _grpc.UnaryUnaryMultiCallable[_merge_pb2.RemoveNeverMergeRequest, _merge_pb2.RemoveNeverMergeResponse]
+    """RemoveNeverMerge lets evidence merge two people again. What was refused meanwhile is not followed afterwards. Idempotent.
+    Errors: INVALID_ARGUMENT, NEVER_MERGE_NOT_FOUND.
+    """
+    ExplainLink: _grpc.UnaryUnaryMultiCallable[_explanation_pb2.ExplainLinkRequest, _explanation_pb2.ExplainLinkResponse]
+    """ExplainLink tells why two profiles or identifiers are one person, or why they are not. It changes nothing. Its cost grows with the
+    number of the person's identifiers.
+    Errors: INVALID_ARGUMENT, PROFILE_NOT_FOUND.
+    """
+    GetGraph: _grpc.UnaryUnaryMultiCallable[_explanation_pb2.GetGraphRequest, _explanation_pb2.GetGraphResponse]
+    """GetGraph is a person as nodes and edges, ready to draw.
+    Errors: PROFILE_NOT_FOUND.
+    """
+    ListRefusals: _grpc.UnaryUnaryMultiCallable[_explanation_pb2.ListRefusalsRequest, _explanation_pb2.ListRefusalsResponse]
+    """ListRefusals lists the evidence that was not followed, and why.
+    Errors: INVALID_ARGUMENT, PROFILE_NOT_FOUND.
+    """
+    TryPolicy: _grpc.UnaryUnaryMultiCallable[_identity_service_pb2.TryPolicyRequest, _identity_service_pb2.TryPolicyResponse]
+    """TryPolicy says what another policy would make of the stored data: who would become one person, and who would not be one any more. It
+    changes nothing. It reads every identifier: not for the busy hour.
+    Errors: INVALID_ARGUMENT (the policy's problems).
+    """
+    ExportProfile: _grpc.UnaryUnaryMultiCallable[_erasure_pb2.ExportProfileRequest, _erasure_pb2.ExportProfileResponse]
+    """ExportProfile gives everything that identity holds about a person.
+    Errors: INVALID_ARGUMENT, PROFILE_NOT_FOUND.
+    """
+    PreviewErasure: _grpc.UnaryUnaryMultiCallable[_erasure_pb2.PreviewErasureRequest, _erasure_pb2.PreviewErasureResponse]
+    """PreviewErasure says what ErasePerson would take. It changes nothing.
+    Errors: PROFILE_NOT_FOUND.
+    """
+    ErasePerson: _grpc.UnaryUnaryMultiCallable[_erasure_pb2.ErasePersonRequest, _erasure_pb2.ErasePersonResponse]
+    """ErasePerson erases everything about a person, in one transaction. Idempotent by `erasure_id`: a repeat answers with the first receipt.
+    Batches that were accepted before the erasure and come after it do not bring the person back: their events get no person, and
+    ListErasedEvents names them. Called by ingest.
+    Errors: INVALID_ARGUMENT, PROFILE_NOT_FOUND, CANNOT_STORE.
+    """
+    ListErasedEvents: _grpc.UnaryUnaryMultiCallable[_erasure_pb2.ListErasedEventsRequest, _erasure_pb2.ListErasedEventsResponse]
+    """ListErasedEvents names the events whose personal fields have to go from the log, those that came late included.
+    Errors: INVALID_ARGUMENT, ERASURE_NOT_FOUND.
+    """
+    ConfirmErasure: _grpc.UnaryUnaryMultiCallable[_erasure_pb2.ConfirmErasureRequest, _erasure_pb2.ConfirmErasureResponse]
+    """ConfirmErasure makes identity forget the erasure's list of events, once the log has none of their personal fields any more. Idempotent.
+    Errors: INVALID_ARGUMENT, ERASURE_NOT_FOUND, CANNOT_STORE.
     """
 
 @_typing.type_check_only
@@ -87,7 +147,7 @@ class IdentityServiceAsyncStub(IdentityServiceStub):
     MergeProfiles: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.MergeProfilesRequest, _identity_service_pb2.MergeProfilesResponse]  # type: ignore[assignment]
     """MergeProfiles makes profiles one person because somebody knows that they are. The oldest survives; all ids keep working. Idempotent:
     profiles that are one person already stay as they are, and the answer then has no `merge_id`.
-    Errors: INVALID_ARGUMENT, PROFILE_NOT_FOUND.
+    Errors: INVALID_ARGUMENT, PROFILE_NOT_FOUND, NEVER_MERGE.
     """
     Identify: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.IdentifyRequest, _identity_service_pb2.IdentifyResponse]  # type: ignore[assignment]
     """Identify finds or creates the contact of an e-mail address, a phone number or both, and joins two contacts when the request shows
@@ -98,6 +158,63 @@ class IdentityServiceAsyncStub(IdentityServiceStub):
     """IdentifyJson is `POST /identify` of the public contract: Identify for a JSON body, in which a phone number may be a JSON number and is
     then read as its text, digit by digit. Internal callers use Identify.
     Errors: MALFORMED_BODY, INVALID_ARGUMENT, CANNOT_STORE.
+    """
+    UndoMerge: _aio.UnaryUnaryMultiCallable[_merge_pb2.UndoMergeRequest, _merge_pb2.UndoMergeResponse]  # type: ignore[assignment]
+    """UndoMerge takes a merge back: identifiers, contacts and timelines go where they would be without it, what was learned since stays where
+    it arrived, and the people are kept apart until somebody says otherwise. Any merge can be undone, in any order. Idempotent.
+    Errors: INVALID_ARGUMENT, MERGE_NOT_FOUND.
+    """
+    ListMerges: _aio.UnaryUnaryMultiCallable[_merge_pb2.ListMergesRequest, _merge_pb2.ListMergesResponse]  # type: ignore[assignment]
+    """ListMerges tells who was merged into this person, when, by what and why, and what keeps the person apart from others.
+    Errors: PROFILE_NOT_FOUND.
+    """
+    CreateNeverMerge: _aio.UnaryUnaryMultiCallable[_merge_pb2.CreateNeverMergeRequest, _merge_pb2.CreateNeverMergeResponse]  # type: ignore[assignment]
+    """CreateNeverMerge keeps two people apart: no event and no request merges them any more. Not idempotent: each call makes one.
+    Errors: INVALID_ARGUMENT (not two different people), PROFILE_NOT_FOUND.
+    """
+    RemoveNeverMerge: _aio.UnaryUnaryMultiCallable[_merge_pb2.RemoveNeverMergeRequest, _merge_pb2.RemoveNeverMergeResponse]  # type: ignore[assignment]
+    """RemoveNeverMerge lets evidence merge two people again. What was refused meanwhile is not followed afterwards. Idempotent.
+    Errors: INVALID_ARGUMENT, NEVER_MERGE_NOT_FOUND.
+    """
+    ExplainLink: _aio.UnaryUnaryMultiCallable[_explanation_pb2.ExplainLinkRequest, _explanation_pb2.ExplainLinkResponse]  # type: ignore[assignment]
+    """ExplainLink tells why two profiles or identifiers are one person, or why they are not. It changes nothing. Its cost grows with the
+    number of the person's identifiers.
+    Errors: INVALID_ARGUMENT, PROFILE_NOT_FOUND.
+    """
+    GetGraph: _aio.UnaryUnaryMultiCallable[_explanation_pb2.GetGraphRequest, _explanation_pb2.GetGraphResponse]  # type: ignore[assignment]
+    """GetGraph is a person as nodes and edges, ready to draw.
+    Errors: PROFILE_NOT_FOUND.
+    """
+    ListRefusals: _aio.UnaryUnaryMultiCallable[_explanation_pb2.ListRefusalsRequest, _explanation_pb2.ListRefusalsResponse]  # type: ignore[assignment]
+    """ListRefusals lists the evidence that was not followed, and why.
+    Errors: INVALID_ARGUMENT, PROFILE_NOT_FOUND.
+    """
+    TryPolicy: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.TryPolicyRequest, _identity_service_pb2.TryPolicyResponse]  # type: ignore[assignment]
+    """TryPolicy says what another policy would make of the stored data: who would become one person, and who would not be one any more. It
+    changes nothing. It reads every identifier: not for the busy hour.
+    Errors: INVALID_ARGUMENT (the policy's problems).
+    """
+    ExportProfile: _aio.UnaryUnaryMultiCallable[_erasure_pb2.ExportProfileRequest, _erasure_pb2.ExportProfileResponse]  # type: ignore[assignment]
+    """ExportProfile gives everything that identity holds about a person.
+    Errors: INVALID_ARGUMENT, PROFILE_NOT_FOUND.
+    """
+    PreviewErasure: _aio.UnaryUnaryMultiCallable[_erasure_pb2.PreviewErasureRequest, _erasure_pb2.PreviewErasureResponse]  # type: ignore[assignment]
+    """PreviewErasure says what ErasePerson would take. It changes nothing.
+    Errors: PROFILE_NOT_FOUND.
+    """
+    ErasePerson: _aio.UnaryUnaryMultiCallable[_erasure_pb2.ErasePersonRequest, _erasure_pb2.ErasePersonResponse]  # type: ignore[assignment]
+    """ErasePerson erases everything about a person, in one transaction. Idempotent by `erasure_id`: a repeat answers with the first receipt.
+    Batches that were accepted before the erasure and come after it do not bring the person back: their events get no person, and
+    ListErasedEvents names them. Called by ingest.
+    Errors: INVALID_ARGUMENT, PROFILE_NOT_FOUND, CANNOT_STORE.
+    """
+    ListErasedEvents: _aio.UnaryUnaryMultiCallable[_erasure_pb2.ListErasedEventsRequest, _erasure_pb2.ListErasedEventsResponse]  # type: ignore[assignment]
+    """ListErasedEvents names the events whose personal fields have to go from the log, those that came late included.
+    Errors: INVALID_ARGUMENT, ERASURE_NOT_FOUND.
+    """
+    ConfirmErasure: _aio.UnaryUnaryMultiCallable[_erasure_pb2.ConfirmErasureRequest, _erasure_pb2.ConfirmErasureResponse]  # type: ignore[assignment]
+    """ConfirmErasure makes identity forget the erasure's list of events, once the log has none of their personal fields any more. Idempotent.
+    Errors: INVALID_ARGUMENT, ERASURE_NOT_FOUND, CANNOT_STORE.
     """
 
 class IdentityServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -144,7 +261,7 @@ class IdentityServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_identity_service_pb2.MergeProfilesResponse, _abc.Awaitable[_identity_service_pb2.MergeProfilesResponse]]:
         """MergeProfiles makes profiles one person because somebody knows that they are. The oldest survives; all ids keep working. Idempotent:
         profiles that are one person already stay as they are, and the answer then has no `merge_id`.
-        Errors: INVALID_ARGUMENT, PROFILE_NOT_FOUND.
+        Errors: INVALID_ARGUMENT, PROFILE_NOT_FOUND, NEVER_MERGE.
         """
 
     @_abc_1.abstractmethod
@@ -167,6 +284,141 @@ class IdentityServiceServicer(metaclass=_abc_1.ABCMeta):
         """IdentifyJson is `POST /identify` of the public contract: Identify for a JSON body, in which a phone number may be a JSON number and is
         then read as its text, digit by digit. Internal callers use Identify.
         Errors: MALFORMED_BODY, INVALID_ARGUMENT, CANNOT_STORE.
+        """
+
+    @_abc_1.abstractmethod
+    def UndoMerge(
+        self,
+        request: _merge_pb2.UndoMergeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_merge_pb2.UndoMergeResponse, _abc.Awaitable[_merge_pb2.UndoMergeResponse]]:
+        """UndoMerge takes a merge back: identifiers, contacts and timelines go where they would be without it, what was learned since stays where
+        it arrived, and the people are kept apart until somebody says otherwise. Any merge can be undone, in any order. Idempotent.
+        Errors: INVALID_ARGUMENT, MERGE_NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def ListMerges(
+        self,
+        request: _merge_pb2.ListMergesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_merge_pb2.ListMergesResponse, _abc.Awaitable[_merge_pb2.ListMergesResponse]]:
+        """ListMerges tells who was merged into this person, when, by what and why, and what keeps the person apart from others.
+        Errors: PROFILE_NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def CreateNeverMerge(
+        self,
+        request: _merge_pb2.CreateNeverMergeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_merge_pb2.CreateNeverMergeResponse, _abc.Awaitable[_merge_pb2.CreateNeverMergeResponse]]:
+        """CreateNeverMerge keeps two people apart: no event and no request merges them any more. Not idempotent: each call makes one.
+        Errors: INVALID_ARGUMENT (not two different people), PROFILE_NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def RemoveNeverMerge(
+        self,
+        request: _merge_pb2.RemoveNeverMergeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_merge_pb2.RemoveNeverMergeResponse, _abc.Awaitable[_merge_pb2.RemoveNeverMergeResponse]]:
+        """RemoveNeverMerge lets evidence merge two people again. What was refused meanwhile is not followed afterwards. Idempotent.
+        Errors: INVALID_ARGUMENT, NEVER_MERGE_NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def ExplainLink(
+        self,
+        request: _explanation_pb2.ExplainLinkRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_explanation_pb2.ExplainLinkResponse, _abc.Awaitable[_explanation_pb2.ExplainLinkResponse]]:
+        """ExplainLink tells why two profiles or identifiers are one person, or why they are not. It changes nothing. Its cost grows with the
+        number of the person's identifiers.
+        Errors: INVALID_ARGUMENT, PROFILE_NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def GetGraph(
+        self,
+        request: _explanation_pb2.GetGraphRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_explanation_pb2.GetGraphResponse, _abc.Awaitable[_explanation_pb2.GetGraphResponse]]:
+        """GetGraph is a person as nodes and edges, ready to draw.
+        Errors: PROFILE_NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def ListRefusals(
+        self,
+        request: _explanation_pb2.ListRefusalsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_explanation_pb2.ListRefusalsResponse, _abc.Awaitable[_explanation_pb2.ListRefusalsResponse]]:
+        """ListRefusals lists the evidence that was not followed, and why.
+        Errors: INVALID_ARGUMENT, PROFILE_NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def TryPolicy(
+        self,
+        request: _identity_service_pb2.TryPolicyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_identity_service_pb2.TryPolicyResponse, _abc.Awaitable[_identity_service_pb2.TryPolicyResponse]]:
+        """TryPolicy says what another policy would make of the stored data: who would become one person, and who would not be one any more. It
+        changes nothing. It reads every identifier: not for the busy hour.
+        Errors: INVALID_ARGUMENT (the policy's problems).
+        """
+
+    @_abc_1.abstractmethod
+    def ExportProfile(
+        self,
+        request: _erasure_pb2.ExportProfileRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_erasure_pb2.ExportProfileResponse, _abc.Awaitable[_erasure_pb2.ExportProfileResponse]]:
+        """ExportProfile gives everything that identity holds about a person.
+        Errors: INVALID_ARGUMENT, PROFILE_NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def PreviewErasure(
+        self,
+        request: _erasure_pb2.PreviewErasureRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_erasure_pb2.PreviewErasureResponse, _abc.Awaitable[_erasure_pb2.PreviewErasureResponse]]:
+        """PreviewErasure says what ErasePerson would take. It changes nothing.
+        Errors: PROFILE_NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def ErasePerson(
+        self,
+        request: _erasure_pb2.ErasePersonRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_erasure_pb2.ErasePersonResponse, _abc.Awaitable[_erasure_pb2.ErasePersonResponse]]:
+        """ErasePerson erases everything about a person, in one transaction. Idempotent by `erasure_id`: a repeat answers with the first receipt.
+        Batches that were accepted before the erasure and come after it do not bring the person back: their events get no person, and
+        ListErasedEvents names them. Called by ingest.
+        Errors: INVALID_ARGUMENT, PROFILE_NOT_FOUND, CANNOT_STORE.
+        """
+
+    @_abc_1.abstractmethod
+    def ListErasedEvents(
+        self,
+        request: _erasure_pb2.ListErasedEventsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_erasure_pb2.ListErasedEventsResponse, _abc.Awaitable[_erasure_pb2.ListErasedEventsResponse]]:
+        """ListErasedEvents names the events whose personal fields have to go from the log, those that came late included.
+        Errors: INVALID_ARGUMENT, ERASURE_NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def ConfirmErasure(
+        self,
+        request: _erasure_pb2.ConfirmErasureRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_erasure_pb2.ConfirmErasureResponse, _abc.Awaitable[_erasure_pb2.ConfirmErasureResponse]]:
+        """ConfirmErasure makes identity forget the erasure's list of events, once the log has none of their personal fields any more. Idempotent.
+        Errors: INVALID_ARGUMENT, ERASURE_NOT_FOUND, CANNOT_STORE.
         """
 
 def add_IdentityServiceServicer_to_server(servicer: IdentityServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -131,14 +131,13 @@ _STATEMENTS = (
     """,
     "CREATE INDEX contact_profile ON contact (profile_id)",
     """
-    CREATE TABLE contact_relink (
-      contact_id integer NOT NULL,
+    CREATE TABLE merge_contact (
       merge_id uuid NOT NULL,
-      made boolean NOT NULL,
-      PRIMARY KEY (contact_id, merge_id)
+      contact_id integer NOT NULL,
+      PRIMARY KEY (merge_id, contact_id)
     )
     """,
-    "CREATE INDEX contact_relink_merge ON contact_relink (merge_id)",
+    "CREATE INDEX merge_contact_contact ON merge_contact (contact_id)",
     """
     CREATE TABLE review (
       rule text COLLATE "C" NOT NULL,
@@ -178,7 +177,7 @@ def downgrade() -> None:
         "domain_event_outbox",
         "inbox",
         "review",
-        "contact_relink",
+        "merge_contact",
         "contact",
         "never_merge",
         "merge_edge",

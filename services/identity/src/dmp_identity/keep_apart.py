@@ -1,0 +1,97 @@
+"""Keeps two people apart by a person's word, takes that back, and tells a person's history of merges."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+
+from dmp_chassis.database import Database, raw
+from dmp_chassis.uuid7 import uuid7_text
+from dmp_identity.adapters import merge_history as history
+from dmp_identity.adapters.graph_locks import lock_merges
+from dmp_identity.adapters.merge_history import StoredMerge, StoredNeverMerge
+from dmp_identity.adapters.merge_store import find_profiles
+from dmp_identity.adapters.profile_reads import find_root, members_of
+from dmp_identity.domain.errors import InvalidFieldsError, NeverMergeNotFoundError, ProfileNotFoundError
+from dmp_identity.merge_profiles import checked_reason
+from dmp_identity.read_profile import known_form
+from dmp_identity.record_sightings import in_graph_transaction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MergeHistory:
+    """A person's merges, oldest first, and what keeps the person apart from others."""
+
+    root: int
+    merges: list[StoredMerge]
+    never_merges: list[StoredNeverMerge]
+
+
+async def create_never_merge(
+    database: Database, internal_user_ids: Sequence[str], *, reason: str, clock_us: Callable[[], int]
+) -> StoredNeverMerge:
+    """Keeps two different people apart. Raises InvalidFieldsError, ProfileNotFoundError."""
+    problems = checked_reason(reason, required=True)
+    if len(internal_user_ids) != 2:
+        problems.append(("internal_user_ids", "must have two ids"))
+    if problems:
+        raise InvalidFieldsError(problems)
+    a, b = map(known_form, internal_user_ids)
+
+    async def unit(connection: psycopg.AsyncConnection[Any], _: bool) -> StoredNeverMerge:
+        await lock_merges(connection)
+        found = await find_profiles(connection, [a, b])
+        for number, text in zip((a, b), internal_user_ids, strict=True):
+            if number not in found:
+                raise ProfileNotFoundError(text)
+        if found[a].root == found[b].root:
+            raise InvalidFieldsError([("internal_user_ids", "must be two different people; undo their merge first")])
+        kept = StoredNeverMerge(
+            id=uuid7_text(), profile_a=a, profile_b=b, reason=reason, created_at_us=clock_us(), merge_id=""
+        )
+        await history.add_never_merges(connection, [kept])
+        return kept
+
+    return await in_graph_transaction(database, unit)
+
+
+async def remove_never_merge(
+    database: Database, never_merge_id: str, *, reason: str, clock_us: Callable[[], int]
+) -> bool:
+    """Takes it back; False if that had been done. Raises InvalidFieldsError, NeverMergeNotFoundError."""
+    problems = checked_reason(reason, required=True)
+    if problems:
+        raise InvalidFieldsError(problems)
+    try:
+        wanted = str(uuid.UUID(never_merge_id))
+    except ValueError:
+        raise NeverMergeNotFoundError(never_merge_id) from None
+
+    async def unit(connection: psycopg.AsyncConnection[Any], _: bool) -> bool:
+        await lock_merges(connection)
+        removed = await history.remove_never_merge(connection, wanted, reason, clock_us())
+        if removed is None:
+            raise NeverMergeNotFoundError(never_merge_id)
+        return removed
+
+    return await in_graph_transaction(database, unit)
+
+
+async def list_merges(database: Database, internal_user_id: str) -> MergeHistory:
+    """The history of a person. Raises ProfileNotFoundError."""
+    profile_id = known_form(internal_user_id)
+    async with database.read() as transaction:
+        connection = raw(transaction)
+        root = await find_root(connection, profile_id)
+        if root is None:
+            raise ProfileNotFoundError(internal_user_id)
+        members = await members_of(connection, root)
+        return MergeHistory(
+            root=root,
+            merges=await history.merges_of(connection, members),
+            never_merges=await history.never_merges_of(connection, members),
+        )

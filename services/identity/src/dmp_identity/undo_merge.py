@@ -1,0 +1,113 @@
+"""Takes a merge back, and keeps its people apart from then on."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+
+from dmp_chassis.database import Database
+from dmp_chassis.domain_events import DomainEvent
+from dmp_chassis.uuid7 import uuid7_text
+from dmp_identity.adapters import merge_history as history
+from dmp_identity.adapters.contact_store import load_contacts
+from dmp_identity.adapters.domain_event_store import add_domain_events
+from dmp_identity.adapters.graph_locks import lock_merges
+from dmp_identity.adapters.merge_history import StoredMerge, StoredNeverMerge
+from dmp_identity.adapters.merge_store import find_profiles
+from dmp_identity.adapters.profile_reads import members_of
+from dmp_identity.domain.errors import InvalidFieldsError, MergeNotFoundError
+from dmp_identity.domain.profile_id import public_id
+from dmp_identity.domain.split import components, contact_states
+from dmp_identity.merge_profiles import checked_reason
+from dmp_identity.record_sightings import in_graph_transaction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UndoneMerge:
+    """The people who were one, the oldest first, and what keeps them apart now."""
+
+    merge_id: str
+    people: list[int]
+    never_merges: list[StoredNeverMerge]
+    already_undone: bool
+
+
+async def undo_merge(
+    database: Database, merge_id: str, *, reason: str, clock_us: Callable[[], int], wake: asyncio.Event
+) -> UndoneMerge:
+    """Undoes the merge in one transaction. Raises InvalidFieldsError, MergeNotFoundError."""
+    problems = checked_reason(reason, required=True)
+    if problems:
+        raise InvalidFieldsError(problems)
+    try:
+        wanted = str(uuid.UUID(merge_id))
+    except ValueError:
+        raise MergeNotFoundError(merge_id) from None
+
+    async def unit(connection: psycopg.AsyncConnection[Any], _: bool) -> UndoneMerge:
+        await lock_merges(connection)
+        merge = await history.find_merge(connection, wanted)
+        if merge is None:
+            raise MergeNotFoundError(merge_id)
+        sides = list(dict.fromkeys(p for edge in merge.edges for p in (edge.profile_a, edge.profile_b)))
+        if merge.undone_at_us is not None:
+            return UndoneMerge(
+                merge_id=wanted,
+                people=await _people(connection, sides),
+                never_merges=[n for n in await history.never_merges_of(connection, sides) if n.merge_id == wanted],
+                already_undone=True,
+            )
+        now_us = clock_us()
+        await _split(connection, merge, sides, reason, now_us)
+        kept = [
+            StoredNeverMerge(
+                id=uuid7_text(), profile_a=a, profile_b=b, reason=reason, created_at_us=now_us, merge_id=wanted
+            )
+            for a, b in itertools.combinations(sides, 2)
+        ]
+        await history.add_never_merges(connection, kept)
+        people = await _people(connection, sides)
+        payload = {"merge_id": wanted, "internal_user_ids": [public_id(root) for root in people]}
+        await add_domain_events(connection, [DomainEvent(kind="MergeUndone", payload=payload)])
+        return UndoneMerge(merge_id=wanted, people=people, never_merges=kept, already_undone=False)
+
+    undone = await in_graph_transaction(database, unit)
+    wake.set()
+    return undone
+
+
+async def _split(
+    connection: psycopg.AsyncConnection[Any], merge: StoredMerge, sides: list[int], reason: str, now_us: int
+) -> None:
+    """Regroups the cluster's profiles by the merges that stay, and puts its contacts where these leave them."""
+    await history.mark_undone(connection, merge.id, reason, now_us)
+    root = (await find_profiles(connection, sides[:1]))[sides[0]].root
+    members = await members_of(connection, root)
+    merges = await history.active_merges(connection, members)
+    groups = components(members, (edge for active in merges for edge in active.edges))
+    await history.regroup(connection, groups)
+    rows = [row for of_root in (await load_contacts(connection, [g[0] for g in groups])).values() for row in of_root]
+    made_by = await history.contacts_made_by_merges(connection, [row.id for row in rows])
+    gone = [row.id for row in rows if made_by.get(row.id) == merge.id]
+    if gone:
+        await history.delete_contacts(connection, gone, now_us)
+    rows = [row for row in rows if row.id not in gone]
+    states = contact_states(rows, merges, made_by)
+    changed = {
+        row.id: states[row.id]
+        for row in rows
+        if (row.linked_id, row.updated_at) != (states[row.id].linked_id, states[row.id].updated_at)
+    }
+    await history.set_contact_states(connection, changed)
+
+
+async def _people(connection: psycopg.AsyncConnection[Any], profiles: list[int]) -> list[int]:
+    found = await find_profiles(connection, profiles)
+    roots = {p.root: p.root_created_at_us for p in found.values()}
+    return sorted(roots, key=lambda root: (roots[root], root))
