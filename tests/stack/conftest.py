@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,6 +15,14 @@ from dmp_stack.run_directory import MARKER_VARIABLE, create_run_directory
 from dmp_stack.valkey import ValkeyServer
 
 Keep = Callable[[ChildSpec], Child]
+
+
+@pytest.fixture
+def temporary(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Where temporary files go, for this test alone; its path is short enough for sockets."""
+    with tempfile.TemporaryDirectory(prefix="t-", dir="/tmp") as path:
+        monkeypatch.setattr("tempfile.tempdir", path)
+        yield Path(path)
 
 
 @pytest.fixture

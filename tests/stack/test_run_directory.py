@@ -62,7 +62,7 @@ def test_a_leftover_that_ignores_the_request_is_killed(
     deaf.stdout.close()
 
 
-def test_a_sweep_spares_the_living_and_takes_the_dead(sleepers: list[subprocess.Popen[bytes]]) -> None:
+def test_a_sweep_spares_the_living_and_takes_the_dead(sleepers: list[subprocess.Popen[bytes]], temporary: Path) -> None:
     alive, dead = create_run_directory(), create_run_directory()
     dead._lock.close()  # what the kernel does when a launcher is killed
     survivor, leftover = start_for(alive.path, sleepers), start_for(dead.path, sleepers)
@@ -74,15 +74,11 @@ def test_a_sweep_spares_the_living_and_takes_the_dead(sleepers: list[subprocess.
     alive.remove()
 
 
-def test_a_sweep_spares_what_only_looks_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tempfile.tempdir", "/tmp")  # noqa: S108 - where run directories are
-    data = Path("/tmp/dmp-run-data")  # noqa: S108
-    try:
-        open_data_directory(data, run_directory=tmp_path / "run").release()
-        sweep_stale_run_directories()
-        assert (data / "lock").exists()
-    finally:
-        shutil.rmtree(data)
+def test_a_sweep_spares_what_only_looks_alike(temporary: Path) -> None:
+    data = open_data_directory(temporary / "dmp-run-data", run_directory=temporary / "run")
+    data.release()
+    sweep_stale_run_directories()
+    assert data.logs.exists()
 
 
 def test_sockets_get_a_short_path_wherever_temporary_files_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

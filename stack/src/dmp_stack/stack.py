@@ -9,6 +9,7 @@ with Stack(StackSettings(http_port=0, data_directory=None)) as stack:
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import threading
 import time
@@ -39,11 +40,12 @@ HEALTHY_TIMEOUT_SECONDS = 60.0
 
 _Part = TypeVar("_Part")
 
-# How long each step of an orderly end may take; together less than ten seconds.
-_DRAIN_SECONDS = 1.5
-_GATEWAY_STOP_SECONDS = 0.5
-_SERVICE_STOP_SECONDS = 2.25
-_STORE_STOP_SECONDS = 2.5
+# When each step of an orderly end must be over, in seconds since its begin. Who is early leaves time to the next.
+_DRAINED_BY = 1.5
+_GATEWAY_ENDED_BY = 2.0
+_INGEST_ENDED_BY = 5.0
+_SERVICES_ENDED_BY = 7.0
+_STORES_ENDED_BY = 9.3
 _TOLD_AGAIN_SECONDS = 0.1
 
 
@@ -83,18 +85,19 @@ class Stack:
     def stop(self) -> None:
         """Ends everything in order, in less than ten seconds: no new requests, services, then what they store in."""
         self._cancelled.set()
+        begun = time.monotonic()
         checkpoint = self._begin_checkpoint()
         gateway = self._children.get("gateway")
         if gateway is not None and self._gateway is not None and not self._hurry.is_set():
-            self._gateway.drain(timeout_seconds=_DRAIN_SECONDS)
-        self._end(["gateway"], _GATEWAY_STOP_SECONDS)
+            self._gateway.drain(timeout_seconds=_DRAINED_BY)
+        self._end(["gateway"], begun + _GATEWAY_ENDED_BY)
         # First ingest, which hands what it still holds to the other two. A service that is told twice does not wait for
         # the gateway to notice, which is gone.
         ingest = [name for name in self._children if name.split("-")[0] == "ingest"]
-        self._end(ingest, _SERVICE_STOP_SECONDS, told_again_after_seconds=_TOLD_AGAIN_SECONDS)
+        self._end(ingest, begun + _INGEST_ENDED_BY, told_again_after_seconds=_TOLD_AGAIN_SECONDS)
         rest = [name for name in self._children if name not in {"postgres", "valkey"}]
-        self._end(rest, _SERVICE_STOP_SECONDS, told_again_after_seconds=_TOLD_AGAIN_SECONDS)
-        self._end(["valkey", "postgres"], _STORE_STOP_SECONDS)
+        self._end(rest, begun + _SERVICES_ENDED_BY, told_again_after_seconds=_TOLD_AGAIN_SECONDS)
+        self._end(["valkey", "postgres"], begun + _STORES_ENDED_BY)
         if checkpoint is not None:
             checkpoint.join()
         self._cleanup.close()
@@ -268,18 +271,17 @@ class Stack:
         thread.start()
         return thread
 
-    def _end(self, names: list[str], timeout_seconds: float, *, told_again_after_seconds: float | None = None) -> None:
-        """Ends children together and takes them off the list; those that do not obey in time are killed."""
+    def _end(self, names: list[str], deadline: float, *, told_again_after_seconds: float = math.inf) -> None:
+        """Ends children together and takes them off the list; those that do not obey by the deadline are killed."""
         children = [self._children.pop(name) for name in names if name in self._children]
-        begun = time.monotonic()
+        told_again_at = time.monotonic() + told_again_after_seconds
         for child in children:
             child.request_stop()
         while any(child.pid is not None for child in children):
-            passed = time.monotonic() - begun
-            if passed > timeout_seconds or self._hurry.wait(0.01):
+            if time.monotonic() > deadline or self._hurry.wait(0.01):
                 break
-            if told_again_after_seconds is not None and passed > told_again_after_seconds:
-                told_again_after_seconds = None
+            if time.monotonic() > told_again_at:
+                told_again_at = math.inf
                 for child in children:
                     child.request_stop()
         for child in children:

@@ -47,6 +47,7 @@ class ValkeyServer:
             "appendfsync": "everysec",
             "aof-load-truncated": "yes",
             "daemonize": "no",
+            "set-proc-title": "no",  # it would write over the environment, which tells whose it is
             "logfile": "",
             "loglevel": "warning",
         }
