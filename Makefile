@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install --qui
 PACKAGES := protos libs/chassis $(sort $(patsubst %/pyproject.toml,%,$(wildcard services/*/pyproject.toml))) stack
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo bench test lint format types imports protos protos-check lock clean ci
+.PHONY: help run demo bench chaos test lint format types imports protos protos-check lock clean ci
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 16
@@ -27,6 +27,9 @@ bench: .venv/.running  ## measure rates, latencies and CPU per event beside the 
 
 test: .venv/.developing  ## all tests, on real servers
 	@$(BIN)/pytest
+
+chaos: .venv/.developing  ## kill, freeze, flush and cut everything for a long time (50 faults of each kind), then compare every event
+	@DMP_CHAOS_ROUNDS=$${DMP_CHAOS_ROUNDS:-50} $(BIN)/pytest tests/chaos -s
 
 lint: .venv/.developing  ## style and likely mistakes
 	@$(BIN)/ruff check && $(BIN)/ruff format --check

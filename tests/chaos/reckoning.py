@@ -1,0 +1,101 @@
+"""Compares what clients were promised with what the three databases hold, event by event and minute by minute."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, LiteralString
+
+import httpx
+import psycopg
+
+from dmp_stack.stack import Stack
+from tests.chaos.clients import CAMPAIGNS, Ledger
+
+_SETTLED_SECONDS = 120.0
+
+
+@dataclass(slots=True)
+class Reckoning:
+    """What is wrong; all empty if every promise was kept. Counts by (campaign, minute, type)."""
+
+    lost: set[str] = field(default_factory=set)
+    invented: set[str] = field(default_factory=set)
+    miscounted: dict[tuple[str, str, str], tuple[int, int]] = field(default_factory=dict)
+    missing_entries: set[str] = field(default_factory=set)
+    repeated_entries: set[str] = field(default_factory=set)
+    stored: int = 0
+
+    @property
+    def clean(self) -> bool:
+        return not (self.lost or self.invented or self.miscounted or self.missing_entries or self.repeated_entries)
+
+
+def reckon(stack: Stack, ledger: Ledger) -> Reckoning:
+    """Waits until everything is delivered, then compares log, rollups and timelines with the ledger and one another."""
+    stack.wait_healthy(_SETTLED_SECONDS)
+    _wait(lambda: _one(stack, "ingest", "SELECT count(*) FROM outbox") == 0)
+    stored: dict[str, tuple[str, datetime, str, bool]] = {
+        row[0]: (row[1], row[2], row[3], row[4])
+        for row in _rows(
+            stack, "ingest", "SELECT event_id, campaign_id, occurred_at, type, identifiers IS NOT NULL FROM event"
+        )
+    }
+    entries = Counter(row[0] for row in _rows(stack, "identity", "SELECT event_id FROM timeline_entry"))
+    named = {event_id for event_id, event in stored.items() if event[3]}
+    logged = Counter(
+        (campaign, moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:00Z"), kind)
+        for campaign, moment, kind, _ in stored.values()
+    )
+    counted = _rollups(stack)
+    return Reckoning(
+        lost=ledger.promised - stored.keys(),
+        invented=stored.keys() - ledger.sent.keys(),
+        miscounted={
+            cell: (logged[cell], counted[cell])
+            for cell in logged.keys() | counted.keys()
+            if logged[cell] != counted[cell]
+        },
+        missing_entries=named - entries.keys(),
+        repeated_entries={event_id for event_id, count in entries.items() if count > 1 or event_id not in named},
+        stored=len(stored),
+    )
+
+
+def _rollups(stack: Stack) -> Counter[tuple[str, str, str]]:
+    """What `GET /stats` shows, by campaign, minute and type."""
+    now = datetime.now(UTC)
+    counted: Counter[tuple[str, str, str]] = Counter()
+    for campaign in CAMPAIGNS:
+        answer = httpx.get(
+            f"{stack.http_url}/stats",
+            params={
+                "campaign_id": campaign,
+                "from": (now - timedelta(hours=6)).isoformat(),
+                "to": (now + timedelta(minutes=5)).isoformat(),
+                "group_by": "type",
+            },
+            timeout=30,
+        ).raise_for_status()
+        for point in answer.json()["series"]:
+            counted[campaign, point["ts"], point["type"]] += point["events"]
+    return counted
+
+
+def _rows(stack: Stack, context: str, query: LiteralString) -> Iterator[tuple[Any, ...]]:
+    with psycopg.connect(stack.database_url(context)) as connection:
+        yield from connection.execute(query)
+
+
+def _one(stack: Stack, context: str, query: LiteralString) -> object:
+    return next(_rows(stack, context, query))[0]
+
+
+def _wait(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + _SETTLED_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, "the system did not settle in time"
+        time.sleep(0.1)
