@@ -31,6 +31,12 @@ test: .venv/.developing  ## all tests, on real servers
 chaos: .venv/.developing  ## kill, freeze, flush and cut everything for a long time (50 faults of each kind), then compare every event
 	@DMP_CHAOS_ROUNDS=$${DMP_CHAOS_ROUNDS:-50} $(BIN)/pytest tests/chaos -s
 
+chaos: .venv/.developing  ## kill, freeze and cut everything, fifty times each, while clients send (hours)
+	@DMP_CHAOS_ROUNDS=50 $(BIN)/pytest tests/chaos
+
+bench: .venv/.developing  ## measure a durable system of its own: rates, latencies, CPU (10 to 15 minutes)
+	@$(BIN)/python -m bench
+
 lint: .venv/.developing  ## style and likely mistakes
 	@$(BIN)/ruff check && $(BIN)/ruff format --check
 
