@@ -32,6 +32,7 @@ def test_the_text_is_the_canonical_text_of_a_uuid() -> None:
 def test_identifiers_increase_strictly_in_both_spellings() -> None:
     values = [str(uuid7()) if index % 2 else uuid7_text() for index in range(200_000)]
     assert all(earlier < later for earlier, later in itertools.pairwise(values))
+    assert uuid.UUID(values[-1]).int >> 80 <= time.time_ns() // 1_000_000 + 1
 
 
 def test_identifiers_increase_when_the_clock_goes_back(monkeypatch: pytest.MonkeyPatch) -> None:
