@@ -28,6 +28,7 @@ from bench.machine import describe_machine
 from bench.measure import Measurement
 from bench.system import System, WrongAnswerError
 from bench.targets import promises, promises_table
+from dmp_stack.errors import StackError
 
 _EMPTY_HANDLER_CONNECTIONS = (1, 16, 64)
 
@@ -41,26 +42,33 @@ def main() -> int:
     try:
         with tempfile.TemporaryDirectory(prefix="dmp-bench-") as directory:
             result = run(options, Path(directory))
-    except (LoadError, WrongAnswerError) as error:
+    except (LoadError, StackError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
     options.out.write_text(json.dumps(result, indent=1) + "\n")
     print(f"\nAll runs and medians: {options.out}")
-    return 0
+    if result["failure"]:
+        print(f"bench: stopped early: {result['failure']}", file=sys.stderr)
+    return 1 if result["failure"] else 0
 
 
 def run(options: argparse.Namespace, directory: Path) -> dict[str, Any]:
-    """Measures what the options name and prints it."""
+    """Measures what the options name and prints it. A failure ends the rounds; what was measured before it stands."""
     client = LoadClient(directory)
     machine = describe_machine(directory)
     print(report.machine_line(machine), flush=True)
     with System() as system:
         bench = _Bench(system, client, directory, options)
-        for number in range(options.runs):
-            bench.round(f"round {number + 1} of {options.runs}")
-        if options.stored:
-            bench.fill_up(options.stored)
+        failure = ""
+        try:
+            for number in range(options.runs):
+                bench.round(f"round {number + 1} of {options.runs}")
+            if options.stored:
+                bench.fill_up(options.stored)
+        except (LoadError, WrongAnswerError) as error:
+            failure = str(error)
         return {
+            "failure": failure,
             "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
             "options": {"runs": options.runs, "seconds": options.seconds, "stored_million": options.stored},
             "machine": machine,
