@@ -27,6 +27,7 @@ from dmp_stats.expire import expire_for_ever
 from dmp_stats.fold_deltas import fold_for_ever
 from dmp_stats.live_window import LiveWindow
 from dmp_stats.settings import Settings, migration_url_from_env, settings_from_env
+from dmp_stats.watch_live import LiveFeed
 
 SERVICE_NAME: Final = "dmp.stats.v1.StatsService"
 MIGRATIONS: Final = Path(__file__).resolve().parents[2] / "migrations"
@@ -41,12 +42,15 @@ def assemble(settings: Settings, *, clock: Callable[[], float] = time.time) -> d
     redis = Redis.from_url(settings.redis_url, socket_timeout=2.0, socket_connect_timeout=1.0)
     deltas = DeltaCache()
     window = LiveWindow(database, retention_seconds=settings.window_seconds, clock=clock)
+    publisher = RedisStreamPublisher(redis)
+    live = LiveFeed(database, deltas, window, publisher, clock=clock)
     wake = asyncio.Event()
     servicer = StatsServicer(
         Dependencies(
             database=database,
             deltas=deltas,
             window=window,
+            live=live,
             wake=wake,
             most_users=settings.reference_max_users,
             clock=clock,
@@ -68,7 +72,7 @@ def assemble(settings: Settings, *, clock: Callable[[], float] = time.time) -> d
         await window.keep_up(interval_seconds=_KEEP_UP_SECONDS)
 
     async def publish() -> None:
-        await domain_events.drain_loop(database, RedisStreamPublisher(redis), wake=wake)
+        await domain_events.drain_loop(database, publisher, wake=wake)
 
     async def remove_old() -> None:
         await expire_for_ever(
@@ -91,7 +95,7 @@ def assemble(settings: Settings, *, clock: Callable[[], float] = time.time) -> d
         "checks": {"postgres": database.check, "redis": check_redis},
         "degrading": ("redis",),
         "background": (fold, keep_up, publish, remove_old),
-        "on_close": (window.close, redis.aclose, database.close),
+        "on_close": (live.close, window.close, redis.aclose, database.close),
     }
 
 

@@ -10,16 +10,13 @@ import asyncio
 import logging
 from typing import Final
 
-import sqlalchemy as sa
-
 from dmp_chassis.database import Database
-from dmp_stats.adapters import delta_store, rollup_store
+from dmp_stats.adapters import cell_store, delta_store, rollup_store
 from dmp_stats.adapters.delta_store import DeltaCache
 from dmp_stats.domain.cells import merge_cells
 
 _LOG: Final = logging.getLogger(__name__)
 _DELTAS_AT_ONCE: Final = 256
-_FOLDER_LOCK: Final = 0x646D705F666F6C01
 
 
 async def fold_deltas(database: Database, deltas: DeltaCache) -> int:
@@ -28,7 +25,7 @@ async def fold_deltas(database: Database, deltas: DeltaCache) -> int:
     Readers see a delta or what it adds to the rollups, never both and never neither.
     """
     async with database.begin() as connection:
-        if not await connection.scalar(sa.select(sa.func.pg_try_advisory_xact_lock(_FOLDER_LOCK))):
+        if not await cell_store.try_lock_rollups(connection):
             return 0
         taken = await delta_store.take(connection, deltas, limit=_DELTAS_AT_ONCE)
         if taken:

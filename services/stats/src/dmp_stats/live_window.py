@@ -39,6 +39,8 @@ class LiveWindow:
         self._horizon = 0
         self._loaded: dict[int, int] = {}
         self._own: dict[int, Sightings] = {}
+        self.writing = asyncio.Lock()
+        """Held by the one writer of the reference table in this process: those who wait occupy no connection."""
         self._catching_up = asyncio.Lock()
         self._building = asyncio.Lock()
         self._next_round: asyncio.Task[None] | None = None
@@ -81,6 +83,14 @@ class LiveWindow:
         await self._keep_ring_for(names)
         self._window.advance(int(self._clock()))
         return self._window.counts(seconds, dict.fromkeys((*ALWAYS_GROUPED, *names)))
+
+    async def whole_table(self, labels: Labels) -> list[bytes]:
+        """A version that `prepare` has built, as stored chunks."""
+        payloads: list[bytes] = []
+        for payload in labels.chunks(self._window.roster):
+            payloads.append(payload)
+            await asyncio.sleep(0)
+        return payloads
 
     async def attributes_of(self, user_id: str) -> tuple[dict[str, str] | None, Generation | None]:
         """What the current reference table knows of a user, None if nothing; and the version that says so."""

@@ -35,20 +35,21 @@ async def replace_reference(
     Raises StaleReferenceError if the current table has a newer `ts`. `wake` wakes the publisher of domain events.
     """
     number = 0
-    try:
-        async with database.begin() as connection:
-            await reference_store.lock_writers(connection)
-            current = await reference_store.current(connection)
-            check_not_stale(table.ts, current)
-            number = 1 if current is None else current.generation + 1
-            labels = await window.prepare(number, table.payloads, is_change=False)
-            version = Generation(generation=number, base=number, ts=table.ts, users=labels.users())
-            await reference_store.insert(connection, version, table.payloads)
-            await reference_store.forget_before(connection, generation=number, base=number)
-            await domain_events.add(connection, [reference_replaced(version)], wake=wake)
-    except BaseException:
-        window.abandon(number)
-        raise
+    async with window.writing:
+        try:
+            async with database.begin() as connection:
+                await reference_store.lock_writers(connection)
+                current = await reference_store.current(connection)
+                check_not_stale(table.ts, current)
+                number = 1 if current is None else current.generation + 1
+                labels = await window.prepare(number, table.payloads, is_change=False)
+                version = Generation(generation=number, base=number, ts=table.ts, users=labels.users())
+                await reference_store.insert(connection, version, table.payloads)
+                await reference_store.forget_before(connection, generation=number, base=number)
+                await domain_events.add(connection, [reference_replaced(version)], wake=wake)
+        except BaseException:
+            window.abandon(number)
+            raise
     return version
 
 

@@ -12,12 +12,14 @@ from google.protobuf import timestamp_pb2
 
 from dmp.ingest.v1 import accepted_batch_pb2
 from dmp.stats.v1 import stats_service_pb2
+from dmp_stats.adapters.campaign_store import Totals
 from dmp_stats.domain.cells import Batch, Ints
 from dmp_stats.domain.errors import InvalidRequestError, Violation
 from dmp_stats.domain.instants import instant_of_minute
 from dmp_stats.domain.stats_query import StatsQuery
 from dmp_stats.domain.window import WindowCounts
 from dmp_stats.query_stats import StatsAnswer
+from dmp_stats.watch_live import LiveView
 
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 _LARGEST_COUNT: Final = 2**31 - 1
@@ -124,6 +126,39 @@ def metrics_to_proto(counts: WindowCounts) -> stats_service_pb2.GetMetricsRespon
         generation=counts.generation,
         events=counts.events,
         by={name: stats_service_pb2.AttributeCounts(counts=values) for name, values in counts.by.items()},
+    )
+
+
+def click_through_rate(totals: Totals) -> float:
+    """Clicks by impressions; 0 without impressions."""
+    return totals.clicks / totals.impressions if totals.impressions else 0.0
+
+
+def campaign_to_proto(name: str, totals: Totals) -> stats_service_pb2.CampaignTotals:
+    """One campaign's totals."""
+    return stats_service_pb2.CampaignTotals(
+        campaign_id=name,
+        impressions=min(totals.impressions, _LARGEST_COUNT),
+        clicks=min(totals.clicks, _LARGEST_COUNT),
+        events=min(totals.events, _LARGEST_COUNT),
+        click_through_rate=click_through_rate(totals),
+        last_activity=timestamp_to_proto(instant_of_minute(totals.last_minute)),
+    )
+
+
+def live_to_proto(view: LiveView, *, top: int) -> stats_service_pb2.WatchLiveResponse:
+    """One view of the live feed."""
+    return stats_service_pb2.WatchLiveResponse(
+        ts=timestamp_to_proto(view.at),
+        events_per_sec=stats_service_pb2.LiveRates(
+            last_10_seconds=view.rates[0], last_minute=view.rates[1], last_5_minutes=view.rates[2]
+        ),
+        users=view.users,
+        generation=view.generation,
+        verdicts=stats_service_pb2.LiveVerdicts(
+            accepted=view.accepted, duplicates=view.duplicates, rejected=view.rejected
+        ),
+        top_campaigns=[campaign_to_proto(name, totals) for name, totals in view.top[:top]],
     )
 
 

@@ -8,6 +8,7 @@ import grpc
 
 from dmp_chassis.errors import DependencyUnavailable, ErrorSpec, ErrorTable
 from dmp_stats.domain.errors import (
+    CellsChangedError,
     InvalidRequestError,
     MalformedBodyError,
     StaleReferenceError,
@@ -62,6 +63,11 @@ ERRORS: Final[ErrorTable] = {
         reason="USER_NOT_FOUND",
         message="the reference table does not know this user",
         metadata=lambda error: {"user_id": error.user_id, "generation": str(error.generation)},
+    ),
+    CellsChangedError: ErrorSpec(
+        code=grpc.StatusCode.ABORTED,
+        reason="CELLS_CHANGED",
+        message="the cells are not as you have seen them; look again",
     ),
     DependencyUnavailable: ErrorSpec(
         code=grpc.StatusCode.UNAVAILABLE,

@@ -13,12 +13,15 @@ import numpy as np
 from google.api import httpbody_pb2
 
 from dmp_chassis.http_body import json_body
-from dmp_stats.api.convert import page_token
-from dmp_stats.domain.instants import format_instant
+from dmp_stats.adapters.campaign_store import Totals
+from dmp_stats.api.convert import click_through_rate, page_token
+from dmp_stats.domain.instants import format_instant, instant_of_minute
 from dmp_stats.domain.series import Series
 from dmp_stats.domain.stats_query import StatsQuery
 from dmp_stats.domain.window import WindowCounts
+from dmp_stats.list_campaigns import CampaignsPage, token_after
 from dmp_stats.query_stats import StatsAnswer
+from dmp_stats.watch_live import LiveView
 
 _ENCODER: Final = msgspec.json.Encoder()
 
@@ -70,13 +73,40 @@ def stats_csv(query: StatsQuery, answer: StatsAnswer) -> httpbody_pb2.HttpBody:
     columns: list[Any] = [_timestamps(series)]
     names = ["ts"]
     if query.group_by is not None:
-        names.append(query.group_by.value)
+        names.append("group")
         columns.append([series.groups[place] for place in series.group_of.tolist()])
     writer.writerow([*names, "impressions", "clicks", "events"])
     writer.writerows(
         zip(*columns, series.impressions.tolist(), series.clicks.tolist(), series.events.tolist(), strict=True)
     )
     return httpbody_pb2.HttpBody(content_type="text/csv; charset=utf-8", data=text.getvalue().encode())
+
+
+def campaigns_json(page: CampaignsPage) -> httpbody_pb2.HttpBody:
+    """The answer to `GET /campaigns`."""
+    return json_body(
+        _ENCODER.encode(
+            {
+                "campaigns": [_campaign(name, totals) for name, totals in page.campaigns.items()],
+                "next_page_token": token_after(page.next_after),
+            }
+        )
+    )
+
+
+def live_event(view: LiveView, *, top: int) -> httpbody_pb2.HttpBody:
+    """One server-sent event of `GET /live`."""
+    data = _ENCODER.encode(
+        {
+            "ts": format_instant(view.at.replace(microsecond=0)),
+            "events_per_sec": dict(zip(("last_10_seconds", "last_minute", "last_5_minutes"), view.rates, strict=True)),
+            "users": view.users,
+            "generation": view.generation,
+            "verdicts": {"accepted": view.accepted, "duplicates": view.duplicates, "rejected": view.rejected},
+            "top_campaigns": [_campaign(name, totals) for name, totals in view.top[:top]],
+        }
+    )
+    return httpbody_pb2.HttpBody(content_type="text/event-stream", data=b"data: " + data + b"\n\n")
 
 
 def metrics_json(counts: WindowCounts) -> httpbody_pb2.HttpBody:
@@ -94,6 +124,17 @@ def metrics_json(counts: WindowCounts) -> httpbody_pb2.HttpBody:
     return json_body(_ENCODER.encode(body))
 
 
+def _campaign(name: str, totals: Totals) -> dict[str, Any]:
+    return {
+        "campaign_id": name,
+        "impressions": totals.impressions,
+        "clicks": totals.clicks,
+        "events": totals.events,
+        "click_through_rate": click_through_rate(totals),
+        "last_activity": format_instant(instant_of_minute(totals.last_minute)),
+    }
+
+
 def _points_json(query: StatsQuery, series: Series) -> bytes:
     # One formatted text for each point: several times as fast as an object for each, and a month of minutes has 43,200.
     columns = (series.impressions.tolist(), series.clicks.tolist(), series.events.tolist())
@@ -104,10 +145,9 @@ def _points_json(query: StatsQuery, series: Series) -> bytes:
             for stamp, impressions, clicks, events in zip(stamps, *columns, strict=True)
         ]
     else:
-        name = query.group_by.value
-        groups = [_ENCODER.encode(group or None).decode() for group in series.groups]
+        groups = [_ENCODER.encode(group).decode() for group in series.groups]
         points = [
-            f'{{"ts":"{stamp}","{name}":{groups[group]},"impressions":{impressions},"clicks":{clicks},"events":{events}}}'
+            f'{{"ts":"{stamp}","group":{groups[group]},"impressions":{impressions},"clicks":{clicks},"events":{events}}}'
             for stamp, group, impressions, clicks, events in zip(
                 stamps, series.group_of.tolist(), *columns, strict=True
             )

@@ -15,23 +15,37 @@ from dmp.stats.v1 import stats_service_pb2 as pb
 from dmp.stats.v1 import stats_service_pb2_grpc
 from dmp_chassis.database import Database
 from dmp_chassis.http_body import came_through_gateway
+from dmp_stats.adapters import reference_store
 from dmp_stats.adapters.delta_store import DeltaCache
 from dmp_stats.adapters.reference_store import Generation
 from dmp_stats.api import rendered
-from dmp_stats.api.convert import batch_from_proto, metrics_to_proto, stats_to_proto
+from dmp_stats.api.cells_convert import cells_to_proto, correction_from_proto, minutes_from_proto
+from dmp_stats.api.convert import (
+    batch_from_proto,
+    campaign_to_proto,
+    live_to_proto,
+    metrics_to_proto,
+    stats_to_proto,
+    timestamp_to_proto,
+)
 from dmp_stats.api.reference_body import read_reference_body
 from dmp_stats.api.reference_stream import read_reference_stream
 from dmp_stats.apply_batch import apply_batch
-from dmp_stats.domain.errors import InvalidRequestError, Violation
-from dmp_stats.domain.stats_query import check_stats_query
+from dmp_stats.audit_cells import list_cells, replace_cells
+from dmp_stats.domain.errors import InvalidRequestError, UserNotFoundError, Violation
+from dmp_stats.domain.stats_query import check_id, check_stats_query
 from dmp_stats.get_metrics import check_metrics_query, get_metrics
+from dmp_stats.list_campaigns import check_campaigns_query, list_campaigns, token_after
 from dmp_stats.live_window import LiveWindow
 from dmp_stats.query_stats import query_stats
 from dmp_stats.replace_reference import ReferenceTable, replace_reference
+from dmp_stats.update_reference import update_reference
+from dmp_stats.watch_live import MOST_CAMPAIGNS, LiveFeed
 
 if TYPE_CHECKING:  # generic in the stubs only
     Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 
+_DEFAULT_TOP: Final = 10
 UPDATED: Final = "Reference table updated successfully"
 
 
@@ -45,6 +59,7 @@ class Dependencies:
     database: Database
     deltas: DeltaCache
     window: LiveWindow
+    live: LiveFeed
     wake: asyncio.Event
     most_users: int
     clock: Callable[[], float] = time.time
@@ -88,6 +103,19 @@ class StatsServicer(stats_service_pb2_grpc.StatsServiceServicer):
             return pb.QueryStatsResponse(rendered=rendered.stats_csv(query, answer))
         return pb.QueryStatsResponse(rendered=rendered.stats_json(query, answer))
 
+    async def ListCampaigns(self, request: pb.ListCampaignsRequest, context: Context) -> pb.ListCampaignsResponse:
+        """See the proto."""
+        query = check_campaigns_query(
+            start=getattr(request, "from"), end=request.to, page_size=request.page_size, page_token=request.page_token
+        )
+        page = await list_campaigns(query, self._with.database, self._with.deltas)
+        if came_through_gateway(context):
+            return pb.ListCampaignsResponse(rendered=rendered.campaigns_json(page))
+        return pb.ListCampaignsResponse(
+            campaigns=[campaign_to_proto(name, totals) for name, totals in page.campaigns.items()],
+            next_page_token=token_after(page.next_after),
+        )
+
     async def GetMetrics(self, request: pb.GetMetricsRequest, context: Context) -> pb.GetMetricsResponse:
         """See the proto."""
         query = check_metrics_query(
@@ -117,13 +145,83 @@ class StatsServicer(stats_service_pb2_grpc.StatsServiceServicer):
         version = await self._replace(ReferenceTable(ts=_utc(body.ts), payloads=body.payloads))
         return pb.ReplaceReferenceUsersJsonResponse(message=UPDATED, generation=version.generation, users=version.users)
 
+    async def UpdateReferenceUsersJson(
+        self, request: pb.UpdateReferenceUsersJsonRequest, context: Context
+    ) -> pb.UpdateReferenceUsersJsonResponse:
+        """See the proto."""
+        to = self._with
+        body = await read_reference_body(request.body.data, is_change=True, most_users=to.most_users)
+        assert body.ts is not None
+        change = ReferenceTable(ts=_utc(body.ts), payloads=body.payloads)
+        version = await update_reference(change, to.database, to.window, wake=to.wake)
+        return pb.UpdateReferenceUsersJsonResponse(message=UPDATED, generation=version.generation, users=version.users)
+
+    async def GetReference(self, request: pb.GetReferenceRequest, context: Context) -> pb.GetReferenceResponse:
+        """See the proto."""
+        async with self._with.database.read() as connection:
+            version = await reference_store.current(connection)
+        if version is None:
+            return pb.GetReferenceResponse()
+        return pb.GetReferenceResponse(
+            generation=version.generation, users=version.users, ts=timestamp_to_proto(version.ts)
+        )
+
+    async def GetReferenceUser(
+        self, request: pb.GetReferenceUserRequest, context: Context
+    ) -> pb.GetReferenceUserResponse:
+        """See the proto."""
+        problems: list[Violation] = []
+        check_id(
+            "user_id", request.user_id, lambda field, text: problems.append(Violation(field=field, description=text))
+        )
+        if problems:
+            raise InvalidRequestError(problems)
+        attributes, version = await self._with.window.attributes_of(request.user_id)
+        if attributes is None or version is None:
+            raise UserNotFoundError(user_id=request.user_id, generation=0 if version is None else version.generation)
+        return pb.GetReferenceUserResponse(
+            user_id=request.user_id,
+            attributes=attributes,
+            generation=version.generation,
+            ts=timestamp_to_proto(version.ts),
+        )
+
+    async def WatchLive(self, request: pb.WatchLiveRequest, context: Context) -> AsyncIterator[pb.WatchLiveResponse]:
+        """See the proto."""
+        top = request.top or _DEFAULT_TOP
+        if not 1 <= top <= MOST_CAMPAIGNS:
+            raise InvalidRequestError([Violation(field="top", description=f"must be between 1 and {MOST_CAMPAIGNS}")])
+        is_rendered = came_through_gateway(context)
+        views = self._with.live.watch()
+        try:
+            async for view in views:
+                if is_rendered:
+                    yield pb.WatchLiveResponse(rendered=rendered.live_event(view, top=top))
+                else:
+                    yield live_to_proto(view, top=top)
+        finally:
+            await views.aclose()
+
+    async def ListCells(self, request: pb.ListCellsRequest, context: Context) -> AsyncIterator[pb.ListCellsResponse]:
+        """See the proto."""
+        first, last = minutes_from_proto(request)
+        parts = list_cells(
+            self._with.database, self._with.deltas, campaign_id=request.campaign_id, first=first, last=last
+        )
+        try:
+            async for part in parts:
+                yield cells_to_proto(part)
+        finally:
+            await parts.aclose()
+
+    async def ReplaceCells(self, request: pb.ReplaceCellsRequest, context: Context) -> pb.ReplaceCellsResponse:
+        """See the proto."""
+        correction = correction_from_proto(request)
+        await replace_cells(correction, self._with.database, self._with.deltas)
+        return pb.ReplaceCellsResponse(minutes=len(correction.minutes))
+
     async def _replace(self, table: ReferenceTable) -> Generation:
         return await replace_reference(table, self._with.database, self._with.window, wake=self._with.wake)
-
-
-def required(field: str) -> InvalidRequestError:
-    """The error for a field that is missing."""
-    return InvalidRequestError([Violation(field=field, description="is required")])
 
 
 def _header(context: Context, name: str) -> str:

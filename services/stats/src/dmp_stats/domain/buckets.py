@@ -91,6 +91,22 @@ def stretches_of(buckets: Buckets) -> list[Stretch]:
     return stretches
 
 
+def stretches_between(first: int, end: int) -> list[Stretch]:
+    """The stored rows that add up to the minutes from `first` up to `end` (excluded): days, and less at both sides."""
+    stretches: list[Stretch] = []
+    for grain, wider in ((MINUTE, HOUR), (HOUR, DAY)):
+        begin, finish = -(-first // wider) * wider, end // wider * wider
+        if begin >= finish:
+            break
+        for left, right in ((first, begin), (finish, end)):
+            if left < right:
+                stretches.append(Stretch(grain=grain, first=left, last=right - grain))
+        first, end = begin, finish
+    else:
+        return [*stretches, Stretch(grain=DAY, first=first, last=end - DAY)]
+    return [*stretches, Stretch(grain=grain, first=first, last=end - grain)]
+
+
 def bucket_of(buckets: Buckets, minutes: Ints) -> Ints:
     """For each minute the position of its bucket, -1 if it lies in none."""
     positions = np.searchsorted(buckets.starts, minutes, side="right") - 1

@@ -46,6 +46,11 @@ class StaleReferenceError(Exception):
 
 
 @dataclass(slots=True, eq=False)
+class CellsChangedError(Exception):
+    """The cells to be replaced are not as the caller has seen them."""
+
+
+@dataclass(slots=True, eq=False)
 class UserNotFoundError(Exception):
     """The reference table does not know this user."""
 

@@ -7,7 +7,7 @@ attribute one small number for each user, where users are numbered by a `Roster`
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -51,6 +51,10 @@ class Roster:
                         names.append(user_id)
                     found[place] = number
         return np.array(found, np.int64)
+
+    def names(self, numbers: npt.NDArray[np.int64]) -> list[str]:
+        """The users of these numbers."""
+        return [self._names[number] for number in numbers.tolist()]
 
     def number(self, user_id: str) -> int | None:
         """The user's number, None if it was never met."""
@@ -196,6 +200,22 @@ class Labels:
             return {}
         used = np.bincount(attribute.codes[attribute.codes != ABSENT], minlength=len(attribute.values))
         return {value: place for place, value in enumerate(attribute.values) if used[place]}
+
+    def chunks(self, roster: Roster) -> Iterator[bytes]:
+        """The whole table as stored chunks."""
+        known = np.flatnonzero(self.is_known)
+        for start in range(0, len(known), CHUNK_USERS):
+            users = known[start : start + CHUNK_USERS]
+            values: dict[str, list[str]] = {}
+            codes: dict[str, bytes] = {}
+            for name, attribute in self.attributes.items():
+                used, places = np.unique(attribute.codes[users], return_inverse=True)
+                # ABSENT sorts first: the places of real values then begin at 1.
+                absent = int(used[0] == ABSENT)
+                values[name] = [attribute.values[code] for code in used[absent:].tolist()]
+                codes[name] = (places - absent).astype("<i4").tobytes()
+            chunk = Chunk(users=roster.names(users), values=values, codes=codes)
+            yield zlib.compress(_ENCODER.encode(chunk), 1)
 
     def renumber(self, numbers: npt.NDArray[np.int64], users: int) -> None:
         """Follows the roster when it numbers users anew: `numbers` by old number, -1 for users that are gone."""

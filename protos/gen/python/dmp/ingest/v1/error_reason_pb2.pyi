@@ -40,6 +40,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """UNAVAILABLE (HTTP 503): the log cannot store now. Whether the events were stored is not known: send them again, that is always safe."""
     ERROR_REASON_EVENT_NOT_FOUND: _ErrorReason.ValueType  # 6
     """NOT_FOUND: the log has no event of this id. Metadata: `event_id`."""
+    ERROR_REASON_CANNOT_ASK: _ErrorReason.ValueType  # 8
+    """UNAVAILABLE (HTTP 503): identity or stats does not answer what an audit or a repair asks. Metadata: `service`."""
     ERROR_REASON_UNHEALTHY: _ErrorReason.ValueType  # 7
     """UNAVAILABLE (HTTP 503): something that the system cannot work without is missing. Metadata: `missing`, a comma-separated list."""
 
@@ -66,6 +68,8 @@ ERROR_REASON_CANNOT_STORE: ErrorReason.ValueType  # 5
 """UNAVAILABLE (HTTP 503): the log cannot store now. Whether the events were stored is not known: send them again, that is always safe."""
 ERROR_REASON_EVENT_NOT_FOUND: ErrorReason.ValueType  # 6
 """NOT_FOUND: the log has no event of this id. Metadata: `event_id`."""
+ERROR_REASON_CANNOT_ASK: ErrorReason.ValueType  # 8
+"""UNAVAILABLE (HTTP 503): identity or stats does not answer what an audit or a repair asks. Metadata: `service`."""
 ERROR_REASON_UNHEALTHY: ErrorReason.ValueType  # 7
 """UNAVAILABLE (HTTP 503): something that the system cannot work without is missing. Metadata: `missing`, a comma-separated list."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -4,10 +4,12 @@ isort:skip_file
 The event log: what happened, once."""
 
 from collections import abc as _abc
+from dmp.ingest.v1 import audit_pb2 as _audit_pb2
 from dmp.ingest.v1 import event_pb2 as _event_pb2
 from google.api import httpbody_pb2 as _httpbody_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 import builtins as _builtins
 import sys
@@ -247,22 +249,204 @@ class GetEventResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     EVENT_FIELD_NUMBER: _builtins.int
+    DELIVERED_FIELD_NUMBER: _builtins.int
+    COUNTED_IN_FIELD_NUMBER: _builtins.int
+    INTERNAL_USER_ID_FIELD_NUMBER: _builtins.int
+    delivered: _builtins.bool
+    """True if identity and stats have the event's batch; false if it is on its way."""
+    internal_user_id: _builtins.str
+    """The person that the event's identifiers belong to now. Empty: it names nobody, or identity could not be asked."""
     @_builtins.property
     def event(self) -> _event_pb2.StoredEvent:
         """The event as it was stored."""
+
+    @_builtins.property
+    def counted_in(self) -> Global___CountedIn:
+        """Where the event is counted; absent if it belongs to no campaign."""
 
     def __init__(
         self,
         *,
         event: _event_pb2.StoredEvent | None = ...,
+        delivered: _builtins.bool = ...,
+        counted_in: Global___CountedIn | None = ...,
+        internal_user_id: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["counted_in", b"counted_in", "event", b"event"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counted_in", b"counted_in", "delivered", b"delivered", "event", b"event", "internal_user_id", b"internal_user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetEventResponse: _TypeAlias = GetEventResponse  # noqa: Y015
+
+@_typing.final
+class CountedIn(_message.Message):
+    """CountedIn names the cell in which an event is counted."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CAMPAIGN_ID_FIELD_NUMBER: _builtins.int
+    MINUTE_FIELD_NUMBER: _builtins.int
+    TYPE_FIELD_NUMBER: _builtins.int
+    COUNTS_AS_FIELD_NUMBER: _builtins.int
+    campaign_id: _builtins.str
+    """The campaign."""
+    type: _builtins.str
+    """The type of the event."""
+    counts_as: _builtins.str
+    """What the type counts as besides an event: `impression`, `click`, or nothing."""
+    @_builtins.property
+    def minute(self) -> _timestamp_pb2.Timestamp:
+        """The start of the minute."""
+
+    def __init__(
+        self,
+        *,
+        campaign_id: _builtins.str = ...,
+        minute: _timestamp_pb2.Timestamp | None = ...,
+        type: _builtins.str = ...,
+        counts_as: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["minute", b"minute"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["campaign_id", b"campaign_id", "counts_as", b"counts_as", "minute", b"minute", "type", b"type"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CountedIn: _TypeAlias = CountedIn  # noqa: Y015
+
+@_typing.final
+class AuditEventsRequest(_message.Message):
+    """AuditEventsRequest names what to compare."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CAMPAIGN_ID_FIELD_NUMBER: _builtins.int
+    FROM_FIELD_NUMBER: _builtins.int
+    TO_FIELD_NUMBER: _builtins.int
+    campaign_id: _builtins.str
+    """The campaign. Empty: all campaigns, and the timelines."""
+    to: _builtins.str
+    """The last minute, ISO 8601 with `Z` or an offset, floored and included. Required; at most 366 days after `from`."""
+    def __init__(
+        self,
+        *,
+        campaign_id: _builtins.str = ...,
+        to: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["campaign_id", b"campaign_id", "from", b"from", "to", b"to"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AuditEventsRequest: _TypeAlias = AuditEventsRequest  # noqa: Y015
+
+@_typing.final
+class AuditEventsResponse(_message.Message):
+    """AuditEventsResponse is the result of the comparison."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CLEAN_FIELD_NUMBER: _builtins.int
+    EVENTS_FIELD_NUMBER: _builtins.int
+    CELLS_FIELD_NUMBER: _builtins.int
+    DIFFERENCES_FIELD_NUMBER: _builtins.int
+    UNSETTLED_FIELD_NUMBER: _builtins.int
+    IDENTIFIED_EVENTS_FIELD_NUMBER: _builtins.int
+    TIMELINE_ENTRIES_FIELD_NUMBER: _builtins.int
+    TIMELINE_DIFFERENCES_FIELD_NUMBER: _builtins.int
+    clean: _builtins.bool
+    """True if nothing differs and nothing was left unsettled."""
+    events: _builtins.int
+    """How many events of campaigns the log has in the range."""
+    cells: _builtins.int
+    """How many cells were compared."""
+    unsettled: _builtins.int
+    """Cells that could not be compared because events for them kept arriving."""
+    identified_events: _builtins.int
+    """How many events of the range name a person; 0 if a campaign was asked for."""
+    timeline_entries: _builtins.int
+    """How many timeline entries lie in the range; 0 if a campaign was asked for."""
+    @_builtins.property
+    def differences(self) -> _containers.RepeatedCompositeFieldContainer[_audit_pb2.CellDifference]:
+        """Where log and statistics differ, in order of campaign, minute and type; at most 1,000."""
+
+    @_builtins.property
+    def timeline_differences(self) -> _containers.RepeatedCompositeFieldContainer[_audit_pb2.TimelineDifference]:
+        """Where log and timelines differ, in order of time; at most 1,000."""
+
+    def __init__(
+        self,
+        *,
+        clean: _builtins.bool = ...,
+        events: _builtins.int = ...,
+        cells: _builtins.int = ...,
+        differences: _abc.Iterable[_audit_pb2.CellDifference] | None = ...,
+        unsettled: _builtins.int = ...,
+        identified_events: _builtins.int = ...,
+        timeline_entries: _builtins.int = ...,
+        timeline_differences: _abc.Iterable[_audit_pb2.TimelineDifference] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cells", b"cells", "clean", b"clean", "differences", b"differences", "events", b"events", "identified_events", b"identified_events", "timeline_differences", b"timeline_differences", "timeline_entries", b"timeline_entries", "unsettled", b"unsettled"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AuditEventsResponse: _TypeAlias = AuditEventsResponse  # noqa: Y015
+
+@_typing.final
+class RepairCampaignRequest(_message.Message):
+    """RepairCampaignRequest names what to repair."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CAMPAIGN_ID_FIELD_NUMBER: _builtins.int
+    FROM_FIELD_NUMBER: _builtins.int
+    TO_FIELD_NUMBER: _builtins.int
+    campaign_id: _builtins.str
+    """The campaign. Required."""
+    to: _builtins.str
+    """The last minute, ISO 8601 with `Z` or an offset, floored and included. Required; at most 366 days after `from`."""
+    def __init__(
+        self,
+        *,
+        campaign_id: _builtins.str = ...,
+        to: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["campaign_id", b"campaign_id", "from", b"from", "to", b"to"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RepairCampaignRequest: _TypeAlias = RepairCampaignRequest  # noqa: Y015
+
+@_typing.final
+class RepairCampaignResponse(_message.Message):
+    """RepairCampaignResponse says what was repaired."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MINUTES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def minutes(self) -> _containers.RepeatedCompositeFieldContainer[_timestamp_pb2.Timestamp]:
+        """The minutes whose counts were replaced, in order."""
+
+    def __init__(
+        self,
+        *,
+        minutes: _abc.Iterable[_timestamp_pb2.Timestamp] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["minutes", b"minutes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RepairCampaignResponse: _TypeAlias = RepairCampaignResponse  # noqa: Y015
 
 @_typing.final
 class CheckHealthRequest(_message.Message):

@@ -56,6 +56,16 @@ class IngestServiceStub(object):
                 request_serializer=dmp_dot_ingest_dot_v1_dot_ingest__service__pb2.GetEventRequest.SerializeToString,
                 response_deserializer=dmp_dot_ingest_dot_v1_dot_ingest__service__pb2.GetEventResponse.FromString,
                 _registered_method=True)
+        self.AuditEvents = channel.unary_unary(
+                '/dmp.ingest.v1.IngestService/AuditEvents',
+                request_serializer=dmp_dot_ingest_dot_v1_dot_ingest__service__pb2.AuditEventsRequest.SerializeToString,
+                response_deserializer=dmp_dot_ingest_dot_v1_dot_ingest__service__pb2.AuditEventsResponse.FromString,
+                _registered_method=True)
+        self.RepairCampaign = channel.unary_unary(
+                '/dmp.ingest.v1.IngestService/RepairCampaign',
+                request_serializer=dmp_dot_ingest_dot_v1_dot_ingest__service__pb2.RepairCampaignRequest.SerializeToString,
+                response_deserializer=dmp_dot_ingest_dot_v1_dot_ingest__service__pb2.RepairCampaignResponse.FromString,
+                _registered_method=True)
         self.CheckHealth = channel.unary_unary(
                 '/dmp.ingest.v1.IngestService/CheckHealth',
                 request_serializer=dmp_dot_ingest_dot_v1_dot_ingest__service__pb2.CheckHealthRequest.SerializeToString,
@@ -98,8 +108,28 @@ class IngestServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def GetEvent(self, request, context):
-        """GetEvent reads one event from the log by its idempotency key. One indexed read.
+        """GetEvent tells what became of one event: what the log holds of it, whether its batch has been delivered, where it is counted and whose
+        it is. One indexed read, and one question to identity.
         Errors: INVALID_ARGUMENT, EVENT_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AuditEvents(self, request, context):
+        """AuditEvents proves that what was counted is what was logged: for each campaign, minute and type the same number of events and the same
+        digest of their keys, and for each minute as many timeline entries as there are events that name a person. Events that are on their
+        way are waited for, a few seconds at most. It reads the log of the range: its cost grows with the number of events in it.
+        Errors: INVALID_ARGUMENT, CANNOT_ASK.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RepairCampaign(self, request, context):
+        """RepairCampaign recomputes from the log every minute of a campaign in which AuditEvents finds a difference, and puts it in place of what
+        was counted. Nothing that is counted meanwhile is lost. Idempotent.
+        Errors: INVALID_ARGUMENT, CANNOT_ASK.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -136,6 +166,16 @@ def add_IngestServiceServicer_to_server(servicer, server):
                     servicer.GetEvent,
                     request_deserializer=dmp_dot_ingest_dot_v1_dot_ingest__service__pb2.GetEventRequest.FromString,
                     response_serializer=dmp_dot_ingest_dot_v1_dot_ingest__service__pb2.GetEventResponse.SerializeToString,
+            ),
+            'AuditEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.AuditEvents,
+                    request_deserializer=dmp_dot_ingest_dot_v1_dot_ingest__service__pb2.AuditEventsRequest.FromString,
+                    response_serializer=dmp_dot_ingest_dot_v1_dot_ingest__service__pb2.AuditEventsResponse.SerializeToString,
+            ),
+            'RepairCampaign': grpc.unary_unary_rpc_method_handler(
+                    servicer.RepairCampaign,
+                    request_deserializer=dmp_dot_ingest_dot_v1_dot_ingest__service__pb2.RepairCampaignRequest.FromString,
+                    response_serializer=dmp_dot_ingest_dot_v1_dot_ingest__service__pb2.RepairCampaignResponse.SerializeToString,
             ),
             'CheckHealth': grpc.unary_unary_rpc_method_handler(
                     servicer.CheckHealth,
@@ -253,6 +293,60 @@ class IngestService(object):
             '/dmp.ingest.v1.IngestService/GetEvent',
             dmp_dot_ingest_dot_v1_dot_ingest__service__pb2.GetEventRequest.SerializeToString,
             dmp_dot_ingest_dot_v1_dot_ingest__service__pb2.GetEventResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AuditEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dmp.ingest.v1.IngestService/AuditEvents',
+            dmp_dot_ingest_dot_v1_dot_ingest__service__pb2.AuditEventsRequest.SerializeToString,
+            dmp_dot_ingest_dot_v1_dot_ingest__service__pb2.AuditEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RepairCampaign(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dmp.ingest.v1.IngestService/RepairCampaign',
+            dmp_dot_ingest_dot_v1_dot_ingest__service__pb2.RepairCampaignRequest.SerializeToString,
+            dmp_dot_ingest_dot_v1_dot_ingest__service__pb2.RepairCampaignResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -53,8 +53,20 @@ class IngestServiceStub:
     Errors: MALFORMED_BODY, TOO_LARGE, OVERLOADED, CANNOT_STORE.
     """
     GetEvent: _grpc.UnaryUnaryMultiCallable[_ingest_service_pb2.GetEventRequest, _ingest_service_pb2.GetEventResponse]
-    """GetEvent reads one event from the log by its idempotency key. One indexed read.
+    """GetEvent tells what became of one event: what the log holds of it, whether its batch has been delivered, where it is counted and whose
+    it is. One indexed read, and one question to identity.
     Errors: INVALID_ARGUMENT, EVENT_NOT_FOUND.
+    """
+    AuditEvents: _grpc.UnaryUnaryMultiCallable[_ingest_service_pb2.AuditEventsRequest, _ingest_service_pb2.AuditEventsResponse]
+    """AuditEvents proves that what was counted is what was logged: for each campaign, minute and type the same number of events and the same
+    digest of their keys, and for each minute as many timeline entries as there are events that name a person. Events that are on their
+    way are waited for, a few seconds at most. It reads the log of the range: its cost grows with the number of events in it.
+    Errors: INVALID_ARGUMENT, CANNOT_ASK.
+    """
+    RepairCampaign: _grpc.UnaryUnaryMultiCallable[_ingest_service_pb2.RepairCampaignRequest, _ingest_service_pb2.RepairCampaignResponse]
+    """RepairCampaign recomputes from the log every minute of a campaign in which AuditEvents finds a difference, and puts it in place of what
+    was counted. Nothing that is counted meanwhile is lost. Idempotent.
+    Errors: INVALID_ARGUMENT, CANNOT_ASK.
     """
     CheckHealth: _grpc.UnaryUnaryMultiCallable[_ingest_service_pb2.CheckHealthRequest, _ingest_service_pb2.CheckHealthResponse]
     """CheckHealth tells whether the whole system can do its work: the log's database, identity and stats. It is here because ingest is the
@@ -87,8 +99,20 @@ class IngestServiceAsyncStub(IngestServiceStub):
     Errors: MALFORMED_BODY, TOO_LARGE, OVERLOADED, CANNOT_STORE.
     """
     GetEvent: _aio.UnaryUnaryMultiCallable[_ingest_service_pb2.GetEventRequest, _ingest_service_pb2.GetEventResponse]  # type: ignore[assignment]
-    """GetEvent reads one event from the log by its idempotency key. One indexed read.
+    """GetEvent tells what became of one event: what the log holds of it, whether its batch has been delivered, where it is counted and whose
+    it is. One indexed read, and one question to identity.
     Errors: INVALID_ARGUMENT, EVENT_NOT_FOUND.
+    """
+    AuditEvents: _aio.UnaryUnaryMultiCallable[_ingest_service_pb2.AuditEventsRequest, _ingest_service_pb2.AuditEventsResponse]  # type: ignore[assignment]
+    """AuditEvents proves that what was counted is what was logged: for each campaign, minute and type the same number of events and the same
+    digest of their keys, and for each minute as many timeline entries as there are events that name a person. Events that are on their
+    way are waited for, a few seconds at most. It reads the log of the range: its cost grows with the number of events in it.
+    Errors: INVALID_ARGUMENT, CANNOT_ASK.
+    """
+    RepairCampaign: _aio.UnaryUnaryMultiCallable[_ingest_service_pb2.RepairCampaignRequest, _ingest_service_pb2.RepairCampaignResponse]  # type: ignore[assignment]
+    """RepairCampaign recomputes from the log every minute of a campaign in which AuditEvents finds a difference, and puts it in place of what
+    was counted. Nothing that is counted meanwhile is lost. Idempotent.
+    Errors: INVALID_ARGUMENT, CANNOT_ASK.
     """
     CheckHealth: _aio.UnaryUnaryMultiCallable[_ingest_service_pb2.CheckHealthRequest, _ingest_service_pb2.CheckHealthResponse]  # type: ignore[assignment]
     """CheckHealth tells whether the whole system can do its work: the log's database, identity and stats. It is here because ingest is the
@@ -142,8 +166,32 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ingest_service_pb2.GetEventRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_ingest_service_pb2.GetEventResponse, _abc.Awaitable[_ingest_service_pb2.GetEventResponse]]:
-        """GetEvent reads one event from the log by its idempotency key. One indexed read.
+        """GetEvent tells what became of one event: what the log holds of it, whether its batch has been delivered, where it is counted and whose
+        it is. One indexed read, and one question to identity.
         Errors: INVALID_ARGUMENT, EVENT_NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def AuditEvents(
+        self,
+        request: _ingest_service_pb2.AuditEventsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ingest_service_pb2.AuditEventsResponse, _abc.Awaitable[_ingest_service_pb2.AuditEventsResponse]]:
+        """AuditEvents proves that what was counted is what was logged: for each campaign, minute and type the same number of events and the same
+        digest of their keys, and for each minute as many timeline entries as there are events that name a person. Events that are on their
+        way are waited for, a few seconds at most. It reads the log of the range: its cost grows with the number of events in it.
+        Errors: INVALID_ARGUMENT, CANNOT_ASK.
+        """
+
+    @_abc_1.abstractmethod
+    def RepairCampaign(
+        self,
+        request: _ingest_service_pb2.RepairCampaignRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ingest_service_pb2.RepairCampaignResponse, _abc.Awaitable[_ingest_service_pb2.RepairCampaignResponse]]:
+        """RepairCampaign recomputes from the log every minute of a campaign in which AuditEvents finds a difference, and puts it in place of what
+        was counted. Nothing that is counted meanwhile is lost. Idempotent.
+        Errors: INVALID_ARGUMENT, CANNOT_ASK.
         """
 
     @_abc_1.abstractmethod

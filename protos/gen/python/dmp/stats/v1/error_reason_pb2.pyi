@@ -34,6 +34,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """RESOURCE_EXHAUSTED (HTTP 413): the body is larger than one request may be. Metadata: `limit`, `unit`."""
     ERROR_REASON_CANNOT_STORE: _ErrorReason.ValueType  # 5
     """UNAVAILABLE: stats cannot read or store now; try again."""
+    ERROR_REASON_USER_NOT_FOUND: _ErrorReason.ValueType  # 6
+    """NOT_FOUND: the current reference table does not know the user. Metadata: `user_id`, `generation`."""
+    ERROR_REASON_CELLS_CHANGED: _ErrorReason.ValueType  # 7
+    """ABORTED (HTTP 409): the cells are not as the caller has seen them; look again."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason names the failures of the stats API. Each appears as `reason` in the `google.rpc.ErrorInfo` of an error, without its prefix
@@ -52,4 +56,8 @@ ERROR_REASON_TOO_LARGE: ErrorReason.ValueType  # 4
 """RESOURCE_EXHAUSTED (HTTP 413): the body is larger than one request may be. Metadata: `limit`, `unit`."""
 ERROR_REASON_CANNOT_STORE: ErrorReason.ValueType  # 5
 """UNAVAILABLE: stats cannot read or store now; try again."""
+ERROR_REASON_USER_NOT_FOUND: ErrorReason.ValueType  # 6
+"""NOT_FOUND: the current reference table does not know the user. Metadata: `user_id`, `generation`."""
+ERROR_REASON_CELLS_CHANGED: ErrorReason.ValueType  # 7
+"""ABORTED (HTTP 409): the cells are not as the caller has seen them; look again."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

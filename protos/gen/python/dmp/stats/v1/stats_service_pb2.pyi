@@ -226,6 +226,115 @@ class QueryStatsResponse(_message.Message):
 Global___QueryStatsResponse: _TypeAlias = QueryStatsResponse  # noqa: Y015
 
 @_typing.final
+class ListCampaignsRequest(_message.Message):
+    """ListCampaignsRequest names a range of time."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FROM_FIELD_NUMBER: _builtins.int
+    TO_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    to: _builtins.str
+    """A time in the last minute, which is included. Required; not before `from`, at most 366 days after it."""
+    page_size: _builtins.int
+    """How many campaigns to look at for one answer, 1 to 1000. Default: 100."""
+    page_token: _builtins.str
+    """The `next_page_token` of an answer to the same question: goes on after it."""
+    def __init__(
+        self,
+        *,
+        to: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["from", b"from", "page_size", b"page_size", "page_token", b"page_token", "to", b"to"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListCampaignsRequest: _TypeAlias = ListCampaignsRequest  # noqa: Y015
+
+@_typing.final
+class CampaignTotals(_message.Message):
+    """CampaignTotals is one campaign's totals in a range."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CAMPAIGN_ID_FIELD_NUMBER: _builtins.int
+    IMPRESSIONS_FIELD_NUMBER: _builtins.int
+    CLICKS_FIELD_NUMBER: _builtins.int
+    EVENTS_FIELD_NUMBER: _builtins.int
+    CLICK_THROUGH_RATE_FIELD_NUMBER: _builtins.int
+    LAST_ACTIVITY_FIELD_NUMBER: _builtins.int
+    campaign_id: _builtins.str
+    """The campaign."""
+    impressions: _builtins.int
+    """Events whose type counts as an impression."""
+    clicks: _builtins.int
+    """Events whose type counts as a click."""
+    events: _builtins.int
+    """All events, of whatever type."""
+    click_through_rate: _builtins.float
+    """Clicks divided by impressions; 0 if there are no impressions."""
+    @_builtins.property
+    def last_activity(self) -> _timestamp_pb2.Timestamp:
+        """The last minute in the range that has an event (its hour, once single minutes are no longer kept)."""
+
+    def __init__(
+        self,
+        *,
+        campaign_id: _builtins.str = ...,
+        impressions: _builtins.int = ...,
+        clicks: _builtins.int = ...,
+        events: _builtins.int = ...,
+        click_through_rate: _builtins.float = ...,
+        last_activity: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["last_activity", b"last_activity"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["campaign_id", b"campaign_id", "click_through_rate", b"click_through_rate", "clicks", b"clicks", "events", b"events", "impressions", b"impressions", "last_activity", b"last_activity"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CampaignTotals: _TypeAlias = CampaignTotals  # noqa: Y015
+
+@_typing.final
+class ListCampaignsResponse(_message.Message):
+    """ListCampaignsResponse is one page of campaigns."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CAMPAIGNS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    RENDERED_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """What to ask for the next page with; empty if this is the last."""
+    @_builtins.property
+    def campaigns(self) -> _containers.RepeatedCompositeFieldContainer[Global___CampaignTotals]:
+        """Campaigns with events in the range, in order of their ids."""
+
+    @_builtins.property
+    def rendered(self) -> _httpbody_pb2.HttpBody:
+        """For calls through the gateway, instead of all other fields: the answer as JSON."""
+
+    def __init__(
+        self,
+        *,
+        campaigns: _abc.Iterable[Global___CampaignTotals] | None = ...,
+        next_page_token: _builtins.str = ...,
+        rendered: _httpbody_pb2.HttpBody | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["rendered", b"rendered"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["campaigns", b"campaigns", "next_page_token", b"next_page_token", "rendered", b"rendered"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListCampaignsResponse: _TypeAlias = ListCampaignsResponse  # noqa: Y015
+
+@_typing.final
 class GetMetricsRequest(_message.Message):
     """GetMetricsRequest says how much of the window to read."""
 
@@ -556,3 +665,527 @@ class ReplaceReferenceUsersJsonResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReplaceReferenceUsersJsonResponse: _TypeAlias = ReplaceReferenceUsersJsonResponse  # noqa: Y015
+
+@_typing.final
+class UpdateReferenceUsersJsonRequest(_message.Message):
+    """UpdateReferenceUsersJsonRequest is the body of `PATCH /reference/users` as it came."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BODY_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def body(self) -> _httpbody_pb2.HttpBody:
+        """A JSON object with `user_metadata` and `ts`, at most 64 MiB."""
+
+    def __init__(
+        self,
+        *,
+        body: _httpbody_pb2.HttpBody | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateReferenceUsersJsonRequest: _TypeAlias = UpdateReferenceUsersJsonRequest  # noqa: Y015
+
+@_typing.final
+class UpdateReferenceUsersJsonResponse(_message.Message):
+    """UpdateReferenceUsersJsonResponse says that the change is in place."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    GENERATION_FIELD_NUMBER: _builtins.int
+    USERS_FIELD_NUMBER: _builtins.int
+    message: _builtins.str
+    """A sentence that says so."""
+    generation: _builtins.int
+    """The number of the new version."""
+    users: _builtins.int
+    """How many users the table has."""
+    def __init__(
+        self,
+        *,
+        message: _builtins.str = ...,
+        generation: _builtins.int = ...,
+        users: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["generation", b"generation", "message", b"message", "users", b"users"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateReferenceUsersJsonResponse: _TypeAlias = UpdateReferenceUsersJsonResponse  # noqa: Y015
+
+@_typing.final
+class GetReferenceRequest(_message.Message):
+    """GetReferenceRequest has no parameters."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetReferenceRequest: _TypeAlias = GetReferenceRequest  # noqa: Y015
+
+@_typing.final
+class GetReferenceResponse(_message.Message):
+    """GetReferenceResponse describes the current reference table."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GENERATION_FIELD_NUMBER: _builtins.int
+    USERS_FIELD_NUMBER: _builtins.int
+    TS_FIELD_NUMBER: _builtins.int
+    generation: _builtins.int
+    """The number of the version; 0 if there has been no table yet."""
+    users: _builtins.int
+    """How many users the table has."""
+    @_builtins.property
+    def ts(self) -> _timestamp_pb2.Timestamp:
+        """The version by its source's clock; absent if there has been no table yet."""
+
+    def __init__(
+        self,
+        *,
+        generation: _builtins.int = ...,
+        users: _builtins.int = ...,
+        ts: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ts", b"ts"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["generation", b"generation", "ts", b"ts", "users", b"users"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetReferenceResponse: _TypeAlias = GetReferenceResponse  # noqa: Y015
+
+@_typing.final
+class GetReferenceUserRequest(_message.Message):
+    """GetReferenceUserRequest names a user."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.str
+    """The user. Required."""
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetReferenceUserRequest: _TypeAlias = GetReferenceUserRequest  # noqa: Y015
+
+@_typing.final
+class GetReferenceUserResponse(_message.Message):
+    """GetReferenceUserResponse is what the table knows of the user."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class AttributesEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    ATTRIBUTES_FIELD_NUMBER: _builtins.int
+    GENERATION_FIELD_NUMBER: _builtins.int
+    TS_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.str
+    """The user."""
+    generation: _builtins.int
+    """The version that says so."""
+    @_builtins.property
+    def attributes(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """The user's attributes."""
+
+    @_builtins.property
+    def ts(self) -> _timestamp_pb2.Timestamp:
+        """That version by its source's clock."""
+
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.str = ...,
+        attributes: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        generation: _builtins.int = ...,
+        ts: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ts", b"ts"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes", "generation", b"generation", "ts", b"ts", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetReferenceUserResponse: _TypeAlias = GetReferenceUserResponse  # noqa: Y015
+
+@_typing.final
+class WatchLiveRequest(_message.Message):
+    """WatchLiveRequest says what to show."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOP_FIELD_NUMBER: _builtins.int
+    top: _builtins.int
+    """How many campaigns to name, 1 to 100. Default: 10."""
+    def __init__(
+        self,
+        *,
+        top: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["top", b"top"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchLiveRequest: _TypeAlias = WatchLiveRequest  # noqa: Y015
+
+@_typing.final
+class LiveRates(_message.Message):
+    """LiveRates are events per second over some time that ends now."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LAST_10_SECONDS_FIELD_NUMBER: _builtins.int
+    LAST_MINUTE_FIELD_NUMBER: _builtins.int
+    LAST_5_MINUTES_FIELD_NUMBER: _builtins.int
+    last_10_seconds: _builtins.float
+    """Events with a user per second, over the last 10 seconds."""
+    last_minute: _builtins.float
+    """The same over the last minute."""
+    last_5_minutes: _builtins.float
+    """The same over the last five minutes."""
+    def __init__(
+        self,
+        *,
+        last_10_seconds: _builtins.float = ...,
+        last_minute: _builtins.float = ...,
+        last_5_minutes: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["last_10_seconds", b"last_10_seconds", "last_5_minutes", b"last_5_minutes", "last_minute", b"last_minute"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LiveRates: _TypeAlias = LiveRates  # noqa: Y015
+
+@_typing.final
+class LiveVerdicts(_message.Message):
+    """LiveVerdicts count what ingest has answered in the last minute, as far as its domain events tell."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCEPTED_FIELD_NUMBER: _builtins.int
+    DUPLICATES_FIELD_NUMBER: _builtins.int
+    REJECTED_FIELD_NUMBER: _builtins.int
+    accepted: _builtins.int
+    """Events that were new."""
+    duplicates: _builtins.int
+    """Events that had been sent before."""
+    rejected: _builtins.int
+    """Events that were invalid."""
+    def __init__(
+        self,
+        *,
+        accepted: _builtins.int = ...,
+        duplicates: _builtins.int = ...,
+        rejected: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "duplicates", b"duplicates", "rejected", b"rejected"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LiveVerdicts: _TypeAlias = LiveVerdicts  # noqa: Y015
+
+@_typing.final
+class WatchLiveResponse(_message.Message):
+    """WatchLiveResponse is one second of what is going on."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TS_FIELD_NUMBER: _builtins.int
+    EVENTS_PER_SEC_FIELD_NUMBER: _builtins.int
+    USERS_FIELD_NUMBER: _builtins.int
+    GENERATION_FIELD_NUMBER: _builtins.int
+    VERDICTS_FIELD_NUMBER: _builtins.int
+    TOP_CAMPAIGNS_FIELD_NUMBER: _builtins.int
+    RENDERED_FIELD_NUMBER: _builtins.int
+    users: _builtins.int
+    """Different users in the last minute."""
+    generation: _builtins.int
+    """The version of the reference table in use; 0 if there is none."""
+    @_builtins.property
+    def ts(self) -> _timestamp_pb2.Timestamp:
+        """When this was true."""
+
+    @_builtins.property
+    def events_per_sec(self) -> Global___LiveRates:
+        """Events with a user per second."""
+
+    @_builtins.property
+    def verdicts(self) -> Global___LiveVerdicts:
+        """What ingest has answered in the last minute."""
+
+    @_builtins.property
+    def top_campaigns(self) -> _containers.RepeatedCompositeFieldContainer[Global___CampaignTotals]:
+        """The campaigns with most events in this minute and the four before, most first."""
+
+    @_builtins.property
+    def rendered(self) -> _httpbody_pb2.HttpBody:
+        """For calls through the gateway, instead of all other fields: a server-sent event whose data is the answer as JSON."""
+
+    def __init__(
+        self,
+        *,
+        ts: _timestamp_pb2.Timestamp | None = ...,
+        events_per_sec: Global___LiveRates | None = ...,
+        users: _builtins.int = ...,
+        generation: _builtins.int = ...,
+        verdicts: Global___LiveVerdicts | None = ...,
+        top_campaigns: _abc.Iterable[Global___CampaignTotals] | None = ...,
+        rendered: _httpbody_pb2.HttpBody | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["events_per_sec", b"events_per_sec", "rendered", b"rendered", "ts", b"ts", "verdicts", b"verdicts"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["events_per_sec", b"events_per_sec", "generation", b"generation", "rendered", b"rendered", "top_campaigns", b"top_campaigns", "ts", b"ts", "users", b"users", "verdicts", b"verdicts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchLiveResponse: _TypeAlias = WatchLiveResponse  # noqa: Y015
+
+@_typing.final
+class ListCellsRequest(_message.Message):
+    """ListCellsRequest names cells."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CAMPAIGN_ID_FIELD_NUMBER: _builtins.int
+    FROM_FIELD_NUMBER: _builtins.int
+    TO_FIELD_NUMBER: _builtins.int
+    campaign_id: _builtins.str
+    """The campaign. Empty: all campaigns."""
+    @_builtins.property
+    def to(self) -> _timestamp_pb2.Timestamp:
+        """The last minute, floored and included. Required."""
+
+    def __init__(
+        self,
+        *,
+        campaign_id: _builtins.str = ...,
+        to: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["from", b"from", "to", b"to"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["campaign_id", b"campaign_id", "from", b"from", "to", b"to"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListCellsRequest: _TypeAlias = ListCellsRequest  # noqa: Y015
+
+@_typing.final
+class Cell(_message.Message):
+    """Cell is what one campaign, minute and type have."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CAMPAIGN_ID_FIELD_NUMBER: _builtins.int
+    MINUTE_FIELD_NUMBER: _builtins.int
+    TYPE_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    campaign_id: _builtins.str
+    """The campaign."""
+    type: _builtins.str
+    """The type of the events."""
+    count: _builtins.int
+    """How many events."""
+    digest: _builtins.bytes
+    """The XOR of the 16-byte keys of the events."""
+    @_builtins.property
+    def minute(self) -> _timestamp_pb2.Timestamp:
+        """The start of the minute."""
+
+    def __init__(
+        self,
+        *,
+        campaign_id: _builtins.str = ...,
+        minute: _timestamp_pb2.Timestamp | None = ...,
+        type: _builtins.str = ...,
+        count: _builtins.int = ...,
+        digest: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["minute", b"minute"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["campaign_id", b"campaign_id", "count", b"count", "digest", b"digest", "minute", b"minute", "type", b"type"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Cell: _TypeAlias = Cell  # noqa: Y015
+
+@_typing.final
+class ListCellsResponse(_message.Message):
+    """ListCellsResponse is a part of the cells."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CELLS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def cells(self) -> _containers.RepeatedCompositeFieldContainer[Global___Cell]:
+        """Up to 5,000 cells, in order of campaign, minute and type."""
+
+    def __init__(
+        self,
+        *,
+        cells: _abc.Iterable[Global___Cell] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cells", b"cells"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListCellsResponse: _TypeAlias = ListCellsResponse  # noqa: Y015
+
+@_typing.final
+class DetailedCell(_message.Message):
+    """DetailedCell is what one type, source and creative have in one minute of a campaign."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MINUTE_FIELD_NUMBER: _builtins.int
+    TYPE_FIELD_NUMBER: _builtins.int
+    COUNTS_AS_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    CREATIVE_ID_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    type: _builtins.str
+    """The type of the events."""
+    counts_as: _builtins.int
+    """What the type counts as: 0 nothing that campaign statistics show, 1 an impression, 2 a click."""
+    source: _builtins.str
+    """The source of the events."""
+    creative_id: _builtins.str
+    """The creative of the events, empty for none."""
+    count: _builtins.int
+    """How many events."""
+    digest: _builtins.bytes
+    """The XOR of the 16-byte keys of the events."""
+    @_builtins.property
+    def minute(self) -> _timestamp_pb2.Timestamp:
+        """The start of the minute."""
+
+    def __init__(
+        self,
+        *,
+        minute: _timestamp_pb2.Timestamp | None = ...,
+        type: _builtins.str = ...,
+        counts_as: _builtins.int = ...,
+        source: _builtins.str = ...,
+        creative_id: _builtins.str = ...,
+        count: _builtins.int = ...,
+        digest: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["minute", b"minute"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "counts_as", b"counts_as", "creative_id", b"creative_id", "digest", b"digest", "minute", b"minute", "source", b"source", "type", b"type"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DetailedCell: _TypeAlias = DetailedCell  # noqa: Y015
+
+@_typing.final
+class ReplaceCellsRequest(_message.Message):
+    """ReplaceCellsRequest is a correction."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CAMPAIGN_ID_FIELD_NUMBER: _builtins.int
+    MINUTES_FIELD_NUMBER: _builtins.int
+    EXPECTED_FIELD_NUMBER: _builtins.int
+    CELLS_FIELD_NUMBER: _builtins.int
+    campaign_id: _builtins.str
+    """The campaign. Required."""
+    @_builtins.property
+    def minutes(self) -> _containers.RepeatedCompositeFieldContainer[_timestamp_pb2.Timestamp]:
+        """The minutes to replace, 1 to 1,440 of them."""
+
+    @_builtins.property
+    def expected(self) -> _containers.RepeatedCompositeFieldContainer[Global___Cell]:
+        """All cells of these minutes as ListCells gave them."""
+
+    @_builtins.property
+    def cells(self) -> _containers.RepeatedCompositeFieldContainer[Global___DetailedCell]:
+        """All cells of these minutes as the event log has them."""
+
+    def __init__(
+        self,
+        *,
+        campaign_id: _builtins.str = ...,
+        minutes: _abc.Iterable[_timestamp_pb2.Timestamp] | None = ...,
+        expected: _abc.Iterable[Global___Cell] | None = ...,
+        cells: _abc.Iterable[Global___DetailedCell] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["campaign_id", b"campaign_id", "cells", b"cells", "expected", b"expected", "minutes", b"minutes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReplaceCellsRequest: _TypeAlias = ReplaceCellsRequest  # noqa: Y015
+
+@_typing.final
+class ReplaceCellsResponse(_message.Message):
+    """ReplaceCellsResponse says that the cells are in place."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MINUTES_FIELD_NUMBER: _builtins.int
+    minutes: _builtins.int
+    """How many minutes were replaced."""
+    def __init__(
+        self,
+        *,
+        minutes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["minutes", b"minutes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReplaceCellsResponse: _TypeAlias = ReplaceCellsResponse  # noqa: Y015

@@ -46,6 +46,11 @@ class StatsServiceStub(object):
                 request_serializer=dmp_dot_stats_dot_v1_dot_stats__service__pb2.QueryStatsRequest.SerializeToString,
                 response_deserializer=dmp_dot_stats_dot_v1_dot_stats__service__pb2.QueryStatsResponse.FromString,
                 _registered_method=True)
+        self.ListCampaigns = channel.unary_unary(
+                '/dmp.stats.v1.StatsService/ListCampaigns',
+                request_serializer=dmp_dot_stats_dot_v1_dot_stats__service__pb2.ListCampaignsRequest.SerializeToString,
+                response_deserializer=dmp_dot_stats_dot_v1_dot_stats__service__pb2.ListCampaignsResponse.FromString,
+                _registered_method=True)
         self.GetMetrics = channel.unary_unary(
                 '/dmp.stats.v1.StatsService/GetMetrics',
                 request_serializer=dmp_dot_stats_dot_v1_dot_stats__service__pb2.GetMetricsRequest.SerializeToString,
@@ -60,6 +65,36 @@ class StatsServiceStub(object):
                 '/dmp.stats.v1.StatsService/ReplaceReferenceUsersJson',
                 request_serializer=dmp_dot_stats_dot_v1_dot_stats__service__pb2.ReplaceReferenceUsersJsonRequest.SerializeToString,
                 response_deserializer=dmp_dot_stats_dot_v1_dot_stats__service__pb2.ReplaceReferenceUsersJsonResponse.FromString,
+                _registered_method=True)
+        self.UpdateReferenceUsersJson = channel.unary_unary(
+                '/dmp.stats.v1.StatsService/UpdateReferenceUsersJson',
+                request_serializer=dmp_dot_stats_dot_v1_dot_stats__service__pb2.UpdateReferenceUsersJsonRequest.SerializeToString,
+                response_deserializer=dmp_dot_stats_dot_v1_dot_stats__service__pb2.UpdateReferenceUsersJsonResponse.FromString,
+                _registered_method=True)
+        self.GetReference = channel.unary_unary(
+                '/dmp.stats.v1.StatsService/GetReference',
+                request_serializer=dmp_dot_stats_dot_v1_dot_stats__service__pb2.GetReferenceRequest.SerializeToString,
+                response_deserializer=dmp_dot_stats_dot_v1_dot_stats__service__pb2.GetReferenceResponse.FromString,
+                _registered_method=True)
+        self.GetReferenceUser = channel.unary_unary(
+                '/dmp.stats.v1.StatsService/GetReferenceUser',
+                request_serializer=dmp_dot_stats_dot_v1_dot_stats__service__pb2.GetReferenceUserRequest.SerializeToString,
+                response_deserializer=dmp_dot_stats_dot_v1_dot_stats__service__pb2.GetReferenceUserResponse.FromString,
+                _registered_method=True)
+        self.WatchLive = channel.unary_stream(
+                '/dmp.stats.v1.StatsService/WatchLive',
+                request_serializer=dmp_dot_stats_dot_v1_dot_stats__service__pb2.WatchLiveRequest.SerializeToString,
+                response_deserializer=dmp_dot_stats_dot_v1_dot_stats__service__pb2.WatchLiveResponse.FromString,
+                _registered_method=True)
+        self.ListCells = channel.unary_stream(
+                '/dmp.stats.v1.StatsService/ListCells',
+                request_serializer=dmp_dot_stats_dot_v1_dot_stats__service__pb2.ListCellsRequest.SerializeToString,
+                response_deserializer=dmp_dot_stats_dot_v1_dot_stats__service__pb2.ListCellsResponse.FromString,
+                _registered_method=True)
+        self.ReplaceCells = channel.unary_unary(
+                '/dmp.stats.v1.StatsService/ReplaceCells',
+                request_serializer=dmp_dot_stats_dot_v1_dot_stats__service__pb2.ReplaceCellsRequest.SerializeToString,
+                response_deserializer=dmp_dot_stats_dot_v1_dot_stats__service__pb2.ReplaceCellsResponse.FromString,
                 _registered_method=True)
 
 
@@ -81,6 +116,15 @@ class StatsServiceServicer(object):
         """QueryStats reads one campaign's counts over a range of time from pre-aggregated rows: its cost grows with the range, not with the
         number of events. An unknown campaign has an empty series. Through the gateway the answer is `rendered`; a caller of the stub gets
         the typed fields. With `Accept: text/csv` the rendered answer is CSV.
+        Errors: INVALID_ARGUMENT, CANNOT_STORE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListCampaigns(self, request, context):
+        """ListCampaigns lists the campaigns that have events in a range of time, in order of their ids, with their totals. A page costs one look
+        at each campaign that stats knows between its first and its last one, so a page may be short, even empty, before the last.
         Errors: INVALID_ARGUMENT, CANNOT_STORE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -114,6 +158,60 @@ class StatsServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def UpdateReferenceUsersJson(self, request, context):
+        """UpdateReferenceUsersJson is `PATCH /reference/users`: changes some users and leaves the others, as one new version. The body has the
+        form of ReplaceReferenceUsersJson. Attributes that a user does not name stay; one that is `null` goes; a user that is `null` goes.
+        Not idempotent in its `generation`, otherwise idempotent.
+        Errors: MALFORMED_BODY, INVALID_ARGUMENT, STALE_REFERENCE, TOO_LARGE, CANNOT_STORE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetReference(self, request, context):
+        """GetReference tells which version of the reference table is current.
+        Errors: CANNOT_STORE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetReferenceUser(self, request, context):
+        """GetReferenceUser reads what the current reference table knows of one user.
+        Errors: INVALID_ARGUMENT, USER_NOT_FOUND, CANNOT_STORE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchLive(self, request, context):
+        """WatchLive sends what is going on, at once and then once a second for as long as the caller listens: rates, verdicts and the busiest
+        campaigns. Through the gateway each message is `rendered` as a server-sent event; a caller of the stub gets the typed fields. A caller
+        that reads slowly misses seconds, not the latest one. While stats cannot read, nothing is sent.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListCells(self, request, context):
+        """ListCells reads the cells that an audit compares with the event log: events by campaign, minute and type, with a digest of which events
+        they are. One answer in parts, in order of campaign, minute and type, all as of one instant. Cells without events are left out.
+        Errors: INVALID_ARGUMENT, CANNOT_STORE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReplaceCells(self, request, context):
+        """ReplaceCells puts what the event log says in place of what stats has counted for some minutes of one campaign, in all granularities.
+        It does so only if the cells are still as the caller has seen them, so that nothing that was counted meanwhile is lost. The caller
+        makes sure that no event of these minutes is on its way. Idempotent.
+        Errors: INVALID_ARGUMENT, CELLS_CHANGED, CANNOT_STORE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_StatsServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -126,6 +224,11 @@ def add_StatsServiceServicer_to_server(servicer, server):
                     servicer.QueryStats,
                     request_deserializer=dmp_dot_stats_dot_v1_dot_stats__service__pb2.QueryStatsRequest.FromString,
                     response_serializer=dmp_dot_stats_dot_v1_dot_stats__service__pb2.QueryStatsResponse.SerializeToString,
+            ),
+            'ListCampaigns': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListCampaigns,
+                    request_deserializer=dmp_dot_stats_dot_v1_dot_stats__service__pb2.ListCampaignsRequest.FromString,
+                    response_serializer=dmp_dot_stats_dot_v1_dot_stats__service__pb2.ListCampaignsResponse.SerializeToString,
             ),
             'GetMetrics': grpc.unary_unary_rpc_method_handler(
                     servicer.GetMetrics,
@@ -141,6 +244,36 @@ def add_StatsServiceServicer_to_server(servicer, server):
                     servicer.ReplaceReferenceUsersJson,
                     request_deserializer=dmp_dot_stats_dot_v1_dot_stats__service__pb2.ReplaceReferenceUsersJsonRequest.FromString,
                     response_serializer=dmp_dot_stats_dot_v1_dot_stats__service__pb2.ReplaceReferenceUsersJsonResponse.SerializeToString,
+            ),
+            'UpdateReferenceUsersJson': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateReferenceUsersJson,
+                    request_deserializer=dmp_dot_stats_dot_v1_dot_stats__service__pb2.UpdateReferenceUsersJsonRequest.FromString,
+                    response_serializer=dmp_dot_stats_dot_v1_dot_stats__service__pb2.UpdateReferenceUsersJsonResponse.SerializeToString,
+            ),
+            'GetReference': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetReference,
+                    request_deserializer=dmp_dot_stats_dot_v1_dot_stats__service__pb2.GetReferenceRequest.FromString,
+                    response_serializer=dmp_dot_stats_dot_v1_dot_stats__service__pb2.GetReferenceResponse.SerializeToString,
+            ),
+            'GetReferenceUser': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetReferenceUser,
+                    request_deserializer=dmp_dot_stats_dot_v1_dot_stats__service__pb2.GetReferenceUserRequest.FromString,
+                    response_serializer=dmp_dot_stats_dot_v1_dot_stats__service__pb2.GetReferenceUserResponse.SerializeToString,
+            ),
+            'WatchLive': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchLive,
+                    request_deserializer=dmp_dot_stats_dot_v1_dot_stats__service__pb2.WatchLiveRequest.FromString,
+                    response_serializer=dmp_dot_stats_dot_v1_dot_stats__service__pb2.WatchLiveResponse.SerializeToString,
+            ),
+            'ListCells': grpc.unary_stream_rpc_method_handler(
+                    servicer.ListCells,
+                    request_deserializer=dmp_dot_stats_dot_v1_dot_stats__service__pb2.ListCellsRequest.FromString,
+                    response_serializer=dmp_dot_stats_dot_v1_dot_stats__service__pb2.ListCellsResponse.SerializeToString,
+            ),
+            'ReplaceCells': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReplaceCells,
+                    request_deserializer=dmp_dot_stats_dot_v1_dot_stats__service__pb2.ReplaceCellsRequest.FromString,
+                    response_serializer=dmp_dot_stats_dot_v1_dot_stats__service__pb2.ReplaceCellsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -199,6 +332,33 @@ class StatsService(object):
             '/dmp.stats.v1.StatsService/QueryStats',
             dmp_dot_stats_dot_v1_dot_stats__service__pb2.QueryStatsRequest.SerializeToString,
             dmp_dot_stats_dot_v1_dot_stats__service__pb2.QueryStatsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListCampaigns(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dmp.stats.v1.StatsService/ListCampaigns',
+            dmp_dot_stats_dot_v1_dot_stats__service__pb2.ListCampaignsRequest.SerializeToString,
+            dmp_dot_stats_dot_v1_dot_stats__service__pb2.ListCampaignsResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -280,6 +440,168 @@ class StatsService(object):
             '/dmp.stats.v1.StatsService/ReplaceReferenceUsersJson',
             dmp_dot_stats_dot_v1_dot_stats__service__pb2.ReplaceReferenceUsersJsonRequest.SerializeToString,
             dmp_dot_stats_dot_v1_dot_stats__service__pb2.ReplaceReferenceUsersJsonResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateReferenceUsersJson(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dmp.stats.v1.StatsService/UpdateReferenceUsersJson',
+            dmp_dot_stats_dot_v1_dot_stats__service__pb2.UpdateReferenceUsersJsonRequest.SerializeToString,
+            dmp_dot_stats_dot_v1_dot_stats__service__pb2.UpdateReferenceUsersJsonResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetReference(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dmp.stats.v1.StatsService/GetReference',
+            dmp_dot_stats_dot_v1_dot_stats__service__pb2.GetReferenceRequest.SerializeToString,
+            dmp_dot_stats_dot_v1_dot_stats__service__pb2.GetReferenceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetReferenceUser(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dmp.stats.v1.StatsService/GetReferenceUser',
+            dmp_dot_stats_dot_v1_dot_stats__service__pb2.GetReferenceUserRequest.SerializeToString,
+            dmp_dot_stats_dot_v1_dot_stats__service__pb2.GetReferenceUserResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchLive(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/dmp.stats.v1.StatsService/WatchLive',
+            dmp_dot_stats_dot_v1_dot_stats__service__pb2.WatchLiveRequest.SerializeToString,
+            dmp_dot_stats_dot_v1_dot_stats__service__pb2.WatchLiveResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListCells(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/dmp.stats.v1.StatsService/ListCells',
+            dmp_dot_stats_dot_v1_dot_stats__service__pb2.ListCellsRequest.SerializeToString,
+            dmp_dot_stats_dot_v1_dot_stats__service__pb2.ListCellsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReplaceCells(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dmp.stats.v1.StatsService/ReplaceCells',
+            dmp_dot_stats_dot_v1_dot_stats__service__pb2.ReplaceCellsRequest.SerializeToString,
+            dmp_dot_stats_dot_v1_dot_stats__service__pb2.ReplaceCellsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -46,6 +46,11 @@ class StatsServiceStub:
     the typed fields. With `Accept: text/csv` the rendered answer is CSV.
     Errors: INVALID_ARGUMENT, CANNOT_STORE.
     """
+    ListCampaigns: _grpc.UnaryUnaryMultiCallable[_stats_service_pb2.ListCampaignsRequest, _stats_service_pb2.ListCampaignsResponse]
+    """ListCampaigns lists the campaigns that have events in a range of time, in order of their ids, with their totals. A page costs one look
+    at each campaign that stats knows between its first and its last one, so a page may be short, even empty, before the last.
+    Errors: INVALID_ARGUMENT, CANNOT_STORE.
+    """
     GetMetrics: _grpc.UnaryUnaryMultiCallable[_stats_service_pb2.GetMetricsRequest, _stats_service_pb2.GetMetricsResponse]
     """GetMetrics reads the sliding window of 1-second buckets that ends now, enriched with the reference table as it is now. Through the
     gateway the answer is `rendered`; a caller of the stub gets the typed fields.
@@ -60,6 +65,36 @@ class StatsServiceStub:
     """ReplaceReferenceUsersJson is `PUT /reference/users` of the public contract: ReplaceReferenceUsers for a JSON body of up to 64 MiB.
     Internal callers use ReplaceReferenceUsers.
     Errors: MALFORMED_BODY, INVALID_ARGUMENT, STALE_REFERENCE, TOO_LARGE, CANNOT_STORE.
+    """
+    UpdateReferenceUsersJson: _grpc.UnaryUnaryMultiCallable[_stats_service_pb2.UpdateReferenceUsersJsonRequest, _stats_service_pb2.UpdateReferenceUsersJsonResponse]
+    """UpdateReferenceUsersJson is `PATCH /reference/users`: changes some users and leaves the others, as one new version. The body has the
+    form of ReplaceReferenceUsersJson. Attributes that a user does not name stay; one that is `null` goes; a user that is `null` goes.
+    Not idempotent in its `generation`, otherwise idempotent.
+    Errors: MALFORMED_BODY, INVALID_ARGUMENT, STALE_REFERENCE, TOO_LARGE, CANNOT_STORE.
+    """
+    GetReference: _grpc.UnaryUnaryMultiCallable[_stats_service_pb2.GetReferenceRequest, _stats_service_pb2.GetReferenceResponse]
+    """GetReference tells which version of the reference table is current.
+    Errors: CANNOT_STORE.
+    """
+    GetReferenceUser: _grpc.UnaryUnaryMultiCallable[_stats_service_pb2.GetReferenceUserRequest, _stats_service_pb2.GetReferenceUserResponse]
+    """GetReferenceUser reads what the current reference table knows of one user.
+    Errors: INVALID_ARGUMENT, USER_NOT_FOUND, CANNOT_STORE.
+    """
+    WatchLive: _grpc.UnaryStreamMultiCallable[_stats_service_pb2.WatchLiveRequest, _stats_service_pb2.WatchLiveResponse]
+    """WatchLive sends what is going on, at once and then once a second for as long as the caller listens: rates, verdicts and the busiest
+    campaigns. Through the gateway each message is `rendered` as a server-sent event; a caller of the stub gets the typed fields. A caller
+    that reads slowly misses seconds, not the latest one. While stats cannot read, nothing is sent.
+    """
+    ListCells: _grpc.UnaryStreamMultiCallable[_stats_service_pb2.ListCellsRequest, _stats_service_pb2.ListCellsResponse]
+    """ListCells reads the cells that an audit compares with the event log: events by campaign, minute and type, with a digest of which events
+    they are. One answer in parts, in order of campaign, minute and type, all as of one instant. Cells without events are left out.
+    Errors: INVALID_ARGUMENT, CANNOT_STORE.
+    """
+    ReplaceCells: _grpc.UnaryUnaryMultiCallable[_stats_service_pb2.ReplaceCellsRequest, _stats_service_pb2.ReplaceCellsResponse]
+    """ReplaceCells puts what the event log says in place of what stats has counted for some minutes of one campaign, in all granularities.
+    It does so only if the cells are still as the caller has seen them, so that nothing that was counted meanwhile is lost. The caller
+    makes sure that no event of these minutes is on its way. Idempotent.
+    Errors: INVALID_ARGUMENT, CELLS_CHANGED, CANNOT_STORE.
     """
 
 @_typing.type_check_only
@@ -80,6 +115,11 @@ class StatsServiceAsyncStub(StatsServiceStub):
     the typed fields. With `Accept: text/csv` the rendered answer is CSV.
     Errors: INVALID_ARGUMENT, CANNOT_STORE.
     """
+    ListCampaigns: _aio.UnaryUnaryMultiCallable[_stats_service_pb2.ListCampaignsRequest, _stats_service_pb2.ListCampaignsResponse]  # type: ignore[assignment]
+    """ListCampaigns lists the campaigns that have events in a range of time, in order of their ids, with their totals. A page costs one look
+    at each campaign that stats knows between its first and its last one, so a page may be short, even empty, before the last.
+    Errors: INVALID_ARGUMENT, CANNOT_STORE.
+    """
     GetMetrics: _aio.UnaryUnaryMultiCallable[_stats_service_pb2.GetMetricsRequest, _stats_service_pb2.GetMetricsResponse]  # type: ignore[assignment]
     """GetMetrics reads the sliding window of 1-second buckets that ends now, enriched with the reference table as it is now. Through the
     gateway the answer is `rendered`; a caller of the stub gets the typed fields.
@@ -94,6 +134,36 @@ class StatsServiceAsyncStub(StatsServiceStub):
     """ReplaceReferenceUsersJson is `PUT /reference/users` of the public contract: ReplaceReferenceUsers for a JSON body of up to 64 MiB.
     Internal callers use ReplaceReferenceUsers.
     Errors: MALFORMED_BODY, INVALID_ARGUMENT, STALE_REFERENCE, TOO_LARGE, CANNOT_STORE.
+    """
+    UpdateReferenceUsersJson: _aio.UnaryUnaryMultiCallable[_stats_service_pb2.UpdateReferenceUsersJsonRequest, _stats_service_pb2.UpdateReferenceUsersJsonResponse]  # type: ignore[assignment]
+    """UpdateReferenceUsersJson is `PATCH /reference/users`: changes some users and leaves the others, as one new version. The body has the
+    form of ReplaceReferenceUsersJson. Attributes that a user does not name stay; one that is `null` goes; a user that is `null` goes.
+    Not idempotent in its `generation`, otherwise idempotent.
+    Errors: MALFORMED_BODY, INVALID_ARGUMENT, STALE_REFERENCE, TOO_LARGE, CANNOT_STORE.
+    """
+    GetReference: _aio.UnaryUnaryMultiCallable[_stats_service_pb2.GetReferenceRequest, _stats_service_pb2.GetReferenceResponse]  # type: ignore[assignment]
+    """GetReference tells which version of the reference table is current.
+    Errors: CANNOT_STORE.
+    """
+    GetReferenceUser: _aio.UnaryUnaryMultiCallable[_stats_service_pb2.GetReferenceUserRequest, _stats_service_pb2.GetReferenceUserResponse]  # type: ignore[assignment]
+    """GetReferenceUser reads what the current reference table knows of one user.
+    Errors: INVALID_ARGUMENT, USER_NOT_FOUND, CANNOT_STORE.
+    """
+    WatchLive: _aio.UnaryStreamMultiCallable[_stats_service_pb2.WatchLiveRequest, _stats_service_pb2.WatchLiveResponse]  # type: ignore[assignment]
+    """WatchLive sends what is going on, at once and then once a second for as long as the caller listens: rates, verdicts and the busiest
+    campaigns. Through the gateway each message is `rendered` as a server-sent event; a caller of the stub gets the typed fields. A caller
+    that reads slowly misses seconds, not the latest one. While stats cannot read, nothing is sent.
+    """
+    ListCells: _aio.UnaryStreamMultiCallable[_stats_service_pb2.ListCellsRequest, _stats_service_pb2.ListCellsResponse]  # type: ignore[assignment]
+    """ListCells reads the cells that an audit compares with the event log: events by campaign, minute and type, with a digest of which events
+    they are. One answer in parts, in order of campaign, minute and type, all as of one instant. Cells without events are left out.
+    Errors: INVALID_ARGUMENT, CANNOT_STORE.
+    """
+    ReplaceCells: _aio.UnaryUnaryMultiCallable[_stats_service_pb2.ReplaceCellsRequest, _stats_service_pb2.ReplaceCellsResponse]  # type: ignore[assignment]
+    """ReplaceCells puts what the event log says in place of what stats has counted for some minutes of one campaign, in all granularities.
+    It does so only if the cells are still as the caller has seen them, so that nothing that was counted meanwhile is lost. The caller
+    makes sure that no event of these minutes is on its way. Idempotent.
+    Errors: INVALID_ARGUMENT, CELLS_CHANGED, CANNOT_STORE.
     """
 
 class StatsServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -121,6 +191,17 @@ class StatsServiceServicer(metaclass=_abc_1.ABCMeta):
         """QueryStats reads one campaign's counts over a range of time from pre-aggregated rows: its cost grows with the range, not with the
         number of events. An unknown campaign has an empty series. Through the gateway the answer is `rendered`; a caller of the stub gets
         the typed fields. With `Accept: text/csv` the rendered answer is CSV.
+        Errors: INVALID_ARGUMENT, CANNOT_STORE.
+        """
+
+    @_abc_1.abstractmethod
+    def ListCampaigns(
+        self,
+        request: _stats_service_pb2.ListCampaignsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_stats_service_pb2.ListCampaignsResponse, _abc.Awaitable[_stats_service_pb2.ListCampaignsResponse]]:
+        """ListCampaigns lists the campaigns that have events in a range of time, in order of their ids, with their totals. A page costs one look
+        at each campaign that stats knows between its first and its last one, so a page may be short, even empty, before the last.
         Errors: INVALID_ARGUMENT, CANNOT_STORE.
         """
 
@@ -155,6 +236,72 @@ class StatsServiceServicer(metaclass=_abc_1.ABCMeta):
         """ReplaceReferenceUsersJson is `PUT /reference/users` of the public contract: ReplaceReferenceUsers for a JSON body of up to 64 MiB.
         Internal callers use ReplaceReferenceUsers.
         Errors: MALFORMED_BODY, INVALID_ARGUMENT, STALE_REFERENCE, TOO_LARGE, CANNOT_STORE.
+        """
+
+    @_abc_1.abstractmethod
+    def UpdateReferenceUsersJson(
+        self,
+        request: _stats_service_pb2.UpdateReferenceUsersJsonRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_stats_service_pb2.UpdateReferenceUsersJsonResponse, _abc.Awaitable[_stats_service_pb2.UpdateReferenceUsersJsonResponse]]:
+        """UpdateReferenceUsersJson is `PATCH /reference/users`: changes some users and leaves the others, as one new version. The body has the
+        form of ReplaceReferenceUsersJson. Attributes that a user does not name stay; one that is `null` goes; a user that is `null` goes.
+        Not idempotent in its `generation`, otherwise idempotent.
+        Errors: MALFORMED_BODY, INVALID_ARGUMENT, STALE_REFERENCE, TOO_LARGE, CANNOT_STORE.
+        """
+
+    @_abc_1.abstractmethod
+    def GetReference(
+        self,
+        request: _stats_service_pb2.GetReferenceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_stats_service_pb2.GetReferenceResponse, _abc.Awaitable[_stats_service_pb2.GetReferenceResponse]]:
+        """GetReference tells which version of the reference table is current.
+        Errors: CANNOT_STORE.
+        """
+
+    @_abc_1.abstractmethod
+    def GetReferenceUser(
+        self,
+        request: _stats_service_pb2.GetReferenceUserRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_stats_service_pb2.GetReferenceUserResponse, _abc.Awaitable[_stats_service_pb2.GetReferenceUserResponse]]:
+        """GetReferenceUser reads what the current reference table knows of one user.
+        Errors: INVALID_ARGUMENT, USER_NOT_FOUND, CANNOT_STORE.
+        """
+
+    @_abc_1.abstractmethod
+    def WatchLive(
+        self,
+        request: _stats_service_pb2.WatchLiveRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_stats_service_pb2.WatchLiveResponse], _abc.AsyncIterator[_stats_service_pb2.WatchLiveResponse]]:
+        """WatchLive sends what is going on, at once and then once a second for as long as the caller listens: rates, verdicts and the busiest
+        campaigns. Through the gateway each message is `rendered` as a server-sent event; a caller of the stub gets the typed fields. A caller
+        that reads slowly misses seconds, not the latest one. While stats cannot read, nothing is sent.
+        """
+
+    @_abc_1.abstractmethod
+    def ListCells(
+        self,
+        request: _stats_service_pb2.ListCellsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_stats_service_pb2.ListCellsResponse], _abc.AsyncIterator[_stats_service_pb2.ListCellsResponse]]:
+        """ListCells reads the cells that an audit compares with the event log: events by campaign, minute and type, with a digest of which events
+        they are. One answer in parts, in order of campaign, minute and type, all as of one instant. Cells without events are left out.
+        Errors: INVALID_ARGUMENT, CANNOT_STORE.
+        """
+
+    @_abc_1.abstractmethod
+    def ReplaceCells(
+        self,
+        request: _stats_service_pb2.ReplaceCellsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_stats_service_pb2.ReplaceCellsResponse, _abc.Awaitable[_stats_service_pb2.ReplaceCellsResponse]]:
+        """ReplaceCells puts what the event log says in place of what stats has counted for some minutes of one campaign, in all granularities.
+        It does so only if the cells are still as the caller has seen them, so that nothing that was counted meanwhile is lost. The caller
+        makes sure that no event of these minutes is on its way. Idempotent.
+        Errors: INVALID_ARGUMENT, CELLS_CHANGED, CANNOT_STORE.
         """
 
 def add_StatsServiceServicer_to_server(servicer: StatsServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

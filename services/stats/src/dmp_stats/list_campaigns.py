@@ -1,0 +1,108 @@
+"""Answer which campaigns had events in a range, and how many."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from dmp_chassis.database import Database
+from dmp_stats.adapters import campaign_store, delta_store
+from dmp_stats.adapters.campaign_store import Totals
+from dmp_stats.adapters.delta_store import Delta, DeltaCache
+from dmp_stats.domain.buckets import stretches_between
+from dmp_stats.domain.errors import InvalidRequestError, Violation
+from dmp_stats.domain.instants import minute_of
+from dmp_stats.domain.stats_query import check_range
+
+_DEFAULT_PAGE: Final = 100
+_LARGEST_PAGE: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CampaignsQuery:
+    """A range, and which page of its campaigns: those after the id `after`."""
+
+    start: datetime
+    end: datetime
+    page_size: int
+    after: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CampaignsPage:
+    """Campaigns in order of their ids. `next_after`: the id to go on after, None at the end."""
+
+    campaigns: dict[str, Totals]
+    next_after: str | None
+
+
+def check_campaigns_query(*, start: str, end: str, page_size: int, page_token: str) -> CampaignsQuery:
+    """The question, if all of it makes sense. Raises InvalidRequestError with everything that does not."""
+    problems: list[Violation] = []
+
+    def problem(field: str, description: str) -> None:
+        problems.append(Violation(field=field, description=description))
+
+    first, last = check_range(start, end, problem)
+    if not 0 <= page_size <= _LARGEST_PAGE:
+        problem("page_size", f"must be between 1 and {_LARGEST_PAGE}")
+    after = _after_from_token(page_token)
+    if after is None:
+        problem("page_token", "must be the next_page_token of an earlier answer")
+    if problems or first is None or last is None or after is None:
+        raise InvalidRequestError(problems)
+    return CampaignsQuery(start=first, end=last, page_size=page_size or _DEFAULT_PAGE, after=after)
+
+
+def token_after(next_after: str | None) -> str:
+    """The page token that goes on after an id; empty for the end."""
+    return "" if next_after is None else base64.urlsafe_b64encode(next_after.encode()).decode().rstrip("=")
+
+
+async def list_campaigns(query: CampaignsQuery, database: Database, deltas: DeltaCache) -> CampaignsPage:
+    """One page, as of one instant: stored rows and what is not folded yet."""
+    first, end = minute_of(query.start), minute_of(query.end) + 1
+    async with database.read() as connection:
+        stored = await campaign_store.names_after(connection, query.after, limit=query.page_size + 1)
+        pending = await delta_store.pending(connection, deltas)
+        waiting = {name for delta in pending for name in delta.rows if name > query.after}
+        names = sorted(waiting.union(stored))
+        # Beyond the last stored name there may be more that were not read.
+        if len(stored) > query.page_size:
+            names = [name for name in names if name <= stored[-1]]
+        page = names[: query.page_size]
+        found = await campaign_store.totals(connection, page, stretches_between(first, end), first=first, end=end)
+    add_pending(found, pending, page, first=first, end=end)
+    campaigns = {name: found[name] for name in page if name in found and found[name].events > 0}
+    return CampaignsPage(campaigns=campaigns, next_after=page[-1] if len(names) > len(page) else None)
+
+
+def add_pending(
+    found: dict[str, Totals], pending: Iterable[Delta], names: Iterable[str] | None, *, first: int, end: int
+) -> None:
+    """Adds what deltas have of these campaigns (None: of all) in the minutes from `first` up to `end`."""
+    chosen = None if names is None else set(names)
+    for delta in pending:
+        for name in delta.rows if chosen is None else chosen & delta.rows.keys():
+            cells = delta.of_campaign(name)
+            if cells is None:
+                continue
+            inside = (cells.minutes >= first) & (cells.minutes < end)
+            if inside.any():
+                total = found.setdefault(name, Totals())
+                total.last_minute = max(total.last_minute, int(cells.minutes[inside].max()))
+                for counts_as, count in zip(
+                    cells.counts_as[inside].tolist(), cells.counts[inside].tolist(), strict=True
+                ):
+                    total.add(counts_as, count)
+
+
+def _after_from_token(token: str) -> str | None:
+    try:
+        return base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True).decode()
+    except (binascii.Error, ValueError):
+        return None

@@ -1,0 +1,49 @@
+"""Change some users of the reference table and leave the others."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from dmp_chassis import domain_events
+from dmp_chassis.database import Database
+from dmp_stats.adapters import reference_store
+from dmp_stats.adapters.reference_store import Generation
+from dmp_stats.live_window import LiveWindow
+from dmp_stats.replace_reference import ReferenceTable, check_not_stale, reference_replaced
+
+_MOST_CHANGES: Final = 50
+"""Changes that are kept on top of a whole table; the next one writes the table anew."""
+
+
+async def update_reference(
+    change: ReferenceTable, database: Database, window: LiveWindow, *, wake: asyncio.Event
+) -> Generation:
+    """Puts the next version in place: the current one with the change. As atomic as a replacement.
+
+    Costs about the size of the change; every fiftieth change also the size of the table. Raises StaleReferenceError.
+    """
+    number = 0
+    async with window.writing:
+        try:
+            async with database.begin() as connection:
+                await reference_store.lock_writers(connection)
+                current = await reference_store.current(connection)
+                check_not_stale(change.ts, current)
+                number = 1 if current is None else current.generation + 1
+                # Nobody else can commit a version now: what is current stays so.
+                await window.refresh()
+                labels = await window.prepare(number, change.payloads, is_change=True)
+                base, payloads = number, change.payloads
+                if current is not None and await reference_store.patches(connection, current.base) < _MOST_CHANGES:
+                    base = current.base
+                elif current is not None:
+                    payloads = await window.whole_table(labels)
+                version = Generation(generation=number, base=base, ts=change.ts, users=labels.users())
+                await reference_store.insert(connection, version, payloads)
+                await reference_store.forget_before(connection, generation=base, base=base)
+                await domain_events.add(connection, [reference_replaced(version)], wake=wake)
+        except BaseException:
+            window.abandon(number)
+            raise
+    return version
