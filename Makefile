@@ -20,7 +20,7 @@ run: .venv/.running  ## start the whole system on this machine: http://127.0.0.1
 demo: .venv/.running  ## start a throw-away system, send it a few thousand events, show what it made of them
 	@$(BIN)/python -m dmp_stack demo
 
-bench: .venv/.running  ## measure rates, latencies and CPU per event beside the machine's limits; ARGS=--quick for a first look
+bench: .venv/.running  ## rates, latencies, CPU per event beside the machine's limits; ARGS=--quick for a first look
 	@$(BIN)/python -m bench $(ARGS)
 
 # -- checks; `make ci` runs all of them
@@ -28,14 +28,8 @@ bench: .venv/.running  ## measure rates, latencies and CPU per event beside the 
 test: .venv/.developing  ## all tests, on real servers
 	@$(BIN)/pytest
 
-chaos: .venv/.developing  ## kill, freeze, flush and cut everything for a long time (50 faults of each kind), then compare every event
+chaos: .venv/.developing  ## kill, freeze, flush and cut everything, 50 times each, then compare every event (hours)
 	@DMP_CHAOS_ROUNDS=$${DMP_CHAOS_ROUNDS:-50} $(BIN)/pytest tests/chaos -s
-
-chaos: .venv/.developing  ## kill, freeze and cut everything, fifty times each, while clients send (hours)
-	@DMP_CHAOS_ROUNDS=50 $(BIN)/pytest tests/chaos
-
-bench: .venv/.developing  ## measure a durable system of its own: rates, latencies, CPU (10 to 15 minutes)
-	@$(BIN)/python -m bench
 
 lint: .venv/.developing  ## style and likely mistakes
 	@$(BIN)/ruff check && $(BIN)/ruff format --check
@@ -73,7 +67,7 @@ lock: .venv/.developing  ## pin and hash the requirements again; UPGRADE=--upgra
 
 clean:  ## remove the virtual environment and every cache; keeps .data/
 	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
-	@find libs protos services stack tests -name __pycache__ -prune -exec rm -rf {} +
+	@find bench libs protos services stack tests -name __pycache__ -prune -exec rm -rf {} +
 
 # -- the virtual environment
 
