@@ -37,6 +37,7 @@ from dmp_stack.settings import CONTEXTS, StackSettings
 from dmp_stack.stores import choose_stores
 
 HEALTHY_TIMEOUT_SECONDS = 60.0
+_HOPELESS_DEATHS = 3  # of one child while the stack starts
 
 _Part = TypeVar("_Part")
 
@@ -64,6 +65,7 @@ class Stack:
         self._report = report
         self._cancelled = threading.Event()
         self._hurry = threading.Event()
+        self._starting = True
         self._cleanup = contextlib.ExitStack()
         self._children: dict[str, Child] = {}
         self._run_directory: RunDirectory | None = None
@@ -115,13 +117,7 @@ class Stack:
     def wait_healthy(self, timeout_seconds: float = HEALTHY_TIMEOUT_SECONDS) -> None:
         """Returns once `GET /healthz` through the gateway answers 200."""
         gateway = _started(self._gateway)
-        wait_healthy(
-            gateway.host,
-            gateway.port,
-            list(self._children.values()),
-            timeout_seconds=timeout_seconds,
-            pause=self._pause,
-        )
+        wait_healthy(gateway.host, gateway.port, timeout_seconds=timeout_seconds, pause=self._pause)
 
     def __enter__(self) -> Stack:
         self.start()
@@ -225,6 +221,7 @@ class Stack:
         )
         self._start_services(self._services)
         self.wait_healthy()
+        self._starting = False
         data.write_endpoints(self._endpoints())
 
     def _start_services(self, services: Services) -> None:
@@ -291,8 +288,15 @@ class Stack:
             child.close(1.0)
 
     def _pause(self, seconds: float) -> None:
+        """Sleeps, unless there is no point in going on."""
         if self._cancelled.wait(seconds):
             raise StackCancelled
+        if self._starting:
+            for child in self._children.values():
+                if child.deaths >= _HOPELESS_DEATHS:
+                    raise StackError(
+                        f"{child.name} does not start. The end of {child.spec.log_path}:\n{child.log_tail()}"
+                    )
 
     def _say(self, sentence: str) -> None:
         if not self._cancelled.is_set():
