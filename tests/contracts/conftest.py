@@ -74,6 +74,14 @@ def api(gateway_url: str) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture(scope="session")
+def crowd(gateway_url: str) -> Iterator[httpx.Client]:
+    """A client for up to 64 threads, with a connection for each."""
+    limits = httpx.Limits(max_connections=64, max_keepalive_connections=64)
+    with httpx.Client(base_url=gateway_url, timeout=60.0, trust_env=False, limits=limits) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
 def http2_api(gateway_url: str) -> Iterator[httpx.Client]:
     """An HTTP/2 client (without TLS, by prior knowledge)."""
     with httpx.Client(base_url=gateway_url, http1=False, http2=True, timeout=30.0, trust_env=False) as client:

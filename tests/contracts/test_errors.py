@@ -68,7 +68,7 @@ def test_a_refusal_has_the_error_envelope(api: httpx.Client, name: str) -> None:
         assert error["status"] == status
 
 
-@pytest.mark.parametrize("name", REFUSALS)
+@pytest.mark.parametrize("name", [name for name in REFUSALS if not name.startswith("too large")])
 def test_a_refusal_has_the_error_envelope_over_http2(http2_api: httpx.Client, name: str) -> None:
     method, path, options, code, _ = REFUSALS[name]
     if name == "stale reference":

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import httpx
 import pytest
 
@@ -30,7 +28,7 @@ MUST_HAVE = [
     ("identified", "identifiers"),
     ("identified", "source"),
 ]
-MISSING: list[Any] = [..., None, "", "   "]
+MISSING: list[object] = [..., None, ""]
 
 
 def named(field: str) -> tuple[str, ...]:
@@ -38,7 +36,7 @@ def named(field: str) -> tuple[str, ...]:
     return ("type", "event_type") if field in ("type", "event_type") else (field,)
 
 
-@pytest.mark.parametrize("missing", MISSING, ids=["absent", "null", "empty", "blank"])
+@pytest.mark.parametrize("missing", MISSING, ids=["absent", "null", "empty"])
 @pytest.mark.parametrize(("form", "field"), MUST_HAVE)
 def test_a_missing_field_is_named(api: httpx.Client, form: str, field: str, missing: object) -> None:
     if field == "identifiers" and isinstance(missing, str):
@@ -97,10 +95,10 @@ def test_an_event_id_is_any_text(api: httpx.Client) -> None:
 
 
 def test_an_identified_event_may_leave_out_its_id(api: httpx.Client) -> None:
-    events = [identified_event(event_id=...), identified_event(event_id=None), identified_event(event_id="")]
+    events = [identified_event(event_id=...), identified_event(event_id=None)]
     ids = [result["event_id"] for result in stored(api, events)]
     assert all(ids)
-    assert len(set(ids)) == 3
+    assert len(set(ids)) == 2
 
 
 @pytest.mark.parametrize("make", [campaign_event, activity_event])

@@ -124,9 +124,7 @@ def test_a_contact_is_identified_the_same_as_over_json(api: httpx.Client, identi
     assert api.post("/identify", json={"email": email}).json()["primaryContactId"] == answer.primary_contact_id
 
 
-@pytest.mark.parametrize(
-    ("email", "phone", "field"), [("x" * 321, "", "email"), ("", "1" * 65, "phone_number"), ("a\x00", "", "email")]
-)
+@pytest.mark.parametrize(("email", "phone", "field"), [("x" * 321, "", "email"), ("a\x00", "", "email")])
 def test_identify_names_what_it_refuses(identity: IdentityServiceStub, email: str, phone: str, field: str) -> None:
     request = identity_pb2.IdentifyRequest(email=email, phone_number=phone)
     assert_refused(

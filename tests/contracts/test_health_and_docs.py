@@ -141,14 +141,13 @@ def test_docs_is_a_page_that_needs_nobody_else(api: httpx.Client) -> None:
     assert "/openapi.json" in response.text + scripts
 
 
-@pytest.mark.parametrize("path", ["/events", "/identify"])
-def test_a_page_elsewhere_may_ask_before_it_posts(api: httpx.Client, path: str) -> None:
+def test_a_page_elsewhere_may_ask_before_it_posts(api: httpx.Client) -> None:
     headers = {
         "origin": "https://shop.example.org",
         "access-control-request-method": "POST",
         "access-control-request-headers": "content-type, idempotency-key, prefer",
     }
-    response = api.options(path, headers=headers)
+    response = api.options("/events", headers=headers)
     assert response.status_code in (200, 204)
     assert response.headers["access-control-allow-origin"] in ("*", "https://shop.example.org")
     assert "POST" in response.headers["access-control-allow-methods"]
@@ -160,6 +159,6 @@ def test_a_page_elsewhere_may_read_the_answer(api: httpx.Client) -> None:
     for response in (
         post_events(api, campaign_event(), Origin="https://shop.example.org"),
         post_events(api, {}, Origin="https://shop.example.org"),
-        api.get("/nowhere", headers={"origin": "https://shop.example.org"}),
+        api.post("/events", content=b"{", headers={"origin": "https://shop.example.org"}),
     ):
         assert response.headers["access-control-allow-origin"] in ("*", "https://shop.example.org")

@@ -14,12 +14,11 @@ from tests.contracts.payloads import Json, fresh, fresh_email, fresh_phone
 CLIENTS = 32
 
 
-def ask_from_many(gateway_url: str, bodies: Sequence[Json]) -> list[Json]:
+def ask_from_many(crowd: httpx.Client, bodies: Sequence[Json]) -> list[Json]:
     """All requests from many clients at the same time; the answers in the order of the requests."""
 
     def ask(share: Sequence[Json]) -> list[Json]:
-        with httpx.Client(base_url=gateway_url, timeout=60.0, trust_env=False) as client:
-            return [identify(client, **body) for body in share]
+        return [identify(crowd, **body) for body in share]
 
     with ThreadPoolExecutor(CLIENTS) as pool:
         shares = list(pool.map(ask, [bodies[client::CLIENTS] for client in range(CLIENTS)]))
@@ -29,18 +28,18 @@ def ask_from_many(gateway_url: str, bodies: Sequence[Json]) -> list[Json]:
     return answers
 
 
-def test_the_same_new_person_at_once_is_one_contact(gateway_url: str) -> None:
+def test_the_same_new_person_at_once_is_one_contact(crowd: httpx.Client) -> None:
     for _ in range(5):
         body = {"email": fresh_email(), "phoneNumber": fresh_phone()}
-        answers = ask_from_many(gateway_url, [body] * CLIENTS)
+        answers = ask_from_many(crowd, [body] * CLIENTS)
         assert all(answer == answers[0] for answer in answers)
         assert answers[0]["secondaryContactIds"] == []
 
 
-def test_many_new_emails_of_one_phone_at_once_are_one_contact(gateway_url: str, api: httpx.Client) -> None:
+def test_many_new_emails_of_one_phone_at_once_are_one_contact(crowd: httpx.Client, api: httpx.Client) -> None:
     phone = fresh_phone()
     emails = [fresh_email() for _ in range(CLIENTS)]
-    ask_from_many(gateway_url, [{"email": email, "phoneNumber": phone} for email in emails])
+    ask_from_many(crowd, [{"email": email, "phoneNumber": phone} for email in emails])
     answer = identify(api, phoneNumber=phone)
     assert sorted(answer["emails"]) == sorted(emails)
     assert answer["phoneNumbers"] == [phone]
@@ -48,19 +47,19 @@ def test_many_new_emails_of_one_phone_at_once_are_one_contact(gateway_url: str, 
     assert all(identify(api, email=email) == answer for email in emails[:5])
 
 
-def test_a_bridge_from_many_clients_at_once_adds_no_row(gateway_url: str, api: httpx.Client) -> None:
+def test_a_bridge_from_many_clients_at_once_adds_no_row(crowd: httpx.Client, api: httpx.Client) -> None:
     emails, phones = [fresh_email(), fresh_email()], [fresh_phone(), fresh_phone()]
     older, newer = (
         identify(api, email=email, phoneNumber=phone)["primaryContactId"]
         for email, phone in zip(emails, phones, strict=True)
     )
     bridges = [{"email": emails[0], "phoneNumber": phones[1]}, {"email": emails[1], "phoneNumber": phones[0]}]
-    answers = ask_from_many(gateway_url, bridges * CLIENTS)
+    answers = ask_from_many(crowd, bridges * CLIENTS)
     assert all(answer == answers[0] for answer in answers)
     assert (answers[0]["primaryContactId"], answers[0]["secondaryContactIds"]) == (older, [newer])
 
 
-def test_clusters_are_exact_under_any_interleaving(gateway_url: str, api: httpx.Client) -> None:
+def test_clusters_are_exact_under_any_interleaving(crowd: httpx.Client, api: httpx.Client) -> None:
     """Chains of e-mail addresses and phone numbers, asked for in random order by all clients at once."""
     stem, clusters, length = fresh("c"), 40, 6
     emails = {c: [f"{stem}-{c}-{n}@example.org" for n in range(length)] for c in range(clusters)}
@@ -73,7 +72,7 @@ def test_clusters_are_exact_under_any_interleaving(gateway_url: str, api: httpx.
         if m < length
     ] * 2
     random.Random(7).shuffle(bodies)
-    ask_from_many(gateway_url, bodies)
+    ask_from_many(crowd, bodies)
     primaries = set()
     for c in range(clusters):
         answer = identify(api, email=emails[c][0])
@@ -85,7 +84,7 @@ def test_clusters_are_exact_under_any_interleaving(gateway_url: str, api: httpx.
     assert len(primaries) == clusters
 
 
-def test_bridges_between_clusters_at_once_make_one_cluster(gateway_url: str, api: httpx.Client) -> None:
+def test_bridges_between_clusters_at_once_make_one_cluster(crowd: httpx.Client, api: httpx.Client) -> None:
     emails = [fresh_email() for _ in range(24)]
     phones = [fresh_phone() for _ in range(24)]
     primaries = [
@@ -94,7 +93,7 @@ def test_bridges_between_clusters_at_once_make_one_cluster(gateway_url: str, api
     ]
     bridges = [{"email": emails[n], "phoneNumber": phones[(n + 1) % 24]} for n in range(24)] * 3
     random.Random(8).shuffle(bridges)
-    ask_from_many(gateway_url, bridges)
+    ask_from_many(crowd, bridges)
     for email in emails:
         answer = identify(api, email=email)
         assert answer["primaryContactId"] == primaries[0]

@@ -30,19 +30,17 @@ def campaign_events(count: int, campaign: str, users: int) -> list[Json]:
     ]
 
 
-def send_from_many(gateway_url: str, shares: Sequence[Sequence[Json]], batch_size: int) -> Counter[str]:
-    """Each share is sent by a client of its own, all at the same time; sums up the answers' counts."""
+def send_from_many(crowd: httpx.Client, shares: Sequence[Sequence[Json]], batch_size: int) -> Counter[str]:
+    """Each share is sent over a connection of its own, all at the same time; sums up the answers' counts."""
 
     def send(share: Sequence[Json]) -> Counter[str]:
         counts: Counter[str] = Counter()
-        with httpx.Client(base_url=gateway_url, timeout=60.0, trust_env=False) as client:
-            for start in range(0, len(share), batch_size):
-                piece = share[start : start + batch_size]
-                response = client.post("/events", content=compact(piece[0] if batch_size == 1 else piece))
-                assert response.status_code == 202, response.text
-                answer = response.json()
-                counts.update({name: answer[name] for name in ("accepted", "duplicates", "rejected")})
-                counts["late"] += not answer["applied"]
+        for start in range(0, len(share), batch_size):
+            piece = share[start : start + batch_size]
+            response = crowd.post("/events", content=compact(piece[0] if batch_size == 1 else piece))
+            assert response.status_code == 202, response.text
+            answer = response.json()
+            counts.update({name: answer[name] for name in ("accepted", "duplicates", "rejected")})
         return counts
 
     with ThreadPoolExecutor(len(shares)) as pool:
@@ -66,35 +64,37 @@ def actual_series(api: httpx.Client, campaign: str) -> list[tuple[str, int, int]
     return [(point["ts"], point["impressions"], point["clicks"]) for point in campaign_series(api, campaign)]
 
 
-def test_one_event_from_64_clients_at_once_is_counted_once(api: httpx.Client, gateway_url: str) -> None:
+def test_one_event_from_64_clients_at_once_is_counted_once(api: httpx.Client, crowd: httpx.Client) -> None:
     campaign = fresh("camp")
     (event,) = campaign_events(1, campaign, users=1)
-    counts = send_from_many(gateway_url, [[event]] * CLIENTS, batch_size=1)
+    counts = send_from_many(crowd, [[event]] * CLIENTS, batch_size=1)
     assert counts["accepted"] == 1
     assert counts["duplicates"] == CLIENTS - 1
     assert campaign_total(api, campaign) == (0, 1)
 
 
-def test_single_events_from_64_clients_are_counted_once(api: httpx.Client, gateway_url: str) -> None:
+def test_single_events_from_64_clients_are_counted_once(api: httpx.Client, crowd: httpx.Client) -> None:
     campaign = fresh("camp")
     events = campaign_events(160, campaign, users=8)
-    counts = send_from_many(gateway_url, shuffled_shares(events, 4, seed=1), batch_size=1)
+    counts = send_from_many(crowd, shuffled_shares(events, 4, seed=1), batch_size=1)
     assert (counts["accepted"], counts["duplicates"], counts["rejected"]) == (160, 480, 0)
     assert actual_series(api, campaign) == expected_series(events)
 
 
-def test_overlapping_batches_from_64_clients_are_counted_once(api: httpx.Client, gateway_url: str) -> None:
+def test_overlapping_batches_from_64_clients_are_counted_once(api: httpx.Client, crowd: httpx.Client) -> None:
     campaign = fresh("camp")
     events = campaign_events(1000, campaign, users=20)
-    counts = send_from_many(gateway_url, shuffled_shares(events, 4, seed=2), batch_size=13)
+    counts = send_from_many(crowd, shuffled_shares(events, 4, seed=2), batch_size=13)
     assert (counts["accepted"], counts["duplicates"], counts["rejected"]) == (1000, 3000, 0)
     assert actual_series(api, campaign) == expected_series(events)
 
 
-def test_ten_thousand_events_four_times_from_64_clients_are_counted_once(api: httpx.Client, gateway_url: str) -> None:
+def test_ten_thousand_events_four_times_from_64_clients_are_counted_once(
+    api: httpx.Client, crowd: httpx.Client
+) -> None:
     campaign = fresh("camp")
     events = campaign_events(10_000, campaign, users=50)
-    counts = send_from_many(gateway_url, shuffled_shares(events, 4, seed=3), batch_size=125)
+    counts = send_from_many(crowd, shuffled_shares(events, 4, seed=3), batch_size=125)
     assert (counts["accepted"], counts["duplicates"], counts["rejected"]) == (10_000, 30_000, 0)
     assert actual_series(api, campaign) == expected_series(events)
     entries = Counter(event["user_id"] for event in events)
@@ -103,16 +103,16 @@ def test_ten_thousand_events_four_times_from_64_clients_are_counted_once(api: ht
         assert len(user(api, found["internal_user_id"])["events"]) == entries[name]
 
 
-def test_conflicting_contents_at_once_leave_exactly_one(api: httpx.Client, gateway_url: str) -> None:
+def test_conflicting_contents_at_once_leave_exactly_one(api: httpx.Client, crowd: httpx.Client) -> None:
     campaign = fresh("camp")
     (event,) = campaign_events(1, campaign, users=1)
     variants = [{**event, "occurred_at": f"2026-02-10T21:10:{second:02d}Z"} for second in range(32)]
-    counts = send_from_many(gateway_url, [[variant] for variant in variants], batch_size=1)
+    counts = send_from_many(crowd, [[variant] for variant in variants], batch_size=1)
     assert (counts["accepted"], counts["duplicates"]) == (1, 31)
     assert campaign_total(api, campaign) == (0, 1)
 
 
-def test_people_seen_by_many_clients_at_once_become_one_profile_each(api: httpx.Client, gateway_url: str) -> None:
+def test_people_seen_by_many_clients_at_once_become_one_profile_each(api: httpx.Client, crowd: httpx.Client) -> None:
     stem = fresh("p")
     events = [
         campaign_event(identifiers={"email": f"{stem}-{person}@example.org", "browser_id": f"{stem}-{person}-{n}"})
@@ -120,7 +120,7 @@ def test_people_seen_by_many_clients_at_once_become_one_profile_each(api: httpx.
         for n in range(16)
     ]
     random.Random(4).shuffle(events)
-    counts = send_from_many(gateway_url, [events[client::CLIENTS] for client in range(CLIENTS)], batch_size=1)
+    counts = send_from_many(crowd, [events[client::CLIENTS] for client in range(CLIENTS)], batch_size=1)
     assert counts["accepted"] == 160
     profiles = set()
     for person in range(10):

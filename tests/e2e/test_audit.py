@@ -1,0 +1,122 @@
+"""The audit finds and names what was damaged, repairs it from the log, and is clean again."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+
+from dmp_stack.stack import Stack
+
+RANGE = {"from": "2026-03-01T10:00:00Z", "to": "2026-03-01T10:59:59Z"}
+
+
+@pytest.fixture
+def campaign(stack: Stack) -> str:
+    """A campaign of its own with 30 events in three minutes."""
+    name = f"audit_{uuid.uuid4().hex}"
+    events = [
+        {
+            "event_id": str(uuid.uuid4()),
+            "type": "click" if number % 3 == 0 else "impression",
+            "campaign_id": name,
+            "creative_id": f"creative_{number % 2}",
+            "source": "web",
+            "occurred_at": f"2026-03-01T10:0{number % 3}:30Z",
+        }
+        for number in range(30)
+    ]
+    answer = httpx.post(f"{stack.http_url}/events", json=events).raise_for_status().json()
+    assert (answer["accepted"], answer["applied"]) == (30, True)
+    return name
+
+
+def audit(stack: Stack, campaign: str) -> dict[str, Any]:
+    answer = httpx.get(f"{stack.http_url}/audit", params={"campaign_id": campaign, **RANGE}, timeout=30)
+    result: dict[str, Any] = answer.raise_for_status().json()
+    return result
+
+
+def damage(stack: Stack, statement: str, campaign: str) -> int:
+    """Changes rollups behind the service's back, once they have been folded; how many rows it hit."""
+    with psycopg.connect(stack.database_url("stats"), autocommit=True) as connection:
+        while True:
+            waiting = connection.execute("SELECT count(*) FROM rollup_delta").fetchone()
+            if waiting == (0,):
+                return connection.execute(statement.encode(), {"campaign": campaign}).rowcount
+
+
+def test_an_undamaged_campaign_is_clean(stack: Stack, campaign: str) -> None:
+    result = audit(stack, campaign)
+    assert (result["clean"], result["events"], result["cells"]) == (True, 30, 3)
+
+
+@pytest.mark.parametrize(
+    ("change", "logged", "counted"),
+    [
+        ("UPDATE rollup SET count = count - 1", 10, 9),
+        ("UPDATE rollup SET digest_low = digest_low # 1", 10, 10),
+        ("DELETE FROM rollup", 10, 0),
+    ],
+)
+def test_a_damaged_cell_is_named_and_repaired(
+    stack: Stack, campaign: str, change: str, logged: int, counted: int
+) -> None:
+    where = " WHERE campaign_id = %(campaign)s AND type = 'click' AND grain = 1"
+    assert damage(stack, change + where, campaign) == 1
+    result = audit(stack, campaign)
+    assert result["clean"] is False
+    [difference] = result["differences"]
+    assert (difference["campaign_id"], difference["minute"], difference["type"]) == (
+        campaign,
+        "2026-03-01T10:00:00Z",
+        "click",
+    )
+    assert (difference["logged"], difference["counted"]) == (logged, counted)
+    assert difference["logged_digest"] != difference["counted_digest"]
+    repair = httpx.post(f"{stack.http_url}/audit/repair", json={"campaign_id": campaign, **RANGE}, timeout=30)
+    assert repair.raise_for_status().json()["minutes"] == ["2026-03-01T10:00:00Z"]
+    assert audit(stack, campaign)["clean"] is True
+    stats = httpx.get(
+        f"{stack.http_url}/stats",
+        params={"campaign_id": campaign, "from": RANGE["from"], "to": RANGE["to"], "granularity": "hour"},
+    )
+    [hour] = stats.raise_for_status().json()["series"]
+    assert (hour["impressions"], hour["clicks"]) == (20, 10)
+
+
+def test_a_range_that_makes_no_sense_is_refused_by_field(stack: Stack) -> None:
+    answer = httpx.get(f"{stack.http_url}/audit", params={"from": "yesterday", "to": RANGE["to"]})
+    assert answer.status_code == 400
+    assert "from" in answer.text
+    assert httpx.post(f"{stack.http_url}/audit/repair", json=RANGE).status_code == 400
+
+
+def test_an_event_tells_what_became_of_it(stack: Stack) -> None:
+    event_id = str(uuid.uuid4())
+    event = {
+        "event_id": event_id,
+        "type": "ad_click",
+        "campaign_id": "audit_lookup",
+        "source": "web",
+        "occurred_at": "2026-03-01T12:34:56.789Z",
+        "user_id": f"u_{event_id}",
+        "metadata": {"a": [1, {"b": None}]},
+    }
+    accepted = httpx.post(f"{stack.http_url}/events", json=event).raise_for_status().json()
+    found = httpx.get(f"{stack.http_url}/events/{event_id}").raise_for_status().json()
+    assert found["event"]["occurred_at"] == "2026-03-01T12:34:56.789Z"
+    assert found["event"]["metadata"] == {"a": [1, {"b": None}]}
+    assert found["event"]["identifiers"] == {"user_id": f"u_{event_id}"}
+    assert found["delivered"] is True
+    assert found["counted_in"] == {
+        "campaign_id": "audit_lookup",
+        "minute": "2026-03-01T12:34:00Z",
+        "type": "ad_click",
+        "counts_as": "click",
+    }
+    assert found["internal_user_id"] == accepted["results"][0]["internal_user_id"]
+    assert httpx.get(f"{stack.http_url}/events/{uuid.uuid4()}").status_code == 404
