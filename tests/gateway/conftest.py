@@ -53,9 +53,9 @@ class GatewayRunner:
         child = Child(gateway.child_spec(), report=print)
         self._children.append(child)
         child.start()
-        url = f"http://127.0.0.1:{reservation.port}"
-        wait_until(lambda: answers(url), f"a gateway at {url}:\n{child.log_tail()}")
         reservation.close()
+        url = f"http://127.0.0.1:{gateway.port}"
+        wait_until(lambda: answers(url), f"a gateway at {url}")
         return url
 
     def close(self) -> None:
