@@ -15,6 +15,7 @@ import uvloop
 
 from dmp_stack.child import Child
 from dmp_stack.postgres import PostgresOptions, PostgresServer
+from dmp_stack.valkey import ValkeyServer
 from tests.servers import PostgresFixture
 
 _NUMBERS = itertools.count(1)
@@ -109,3 +110,21 @@ def fragile_postgres(fragile_server: FragilePostgres) -> Iterator[FragilePostgre
     yield fragile_server
     fragile_server.thaw()
     fragile_server.start()
+
+
+@pytest.fixture
+def fragile_valkey(server_directory: Path) -> Iterator[tuple[str, Child]]:
+    """A Valkey of its own for one test, which may stop, kill and freeze it: its URL and its process."""
+    server = ValkeyServer(
+        data_directory=server_directory / "fragile-valkey",
+        socket_path=server_directory / "fragile.sock",
+        log_path=server_directory / "fragile-valkey.log",
+        environment=dict(os.environ),
+        persistent=False,
+    )
+    server.prepare()
+    child = Child(server.child_spec(), report=print)
+    child.start()
+    server.wait_ready(child)
+    yield server.url, child
+    child.close(5)

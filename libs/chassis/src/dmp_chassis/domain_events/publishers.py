@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from dmp_chassis.domain_events.event import DomainEvent
 
 _BEGINNING: Final = "0-0"
-_BLOCK_SLICE_SECONDS: Final = 0.5
+_BLOCK_SLICE_SECONDS: Final = 0.2
 
 
 class Publisher(Protocol):
@@ -67,7 +67,7 @@ class RedisStreamPublisher:
             await pipeline.execute()
 
     async def read(self, cursor: str | None, limit: int, block_seconds: float = 0.0) -> tuple[list[DomainEvent], str]:
-        """As `Publisher.read`. Blocks in slices of half a second: the client's socket timeout must be longer."""
+        """As `Publisher.read`. Blocks in slices of 0.2 s: the client's timeout must be longer, the wait need not be."""
         position = cursor or _BEGINNING
         deadline = time.monotonic() + block_seconds
         while True:

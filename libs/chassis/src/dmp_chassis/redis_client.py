@@ -1,0 +1,38 @@
+"""A Redis client that never holds a request up: what Redis holds may vanish, and so may Redis."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import redis.exceptions
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+_TRIES_AGAIN: Final = 1
+"""Enough to replace a connection that died with the last restart. A command that timed out is not tried again."""
+
+
+def connect_redis(url: str, *, client_name: str, pool_size: int = 16, timeout_seconds: float = 0.5) -> Redis:
+    """A client of the Redis at `redis://host:port/0`, `rediss://…` or `unix:///path`; it connects on first use.
+
+    A command fails at once when nobody listens, and when no answer, or no free one of the `pool_size` connections,
+    comes within `timeout_seconds`; twice that if the connection had to be made first. A command whose connection broke
+    is sent once more, so it may have been run twice. Commands that block must block for less than the timeout. Answers
+    are bytes. `client_name`, which Redis lists, has no spaces.
+    """
+    pool: BlockingConnectionPool = BlockingConnectionPool.from_url(
+        url,
+        client_name=client_name,
+        max_connections=pool_size,
+        timeout=timeout_seconds,
+        socket_timeout=timeout_seconds,
+        socket_connect_timeout=timeout_seconds,
+        retry=Retry(NoBackoff(), _TRIES_AGAIN, (redis.exceptions.ConnectionError,)),
+    )
+    return Redis.from_pool(pool)
+
+
+async def check_redis(client: Redis) -> None:
+    """Returns if Redis answers within the client's timeout, else raises: a check for the health report."""
+    await client.ping()
