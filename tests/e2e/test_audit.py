@@ -76,7 +76,7 @@ def test_a_damaged_cell_is_named_and_repaired(
         "click",
     )
     assert (difference["logged"], difference["counted"]) == (logged, counted)
-    assert difference["logged_digest"] != difference["counted_digest"]
+    assert (difference["logged_digest"] == difference["counted_digest"]) is ("count - 1" in change)
     repair = httpx.post(f"{stack.http_url}/audit/repair", json={"campaign_id": campaign, **RANGE}, timeout=30)
     assert repair.raise_for_status().json()["minutes"] == ["2026-03-01T10:00:00Z"]
     assert audit(stack, campaign)["clean"] is True

@@ -21,8 +21,11 @@ from dmp_chassis.database import Database
 from dmp_chassis.server import RunningServer, run_server, start_server
 from dmp_ingest.adapters.claims import Claims
 from dmp_ingest.adapters.consumers import Consumers
+from dmp_ingest.adapters.counted_cells import CountedCells
 from dmp_ingest.adapters.event_log import EventLog
+from dmp_ingest.adapters.log_cells import LogCells
 from dmp_ingest.adapters.outbox import Outbox
+from dmp_ingest.adapters.owners import Owners
 from dmp_ingest.api.errors import DOMAIN, ERRORS
 from dmp_ingest.api.servicer import IngestServicer
 from dmp_ingest.deliver_batch import Deliverer
@@ -84,6 +87,9 @@ def parts(settings: Settings) -> dict[str, Any]:
         policy=settings.policy,
         committer=committer,
         log=log,
+        owners=Owners(identity),
+        cells=LogCells(database),
+        counted=CountedCells(stats),
         needed={"ingest's database": database.check, "identity": _serving(identity), "stats": _serving(stats)},
         helpful={"redis": check_redis},
     )

@@ -1,16 +1,30 @@
-"""Reads one event from the log."""
+"""Tells what became of one event."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from dmp_ingest.adapters.event_log import EventLog, Row
+from dmp_ingest.adapters.owners import Owners
 from dmp_ingest.domain.errors import EventNotFoundError
 from dmp_ingest.domain.event_key import event_key
 
 
-async def find_event(event_id: str, *, log: EventLog) -> Row:
-    """The stored event of this id. Raises EventNotFoundError. One indexed read."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundEvent:
+    """An event of the log. delivered: both consumers have its batch. internal_user_id: whose it is now, or empty."""
+
+    row: Row
+    delivered: bool
+    internal_user_id: str
+
+
+async def find_event(event_id: str, *, log: EventLog, owners: Owners) -> FoundEvent:
+    """The stored event of this id. Raises EventNotFoundError. One indexed read, and one question to identity."""
     key = event_key(event_id)
     row = (await log.read([key])).get(key)
     if row is None:
         raise EventNotFoundError(event_id=event_id)
-    return row
+    delivered = not await log.undelivered([key])
+    owner = await owners.owner_of((kind, value) for kind, value in row.identifiers or ())
+    return FoundEvent(row=row, delivered=delivered, internal_user_id=owner)

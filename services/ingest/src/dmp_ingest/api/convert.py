@@ -9,12 +9,15 @@ from typing import Final
 import msgspec
 from google.protobuf import json_format, struct_pb2, timestamp_pb2
 
-from dmp.ingest.v1 import event_pb2
-from dmp_ingest.adapters.event_log import Row
+from dmp.ingest.v1 import audit_pb2, event_pb2, ingest_service_pb2
 from dmp_ingest.api.json_answer import message_of
+from dmp_ingest.audit_events import Audited
+from dmp_ingest.domain.audit import NOTHING, CellKey
 from dmp_ingest.domain.event import RefusedEvent, SubmittedEvent
-from dmp_ingest.domain.event_time import EARLIEST_US, EPOCH, LATEST_US
+from dmp_ingest.domain.event_policy import COUNTS_AS, EventPolicy
+from dmp_ingest.domain.event_time import EARLIEST_US, EPOCH, LATEST_US, microseconds
 from dmp_ingest.domain.verdict import Verdict
+from dmp_ingest.find_event import FoundEvent
 from dmp_ingest.publish_events import Outcome, StoredOutcome
 
 _VERDICTS: Final = {
@@ -22,6 +25,7 @@ _VERDICTS: Final = {
     Verdict.DUPLICATE: event_pb2.VERDICT_DUPLICATE,
     Verdict.CONFLICT: event_pb2.VERDICT_CONFLICT,
 }
+_SHOWN_DIFFERENCES: Final = 1_000
 _NO_METADATA: Final = msgspec.Raw(b"")
 
 
@@ -113,8 +117,9 @@ def _result_to_proto(index: int, outcome: Outcome) -> event_pb2.EventResult:
     )
 
 
-def event_from_row(row: Row) -> event_pb2.StoredEvent:
-    """An event as the log holds it."""
+def found_to_proto(found: FoundEvent, policy: EventPolicy) -> ingest_service_pb2.GetEventResponse:
+    """An event as the log holds it, and what became of it."""
+    row = found.row
     event = event_pb2.StoredEvent(
         event_id=row.event_id,
         type=row.type,
@@ -129,4 +134,42 @@ def event_from_row(row: Row) -> event_pb2.StoredEvent:
     event.received_at.FromDatetime(row.received_at)
     if row.metadata is not None:
         json_format.ParseDict(row.metadata, event.metadata)
-    return event
+    response = ingest_service_pb2.GetEventResponse(
+        event=event, delivered=found.delivered, internal_user_id=found.internal_user_id
+    )
+    if row.campaign_id:
+        counts_as = policy.counts_as.get(row.type, 0)
+        response.counted_in.campaign_id = row.campaign_id
+        response.counted_in.minute.CopyFrom(minute_to_proto(microseconds(row.occurred_at) // 60_000_000))
+        response.counted_in.type = row.type
+        response.counted_in.counts_as = next((name for name, number in COUNTS_AS.items() if number == counts_as), "")
+    return response
+
+
+def audit_to_proto(audited: Audited) -> ingest_service_pb2.AuditEventsResponse:
+    """The result of an audit, with the first of the differences."""
+    return ingest_service_pb2.AuditEventsResponse(
+        clean=not audited.differing and not audited.unsettled,
+        events=sum(cell.events for cell in audited.logged.values()),
+        cells=len(audited.logged.keys() | audited.counted.keys()),
+        unsettled=len(audited.unsettled),
+        differences=[_difference_to_proto(key, audited) for key in audited.differing[:_SHOWN_DIFFERENCES]],
+    )
+
+
+def _difference_to_proto(key: CellKey, audited: Audited) -> audit_pb2.CellDifference:
+    logged, counted = audited.logged.get(key, NOTHING), audited.counted.get(key, NOTHING)
+    return audit_pb2.CellDifference(
+        campaign_id=key.campaign_id,
+        minute=minute_to_proto(key.minute),
+        type=key.type,
+        logged=logged.events,
+        counted=counted.events,
+        logged_digest=logged.digest.hex(),
+        counted_digest=counted.digest.hex(),
+    )
+
+
+def minute_to_proto(minute: int) -> timestamp_pb2.Timestamp:
+    """A minute, counted from 1970, as the time of its start."""
+    return timestamp_pb2.Timestamp(seconds=minute * 60)

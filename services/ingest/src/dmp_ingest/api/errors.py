@@ -8,6 +8,7 @@ import grpc
 
 from dmp_chassis.errors import ErrorSpec, ErrorTable
 from dmp_ingest.domain.errors import (
+    CannotAskError,
     CannotStoreError,
     EventNotFoundError,
     MalformedBodyError,
@@ -53,6 +54,14 @@ ERRORS: Final[ErrorTable] = {
         reason="EVENT_NOT_FOUND",
         message="no event has this id",
         metadata=lambda error: {"event_id": error.event_id},
+    ),
+    CannotAskError: ErrorSpec(
+        code=grpc.StatusCode.UNAVAILABLE,
+        reason="CANNOT_ASK",
+        message=lambda error: f"{error.service} does not answer at the moment, please try again",
+        metadata=lambda error: {"service": error.service},
+        retry_after_seconds=1.0,
+        http_status=503,
     ),
     UnhealthyError: ErrorSpec(
         code=grpc.StatusCode.UNAVAILABLE,

@@ -11,10 +11,21 @@ from dmp.ingest.v1 import ingest_service_pb2 as pb
 from dmp.ingest.v1 import ingest_service_pb2_grpc
 from dmp_chassis.errors import FieldViolation, InvalidArgument
 from dmp_chassis.http_body import json_body, send_http_status
+from dmp_ingest.adapters.counted_cells import CountedCells
 from dmp_ingest.adapters.event_log import EventLog
-from dmp_ingest.api.convert import event_from_proto, event_from_row, results_to_proto
+from dmp_ingest.adapters.log_cells import LogCells
+from dmp_ingest.adapters.owners import Owners
+from dmp_ingest.api.audit_range import audit_range
+from dmp_ingest.api.convert import (
+    audit_to_proto,
+    event_from_proto,
+    found_to_proto,
+    minute_to_proto,
+    results_to_proto,
+)
 from dmp_ingest.api.json_answer import write_answer, write_refusal
 from dmp_ingest.api.json_body import read_body
+from dmp_ingest.audit_events import audit_events, repair_campaign
 from dmp_ingest.check_health import check_health
 from dmp_ingest.domain.errors import TooLargeError
 from dmp_ingest.domain.event_policy import EventPolicy
@@ -34,11 +45,23 @@ class IngestServicer(ingest_service_pb2_grpc.IngestServiceServicer):
     # ruff: noqa: N802  # the methods have the names of their RPCs
 
     def __init__(
-        self, *, policy: EventPolicy, committer: GroupCommitter, log: EventLog, needed: Checks, helpful: Checks
+        self,
+        *,
+        policy: EventPolicy,
+        committer: GroupCommitter,
+        log: EventLog,
+        owners: Owners,
+        cells: LogCells,
+        counted: CountedCells,
+        needed: Checks,
+        helpful: Checks,
     ) -> None:
         self._policy = policy
         self._committer = committer
         self._log = log
+        self._owners = owners
+        self._cells = cells
+        self._counted = counted
         self._needed = needed
         self._helpful = helpful
 
@@ -98,7 +121,31 @@ class IngestServicer(ingest_service_pb2_grpc.IngestServiceServicer):
     async def GetEvent(self, request: pb.GetEventRequest, context: Context) -> pb.GetEventResponse:
         if not 1 <= len(request.event_id) <= _MAX_ID_LENGTH:
             raise InvalidArgument([FieldViolation(field="event_id", description="must have 1 to 255 characters")])
-        return pb.GetEventResponse(event=event_from_row(await find_event(request.event_id, log=self._log)))
+        found = await find_event(request.event_id, log=self._log, owners=self._owners)
+        return found_to_proto(found, self._policy)
+
+    async def AuditEvents(self, request: pb.AuditEventsRequest, context: Context) -> pb.AuditEventsResponse:
+        first, last = audit_range(
+            getattr(request, "from"), request.to, campaign_id=request.campaign_id, campaign_required=False
+        )
+        audited = await audit_events(
+            campaign_id=request.campaign_id, first=first, last=last, log=self._cells, counted=self._counted
+        )
+        return audit_to_proto(audited)
+
+    async def RepairCampaign(self, request: pb.RepairCampaignRequest, context: Context) -> pb.RepairCampaignResponse:
+        first, last = audit_range(
+            getattr(request, "from"), request.to, campaign_id=request.campaign_id, campaign_required=True
+        )
+        minutes = await repair_campaign(
+            campaign_id=request.campaign_id,
+            first=first,
+            last=last,
+            log=self._cells,
+            counted=self._counted,
+            policy=self._policy,
+        )
+        return pb.RepairCampaignResponse(minutes=[minute_to_proto(minute) for minute in minutes])
 
     async def CheckHealth(self, request: pb.CheckHealthRequest, context: Context) -> pb.CheckHealthResponse:
         health = await check_health(needed=self._needed, helpful=self._helpful)

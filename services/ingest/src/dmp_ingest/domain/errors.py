@@ -45,3 +45,10 @@ class UnhealthyError(Exception):
     """The system cannot do its work without what is listed."""
 
     missing: list[str]
+
+
+@dataclass(slots=True, eq=False)
+class CannotAskError(Exception):
+    """A service does not answer what an audit or a repair asks of it."""
+
+    service: str

@@ -46,6 +46,6 @@ def fingerprint(content: bytes) -> int:
 
 
 def derived_event_id(idempotency_key: str, index: int) -> str:
-    """The id of an event sent without one, from the request's key and the event's position: UUIDv5, so always the same."""
+    """The id of an event sent without one, from the request's key and its position: UUIDv5, so always the same."""
     namespace = uuid.uuid5(uuid.NAMESPACE_URL, "dmp:idempotency-key")
     return str(uuid.uuid5(namespace, f"{index}:{idempotency_key}"))

@@ -1,0 +1,90 @@
+"""What stats has counted, as an audit sees it, and the way to put it right."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Final
+
+import grpc
+from google.protobuf import timestamp_pb2
+
+from dmp.stats.v1 import stats_service_pb2 as pb
+from dmp.stats.v1 import stats_service_pb2_grpc
+from dmp_ingest.adapters.log_cells import DetailedSum
+from dmp_ingest.domain.audit import CellKey, Cells, CellSum
+from dmp_ingest.domain.errors import CannotAskError
+from dmp_ingest.domain.event_policy import EventPolicy
+
+_SECONDS: Final = 60.0
+
+
+class CellsChangedError(Exception):
+    """Something was counted meanwhile: nothing was replaced."""
+
+
+class CountedCells:
+    """Stats over one channel. Minutes are whole minutes since 1970. Raises CannotAskError if stats does not answer."""
+
+    def __init__(self, stats: grpc.aio.Channel) -> None:
+        self._stub: stats_service_pb2_grpc.StatsServiceAsyncStub = stats_service_pb2_grpc.StatsServiceStub(stats)
+
+    async def read(self, *, campaign_id: str, first: int, last: int) -> dict[CellKey, CellSum]:
+        """All cells of the range, both ends included; an empty campaign stands for all."""
+        request = pb.ListCellsRequest(campaign_id=campaign_id, to=_timestamp(last))
+        getattr(request, "from").CopyFrom(_timestamp(first))
+        cells: dict[CellKey, CellSum] = {}
+        try:
+            async for part in self._stub.ListCells(request, timeout=_SECONDS):
+                for cell in part.cells:
+                    key = CellKey(cell.campaign_id, cell.minute.seconds // 60, cell.type)
+                    cells[key] = CellSum(cell.count, cell.digest)
+        except grpc.aio.AioRpcError as error:
+            raise CannotAskError(service="stats") from error
+        return cells
+
+    async def replace(
+        self,
+        *,
+        campaign_id: str,
+        minutes: Collection[int],
+        expected: Cells,
+        cells: Sequence[DetailedSum],
+        policy: EventPolicy,
+    ) -> None:
+        """Puts `cells` in place of what these minutes have. Raises CellsChangedError if that is not `expected`."""
+        request = pb.ReplaceCellsRequest(
+            campaign_id=campaign_id,
+            minutes=[_timestamp(minute) for minute in sorted(minutes)],
+            expected=[
+                pb.Cell(
+                    campaign_id=key.campaign_id,
+                    minute=_timestamp(key.minute),
+                    type=key.type,
+                    count=cell.events,
+                    digest=cell.digest,
+                )
+                for key, cell in expected.items()
+            ],
+            cells=[
+                pb.DetailedCell(
+                    minute=_timestamp(cell.minute),
+                    type=cell.type,
+                    counts_as=policy.counts_as.get(cell.type, 0),
+                    source=cell.source,
+                    creative_id=cell.creative_id,
+                    count=cell.count,
+                    digest=cell.digest,
+                )
+                for cell in cells
+            ],
+        )
+        try:
+            await self._stub.ReplaceCells(request, timeout=_SECONDS)
+        except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.ABORTED:
+                raise CellsChangedError from error
+            raise CannotAskError(service="stats") from error
+
+
+def _timestamp(minute: int) -> timestamp_pb2.Timestamp:
+    return timestamp_pb2.Timestamp(seconds=minute * 60)

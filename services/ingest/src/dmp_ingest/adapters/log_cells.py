@@ -1,0 +1,98 @@
+"""Sums up the event log by campaign, minute and type, for audits. Reads every event of the range."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, LiteralString
+
+from dmp_chassis.database import Database, raw
+from dmp_ingest.domain.audit import CellKey, CellSum
+
+_MINUTE: Final[LiteralString] = "floor(extract(epoch FROM occurred_at) / 60)::bigint"
+_HALVES: Final[LiteralString] = (
+    "bit_xor(('x' || encode(substr(uuid_send(event_key), 1, 8), 'hex'))::bit(64)::bigint),"
+    " bit_xor(('x' || encode(substr(uuid_send(event_key), 9, 8), 'hex'))::bit(64)::bigint)"
+)
+_RANGE: Final[LiteralString] = (
+    "occurred_at >= to_timestamp(%(first)s * 60) AND occurred_at < to_timestamp((%(last)s + 1) * 60)"
+    " AND campaign_id IS NOT NULL AND (%(campaign_id)s = '' OR campaign_id = %(campaign_id)s)"
+)
+_CELLS: Final = (
+    f"SELECT campaign_id, {_MINUTE}, type, count(*), {_HALVES} FROM event"  # noqa: S608  # constants of this module only
+    f" WHERE {_RANGE} GROUP BY 1, 2, 3"
+)
+_ON_THEIR_WAY: Final = (
+    f"SELECT DISTINCT campaign_id, {_MINUTE}, type FROM event WHERE {_RANGE}"  # noqa: S608  # constants only
+    " AND batch_id IN (SELECT batch_id FROM outbox WHERE NOT stats_applied)"
+)
+_ANY_ON_ITS_WAY: Final = "SELECT EXISTS (SELECT FROM outbox WHERE NOT stats_applied)"
+_DETAILED: Final = (
+    f"SELECT {_MINUTE}, type, coalesce(source, ''), coalesce(creative_id, ''), count(*), {_HALVES}"  # noqa: S608  # constants
+    " FROM event"
+    f" WHERE {_RANGE} AND {_MINUTE} = ANY(%(minutes)s) GROUP BY 1, 2, 3, 4"
+)
+_digest: Final = struct.Struct(">qq").pack
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoggedCells:
+    """The log at one instant. on_their_way: cells with events that stats has not acknowledged."""
+
+    cells: dict[CellKey, CellSum]
+    on_their_way: set[CellKey]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DetailedSum:
+    """What one minute, type, source and creative of a campaign have. Empty texts: none."""
+
+    minute: int
+    type: str
+    source: str
+    creative_id: str
+    count: int
+    digest: bytes
+
+
+class LogCells:
+    """Sums over the log. Ranges are whole minutes since 1970, both ends included; an empty campaign stands for all."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def read(self, *, campaign_id: str, first: int, last: int) -> LoggedCells:
+        """All cells of the range and which of them are on their way, as of one instant."""
+        parameters = {"campaign_id": campaign_id, "first": first, "last": last}
+        async with self._database.read() as transaction:
+            connection = raw(transaction)
+            rows = await (await connection.execute(_CELLS, parameters)).fetchall()
+            waiting = await (await connection.execute(_ANY_ON_ITS_WAY)).fetchone()
+            on_their_way: set[CellKey] = set()
+            if waiting is not None and waiting[0]:
+                found = await (await connection.execute(_ON_THEIR_WAY, parameters)).fetchall()
+                on_their_way = {CellKey(*row) for row in found}
+        cells = {CellKey(row[0], row[1], row[2]): CellSum(row[3], _digest(row[4], row[5])) for row in rows}
+        return LoggedCells(cells=cells, on_their_way=on_their_way)
+
+    async def read_detailed(self, *, campaign_id: str, minutes: Sequence[int]) -> tuple[list[DetailedSum], bool]:
+        """One campaign's minutes by type, source and creative, and whether any event of them is on its way."""
+        parameters = {"campaign_id": campaign_id, "first": min(minutes), "last": max(minutes), "minutes": list(minutes)}
+        async with self._database.read() as transaction:
+            connection = raw(transaction)
+            rows = await (await connection.execute(_DETAILED, parameters)).fetchall()
+            found = await (await connection.execute(_ON_THEIR_WAY, parameters)).fetchall()
+        wanted = set(minutes)
+        sums = [
+            DetailedSum(
+                minute=row[0],
+                type=row[1],
+                source=row[2],
+                creative_id=row[3],
+                count=row[4],
+                digest=_digest(row[5], row[6]),
+            )
+            for row in rows
+        ]
+        return sums, any(row[1] in wanted for row in found)
