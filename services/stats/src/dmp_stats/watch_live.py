@@ -15,11 +15,13 @@ from dmp_chassis.domain_events import DomainEvent, Publisher
 from dmp_stats.adapters import campaign_store, delta_store
 from dmp_stats.adapters.campaign_store import Totals
 from dmp_stats.adapters.delta_store import DeltaCache
+from dmp_stats.domain.errors import InvalidRequestError, Violation
 from dmp_stats.list_campaigns import add_pending
 from dmp_stats.live_window import LiveWindow
 
 _LOG: Final = logging.getLogger(__name__)
 MOST_CAMPAIGNS: Final = 100
+LONGEST_SECONDS: Final = 86_400
 _TOP_MINUTES: Final = 5
 _RATE_SECONDS: Final = (10, 60, 300)
 _VERDICT_SECONDS: Final = 60
@@ -45,6 +47,17 @@ class LiveView:
     duplicates: int
     rejected: int
     top: list[tuple[str, Totals]]
+
+
+def check_live(*, top: int, seconds: int) -> None:
+    """Raises InvalidRequestError if so many campaigns cannot be named, or the feed cannot end after so many views."""
+    problems: list[Violation] = []
+    if not 1 <= top <= MOST_CAMPAIGNS:
+        problems.append(Violation(field="top", description=f"must be between 1 and {MOST_CAMPAIGNS}"))
+    if not 0 <= seconds <= LONGEST_SECONDS:
+        problems.append(Violation(field="seconds", description=f"must be between 1 and {LONGEST_SECONDS}"))
+    if problems:
+        raise InvalidRequestError(problems)
 
 
 class VerdictTally:

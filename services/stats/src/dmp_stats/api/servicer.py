@@ -40,7 +40,7 @@ from dmp_stats.live_window import LiveWindow
 from dmp_stats.query_stats import query_stats
 from dmp_stats.replace_reference import ReferenceTable, replace_reference
 from dmp_stats.update_reference import update_reference
-from dmp_stats.watch_live import MOST_CAMPAIGNS, LiveFeed
+from dmp_stats.watch_live import LiveFeed, check_live
 
 if TYPE_CHECKING:  # generic in the stubs only
     Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
@@ -189,9 +189,9 @@ class StatsServicer(stats_service_pb2_grpc.StatsServiceServicer):
     async def WatchLive(self, request: pb.WatchLiveRequest, context: Context) -> AsyncIterator[pb.WatchLiveResponse]:
         """See the proto."""
         top = request.top or _DEFAULT_TOP
-        if not 1 <= top <= MOST_CAMPAIGNS:
-            raise InvalidRequestError([Violation(field="top", description=f"must be between 1 and {MOST_CAMPAIGNS}")])
+        check_live(top=top, seconds=request.seconds)
         is_rendered = came_through_gateway(context)
+        left = request.seconds
         views = self._with.live.watch()
         try:
             async for view in views:
@@ -199,6 +199,9 @@ class StatsServicer(stats_service_pb2_grpc.StatsServiceServicer):
                     yield pb.WatchLiveResponse(rendered=rendered.live_event(view, top=top))
                 else:
                     yield live_to_proto(view, top=top)
+                left -= 1
+                if left == 0:
+                    return
         finally:
             await views.aclose()
 

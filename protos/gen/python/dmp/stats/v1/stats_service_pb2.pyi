@@ -856,16 +856,20 @@ class WatchLiveRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     TOP_FIELD_NUMBER: _builtins.int
+    SECONDS_FIELD_NUMBER: _builtins.int
     top: _builtins.int
     """How many campaigns to name, 1 to 100. Default: 10."""
+    seconds: _builtins.int
+    """After how many messages to end, up to 86,400. Default: 0, never."""
     def __init__(
         self,
         *,
         top: _builtins.int = ...,
+        seconds: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["top", b"top"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["seconds", b"seconds", "top", b"top"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
