@@ -131,13 +131,14 @@ class _Bench:
         if self._copy is None:
             self._measurement.fill_up(100_000)
             self._copy = CopyLimit(self._system.log)
-        figures = measure_empty_handler(
-            self._client,
-            directory=self._directory,
-            connections=_EMPTY_HANDLER_CONNECTIONS,
-            seconds=self._options.seconds / 2,
+        seconds = self._options.seconds / 2
+        bare = measure_empty_handler(
+            self._client, directory=self._directory, connections=_EMPTY_HANDLER_CONNECTIONS, seconds=seconds
         )
-        for limit in [*self._copy.measure(), *figures]:
+        own = measure_empty_handler(
+            self._client, directory=self._directory, connections=(64,), seconds=seconds, own_gateway=True
+        )
+        for limit in [*self._copy.measure(), *bare, *own]:
             self._limits.setdefault(limit["name"], []).append(limit)
             print(f"  {limit['name']:<40} {limit['events_s']:>10,.0f} events/s", flush=True)
 

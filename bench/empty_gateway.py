@@ -1,48 +1,55 @@
-"""Envoy with nothing but transcoding, in front of the empty service: the limit for one event per request."""
+"""Envoy in front of the empty service: the limit for one event per request.
+
+Once with nothing but transcoding, and once with the product's own gateway file, so that the difference is what the
+gateway's filters cost.
+"""
 
 from __future__ import annotations
 
 import json
+import os
+import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from dmp_stack.programs import envoy_program
+from dmp_stack.gateway import Gateway
+from dmp_stack.programs import envoy_program, repository_root
 
-_DESCRIPTORS = Path(__file__).resolve().parent.parent / "protos" / "gen" / "dmp.binpb"
-_START_SECONDS = 20.0
+_START_SECONDS = 30.0
 _MAX_BODY_BYTES = 16 * 1024 * 1024
 _TYPES = "type.googleapis.com/envoy.extensions"
+_LOOPBACK = "127.0.0.1"
 
 
 @contextmanager
-def empty_system(directory: Path) -> Iterator[tuple[tuple[str, int], dict[str, int]]]:
-    """Runs both; yields the gateway's host and port, and the process ids by name."""
+def empty_system(directory: Path, *, own_gateway: bool = False) -> Iterator[tuple[tuple[str, int], dict[str, int]]]:
+    """Runs both; yields the gateway's host and port, and the process ids by name.
+
+    own_gateway: with the product's gateway file instead of the barest one.
+    """
     service = subprocess.Popen(
         [sys.executable, "-m", "bench.empty_service"],
-        cwd=_DESCRIPTORS.parents[2],
+        cwd=repository_root(),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     )
     try:
         assert service.stdout is not None
-        upstream = int(service.stdout.readline())
-        admin_path = directory / "empty-admin"
-        envoy = subprocess.Popen(
-            [
-                str(envoy_program()), "--config-yaml", json.dumps(_configuration(upstream)), "--use-dynamic-base-id",
-                "--admin-address-path", str(admin_path), "--log-level", "error", "--concurrency", "1",
-            ]
-        )  # fmt: skip
+        upstream, port = int(service.stdout.readline()), _free_port()
+        command = _own_command(directory, port, upstream) if own_gateway else _bare_command(port, upstream)
+        with (directory / "envoy.log").open("wb") as log:
+            envoy = subprocess.Popen(command, stdout=log, stderr=log)
         try:
-            port = _listening_port(admin_path)
-            yield ("127.0.0.1", port), {"envoy": envoy.pid, "empty service": service.pid}
+            _wait_serving(port)
+            yield (_LOOPBACK, port), {"envoy": envoy.pid, "empty service": service.pid}
         finally:
             envoy.terminate()
             envoy.wait()
@@ -50,26 +57,57 @@ def empty_system(directory: Path) -> Iterator[tuple[tuple[str, int], dict[str, i
         service.communicate("")
 
 
-def _listening_port(admin_path: Path) -> int:
-    """The port that Envoy chose, once it listens."""
+def _own_command(directory: Path, port: int, upstream: int) -> Sequence[str]:
+    return (
+        Gateway(
+            host=_LOOPBACK,
+            port=port,
+            upstreams={context: [upstream] for context in ("ingest", "identity", "stats")},
+            run_directory=directory,
+            log_path=directory / "envoy.log",
+            environment={},
+        )
+        .child_spec()
+        .argv
+    )
+
+
+def _bare_command(port: int, upstream: int) -> Sequence[str]:
+    """The same number of workers as the product's."""
+    return (
+        str(envoy_program()),
+        "--config-yaml", json.dumps(_configuration(port, upstream)),
+        "--concurrency", str(min(2, os.cpu_count() or 1)),
+        "--disable-hot-restart",
+        "--log-level", "error",
+    )  # fmt: skip
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((_LOOPBACK, 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait_serving(port: int) -> None:
+    """Returns once an event is answered."""
     deadline = time.monotonic() + _START_SECONDS
     while True:
         try:
-            with urllib.request.urlopen(f"http://{admin_path.read_text()}/listeners?format=json", timeout=1) as answer:
-                for listener in json.load(answer)["listener_statuses"]:
-                    return int(listener["local_address"]["socket_address"]["port_value"])
-        except (OSError, KeyError, ValueError):
-            pass
-        if time.monotonic() > deadline:
-            raise TimeoutError("Envoy did not start")
-        time.sleep(0.05)
+            urllib.request.urlopen(f"http://{_LOOPBACK}:{port}/events", data=b"{}", timeout=5).close()
+        except (OSError, urllib.error.URLError) as error:
+            if time.monotonic() > deadline:
+                raise TimeoutError("Envoy did not start") from error
+            time.sleep(0.05)
+        else:
+            return
 
 
-def _configuration(upstream: int) -> dict[str, Any]:
+def _configuration(port: int, upstream: int) -> dict[str, Any]:
     buffer_bytes = 1024 * 1024
     transcoder = {
         "@type": f"{_TYPES}.filters.http.grpc_json_transcoder.v3.GrpcJsonTranscoder",
-        "proto_descriptor": str(_DESCRIPTORS),
+        "proto_descriptor": str(repository_root() / "protos" / "gen" / "dmp.binpb"),
         "services": ["dmp.ingest.v1.IngestService"],
         "match_incoming_request_route": True,
         "convert_grpc_status": True,
@@ -93,14 +131,12 @@ def _configuration(upstream: int) -> dict[str, Any]:
             ]
         },
     }
-    loopback = {"address": "127.0.0.1"}
     return {
-        "admin": {"address": {"socket_address": {**loopback, "port_value": 0}}},
         "static_resources": {
             "listeners": [
                 {
                     "name": "public",
-                    "address": {"socket_address": {**loopback, "port_value": 0}},
+                    "address": {"socket_address": {"address": _LOOPBACK, "port_value": port}},
                     "per_connection_buffer_limit_bytes": buffer_bytes,
                     "filter_chains": [{"filters": [{"name": "http", "typed_config": connection_manager}]}],
                 }
@@ -121,7 +157,13 @@ def _configuration(upstream: int) -> dict[str, Any]:
                         "endpoints": [
                             {
                                 "lb_endpoints": [
-                                    {"endpoint": {"address": {"socket_address": {**loopback, "port_value": upstream}}}}
+                                    {
+                                        "endpoint": {
+                                            "address": {
+                                                "socket_address": {"address": _LOOPBACK, "port_value": upstream}
+                                            }
+                                        }
+                                    }
                                 ]
                             }
                         ],

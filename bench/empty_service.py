@@ -14,6 +14,7 @@ from typing import Any
 import grpc
 import uvloop
 from google.api import httpbody_pb2
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from dmp.ingest.v1 import ingest_service_pb2 as pb
 
@@ -54,6 +55,9 @@ async def serve() -> None:
         ),
     }
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("dmp.ingest.v1.IngestService", handlers),))
+    healthy = health.aio.HealthServicer()  # the gateway asks before it sends anything
+    health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
+    await healthy.set("", health_pb2.HealthCheckResponse.SERVING)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     print(port, flush=True)

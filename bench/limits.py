@@ -26,14 +26,18 @@ _WARM_UP_REQUESTS = 300
 
 
 def measure_empty_handler(
-    client: LoadClient, *, directory: Path, connections: Sequence[int], seconds: float
+    client: LoadClient, *, directory: Path, connections: Sequence[int], seconds: float, own_gateway: bool = False
 ) -> list[dict[str, Any]]:
-    """One event a request through Envoy into a gRPC handler that does nothing, as JSON in a `google.api.HttpBody`."""
+    """One event a request through Envoy into a gRPC handler that does nothing, as JSON in a `google.api.HttpBody`.
+
+    own_gateway: through the product's gateway instead of one that only transcodes.
+    """
+    title = "own gateway, empty handler" if own_gateway else "empty handler"
     bodies = directory / "limit-bodies"
     pool = Pool(seed=0)
     JsonRequests(pool, 1).write(bodies, pool.fresh(1, np.random.default_rng(0)))
     figures = []
-    with empty_system(directory) as (address, pids):
+    with empty_system(directory, own_gateway=own_gateway) as (address, pids):
 
         def run(count: int, requests: int) -> dict[str, Any]:
             before = read_usage(pids)
@@ -47,7 +51,7 @@ def measure_empty_handler(
             )
             cpu = read_usage(pids).since(before)
             return {
-                "name": f"empty handler/c{count}",
+                "name": f"{title}/c{count}",
                 "events_s": requests / loaded.seconds,
                 **{f"{name}_ms": value / 1000 for name, value in loaded.latency_us.items()},
                 "cpu_us_per_event": {part: spent / requests * 1e6 for part, spent in cpu.items()},
