@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any, Final
 
 import grpc
@@ -15,7 +14,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from dmp.ingest.v1 import ingest_service_pb2_grpc
-from dmp_chassis import domain_events, logging, migrations
+from dmp_chassis import domain_events, logging
 from dmp_chassis.client import channel
 from dmp_chassis.database import Database
 from dmp_chassis.server import RunningServer, run_server, start_server
@@ -30,17 +29,11 @@ from dmp_ingest.api.errors import DOMAIN, ERRORS
 from dmp_ingest.api.servicer import IngestServicer
 from dmp_ingest.deliver_batch import Deliverer
 from dmp_ingest.group_commit import GroupCommitter
-from dmp_ingest.settings import Settings, database_url, read_settings
+from dmp_ingest.settings import Settings, read_settings
 
 SERVICE: Final = "dmp.ingest.v1.IngestService"
-MIGRATIONS: Final = Path(__file__).resolve().parents[2] / "migrations"
 
 _REDIS_SECONDS: Final = 0.5
-
-
-def migrate() -> None:
-    """Brings the log's schema up to date."""
-    migrations.migrate(database_url(os.environ), MIGRATIONS)
 
 
 async def serve() -> None:

@@ -6,7 +6,6 @@ import asyncio
 import os
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Final
 
 import grpc
@@ -17,7 +16,6 @@ from dmp_chassis import domain_events
 from dmp_chassis.database import Database
 from dmp_chassis.domain_events import RedisStreamPublisher
 from dmp_chassis.logging import configure
-from dmp_chassis.migrations import migrate
 from dmp_chassis.server import run_server
 from dmp_stats.adapters.delta_store import DeltaCache
 from dmp_stats.api.errors import DOMAIN, ERRORS
@@ -26,11 +24,10 @@ from dmp_stats.domain.buckets import DAY, HOUR, MINUTE
 from dmp_stats.expire import expire_for_ever
 from dmp_stats.fold_deltas import fold_for_ever
 from dmp_stats.live_window import LiveWindow
-from dmp_stats.settings import Settings, migration_url_from_env, settings_from_env
+from dmp_stats.settings import Settings, settings_from_env
 from dmp_stats.watch_live import LiveFeed
 
 SERVICE_NAME: Final = "dmp.stats.v1.StatsService"
-MIGRATIONS: Final = Path(__file__).resolve().parents[2] / "migrations"
 
 _KEEP_UP_SECONDS: Final = 1.0
 _EXPIRE_SECONDS: Final = 30.0
@@ -104,8 +101,3 @@ async def serve() -> None:
     settings = settings_from_env(os.environ)
     configure(settings.log_level, "stats")
     await run_server(**assemble(settings))
-
-
-def migrate_database() -> None:
-    """Brings the schema up to date. Raises SettingsError."""
-    migrate(migration_url_from_env(os.environ), MIGRATIONS)
