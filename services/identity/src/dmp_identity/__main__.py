@@ -2,8 +2,27 @@
 
 from __future__ import annotations
 
+import os
+from importlib import resources
+from pathlib import Path
+
 from dmp_chassis.entry import main
-from dmp_identity.app import migrate, serve
+from dmp_chassis.migrations import migrate
+from dmp_identity.settings import database_url_from_env
+
+
+def migrate_database() -> None:
+    """Brings the schema up to date. Raises SettingsError."""
+    with resources.as_file(resources.files("dmp_identity") / "migrations") as directory:
+        migrate(database_url_from_env(os.environ), Path(directory))
+
+
+async def serve() -> None:
+    """Serves until told to stop. Only now is loaded what migrating does not need, which is nearly all."""
+    from dmp_identity.app import serve as serve_until_told
+
+    await serve_until_told()
+
 
 if __name__ == "__main__":
-    main("identity", serve=serve, migrate=migrate)
+    main("identity", serve=serve, migrate=migrate_database)
