@@ -29,7 +29,9 @@ def flat(answer: pb.IdentifyResponse) -> tuple[int, list[str], list[str], list[i
 
 
 async def seed_contacts(identity: Identity, *rows: tuple[int, str, str, int | None, str]) -> None:
-    """Rows as a table of an older system has them: id, phone, e-mail, linked id, creation time; a person each primary."""
+    """Rows as a table of an older system has them: id, phone, e-mail, linked id, creation time; a person each
+    primary.
+    """
     for contact_id, phone, email, linked_id, created_at in rows:
         person = linked_id or contact_id
         when = datetime.fromisoformat(created_at)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from importlib import resources
-from pathlib import Path
 from typing import Final
 
 import grpc
@@ -17,13 +15,13 @@ from dmp.identity.v1 import identity_service_pb2, identity_service_pb2_grpc
 from dmp_chassis.database import Database
 from dmp_chassis.domain_events import RedisStreamPublisher, drain_loop
 from dmp_chassis.logging import configure
-from dmp_chassis.migrations import migrate as migrate_database
 from dmp_chassis.server import Callback, RunningServer, run_server, start_server
 from dmp_identity.api.errors import DOMAIN, TABLE
 from dmp_identity.api.servicer import IdentityServicer
 from dmp_identity.domain.reading import PolicyReader
 from dmp_identity.identify_contact import ContactIdentifier
-from dmp_identity.settings import Settings, database_url_from_env, from_env
+from dmp_identity.record_sightings import GraphMemory
+from dmp_identity.settings import Settings, from_env
 
 SERVICE_NAME: Final = identity_service_pb2.DESCRIPTOR.services_by_name["IdentityService"].full_name
 
@@ -49,9 +47,11 @@ class IdentityService:
         )
         self.reader = PolicyReader(settings.policy)
         self.wake = asyncio.Event()
+        memory = GraphMemory()
         self.identifier = ContactIdentifier(
             self.database,
             self.reader,
+            memory,
             clock_us=clock_us,
             wake=self.wake,
             queue_length=settings.identify_queue_length,
@@ -59,9 +59,11 @@ class IdentityService:
         self.servicer = IdentityServicer(
             database=self.database,
             reader=self.reader,
+            memory=memory,
             identifier=self.identifier,
             clock_us=clock_us,
             wake=self.wake,
+            parallel_batches=max(1, settings.pool_size // 2),
         )
 
     def add_services(self, server: grpc.aio.Server) -> None:
@@ -125,12 +127,6 @@ async def serve() -> None:
     settings = from_env(os.environ)
     configure(settings.log_level, "identity")
     await IdentityService(settings).run()
-
-
-def migrate() -> None:
-    """`python -m dmp_identity migrate`."""
-    with resources.as_file(resources.files("dmp_identity") / "migrations") as directory:
-        migrate_database(database_url_from_env(os.environ), Path(directory))
 
 
 def _with_planner_options(url: str) -> str:

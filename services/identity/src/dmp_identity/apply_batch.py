@@ -13,9 +13,10 @@ from dmp_chassis.database import Database
 from dmp_identity.adapters.batch_store import append_to_timelines, remember_batch
 from dmp_identity.adapters.bulk import escaped
 from dmp_identity.adapters.domain_event_store import add_domain_events
+from dmp_identity.adapters.erasure_store import add_late_events, erased_keys
 from dmp_identity.domain.profile_id import public_id
 from dmp_identity.domain.reading import PolicyReader, Reading, Sighting
-from dmp_identity.record_sightings import Recorded, in_graph_transaction, record_sightings
+from dmp_identity.record_sightings import GraphMemory, Recorded, in_graph_transaction, record_sightings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,29 +46,38 @@ class AppliedBatch:
 
 
 async def apply_batch(
-    database: Database, reader: PolicyReader, batch: EventBatch, *, clock_us: Callable[[], int], wake: asyncio.Event
+    database: Database,
+    reader: PolicyReader,
+    memory: GraphMemory,
+    batch: EventBatch,
+    *,
+    clock_us: Callable[[], int],
+    wake: asyncio.Event,
 ) -> AppliedBatch:
     """Applies the batch in one transaction, or finds that it has been applied. `wake`: set when domain events are
     waiting.
     """
-    sightings: list[Sighting] = []
-    positions: list[int] = []
-    for position, readings in enumerate(batch.readings):
-        if readings:
-            positions.append(position)
-            sightings.append(
-                reader.sighting(
-                    ref=batch.event_ids[position], source=batch.sources[position], cause="event", readings=readings
-                )
-            )
+    all_sightings = {
+        position: reader.sighting(
+            ref=batch.event_ids[position], source=batch.sources[position], cause="event", readings=readings
+        )
+        for position, readings in enumerate(batch.readings)
+        if readings
+    }
 
-    async def unit(connection: psycopg.AsyncConnection[Any], every_lock: bool) -> Recorded | None:
-        if not await remember_batch(connection, batch.batch_id):
+    async def unit(connection: psycopg.AsyncConnection[Any], every_lock: bool) -> tuple[list[int], Recorded] | None:
+        last_erasure_us = await remember_batch(connection, batch.batch_id)
+        if last_erasure_us is None:
             return None
+        kept = all_sightings
+        if last_erasure_us > batch.accepted_at_us:
+            kept = await _without_erased(connection, batch, all_sightings)
+        positions = list(kept)
         recorded = await record_sightings(
             connection,
             reader,
-            sightings,
+            memory,
+            list(kept.values()),
             now_us=clock_us(),
             created_at_us=batch.accepted_at_us,
             every_lock=every_lock,
@@ -81,14 +91,37 @@ async def apply_batch(
             ],
         )
         await add_domain_events(connection, recorded.events)
-        return recorded
+        return positions, recorded
 
-    recorded = await in_graph_transaction(database, unit)
-    if recorded is None:
+    applied = await in_graph_transaction(database, unit)
+    if applied is None:
         return AppliedBatch(already_applied=True)
+    positions, recorded = applied
+    memory.remember(recorded)
     if recorded.events:
         wake.set()
     return _answer(len(batch.event_ids), positions, recorded)
+
+
+async def _without_erased(
+    connection: psycopg.AsyncConnection[Any], batch: EventBatch, sightings: dict[int, Sighting]
+) -> dict[int, Sighting]:
+    """The sightings of people who were not erased after the batch was accepted; the others' events are noted for the
+    log.
+
+    An event is theirs if it shows a strong identifier of theirs, or none at all and a weak one of theirs that
+    attributes.
+    """
+    keys = {reading.key for s in sightings.values() for reading in (*s.strong, *s.hints)}
+    erased = await erased_keys(connection, list(keys), batch.accepted_at_us)
+    late: dict[int, str] = {}
+    for position, sighting in sightings.items():
+        for reading in sighting.strong or sighting.hints:
+            if reading.key in erased:
+                late[position] = erased[reading.key]
+                break
+    await add_late_events(connection, {batch.event_ids[position]: erasure for position, erasure in late.items()})
+    return {position: sighting for position, sighting in sightings.items() if position not in late}
 
 
 def _answer(count: int, positions: Sequence[int], recorded: Recorded) -> AppliedBatch:

@@ -18,7 +18,7 @@ from dmp_identity.domain.contacts import ContactAnswer
 from dmp_identity.domain.errors import InvalidFieldsError, OverloadedError
 from dmp_identity.domain.identify import ContactRequest
 from dmp_identity.domain.reading import PolicyReader, Reading
-from dmp_identity.record_sightings import Recorded, in_graph_transaction, record_sightings
+from dmp_identity.record_sightings import GraphMemory, Recorded, in_graph_transaction, record_sightings
 
 SOURCE: Final = "identify"
 _GROUP: Final = 256
@@ -64,6 +64,7 @@ class ContactIdentifier:
         self,
         database: Database,
         reader: PolicyReader,
+        memory: GraphMemory,
         *,
         clock_us: Callable[[], int],
         wake: asyncio.Event,
@@ -71,6 +72,7 @@ class ContactIdentifier:
     ) -> None:
         self._database = database
         self._reader = reader
+        self._memory = memory
         self._clock_us = clock_us
         self._wake = wake
         self._queue: asyncio.Queue[_Waiting] = asyncio.Queue(queue_length)
@@ -121,6 +123,7 @@ class ContactIdentifier:
             recorded = await record_sightings(
                 connection,
                 self._reader,
+                self._memory,
                 sightings,
                 now_us=self._clock_us(),
                 requests=requests,
@@ -132,6 +135,7 @@ class ContactIdentifier:
         if not requests:
             return []
         recorded = await in_graph_transaction(self._database, unit)
+        self._memory.remember(recorded)
         if recorded.events:
             self._wake.set()
         return recorded.contacts

@@ -61,7 +61,7 @@ async def read_profile(
     problems = []
     if page_size < 0:
         problems.append(("page_size", "must not be negative"))
-    after = _BEGINNING if not page_token else _position(page_token)
+    after = page_position(page_token)
     if after is None:
         problems.append(("page_token", "is not a token that a page before this one gave"))
     if problems or after is None:
@@ -84,7 +84,7 @@ async def read_profile(
         person=_person(root, members, identifiers),
         events=events[:limit],
         possible_matches=[(public_id(person), kind, value) for person, kind, value in matches],
-        next_page_token="" if last is None else _token(last.occurred_at_us, last.event_id),
+        next_page_token="" if last is None else page_token_after(last),
     )
 
 
@@ -146,12 +146,17 @@ def _person(root: int, members: list[int], identifiers: list[ShownIdentifier]) -
     )
 
 
-def _token(occurred_at_us: int, event_id: str) -> str:
-    return base64.urlsafe_b64encode(msgspec.json.encode([occurred_at_us, event_id])).decode().rstrip("=")
+def page_token_after(row: TimelineRow) -> str:
+    """The token of the page that follows an entry."""
+    return base64.urlsafe_b64encode(msgspec.json.encode([row.occurred_at_us, row.event_id])).decode().rstrip("=")
 
 
-def _position(token: str) -> tuple[int, str] | None:
-    """What `_token` put in, None if the text is not such a token."""
+def page_position(token: str) -> tuple[int, str] | None:
+    """The position after which the token's page begins, the beginning for no token; None if the text is no such
+    token.
+    """
+    if not token:
+        return _BEGINNING
     try:
         data = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
         position = msgspec.json.decode(data, type=tuple[int, str])

@@ -22,7 +22,7 @@ from dmp_identity.adapters.graph_snapshot import add_guard_facts, load_snapshot
 from dmp_identity.adapters.graph_store import PlanWriter, allocate_profiles, real_persons
 from dmp_identity.domain.contacts import ContactAnswer, ContactBook, ContactRow
 from dmp_identity.domain.identify import ContactRequest, record_request
-from dmp_identity.domain.plan import Plan
+from dmp_identity.domain.plan import NewLink, Plan
 from dmp_identity.domain.profile_id import public_id
 from dmp_identity.domain.reading import Key, PolicyReader, Sighting
 from dmp_identity.domain.resolve_sightings import SightingResolver
@@ -32,6 +32,34 @@ _Result = TypeVar("_Result")
 _EVERY_STRIPE: Final = frozenset(range(256))
 _UNIQUE_VIOLATION: Final = "23505"
 _EVENT_SIZE: Final = 1000
+
+
+class GraphMemory:
+    """What this process knows to be stored: links and pairs that never change, so that they are not written again and
+    again.
+
+    Stale entries do no harm: erased profiles do not come back. To be told of an outcome only once that is committed.
+    """
+
+    def __init__(self, limit: int = 500_000) -> None:
+        self._limit = limit
+        self._hints: set[tuple[Key, int]] = set()
+        self._pairs: set[tuple[Key, Key]] = set()
+
+    def new_hints(self, plan: Plan) -> list[NewLink]:
+        """The plan's hints that may not be stored yet."""
+        return [link for place, link in plan.hints.items() if place not in self._hints]
+
+    def new_pairs(self, plan: Plan) -> dict[tuple[Key, Key], Sighting]:
+        """The plan's pairs that may not be stored yet."""
+        return {pair: sighting for pair, sighting in plan.pairs.items() if pair not in self._pairs}
+
+    def remember(self, recorded: Recorded) -> None:
+        """Notes what a committed transaction stored."""
+        for known, stored in ((self._hints, recorded.stored_hints), (self._pairs, recorded.stored_pairs)):
+            if len(known) + len(stored) > self._limit:
+                known.clear()
+            known.update(stored)  # type: ignore[arg-type]  # each set is paired with its own kind
 
 
 class GraphMovedError(Exception):
@@ -51,7 +79,8 @@ class Recorded:
     persons: dict[int, int]
     contacts: list[ContactAnswer] = field(default_factory=list)
     events: list[DomainEvent] = field(default_factory=list)
-    structural: bool = False
+    stored_hints: list[tuple[Key, int]] = field(default_factory=list)
+    stored_pairs: list[tuple[Key, Key]] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -102,6 +131,7 @@ async def in_graph_transaction(
 async def record_sightings(
     connection: psycopg.AsyncConnection[Any],
     reader: PolicyReader,
+    memory: GraphMemory,
     sightings: Sequence[Sighting],
     *,
     now_us: int,
@@ -114,7 +144,9 @@ async def record_sightings(
     created_at_us: when profiles made here count as created, default now. requests: for each sighting, what its
     contact request asked for; empty if the sightings are events. Raises GraphMovedError.
     """
-    step = _Step(connection, reader, sightings, now_us, now_us if created_at_us is None else created_at_us, requests)
+    step = _Step(
+        connection, reader, memory, sightings, now_us, now_us if created_at_us is None else created_at_us, requests
+    )
     held: frozenset[int] | None = None
     merge_held = False
     if every_lock:
@@ -144,6 +176,7 @@ class _Step:
         self,
         connection: psycopg.AsyncConnection[Any],
         reader: PolicyReader,
+        memory: GraphMemory,
         sightings: Sequence[Sighting],
         now_us: int,
         created_at_us: int,
@@ -151,6 +184,7 @@ class _Step:
     ) -> None:
         self._connection = connection
         self._reader = reader
+        self._memory = memory
         self._sightings = sightings
         self._now_us = now_us
         self._created_at_us = created_at_us
@@ -214,7 +248,9 @@ class _Step:
         merge_ids = [uuid7_text() for _ in plan.merges]
         if plan.structural:
             await writer.write_graph(merge_ids)
-        await writer.write_hints(list(plan.hints.values()))
+        hints, pairs = self._memory.new_hints(plan), self._memory.new_pairs(plan)
+        await writer.write_hints(hints)
+        await writer.write_pairs(pairs)
         await writer.write_refusals()
         contact_ids: dict[int, int] = {}
         if decision.book is not None and decision.book.has_changes:
@@ -224,7 +260,8 @@ class _Step:
             persons=real_persons(plan, writer, decision.snapshot.persons),
             contacts=[_with_ids(answer, contact_ids) for answer in decision.answers],
             events=list(_domain_events(plan, writer, merge_ids)),
-            structural=plan.structural,
+            stored_hints=[(link.reading.key, writer.real(link.profile)) for link in hints],
+            stored_pairs=list(pairs),
         )
 
 

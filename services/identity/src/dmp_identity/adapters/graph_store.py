@@ -9,7 +9,7 @@ import psycopg
 
 from dmp_identity.adapters.bulk import Bigints, Texts, bulk_cursor, copy_rows, escaped, nullable
 from dmp_identity.domain.plan import NewLink, Plan, Refusal
-from dmp_identity.domain.reading import Key, Reading
+from dmp_identity.domain.reading import Key, Reading, Sighting
 
 _ABSORB: Final = b"""
 UPDATE profile p SET root_id = t.new_root
@@ -42,6 +42,14 @@ _SHARE: Final = b"""
 UPDATE identifier i SET shared_at_us = %s
 FROM unnest(%b::text[], %b::text[]) AS k (type, value)
 WHERE i.type = k.type AND i.value = k.value AND i.shared_at_us IS NULL
+"""
+
+_PAIR: Final = b"""
+INSERT INTO identifier_pair (type_a, value_a, type_b, value_b, cause, ref, source, at_us)
+SELECT k.type_a, k.value_a, k.type_b, k.value_b, k.cause, k.ref, k.source, %s
+FROM unnest(%b::text[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[])
+  AS k (type_a, value_a, type_b, value_b, cause, ref, source)
+ON CONFLICT DO NOTHING
 """
 
 _REVIEW: Final = b"""
@@ -116,6 +124,23 @@ class PlanWriter:
     async def write_hints(self, hints: Sequence[NewLink]) -> None:
         """Weak identifiers that decide nothing; those that are there already stay as they are."""
         await self._write_links(hints)
+
+    async def write_pairs(self, pairs: Mapping[tuple[Key, Key], Sighting]) -> None:
+        """Identifiers that were seen together; of those that are there already the first sighting stays."""
+        if pairs:
+            ordered = sorted(pairs)
+            sightings = [pairs[pair] for pair in ordered]
+            await bulk_cursor(self._connection).execute(
+                _PAIR,
+                (
+                    self._now_us,
+                    *_columns([pair[0] for pair in ordered]),
+                    *_columns([pair[1] for pair in ordered]),
+                    Texts([sighting.cause for sighting in sightings]),
+                    Texts([sighting.ref for sighting in sightings]),
+                    Texts([sighting.source for sighting in sightings]),
+                ),
+            )
 
     async def write_refusals(self) -> None:
         """Counts the refusals, each kind of evidence once."""

@@ -216,4 +216,17 @@ async def _with_edges(connection: Connection, rows: Sequence[tuple[Any, ...]]) -
                 key_b=None if type_b is None else (type_b, value_b),
             )
         )
-    return [StoredMerge(*row[:8], edges=tuple(edges.get(row[0], ()))) for row in rows]
+    return [
+        StoredMerge(
+            id=merge_id,
+            cause=cause,
+            ref=ref,
+            source=source,
+            reason=reason,
+            merged_at_us=merged_at_us,
+            undone_at_us=undone_at_us,
+            undo_reason=undo_reason,
+            edges=tuple(edges.get(merge_id, ())),
+        )
+        for merge_id, cause, ref, source, reason, merged_at_us, undone_at_us, undo_reason in rows
+    ]

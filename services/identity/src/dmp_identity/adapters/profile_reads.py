@@ -16,7 +16,7 @@ _SHOWN_MATCHES: Final = 100
 _LOOKED_AT: Final = 2000
 
 _TIMELINE: Final = """
-SELECT e.event_id, e.type, e.source, e.occurred_at_us
+SELECT e.event_id, e.type, e.source, e.occurred_at_us, m.id
 FROM unnest(%s::bigint[]) AS m (id)
 CROSS JOIN LATERAL (
   SELECT t.event_id, t.type, t.source, t.occurred_at_us
@@ -73,6 +73,19 @@ class TimelineRow(msgspec.Struct, frozen=True):
     type: str
     source: str
     occurred_at_us: int
+    profile: int
+
+
+class ExportedIdentifier(msgspec.Struct, frozen=True):
+    """An identifier with its origin; weak ones have no `ref` and `source`."""
+
+    type: str
+    value: str
+    shown: str
+    profile: int
+    first_seen_at_us: int
+    ref: str
+    source: str
 
 
 class ShownIdentifier(msgspec.Struct, frozen=True):
@@ -118,6 +131,22 @@ async def identifiers_of(connection: Connection, members: Sequence[int]) -> list
     return [*shown, *weak.values()]
 
 
+async def exported_identifiers(connection: Connection, members: Sequence[int]) -> list[ExportedIdentifier]:
+    """All identifiers, strong ones first, each in the order in which they were first seen."""
+    cursor = await connection.execute(
+        "SELECT type, value, coalesce(shown, value), profile_id, first_seen_at_us, ref, source"
+        " FROM identifier WHERE profile_id = ANY(%s) ORDER BY first_seen_at_us, ordinal",
+        (list(members),),
+    )
+    rows = await cursor.fetchall()
+    cursor = await connection.execute(
+        "SELECT type, value, coalesce(shown, value), profile_id, first_seen_at_us, '', ''"
+        " FROM weak_link WHERE profile_id = ANY(%s) ORDER BY first_seen_at_us, ordinal",
+        (list(members),),
+    )
+    return [ExportedIdentifier(*row) for row in (*rows, *await cursor.fetchall())]
+
+
 async def possible_matches(connection: Connection, root: int, weak: Sequence[Key]) -> list[tuple[int, str, str]]:
     """Other people who have one of the weak identifiers: person, type, value; the oldest first, each once, at most
     100.
@@ -158,3 +187,13 @@ async def anonymous_of(connection: Connection, key: Key) -> int | None:
     )
     row = await cursor.fetchone()
     return None if row is None else int(row[0])
+
+
+async def weak_identifiers_of(connection: Connection, members: Sequence[int], limit: int) -> list[tuple[int, Key, int]]:
+    """Profile, weak identifier and when it was first seen there, in that order of time."""
+    cursor = await connection.execute(
+        "SELECT profile_id, type, value, first_seen_at_us FROM weak_link WHERE profile_id = ANY(%s)"
+        " ORDER BY first_seen_at_us, ordinal LIMIT %s",
+        (list(members), max(limit, 0)),
+    )
+    return [(row[0], (row[1], row[2]), row[3]) for row in await cursor.fetchall()]

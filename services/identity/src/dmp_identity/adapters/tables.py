@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import TIMESTAMP
+from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 
 from dmp_chassis.domain_events import domain_event_outbox
 
@@ -63,6 +63,21 @@ sa.Index(
     IDENTIFIER.c.via_value,
     IDENTIFIER.c.type,
     postgresql_where=IDENTIFIER.c.via_type.is_not(None),
+)
+
+# Strong identifiers that an event or a request showed together, unless `ref` or `via` of an identifier tells it.
+IDENTIFIER_PAIR: Final = sa.Table(
+    "identifier_pair",
+    METADATA,
+    _key("type_a", primary_key=True),
+    _key("value_a", primary_key=True),
+    _key("type_b", primary_key=True),
+    _key("value_b", primary_key=True),
+    sa.Column("cause", sa.Text, nullable=False),
+    _key("ref"),
+    sa.Column("source", sa.Text, nullable=False),
+    _big("at_us"),
+    sa.Index("identifier_pair_b", "type_b", "value_b"),
 )
 
 WEAK_LINK: Final = sa.Table(
@@ -193,6 +208,42 @@ REVIEW: Final = sa.Table(
     sa.Column("source", sa.Text, nullable=False),
     sa.Index("review_last", "last_at_us"),
     sa.Index("review_profile", "profile_id"),
+)
+
+# The receipts of erasures. They name nobody: ids of profiles that are no more, and counts.
+ERASURE: Final = sa.Table(
+    "erasure",
+    METADATA,
+    sa.Column("id", sa.Uuid(as_uuid=False), primary_key=True),
+    sa.Column("profile_ids", sa.ARRAY(sa.BigInteger), nullable=False),
+    sa.Column("counts", JSONB, nullable=False),
+    _big("erased_at_us"),
+    _big("confirmed_at_us", nullable=True),
+    sa.Index("erasure_time", "erased_at_us"),
+)
+
+# Events whose personal fields are still in the log.
+ERASURE_EVENT: Final = sa.Table(
+    "erasure_event",
+    METADATA,
+    sa.Column("erasure_id", sa.Uuid(as_uuid=False), primary_key=True),
+    _key("event_id", primary_key=True),
+)
+
+# Salted digests of erased identifiers: an event that was accepted before the erasure and comes after it is recognised.
+ERASED_IDENTIFIER: Final = sa.Table(
+    "erased_identifier",
+    METADATA,
+    sa.Column("digest", sa.LargeBinary, primary_key=True),
+    sa.Column("erasure_id", sa.Uuid(as_uuid=False), nullable=False),
+    _big("erased_at_us"),
+    sa.Column("strong", sa.Boolean, nullable=False),
+)
+
+ERASURE_SALT: Final = sa.Table(
+    "erasure_salt",
+    METADATA,
+    sa.Column("salt", sa.Text, primary_key=True),
 )
 
 INBOX: Final = sa.Table(

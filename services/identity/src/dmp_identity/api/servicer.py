@@ -8,23 +8,33 @@ from typing import Any
 
 import grpc
 
+from dmp.identity.v1 import erasure_pb2, explanation_pb2, identity_service_pb2_grpc, merge_pb2
 from dmp.identity.v1 import identity_service_pb2 as pb
-from dmp.identity.v1 import identity_service_pb2_grpc, merge_pb2
 from dmp_chassis.database import Database
-from dmp_identity.api import convert, convert_history
+from dmp_identity.api import convert, convert_erasure, convert_explanation, convert_history, convert_trial
 from dmp_identity.apply_batch import apply_batch
+from dmp_identity.domain.profile_id import public_id
 from dmp_identity.domain.reading import PolicyReader
+from dmp_identity.erase_person import confirm_erasure, erase_person, list_erased_events, preview_erasure
+from dmp_identity.explain_link import explain_link, read_graph
+from dmp_identity.export_profile import export_profile
 from dmp_identity.identify_contact import ContactIdentifier, read_contact_request
 from dmp_identity.keep_apart import create_never_merge, list_merges, remove_never_merge
+from dmp_identity.list_refusals import list_refusals
 from dmp_identity.merge_profiles import merge_profiles
 from dmp_identity.read_profile import match_identifier, read_profile
+from dmp_identity.record_sightings import GraphMemory
+from dmp_identity.trial_run import run_trial
 from dmp_identity.undo_merge import undo_merge
 
 Context = grpc.aio.ServicerContext
 
 
 class IdentityServicer(identity_service_pb2_grpc.IdentityServiceServicer):
-    """Everything it needs is given; `clock_us` is the time in microseconds since 1970."""
+    """Everything it needs is given; `clock_us` is the time in microseconds since 1970.
+
+    At most `parallel_batches` are applied at once; others wait, so that connections stay free for everybody else.
+    """
 
     # ruff: noqa: N802  # the methods have the names of their RPCs
 
@@ -33,20 +43,27 @@ class IdentityServicer(identity_service_pb2_grpc.IdentityServiceServicer):
         *,
         database: Database,
         reader: PolicyReader,
+        memory: GraphMemory,
         identifier: ContactIdentifier,
         clock_us: Callable[[], int],
         wake: asyncio.Event,
+        parallel_batches: int,
     ) -> None:
         self._database = database
         self._reader = reader
+        self._memory = memory
         self._identifier = identifier
         self._clock_us = clock_us
         self._wake = wake
+        self._batches = asyncio.Semaphore(parallel_batches)
 
     async def ApplyBatch(self, request: pb.ApplyBatchRequest, context: Context[Any, Any]) -> pb.ApplyBatchResponse:
         """As the proto says."""
         batch = convert.batch_from_proto(request.batch, self._reader)
-        applied = await apply_batch(self._database, self._reader, batch, clock_us=self._clock_us, wake=self._wake)
+        async with self._batches:
+            applied = await apply_batch(
+                self._database, self._reader, self._memory, batch, clock_us=self._clock_us, wake=self._wake
+            )
         return convert.applied_batch_to_proto(applied)
 
     async def GetProfile(self, request: pb.GetProfileRequest, context: Context[Any, Any]) -> pb.GetProfileResponse:
@@ -127,3 +144,86 @@ class IdentityServicer(identity_service_pb2_grpc.IdentityServiceServicer):
             self._database, request.never_merge_id, reason=request.reason, clock_us=self._clock_us
         )
         return merge_pb2.RemoveNeverMergeResponse(never_merge_id=request.never_merge_id, already_removed=not removed)
+
+    async def ExplainLink(
+        self, request: explanation_pb2.ExplainLinkRequest, context: Context[Any, Any]
+    ) -> explanation_pb2.ExplainLinkResponse:
+        """As the proto says."""
+        explanation = await explain_link(self._database, self._reader, getattr(request, "from"), request.to)
+        return convert_explanation.explanation_to_proto(explanation)
+
+    async def GetGraph(
+        self, request: explanation_pb2.GetGraphRequest, context: Context[Any, Any]
+    ) -> explanation_pb2.GetGraphResponse:
+        """As the proto says."""
+        graph = await read_graph(self._database, self._reader.policy, request.internal_user_id)
+        return convert_explanation.graph_to_proto(graph)
+
+    async def ListRefusals(
+        self, request: explanation_pb2.ListRefusalsRequest, context: Context[Any, Any]
+    ) -> explanation_pb2.ListRefusalsResponse:
+        """As the proto says."""
+        refusals, next_page_token = await list_refusals(
+            self._database,
+            rule=request.rule,
+            internal_user_id=request.internal_user_id,
+            page_size=request.page_size,
+            page_token=request.page_token,
+            clock_us=self._clock_us,
+        )
+        return convert_explanation.refusals_to_proto(refusals, next_page_token)
+
+    async def ExportProfile(
+        self, request: erasure_pb2.ExportProfileRequest, context: Context[Any, Any]
+    ) -> erasure_pb2.ExportProfileResponse:
+        """As the proto says."""
+        export = await export_profile(
+            self._database,
+            self._reader,
+            request.internal_user_id,
+            page_size=request.page_size,
+            page_token=request.page_token,
+        )
+        return convert_erasure.export_to_proto(self._reader.policy, export)
+
+    async def PreviewErasure(
+        self, request: erasure_pb2.PreviewErasureRequest, context: Context[Any, Any]
+    ) -> erasure_pb2.PreviewErasureResponse:
+        """As the proto says."""
+        members, counts = await preview_erasure(self._database, request.internal_user_id)
+        return erasure_pb2.PreviewErasureResponse(
+            internal_user_ids=map(public_id, members), counts=convert_erasure.counts_to_proto(counts)
+        )
+
+    async def ErasePerson(
+        self, request: erasure_pb2.ErasePersonRequest, context: Context[Any, Any]
+    ) -> erasure_pb2.ErasePersonResponse:
+        """As the proto says."""
+        receipt, already_erased = await erase_person(
+            self._database,
+            self._reader.policy,
+            erasure_id=request.erasure_id,
+            internal_user_id=request.internal_user_id,
+            clock_us=self._clock_us,
+        )
+        return convert_erasure.receipt_to_proto(receipt, already_erased=already_erased)
+
+    async def ListErasedEvents(
+        self, request: erasure_pb2.ListErasedEventsRequest, context: Context[Any, Any]
+    ) -> erasure_pb2.ListErasedEventsResponse:
+        """As the proto says."""
+        event_ids, next_page_token = await list_erased_events(
+            self._database, erasure_id=request.erasure_id, page_size=request.page_size, page_token=request.page_token
+        )
+        return erasure_pb2.ListErasedEventsResponse(event_ids=event_ids, next_page_token=next_page_token)
+
+    async def ConfirmErasure(
+        self, request: erasure_pb2.ConfirmErasureRequest, context: Context[Any, Any]
+    ) -> erasure_pb2.ConfirmErasureResponse:
+        """As the proto says."""
+        forgotten = await confirm_erasure(self._database, erasure_id=request.erasure_id, clock_us=self._clock_us)
+        return erasure_pb2.ConfirmErasureResponse(forgotten_events=forgotten)
+
+    async def TryPolicy(self, request: pb.TryPolicyRequest, context: Context[Any, Any]) -> pb.TryPolicyResponse:
+        """As the proto says."""
+        return convert_trial.trial_to_proto(await run_trial(self._database, request.policy.data))

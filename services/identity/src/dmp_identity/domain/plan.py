@@ -76,6 +76,7 @@ class Plan:
     """Everything to store for a batch. placements: for each sighting the profile it goes to, 0 if it shows nothing.
 
     links: weak identifiers that may attribute; hints: the others, whose being there already makes no difference.
+    pairs: strong identifiers that were seen together, the smaller first, unless their arrival tells it anyway.
     identified: existing people that were anonymous until now. absorbed: existing person -> the person it is part of
     now.
     """
@@ -91,6 +92,7 @@ class Plan:
     merges: list[NewMerge] = field(default_factory=list)
     absorbed: dict[int, int] = field(default_factory=dict)
     shared: list[Key] = field(default_factory=list)
+    pairs: dict[tuple[Key, Key], Sighting] = field(default_factory=dict)
     refusals: list[Refusal] = field(default_factory=list)
 
     @property

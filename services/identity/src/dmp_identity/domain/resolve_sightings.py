@@ -102,6 +102,8 @@ class SightingResolver:
             self._merge(sighting, roots, first_match)
         for reading in unknown:
             self._attach(sighting, reading, target, via.key, refusals)
+        if len(matched) > 1:
+            self._note_pairs(sighting, matched, unknown, via)
         self._add_hints(sighting, target)
         return target
 
@@ -176,6 +178,19 @@ class SightingResolver:
     def _add(self, sighting: Sighting, reading: Reading, target: int, via: Key | None) -> None:
         self.graph.add_identifier(reading.key, target, via)
         self._plan.identifiers.append(NewIdentifier(reading=reading, profile=target, via=via, sighting=sighting))
+
+    def _note_pairs(self, sighting: Sighting, matched: list[Reading], unknown: list[Reading], via: Reading) -> None:
+        """Notes which identifiers were seen together here; what is unknown is connected by its arrival with `via`
+        already.
+        """
+        pairs = self._plan.pairs
+        for position, first in enumerate(matched):
+            for second in matched[position + 1 :]:
+                pairs.setdefault(ordered_pair(first.key, second.key), sighting)
+            if first is not via:
+                for new in unknown:
+                    if self.graph.owners.get(new.key) is not None:
+                        pairs.setdefault(ordered_pair(first.key, new.key), sighting)
 
     # -- values that many people share
 
@@ -268,6 +283,11 @@ class SightingResolver:
             elif target not in holders:
                 holders.append(target)
                 self._plan.links.append(NewLink(reading=reading, profile=target))
+
+
+def ordered_pair(first: Key, second: Key) -> tuple[Key, Key]:
+    """Two identifiers, the smaller one first."""
+    return (first, second) if first < second else (second, first)
 
 
 def resolve_sightings(

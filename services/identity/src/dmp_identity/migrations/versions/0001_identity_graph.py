@@ -41,6 +41,20 @@ _STATEMENTS = (
     "CREATE INDEX identifier_profile ON identifier (profile_id)",
     "CREATE INDEX identifier_via ON identifier (via_type, via_value, type) WHERE via_type IS NOT NULL",
     """
+    CREATE TABLE identifier_pair (
+      type_a text COLLATE "C" NOT NULL,
+      value_a text COLLATE "C" NOT NULL,
+      type_b text COLLATE "C" NOT NULL,
+      value_b text COLLATE "C" NOT NULL,
+      cause text NOT NULL,
+      ref text COLLATE "C" NOT NULL,
+      source text NOT NULL,
+      at_us bigint NOT NULL,
+      PRIMARY KEY (type_a, value_a, type_b, value_b)
+    )
+    """,
+    "CREATE INDEX identifier_pair_b ON identifier_pair (type_b, value_b)",
+    """
     CREATE TABLE weak_link (
       type text COLLATE "C" NOT NULL,
       value text COLLATE "C" NOT NULL,
@@ -155,6 +169,33 @@ _STATEMENTS = (
     """,
     "CREATE INDEX review_last ON review (last_at_us)",
     "CREATE INDEX review_profile ON review (profile_id)",
+    """
+    CREATE TABLE erasure (
+      id uuid PRIMARY KEY,
+      profile_ids bigint[] NOT NULL,
+      counts jsonb NOT NULL,
+      erased_at_us bigint NOT NULL,
+      confirmed_at_us bigint
+    )
+    """,
+    "CREATE INDEX erasure_time ON erasure (erased_at_us)",
+    """
+    CREATE TABLE erasure_event (
+      erasure_id uuid NOT NULL,
+      event_id text COLLATE "C" NOT NULL,
+      PRIMARY KEY (erasure_id, event_id)
+    )
+    """,
+    """
+    CREATE TABLE erased_identifier (
+      digest bytea PRIMARY KEY,
+      erasure_id uuid NOT NULL,
+      erased_at_us bigint NOT NULL,
+      strong boolean NOT NULL
+    )
+    """,
+    "CREATE TABLE erasure_salt (salt text PRIMARY KEY)",
+    "INSERT INTO erasure_salt VALUES (gen_random_uuid()::text || gen_random_uuid()::text)",
     "CREATE TABLE inbox (batch_id uuid PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now())",
     """
     CREATE TABLE domain_event_outbox (
@@ -176,6 +217,10 @@ def downgrade() -> None:
     for table in (
         "domain_event_outbox",
         "inbox",
+        "erasure_salt",
+        "erased_identifier",
+        "erasure_event",
+        "erasure",
         "review",
         "merge_contact",
         "contact",
@@ -185,6 +230,7 @@ def downgrade() -> None:
         "timeline_entry",
         "anonymous_profile",
         "weak_link",
+        "identifier_pair",
         "identifier",
         "profile",
     ):

@@ -1,0 +1,151 @@
+"""What another policy would make of stored evidence: which people would become one, and who would not be one any more.
+
+It follows what was stored: arrivals, pairs, merges and weak links. Evidence that the policy of the day refused is not
+there to follow.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Iterable, Sequence
+
+import msgspec
+
+from dmp_identity.domain.identifier_policy import IdentifierPolicy
+from dmp_identity.domain.reading import Key, PolicyReader
+
+
+class Arrival(msgspec.Struct, frozen=True):
+    """A stored identifier, strong or weak: its profile and person, and, if it is strong, what it arrived with."""
+
+    key: Key
+    shown: str
+    profile: int
+    person: int
+    ref: str
+    via: Key | None
+
+
+class Evidence(msgspec.Struct, frozen=True):
+    """Everything that is stored. pairs: seen together. merged: profiles joined by hand. edges: identifiers that
+    merged two people.
+    """
+
+    arrivals: Sequence[Arrival]
+    pairs: Sequence[tuple[Key, Key]]
+    edges: Sequence[tuple[Key, Key]]
+    merged: Sequence[tuple[int, int]]
+
+
+class Effect(msgspec.Struct, frozen=True):
+    """One difference: the people now, how many there would be, and identifiers that show it."""
+
+    people: list[int]
+    people_after: int
+    keys: list[Key]
+
+
+class Trial(msgspec.Struct, frozen=True):
+    """All differences."""
+
+    people_before: int
+    people_after: int
+    merges: list[Effect]
+    splits: list[Effect]
+
+
+class _Sets:
+    """Disjoint sets of anything."""
+
+    def __init__(self) -> None:
+        self._parents: dict[Hashable, Hashable] = {}
+
+    def find(self, item: Hashable) -> Hashable:
+        parents = self._parents
+        parents.setdefault(item, item)
+        while parents[item] != item:
+            parents[item] = parents[parents[item]]
+            item = parents[item]
+        return item
+
+    def join(self, first: Hashable, second: Hashable) -> None:
+        self._parents[self.find(first)] = self.find(second)
+
+
+def try_policy(policy: IdentifierPolicy, evidence: Evidence) -> Trial:
+    """Compares the people as stored with those that the policy would make of the same evidence."""
+    reader = PolicyReader(policy)
+    proving: dict[Key, Key] = {}
+    for arrival in evidence.arrivals:
+        reading = reader.read(arrival.key[0], arrival.shown)
+        if reading is not None and reading.flaw is None and reading.type is not None and reading.type.strong:
+            proving[arrival.key] = reading.key
+    hubs = _hubs(policy, evidence, proving)
+    sets = _joined(evidence, {key: read for key, read in proving.items() if key not in hubs})
+    return _compared(evidence, proving, sets)
+
+
+def _hubs(policy: IdentifierPolicy, evidence: Evidence, proving: dict[Key, Key]) -> set[Key]:
+    """Identifiers that came with more values of one type than the policy allows."""
+    degrees: Counter[tuple[Key, str]] = Counter()
+    seen: set[tuple[Key, Key]] = set()
+    together = [(a.via, a.key) for a in evidence.arrivals if a.via is not None]
+    for first, second in (*together, *evidence.pairs, *evidence.edges):
+        for one, other in ((first, second), (second, first)):
+            if one in proving and other in proving and (one, other) not in seen:
+                seen.add((one, other))
+                degrees[one, other[0]] += 1
+    return {
+        key
+        for (key, _), degree in degrees.items()
+        if (limit := policy.types[proving[key][0]].hub_degree) and degree > limit
+    }
+
+
+def _joined(evidence: Evidence, proving: dict[Key, Key]) -> _Sets:
+    sets = _Sets()
+    of_profile: dict[int, Key] = {}
+    of_sighting: dict[tuple[int, str], Key] = {}
+    for arrival in evidence.arrivals:
+        read = proving.get(arrival.key)
+        if read is None:
+            continue
+        # Values that the policy compares as one are one.
+        sets.join(arrival.key, ("compared", read))
+        if not arrival.ref:
+            # A weak identifier that the policy calls strong: all that have it belong together.
+            sets.join(arrival.key, of_profile.setdefault(arrival.profile, arrival.key))
+            continue
+        of_profile.setdefault(arrival.profile, arrival.key)
+        sets.join(arrival.key, of_sighting.setdefault((arrival.profile, arrival.ref), arrival.key))
+        if arrival.via in proving:
+            sets.join(arrival.key, arrival.via)
+    for first, second in (*evidence.pairs, *evidence.edges):
+        if first in proving and second in proving:
+            sets.join(first, second)
+    for one, other in evidence.merged:
+        if one in of_profile and other in of_profile:
+            sets.join(of_profile[one], of_profile[other])
+    return sets
+
+
+def _compared(evidence: Evidence, proving: dict[Key, Key], sets: _Sets) -> Trial:
+    people: dict[int, dict[Hashable, Key]] = {}
+    groups: dict[Hashable, dict[int, Key]] = {}
+    for arrival in evidence.arrivals:
+        if arrival.key in proving:
+            group = sets.find(arrival.key)
+            people.setdefault(arrival.person, {}).setdefault(group, arrival.key)
+            groups.setdefault(group, {}).setdefault(arrival.person, arrival.key)
+    return Trial(
+        people_before=len(people),
+        people_after=len(groups),
+        merges=_effects((sorted(of_group), 1, of_group.values()) for of_group in groups.values() if len(of_group) > 1),
+        splits=_effects(
+            ([person], len(of_person), of_person.values()) for person, of_person in people.items() if len(of_person) > 1
+        ),
+    )
+
+
+def _effects(found: Iterable[tuple[list[int], int, Iterable[Key]]]) -> list[Effect]:
+    return [Effect(people=people, people_after=after, keys=list(keys)) for people, after, keys in found]

@@ -1,0 +1,73 @@
+"""Gives everything that identity holds about a person, the timeline in pages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from dmp_chassis.database import Database, raw
+from dmp_identity.adapters import merge_history as history
+from dmp_identity.adapters import profile_reads as reads
+from dmp_identity.adapters.contact_store import load_contacts
+from dmp_identity.adapters.merge_history import StoredMerge, StoredNeverMerge
+from dmp_identity.adapters.profile_reads import ExportedIdentifier, TimelineRow
+from dmp_identity.domain.contacts import ContactAnswer, ContactBook, ContactRow
+from dmp_identity.domain.errors import InvalidFieldsError, ProfileNotFoundError
+from dmp_identity.domain.reading import PolicyReader
+from dmp_identity.read_profile import known_form, page_position, page_token_after
+
+LARGEST_PAGE = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProfileExport:
+    """Everything; pages after the first have `events` only. events: with the profile at which each arrived."""
+
+    root: int
+    members: list[int] = field(default_factory=list)
+    identifiers: list[ExportedIdentifier] = field(default_factory=list)
+    contacts: list[ContactRow] = field(default_factory=list)
+    answer: ContactAnswer | None = None
+    merges: list[StoredMerge] = field(default_factory=list)
+    never_merges: list[StoredNeverMerge] = field(default_factory=list)
+    events: list[tuple[TimelineRow, int]]
+    next_page_token: str
+
+
+async def export_profile(
+    database: Database, reader: PolicyReader, internal_user_id: str, *, page_size: int, page_token: str
+) -> ProfileExport:
+    """One page of a person's data. Raises InvalidFieldsError, ProfileNotFoundError."""
+    problems = [] if page_size >= 0 else [("page_size", "must not be negative")]
+    after = page_position(page_token)
+    if after is None:
+        problems.append(("page_token", "is not a token that a page before this one gave"))
+    if problems or after is None:
+        raise InvalidFieldsError(problems)
+    limit = min(page_size or LARGEST_PAGE, LARGEST_PAGE)
+    profile_id = known_form(internal_user_id)
+    async with database.read() as transaction:
+        connection = raw(transaction)
+        root = await reads.find_root(connection, profile_id)
+        if root is None:
+            raise ProfileNotFoundError(internal_user_id)
+        members = await reads.members_of(connection, root)
+        rows = await reads.timeline_page(connection, members, after, limit + 1)
+        more = len(rows) > limit
+        token = page_token_after(rows[limit - 1]) if more else ""
+        events = [(row, row.profile) for row in rows[:limit]]
+        if page_token:
+            return ProfileExport(root=root, events=events, next_page_token=token)
+        contacts = await load_contacts(connection, [root])
+        book = ContactBook(contacts, now=datetime.now(UTC), phone_key=reader.phone_key)
+        return ProfileExport(
+            root=root,
+            members=members,
+            identifiers=await reads.exported_identifiers(connection, members),
+            contacts=list(book.rows(root)),
+            answer=book.answer(root) if contacts else None,
+            merges=await history.merges_of(connection, members),
+            never_merges=await history.never_merges_of(connection, members),
+            events=events,
+            next_page_token=token,
+        )
