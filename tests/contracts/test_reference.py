@@ -199,7 +199,7 @@ def test_parallel_writers_leave_one_whole_table(api: httpx.Client, crowd: httpx.
     generations: dict[int, int] = {}
 
     def put(number: int) -> None:
-        table = {f"u-{n}": {"plan": f"w-{number}"} for n in range(200)}
+        table = {f"nobody-{n}": {"plan": f"w-{number}"} for n in range(200)}
         body = {"user_metadata": table, "ts": iso(now + timedelta(microseconds=number))}
         response = crowd.put("/reference/users", json=body)
         assert response.status_code in (200, 409), response.text

@@ -143,7 +143,7 @@ def test_counts_are_split_by_group(api: httpx.Client, field: str, granularity: s
         ],
     )
     series = campaign_series(api, campaign, granularity=granularity, group_by=field)
-    assert [(point[field], point["clicks"]) for point in series] == [(left, 2), (right, 3)]
+    assert [(point["group"], point["clicks"]) for point in series] == [(left, 2), (right, 3)]
     assert len({point["ts"] for point in series}) == 1
     assert [point["clicks"] for point in campaign_series(api, campaign, granularity=granularity)] == [5]
 
@@ -157,7 +157,7 @@ def test_groups_are_in_order_of_time_first(api: httpx.Client) -> None:
                 campaign_event(campaign_id=campaign, source=source, occurred_at=f"2026-02-10T21:{minute}:00Z"),
             )
     series = campaign_series(api, campaign, group_by="source")
-    assert [(point["ts"][11:16], point["source"]) for point in series] == [
+    assert [(point["ts"][11:16], point["group"]) for point in series] == [
         ("21:11", "a"),
         ("21:11", "b"),
         ("21:12", "a"),
@@ -169,4 +169,4 @@ def test_events_without_a_creative_are_a_group_too(api: httpx.Client) -> None:
     campaign = fresh("camp")
     stored(api, [campaign_event(campaign_id=campaign), campaign_event(campaign_id=campaign, creative_id="cr")])
     series = campaign_series(api, campaign, group_by="creative_id")
-    assert {point["creative_id"]: point["clicks"] for point in series} == {None: 1, "cr": 1}
+    assert [(point["group"], point["clicks"]) for point in series] == [("", 1), ("cr", 1)]
