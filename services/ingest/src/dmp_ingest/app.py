@@ -21,19 +21,23 @@ from dmp_chassis.server import RunningServer, run_server, start_server
 from dmp_ingest.adapters.claims import Claims
 from dmp_ingest.adapters.consumers import Consumers
 from dmp_ingest.adapters.counted_cells import CountedCells
+from dmp_ingest.adapters.erasures import Erasures
 from dmp_ingest.adapters.event_log import EventLog
 from dmp_ingest.adapters.log_cells import LogCells
 from dmp_ingest.adapters.outbox import Outbox
 from dmp_ingest.adapters.owners import Owners
+from dmp_ingest.adapters.people import People
 from dmp_ingest.api.errors import DOMAIN, ERRORS
 from dmp_ingest.api.servicer import IngestServicer
 from dmp_ingest.deliver_batch import Deliverer
+from dmp_ingest.erase_user import sweep_loop
 from dmp_ingest.group_commit import GroupCommitter
 from dmp_ingest.settings import Settings, read_settings
 
 SERVICE: Final = "dmp.ingest.v1.IngestService"
 
 _REDIS_SECONDS: Final = 0.5
+_CLOCK_DIFFERENCE_SECONDS: Final = 2.0
 
 
 async def serve() -> None:
@@ -76,16 +80,24 @@ def parts(settings: Settings) -> dict[str, Any]:
     async def check_redis() -> None:
         await redis.ping()
 
+    erasures, people = Erasures(database), People(identity)
+    settled_seconds = settings.commit_timeout_seconds + _CLOCK_DIFFERENCE_SECONDS
     servicer = IngestServicer(
         policy=settings.policy,
         committer=committer,
         log=log,
         owners=Owners(identity),
+        erasures=erasures,
+        people=people,
+        settled_seconds=settled_seconds,
         cells=LogCells(database),
         counted=CountedCells(stats),
         needed={"ingest's database": database.check, "identity": _serving(identity), "stats": _serving(stats)},
         helpful={"redis": check_redis},
     )
+
+    async def sweep_erasures() -> None:
+        await sweep_loop(erasures=erasures, people=people, settled_seconds=settled_seconds)
 
     async def publish_domain_events() -> None:
         await domain_events.drain_loop(database, domain_events.RedisStreamPublisher(redis), wake=wake)
@@ -104,7 +116,13 @@ def parts(settings: Settings) -> dict[str, Any]:
         "domain": DOMAIN,
         "checks": {"postgres": database.check, "redis": check_redis},
         "degrading": ("redis",),
-        "background": [committer.commit_loop, deliverer.relay_loop, deliverer.drop_loop, publish_domain_events],
+        "background": [
+            committer.commit_loop,
+            deliverer.relay_loop,
+            deliverer.drop_loop,
+            publish_domain_events,
+            sweep_erasures,
+        ],
         "on_stop": [committer.flush],
         "on_close": [close],
     }

@@ -51,5 +51,20 @@ outbox = sa.Table(
 )
 """Batches that identity or stats has not acknowledged yet. A row goes when both have."""
 
+erasure = sa.Table(
+    "erasure",
+    metadata,
+    sa.Column("id", sa.Uuid(as_uuid=False), primary_key=True),
+    # The id that was asked for.
+    sa.Column("internal_user_id", sa.Text, nullable=False),
+    sa.Column("requested_at", sa.DateTime(timezone=True), nullable=False),
+    # What identity erased; NULL until it has.
+    sa.Column("receipt", JSON),
+    sa.Column("cleaned_events", sa.Integer, nullable=False),
+    sa.Column("completed_at", sa.DateTime(timezone=True)),
+    sa.Index("erasure_open", "requested_at", postgresql_where=sa.text("completed_at IS NULL")),
+)
+"""Erasures of people: asked for, under way, and done."""
+
 domain_events = domain_event_outbox(metadata)
 """Domain events that are not published yet."""

@@ -10,11 +10,13 @@ from dmp_chassis.errors import ErrorSpec, ErrorTable
 from dmp_ingest.domain.errors import (
     CannotAskError,
     CannotStoreError,
+    ErasureNotFoundError,
     EventNotFoundError,
     MalformedBodyError,
     OverloadedError,
     TooLargeError,
     UnhealthyError,
+    UserNotFoundError,
 )
 
 DOMAIN: Final = "ingest.dmp"
@@ -62,6 +64,18 @@ ERRORS: Final[ErrorTable] = {
         metadata=lambda error: {"service": error.service},
         retry_after_seconds=1.0,
         http_status=503,
+    ),
+    UserNotFoundError: ErrorSpec(
+        code=grpc.StatusCode.NOT_FOUND,
+        reason="USER_NOT_FOUND",
+        message="no person has this id",
+        metadata=lambda error: {"internal_user_id": error.internal_user_id},
+    ),
+    ErasureNotFoundError: ErrorSpec(
+        code=grpc.StatusCode.NOT_FOUND,
+        reason="ERASURE_NOT_FOUND",
+        message="there is no erasure of this id",
+        metadata=lambda error: {"erasure_id": error.erasure_id},
     ),
     UnhealthyError: ErrorSpec(
         code=grpc.StatusCode.UNAVAILABLE,

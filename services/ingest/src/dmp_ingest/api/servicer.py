@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, TypeAlias
 
@@ -12,23 +13,28 @@ from dmp.ingest.v1 import ingest_service_pb2_grpc
 from dmp_chassis.errors import FieldViolation, InvalidArgument
 from dmp_chassis.http_body import json_body, send_http_status
 from dmp_ingest.adapters.counted_cells import CountedCells
+from dmp_ingest.adapters.erasures import Erasures
 from dmp_ingest.adapters.event_log import EventLog
 from dmp_ingest.adapters.log_cells import LogCells
 from dmp_ingest.adapters.owners import Owners
+from dmp_ingest.adapters.people import People
 from dmp_ingest.api.audit_range import audit_range
 from dmp_ingest.api.convert import (
     audit_to_proto,
+    erasure_to_proto,
     event_from_proto,
     found_to_proto,
     minute_to_proto,
+    preview_to_proto,
     results_to_proto,
 )
 from dmp_ingest.api.json_answer import write_answer, write_refusal
 from dmp_ingest.api.json_body import read_body
 from dmp_ingest.audit_events import audit_events, repair_campaign
 from dmp_ingest.check_health import check_health
-from dmp_ingest.domain.errors import TooLargeError
+from dmp_ingest.domain.errors import ErasureNotFoundError, TooLargeError, UserNotFoundError
 from dmp_ingest.domain.event_policy import EventPolicy
+from dmp_ingest.erase_user import erase_user, find_erasure, preview_erasure
 from dmp_ingest.find_event import find_event
 from dmp_ingest.group_commit import GroupCommitter
 from dmp_ingest.publish_events import Published, PublishEvents, publish_events
@@ -37,6 +43,7 @@ Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 Checks: TypeAlias = Mapping[str, Callable[[], Awaitable[None]]]
 
 _MAX_ID_LENGTH = 255
+_UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}").fullmatch
 
 
 class IngestServicer(ingest_service_pb2_grpc.IngestServiceServicer):
@@ -51,6 +58,9 @@ class IngestServicer(ingest_service_pb2_grpc.IngestServiceServicer):
         committer: GroupCommitter,
         log: EventLog,
         owners: Owners,
+        erasures: Erasures,
+        people: People,
+        settled_seconds: float,
         cells: LogCells,
         counted: CountedCells,
         needed: Checks,
@@ -60,6 +70,9 @@ class IngestServicer(ingest_service_pb2_grpc.IngestServiceServicer):
         self._committer = committer
         self._log = log
         self._owners = owners
+        self._erasures = erasures
+        self._people = people
+        self._settled_seconds = settled_seconds
         self._cells = cells
         self._counted = counted
         self._needed = needed
@@ -146,6 +159,27 @@ class IngestServicer(ingest_service_pb2_grpc.IngestServiceServicer):
             policy=self._policy,
         )
         return pb.RepairCampaignResponse(minutes=[minute_to_proto(minute) for minute in minutes])
+
+    async def EraseUser(self, request: pb.EraseUserRequest, context: Context) -> pb.EraseUserResponse:
+        if not 1 <= len(request.internal_user_id) <= _MAX_ID_LENGTH:
+            raise UserNotFoundError(internal_user_id=request.internal_user_id[:_MAX_ID_LENGTH])
+        if request.dry_run:
+            erased = await preview_erasure(request.internal_user_id, people=self._people)
+            return pb.EraseUserResponse(receipt=preview_to_proto(erased))
+        erasure = await erase_user(
+            request.internal_user_id,
+            erasures=self._erasures,
+            people=self._people,
+            settled_seconds=self._settled_seconds,
+        )
+        return pb.EraseUserResponse(receipt=erasure_to_proto(erasure))
+
+    async def GetErasure(self, request: pb.GetErasureRequest, context: Context) -> pb.GetErasureResponse:
+        if _UUID(request.erasure_id) is None:
+            raise ErasureNotFoundError(erasure_id=request.erasure_id[:_MAX_ID_LENGTH])
+        return pb.GetErasureResponse(
+            receipt=erasure_to_proto(await find_erasure(request.erasure_id, erasures=self._erasures))
+        )
 
     async def CheckHealth(self, request: pb.CheckHealthRequest, context: Context) -> pb.CheckHealthResponse:
         health = await check_health(needed=self._needed, helpful=self._helpful)

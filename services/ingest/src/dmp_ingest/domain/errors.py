@@ -52,3 +52,17 @@ class CannotAskError(Exception):
     """A service does not answer what an audit or a repair asks of it."""
 
     service: str
+
+
+@dataclass(slots=True, eq=False)
+class UserNotFoundError(Exception):
+    """No person has this id."""
+
+    internal_user_id: str
+
+
+@dataclass(slots=True, eq=False)
+class ErasureNotFoundError(Exception):
+    """There is no erasure of this id."""
+
+    erasure_id: str

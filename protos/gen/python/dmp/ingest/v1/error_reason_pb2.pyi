@@ -42,6 +42,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """NOT_FOUND: the log has no event of this id. Metadata: `event_id`."""
     ERROR_REASON_CANNOT_ASK: _ErrorReason.ValueType  # 8
     """UNAVAILABLE (HTTP 503): identity or stats does not answer what an audit or a repair asks. Metadata: `service`."""
+    ERROR_REASON_USER_NOT_FOUND: _ErrorReason.ValueType  # 9
+    """NOT_FOUND: no person has this id. Metadata: `internal_user_id`."""
+    ERROR_REASON_ERASURE_NOT_FOUND: _ErrorReason.ValueType  # 10
+    """NOT_FOUND: there is no erasure of this id. Metadata: `erasure_id`."""
     ERROR_REASON_UNHEALTHY: _ErrorReason.ValueType  # 7
     """UNAVAILABLE (HTTP 503): something that the system cannot work without is missing. Metadata: `missing`, a comma-separated list."""
 
@@ -70,6 +74,10 @@ ERROR_REASON_EVENT_NOT_FOUND: ErrorReason.ValueType  # 6
 """NOT_FOUND: the log has no event of this id. Metadata: `event_id`."""
 ERROR_REASON_CANNOT_ASK: ErrorReason.ValueType  # 8
 """UNAVAILABLE (HTTP 503): identity or stats does not answer what an audit or a repair asks. Metadata: `service`."""
+ERROR_REASON_USER_NOT_FOUND: ErrorReason.ValueType  # 9
+"""NOT_FOUND: no person has this id. Metadata: `internal_user_id`."""
+ERROR_REASON_ERASURE_NOT_FOUND: ErrorReason.ValueType  # 10
+"""NOT_FOUND: there is no erasure of this id. Metadata: `erasure_id`."""
 ERROR_REASON_UNHEALTHY: ErrorReason.ValueType  # 7
 """UNAVAILABLE (HTTP 503): something that the system cannot work without is missing. Metadata: `missing`, a comma-separated list."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

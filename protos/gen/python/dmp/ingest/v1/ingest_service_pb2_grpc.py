@@ -66,6 +66,16 @@ class IngestServiceStub(object):
                 request_serializer=dmp_dot_ingest_dot_v1_dot_ingest__service__pb2.RepairCampaignRequest.SerializeToString,
                 response_deserializer=dmp_dot_ingest_dot_v1_dot_ingest__service__pb2.RepairCampaignResponse.FromString,
                 _registered_method=True)
+        self.EraseUser = channel.unary_unary(
+                '/dmp.ingest.v1.IngestService/EraseUser',
+                request_serializer=dmp_dot_ingest_dot_v1_dot_ingest__service__pb2.EraseUserRequest.SerializeToString,
+                response_deserializer=dmp_dot_ingest_dot_v1_dot_ingest__service__pb2.EraseUserResponse.FromString,
+                _registered_method=True)
+        self.GetErasure = channel.unary_unary(
+                '/dmp.ingest.v1.IngestService/GetErasure',
+                request_serializer=dmp_dot_ingest_dot_v1_dot_ingest__service__pb2.GetErasureRequest.SerializeToString,
+                response_deserializer=dmp_dot_ingest_dot_v1_dot_ingest__service__pb2.GetErasureResponse.FromString,
+                _registered_method=True)
         self.CheckHealth = channel.unary_unary(
                 '/dmp.ingest.v1.IngestService/CheckHealth',
                 request_serializer=dmp_dot_ingest_dot_v1_dot_ingest__service__pb2.CheckHealthRequest.SerializeToString,
@@ -135,6 +145,24 @@ class IngestServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def EraseUser(self, request, context):
+        """EraseUser erases a person: identity's data about them at once, and the personal fields of their events in the log. Counts stay, event
+        ids stay known, so that a retry is neither counted again nor brings the person back. What is asked for is durable before anything is
+        erased and survives a crash at any point; repeating the call is safe.
+        Errors: INVALID_ARGUMENT, USER_NOT_FOUND, CANNOT_ASK, CANNOT_STORE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetErasure(self, request, context):
+        """GetErasure reads the receipt of an erasure.
+        Errors: INVALID_ARGUMENT, ERASURE_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CheckHealth(self, request, context):
         """CheckHealth tells whether the whole system can do its work: the log's database, identity and stats. It is here because ingest is the
         one service that talks to all others.
@@ -176,6 +204,16 @@ def add_IngestServiceServicer_to_server(servicer, server):
                     servicer.RepairCampaign,
                     request_deserializer=dmp_dot_ingest_dot_v1_dot_ingest__service__pb2.RepairCampaignRequest.FromString,
                     response_serializer=dmp_dot_ingest_dot_v1_dot_ingest__service__pb2.RepairCampaignResponse.SerializeToString,
+            ),
+            'EraseUser': grpc.unary_unary_rpc_method_handler(
+                    servicer.EraseUser,
+                    request_deserializer=dmp_dot_ingest_dot_v1_dot_ingest__service__pb2.EraseUserRequest.FromString,
+                    response_serializer=dmp_dot_ingest_dot_v1_dot_ingest__service__pb2.EraseUserResponse.SerializeToString,
+            ),
+            'GetErasure': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetErasure,
+                    request_deserializer=dmp_dot_ingest_dot_v1_dot_ingest__service__pb2.GetErasureRequest.FromString,
+                    response_serializer=dmp_dot_ingest_dot_v1_dot_ingest__service__pb2.GetErasureResponse.SerializeToString,
             ),
             'CheckHealth': grpc.unary_unary_rpc_method_handler(
                     servicer.CheckHealth,
@@ -347,6 +385,60 @@ class IngestService(object):
             '/dmp.ingest.v1.IngestService/RepairCampaign',
             dmp_dot_ingest_dot_v1_dot_ingest__service__pb2.RepairCampaignRequest.SerializeToString,
             dmp_dot_ingest_dot_v1_dot_ingest__service__pb2.RepairCampaignResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EraseUser(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dmp.ingest.v1.IngestService/EraseUser',
+            dmp_dot_ingest_dot_v1_dot_ingest__service__pb2.EraseUserRequest.SerializeToString,
+            dmp_dot_ingest_dot_v1_dot_ingest__service__pb2.EraseUserResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetErasure(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dmp.ingest.v1.IngestService/GetErasure',
+            dmp_dot_ingest_dot_v1_dot_ingest__service__pb2.GetErasureRequest.SerializeToString,
+            dmp_dot_ingest_dot_v1_dot_ingest__service__pb2.GetErasureResponse.FromString,
             options,
             channel_credentials,
             insecure,

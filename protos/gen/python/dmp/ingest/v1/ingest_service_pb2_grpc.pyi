@@ -68,6 +68,16 @@ class IngestServiceStub:
     was counted. Nothing that is counted meanwhile is lost. Idempotent.
     Errors: INVALID_ARGUMENT, CANNOT_ASK.
     """
+    EraseUser: _grpc.UnaryUnaryMultiCallable[_ingest_service_pb2.EraseUserRequest, _ingest_service_pb2.EraseUserResponse]
+    """EraseUser erases a person: identity's data about them at once, and the personal fields of their events in the log. Counts stay, event
+    ids stay known, so that a retry is neither counted again nor brings the person back. What is asked for is durable before anything is
+    erased and survives a crash at any point; repeating the call is safe.
+    Errors: INVALID_ARGUMENT, USER_NOT_FOUND, CANNOT_ASK, CANNOT_STORE.
+    """
+    GetErasure: _grpc.UnaryUnaryMultiCallable[_ingest_service_pb2.GetErasureRequest, _ingest_service_pb2.GetErasureResponse]
+    """GetErasure reads the receipt of an erasure.
+    Errors: INVALID_ARGUMENT, ERASURE_NOT_FOUND.
+    """
     CheckHealth: _grpc.UnaryUnaryMultiCallable[_ingest_service_pb2.CheckHealthRequest, _ingest_service_pb2.CheckHealthResponse]
     """CheckHealth tells whether the whole system can do its work: the log's database, identity and stats. It is here because ingest is the
     one service that talks to all others.
@@ -113,6 +123,16 @@ class IngestServiceAsyncStub(IngestServiceStub):
     """RepairCampaign recomputes from the log every minute of a campaign in which AuditEvents finds a difference, and puts it in place of what
     was counted. Nothing that is counted meanwhile is lost. Idempotent.
     Errors: INVALID_ARGUMENT, CANNOT_ASK.
+    """
+    EraseUser: _aio.UnaryUnaryMultiCallable[_ingest_service_pb2.EraseUserRequest, _ingest_service_pb2.EraseUserResponse]  # type: ignore[assignment]
+    """EraseUser erases a person: identity's data about them at once, and the personal fields of their events in the log. Counts stay, event
+    ids stay known, so that a retry is neither counted again nor brings the person back. What is asked for is durable before anything is
+    erased and survives a crash at any point; repeating the call is safe.
+    Errors: INVALID_ARGUMENT, USER_NOT_FOUND, CANNOT_ASK, CANNOT_STORE.
+    """
+    GetErasure: _aio.UnaryUnaryMultiCallable[_ingest_service_pb2.GetErasureRequest, _ingest_service_pb2.GetErasureResponse]  # type: ignore[assignment]
+    """GetErasure reads the receipt of an erasure.
+    Errors: INVALID_ARGUMENT, ERASURE_NOT_FOUND.
     """
     CheckHealth: _aio.UnaryUnaryMultiCallable[_ingest_service_pb2.CheckHealthRequest, _ingest_service_pb2.CheckHealthResponse]  # type: ignore[assignment]
     """CheckHealth tells whether the whole system can do its work: the log's database, identity and stats. It is here because ingest is the
@@ -192,6 +212,28 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
         """RepairCampaign recomputes from the log every minute of a campaign in which AuditEvents finds a difference, and puts it in place of what
         was counted. Nothing that is counted meanwhile is lost. Idempotent.
         Errors: INVALID_ARGUMENT, CANNOT_ASK.
+        """
+
+    @_abc_1.abstractmethod
+    def EraseUser(
+        self,
+        request: _ingest_service_pb2.EraseUserRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ingest_service_pb2.EraseUserResponse, _abc.Awaitable[_ingest_service_pb2.EraseUserResponse]]:
+        """EraseUser erases a person: identity's data about them at once, and the personal fields of their events in the log. Counts stay, event
+        ids stay known, so that a retry is neither counted again nor brings the person back. What is asked for is durable before anything is
+        erased and survives a crash at any point; repeating the call is safe.
+        Errors: INVALID_ARGUMENT, USER_NOT_FOUND, CANNOT_ASK, CANNOT_STORE.
+        """
+
+    @_abc_1.abstractmethod
+    def GetErasure(
+        self,
+        request: _ingest_service_pb2.GetErasureRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ingest_service_pb2.GetErasureResponse, _abc.Awaitable[_ingest_service_pb2.GetErasureResponse]]:
+        """GetErasure reads the receipt of an erasure.
+        Errors: INVALID_ARGUMENT, ERASURE_NOT_FOUND.
         """
 
     @_abc_1.abstractmethod
