@@ -1,27 +1,52 @@
 -- Checks what the transcoder does not check, and gives answers their HTTP status and their error envelope.
 -- Runs before the transcoder: it sees requests as the client sent them and answers as the transcoder made them. Native gRPC passes untouched.
 
--- The methods of each path; `*` stands for one segment. A path that is not here is left to the transcoder, which answers 404 to a method
+-- The methods of each path; `*` stands for a variable. A path that is not here is left to the transcoder, which answers 404 to a method
 -- it does not know. A test holds this against the annotations of the protos.
 local METHODS = {
+  ["/audit"] = "GET",
+  ["/audit/repair"] = "POST",
+  ["/campaigns"] = "GET",
+  ["/debug/explain"] = "GET",
   ["/debug/match"] = "GET",
+  ["/debug/policy:try"] = "POST",
+  ["/debug/review"] = "GET",
   ["/docs"] = "GET, HEAD",
   ["/docs/*"] = "GET, HEAD",
+  ["/erasures/*"] = "GET",
+  ["/erasures/*"] = "GET",
   ["/events"] = "POST",
   ["/events/*"] = "GET",
   ["/health"] = "GET",
   ["/healthz"] = "GET",
   ["/identify"] = "POST",
+  ["/live"] = "GET",
   ["/merge"] = "POST",
+  ["/merges/*:undo"] = "POST",
   ["/metrics"] = "GET",
+  ["/never-merges"] = "POST",
+  ["/never-merges/*:remove"] = "POST",
   ["/openapi.json"] = "GET, HEAD",
-  ["/reference/users"] = "PUT",
+  ["/reference"] = "GET",
+  ["/reference/users"] = "PATCH, PUT",
+  ["/reference/users/*"] = "GET",
   ["/stats"] = "GET",
-  ["/users/*"] = "GET",
+  ["/users/*"] = "DELETE, GET",
+  ["/users/*/export"] = "GET",
+  ["/users/*/graph"] = "GET",
+  ["/users/*/merges"] = "GET",
 }
 
--- The variable that the paths below a first segment carry. The transcoder lets a query parameter of that name win over the path.
-local VARIABLES = {events = "event_id", users = "internal_user_id"}
+-- The variable that paths with this first segment carry. The transcoder lets a query parameter of that name win over the path.
+local VARIABLES = {
+  erasures = "erasure_id",
+  erasures = "erasure_id",
+  events = "event_id",
+  merges = "merge_id",
+  ["never-merges"] = "never_merge_id",
+  reference = "user_id",
+  users = "internal_user_id",
+}
 
 -- The names of google.rpc.Code by number. What callers cannot act upon differently has one name.
 local STATUS = {
@@ -70,19 +95,19 @@ local function refuse(handle, status, message)
   handle:respond({[":status"] = tostring(status)}, message)
 end
 
+-- The methods of a path, or nil. The variable is the second segment, up to a colon, or the last.
+local function methods_of(path)
+  if #path > 1 and path:sub(-1) == "/" then path = path:sub(1, -2) end
+  return METHODS[path] or METHODS[(path:gsub("^(/[^/]+/)[^/:]+", "%1*"))] or METHODS[(path:gsub("[^/]+$", "*"))]
+end
+
 local function check_method(handle, path, method)
-  local plain = path
-  if #plain > 1 and plain:sub(-1) == "/" then plain = plain:sub(1, -2) end
-  local allowed = METHODS[plain] or METHODS[(plain:gsub("[^/]+$", "*"))]
+  local allowed = methods_of(path)
   if allowed == nil then return true end
   for name in allowed:gmatch("%u+") do
     if name == method then return true end
   end
-  if method == "OPTIONS" then
-    handle:respond({[":status"] = "204", ["allow"] = allowed .. ", OPTIONS"}, "")
-  else
-    handle:respond({[":status"] = "405", ["allow"] = allowed .. ", OPTIONS"}, "")
-  end
+  handle:respond({[":status"] = method == "OPTIONS" and "204" or "405", ["allow"] = allowed .. ", OPTIONS"}, "")
   return false
 end
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -28,6 +29,9 @@ SERVICES = [
     for module in (ingest_service_pb2, identity_service_pb2, stats_service_pb2)
     for service in module.DESCRIPTOR.services_by_name.values()
 ]
+
+_NO_DEADLINE_SECONDS = 1e6
+"""What the server library says of a call without a deadline is at least this."""
 
 _LARGEST_MESSAGE = 80 * 1024 * 1024
 
@@ -112,13 +116,14 @@ class Backend:
         empty = GetMessageClass(method.output_type)
 
         def respond(request: object, context: grpc.ServicerContext) -> object:
+            seconds = context.time_remaining()
             with self._lock:
                 self._calls.append(
                     Call(
                         method=method.name,
                         request=request if isinstance(request, Message) else None,
                         metadata=dict(context.invocation_metadata()),
-                        seconds_left=context.time_remaining(),
+                        seconds_left=seconds if seconds < _NO_DEADLINE_SECONDS else math.inf,
                     )
                 )
             answer = self._answers.get(method.name)

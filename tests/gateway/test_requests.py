@@ -185,9 +185,11 @@ def test_rpcs_are_not_paths_for_json(api: httpx.Client, backends: Backends, path
         ("/events", "POST, OPTIONS"),
         ("/events/", "POST, OPTIONS"),
         ("/events/e-1", "GET, OPTIONS"),
-        ("/users/user_a", "GET, OPTIONS"),
+        ("/merges/m:undo", "POST, OPTIONS"),
+        ("/users/user_a/graph", "GET, OPTIONS"),
+        ("/reference/users/u-1", "GET, OPTIONS"),
         ("/identify", "POST, OPTIONS"),
-        ("/reference/users", "PUT, OPTIONS"),
+        ("/reference/users", "PATCH, PUT, OPTIONS"),
         ("/docs", "GET, HEAD, OPTIONS"),
     ],
 )
