@@ -27,7 +27,8 @@ async def expire(database: Database, *, now: float, window_seconds: int, retenti
         if rows < _ROWS_AT_ONCE:
             break
     for grain, days in retention_days.items():
-        before = int(now) // 60 - days * 1440
+        # A bucket goes when all of it is too old.
+        before = int(now) // 60 - days * 1440 - grain + 1
         while days:
             async with database.begin() as connection:
                 rows = await rollup_store.remove_before(connection, grain=grain, bucket=before, limit=_ROWS_AT_ONCE)

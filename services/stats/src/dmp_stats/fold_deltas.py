@@ -19,15 +19,15 @@ _LOG: Final = logging.getLogger(__name__)
 _DELTAS_AT_ONCE: Final = 256
 
 
-async def fold_deltas(database: Database, deltas: DeltaCache) -> int:
-    """Moves up to 256 deltas into the rollups in one transaction; returns how many. 0 if another process is folding.
+async def fold_deltas(database: Database, deltas: DeltaCache, *, limit: int = _DELTAS_AT_ONCE) -> int:
+    """Moves up to `limit` deltas into the rollups in one transaction; returns how many: 0 if another process folds.
 
     Readers see a delta or what it adds to the rollups, never both and never neither.
     """
     async with database.begin() as connection:
         if not await cell_store.try_lock_rollups(connection):
             return 0
-        taken = await delta_store.take(connection, deltas, limit=_DELTAS_AT_ONCE)
+        taken = await delta_store.take(connection, deltas, limit=limit)
         if taken:
             cells = await asyncio.to_thread(merge_cells, [delta.cells for delta in taken])
             await rollup_store.add(connection, cells)
