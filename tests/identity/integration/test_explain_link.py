@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import random
+from collections.abc import Collection
 
 import grpc
 import pytest
@@ -100,10 +102,10 @@ async def test_every_chain_really_connects_and_none_is_shorter(identity: Identit
     for number in range(120):
         chosen = chance.sample(kinds, chance.choice([1, 2, 2, 3]))
         events.append(event(f"e{number}", **{kind: f"{chance.randrange(1, 25)}9" for kind in chosen}))
-    for start in range(0, len(events), 7):
-        await identity.apply(*events[start : start + 7])
+    for first in range(0, len(events), 7):
+        await identity.apply(*events[first : first + 7])
     seen_in = {one.event_id: {f"{kind}:{value}" for kind, value in one.identifiers.items()} for one in events}
-    nodes = sorted(set().union(*seen_in.values()))
+    nodes = sorted({node for group in seen_in.values() for node in group})
     for _ in range(60):
         start, end = chance.sample(nodes, 2)
         answer = await explain(identity, start, end)
@@ -112,17 +114,16 @@ async def test_every_chain_really_connects_and_none_is_shorter(identity: Identit
         if shortest is not None:
             chain = steps(answer)
             assert (chain[0][0], chain[-1][1]) == (start, end)
-            assert all(first[1] == second[0] for first, second in zip(chain, chain[1:], strict=False))
+            assert all(first[1] == second[0] for first, second in itertools.pairwise(chain))
             assert all({step[0], step[1]} <= seen_in[step[2]] for step in chain)
             assert len(chain) == shortest
 
 
-def distance(groups: object, start: str, end: str) -> int | None:
+def distance(groups: Collection[set[str]], start: str, end: str) -> int | None:
     """How many events it takes to walk from one identifier to another, None if nothing connects them."""
     found, edge, steps_taken = {start}, {start}, 0
-    assert isinstance(groups, type({}.values()))
     while edge and end not in found:
-        edge = set().union(*(group for group in groups if group & edge)) - found
+        edge = {node for group in groups if group & edge for node in group} - found
         found |= edge
         steps_taken += 1
     return steps_taken if end in found else None

@@ -30,7 +30,7 @@ def policy() -> IdentifierPolicy:
     return policy_from_mapping(mapping)
 
 
-async def refusals(identity: Identity, **options: Any) -> list[tuple[str, str, str, int]]:
+async def refusals(identity: Identity, **options: str) -> list[tuple[str, str, str, int]]:
     """The review list: rule, type, value, how often."""
     answer = await identity.stub.ListRefusals(explanation_pb2.ListRefusalsRequest(**options))
     return [(r.rule, r.identifier, r.value, r.times) for r in answer.refusals]
