@@ -19,7 +19,11 @@ Keep = Callable[[ChildSpec], Child]
 
 @pytest.fixture
 def temporary(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Where temporary files go, for this test alone; its path is short enough for sockets."""
+    """A directory for this test alone, where temporary files go too.
+
+    Unlike `tmp_path` its path is short enough for sockets, and PostgreSQL may pass through it when we are root: every
+    session of pytest takes that right away again from the directory above all `tmp_path`s.
+    """
     with tempfile.TemporaryDirectory(prefix="t-", dir="/tmp") as path:
         monkeypatch.setattr("tempfile.tempdir", path)
         yield Path(path)

@@ -80,6 +80,12 @@ class Launcher:
         """The process ids of everything that was started for it, found by the mark in the environment or by descent."""
         return [process.pid for process in psutil.Process(self.process.pid).children(recursive=True)]
 
+    def processor_seconds(self) -> float:
+        """What it and everything that it started has used so far, on all processors together."""
+        own = psutil.Process(self.process.pid)
+        used = [process.cpu_times() for process in (own, *own.children(recursive=True))]
+        return sum(t.user + t.system + t.children_user + t.children_system for t in used)
+
     def end(self, number: signal.Signals = signal.SIGINT) -> int:
         """Sends a signal, waits for the end, and returns the exit code."""
         self.process.send_signal(number)
