@@ -13,8 +13,9 @@ from dmp_stack.stack import Stack
 
 @pytest.fixture(scope="module")
 def own_stack() -> Iterator[Stack]:
-    """A fresh system for one module, with data of its own that goes with it."""
-    with Stack(StackSettings(http_port=0, data_directory=None)) as running:
+    """A fresh system for one module, with data of its own that goes with it; its ingest has a short queue."""
+    environment = {"DMP_INGEST_MAX_QUEUED_EVENTS": "2000"}
+    with Stack(StackSettings(http_port=0, data_directory=None, service_environment=environment)) as running:
         yield running
 
 

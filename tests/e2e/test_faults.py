@@ -6,6 +6,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -169,3 +170,40 @@ def test_redis_may_be_away(own_stack: Stack, own_api: httpx.Client) -> None:
     assert clicks(own_api, campaign) == 50
     assert own_api.get("/metrics").status_code == 200
     assert own_api.post("/identify", json={"email": f"{uuid.uuid4()}@example.org"}).status_code == 200
+
+
+def test_too_much_at_once_is_refused_at_once_and_nothing_of_it_is_stored(
+    own_stack: Stack, own_api: httpx.Client
+) -> None:
+    campaign, person = f"camp-{uuid.uuid4()}", f"u-{uuid.uuid4()}"
+    limits = httpx.Limits(max_connections=32, max_keepalive_connections=32)
+    refused: list[list[dict[str, Any]]] = []
+    accepted = 0
+    with httpx.Client(base_url=own_stack.http_url, timeout=30.0, trust_env=False, limits=limits) as crowd:
+        for _ in range(10):
+            batches = [[campaign_event(campaign, person) for _ in range(1000)] for _ in range(32)]
+            with ThreadPoolExecutor(32) as pool:
+                answers = list(pool.map(lambda batch: crowd.post("/events", json=batch), batches))
+            for batch, response in zip(batches, answers, strict=True):
+                if response.status_code == 202:
+                    accepted += response.json()["accepted"]
+                    continue
+                assert response.status_code == 429, response.text
+                assert int(response.headers["retry-after"]) >= 1
+                error = response.json()["error"]
+                assert (error["code"], error["status"]) == (429, "RESOURCE_EXHAUSTED")
+                refused.append(batch)
+            if refused:
+                break
+    assert refused, "32,000 events at once fit into a queue of 2,000"
+    for batch in refused:
+        answer = insist(own_api, batch)
+        assert (answer["accepted"], answer["duplicates"]) == (1000, 0)
+        accepted += 1000
+    eventually(lambda: clicks(own_api, campaign) == accepted, "every event counted once")
+
+
+def test_a_request_larger_than_the_queue_is_taken_when_nobody_waits(own_api: httpx.Client) -> None:
+    campaign, person = f"camp-{uuid.uuid4()}", f"u-{uuid.uuid4()}"
+    assert insist(own_api, [campaign_event(campaign, person) for _ in range(10_000)])["accepted"] == 10_000
+    eventually(lambda: clicks(own_api, campaign) == 10_000, "every event counted once")

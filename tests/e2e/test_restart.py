@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-import time
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -57,9 +56,7 @@ def test_a_restart_keeps_everything(data_directory: Path) -> None:
         series = api.get("/stats", params=stats).json()["series"]
         assert first["accepted"] == 1
         assert [point["clicks"] for point in series] == [1]
-    begun = time.monotonic()
     with started(data_directory) as stack, client_of(stack) as api:
-        assert time.monotonic() - begun < 30
         assert api.get("/stats", params=stats).json()["series"] == series
         assert api.get(f"/users/{profile}").json() == shown
         assert api.post("/identify", json={"phoneNumber": "12345"}).json() == contact
