@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -82,7 +81,7 @@ class FragilePostgres:
 
 
 @pytest.fixture(scope="module")
-def fragile_server(server_directory: Path) -> Iterator[FragilePostgres]:
+def fragile_server(server_directory: Path, server_environment: dict[str, str]) -> Iterator[FragilePostgres]:
     """A PostgreSQL of its own for the tests of one module."""
     directory = server_directory / "fragile"
     directory.mkdir()
@@ -92,7 +91,7 @@ def fragile_server(server_directory: Path) -> Iterator[FragilePostgres]:
         socket_directory=directory / "pg",
         log_path=directory / "postgres.log",
         options=PostgresOptions(shared_buffers_mebibytes=64, durable=False, trusted=True),
-        environment=dict(os.environ),
+        environment=server_environment,
     )
     server.prepare()
     child = Child(server.child_spec(), report=print)
@@ -113,13 +112,13 @@ def fragile_postgres(fragile_server: FragilePostgres) -> Iterator[FragilePostgre
 
 
 @pytest.fixture
-def fragile_valkey(server_directory: Path) -> Iterator[tuple[str, Child]]:
+def fragile_valkey(server_directory: Path, server_environment: dict[str, str]) -> Iterator[tuple[str, Child]]:
     """A Valkey of its own for one test, which may stop, kill and freeze it: its URL and its process."""
     server = ValkeyServer(
         data_directory=server_directory / "fragile-valkey",
         socket_path=server_directory / "fragile.sock",
         log_path=server_directory / "fragile-valkey.log",
-        environment=dict(os.environ),
+        environment=server_environment,
         persistent=False,
     )
     server.prepare()

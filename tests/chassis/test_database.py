@@ -114,6 +114,19 @@ async def test_copy_belongs_to_the_same_transaction(database: Database) -> None:
     assert await names(database) == ["a", "b"]
 
 
+async def test_a_savepoint_saves_the_rest_of_a_transaction(database: Database) -> None:
+    async def put_a_again(connection: AsyncConnection) -> None:
+        async with connection.begin_nested():
+            await put(connection, "a")
+
+    async with database.begin() as connection:
+        await put(connection, "a")
+        with pytest.raises(sqlalchemy.exc.IntegrityError):
+            await put_a_again(connection)
+        await put(connection, "b")
+    assert await names(database) == ["a", "b"]
+
+
 async def test_json_keeps_large_numbers_and_text(database: Database) -> None:
     note = {"big": 10**30, "text": "ü", "none": None, "list": [1.5, True]}
     async with database.begin() as connection:
