@@ -29,8 +29,11 @@ def outage(error: BaseException) -> DependencyUnavailable | None:
 
     PostgreSQL: connection lost or refused, none free in time, server starting or stopping, statement timeout, conflicts
     that outlasted their retries, disk or memory full. Redis: connection lost or refused, timeout, still loading, memory
-    full, not writable. Another service: unavailable, over its deadline, shedding load.
+    full, not writable. Another service: unavailable, over its deadline, shedding load. What `Database` raises when no
+    connection answered in time says so itself.
     """
+    if isinstance(error, DependencyUnavailable):
+        return error
     if isinstance(error, _POSTGRES) or (isinstance(error, sqlalchemy.exc.DBAPIError) and error.connection_invalidated):
         return DependencyUnavailable("postgres")
     if isinstance(error, _REDIS):
