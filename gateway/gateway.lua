@@ -57,8 +57,6 @@ local STATUS = {
 
 local LONGEST_STATUS = 131072 -- bytes
 
-local GRPC_HEADERS = {"grpc-status", "grpc-message", "grpc-status-details-bin", "grpc-encoding", "grpc-accept-encoding"}
-
 local function is_grpc(content_type)
   return content_type ~= nil and (content_type == "application/grpc" or content_type:find("^application/grpc[+;]") ~= nil)
 end
@@ -70,8 +68,8 @@ end
 -- Whether a text is UTF-8 without NUL: no overlong forms, no surrogates, nothing above U+10FFFF.
 local function is_text(text)
   if text:find("%z") then return false end
-  local position, length = 1, #text
-  while position <= length do
+  local position = 1
+  while position <= #text do
     position = text:find("[\128-\255]", position)
     if position == nil then return true end
     local first, second = text:byte(position, position + 1)
@@ -80,11 +78,10 @@ local function is_text(text)
     elseif first >= 0xE0 and first <= 0xEF then size = 3
     elseif first >= 0xF0 and first <= 0xF4 then size = 4
     else return false end
-    if position + size - 1 > length then return false end
-    if not text:find("^[\128-\191]+$", position + 1) and text:sub(position + 1, position + size - 1):find("[^\128-\191]") then return false end
-    if (first == 0xE0 and second < 0xA0) or (first == 0xED and second > 0x9F) or (first == 0xF0 and second < 0x90) or (first == 0xF4 and second > 0x8F) then
-      return false
-    end
+    local rest = text:sub(position + 1, position + size - 1)
+    if #rest < size - 1 or rest:find("[^\128-\191]") then return false end
+    if (first == 0xE0 and second < 0xA0) or (first == 0xED and second > 0x9F) then return false end
+    if (first == 0xF0 and second < 0x90) or (first == 0xF4 and second > 0x8F) then return false end
     position = position + size
   end
   return true
@@ -103,10 +100,7 @@ end
 
 local function check_method(handle, path, method)
   local allowed = methods_of(path)
-  if allowed == nil then return true end
-  for name in allowed:gmatch("%u+") do
-    if name == method then return true end
-  end
+  if allowed == nil or (" " .. allowed .. ","):find(" " .. method .. ",", 1, true) then return true end
   handle:respond({[":status"] = method == "OPTIONS" and "204" or "405", ["allow"] = allowed .. ", OPTIONS"}, "")
   return false
 end
@@ -126,15 +120,16 @@ end
 
 function envoy_on_request(handle)
   local headers = handle:headers()
-  if is_grpc(headers:get("content-type")) then return end
+  local content_type = headers:get("content-type")
+  if is_grpc(content_type) then return end
   local target = headers:get(":path")
-  local path, query = target:match("^([^?]*)%??(.*)$")
   if target:find("[%%\128-\255]") and not is_text(decoded(target)) then
     return refuse(handle, 400, "the path and the query must be UTF-8 without NUL")
   end
+  local path, query = target:match("^([^?]*)%??(.*)$")
   if not check_method(handle, path, headers:get(":method")) then return end
   if query ~= "" and not check_query(handle, path, query) then return end
-  if not is_text(headers:get("content-type") or "") then return refuse(handle, 400, "content-type must be UTF-8") end
+  if content_type ~= nil and not is_text(content_type) then return refuse(handle, 400, "content-type must be UTF-8") end
   local encoding = headers:get("content-encoding")
   if encoding ~= nil and encoding:lower() ~= "identity" and not (encoding:lower() == "gzip" and handle:filterContext():get("gzip")) then
     return refuse(handle, 415, "this path does not take bodies with content-encoding " .. encoding)
@@ -172,10 +167,12 @@ end
 function envoy_on_response(handle)
   local headers = handle:headers()
   local http = tonumber(headers:get(":status"))
-  local grpc = is_grpc(headers:get("content-type"))
+  local chosen = headers:get("x-http-status")
+  if http == 200 and chosen == nil then return end
+  local content_type = headers:get("content-type") or ""
+  local grpc = is_grpc(content_type)
   -- A native gRPC answer always has the HTTP status 200, whatever its grpc-status.
   if grpc and http == 200 then return end
-  local chosen = headers:get("x-http-status")
   if chosen ~= nil then
     headers:remove("x-http-status")
     if chosen:find("^[2-5]%d%d$") then
@@ -183,13 +180,14 @@ function envoy_on_response(handle)
       headers:replace(":status", chosen)
     end
   end
+  if http < 400 then return end
   local raw
   if grpc then
     raw = status_of_headers(headers)
-    headers:replace("content-type", "application/json")
+    content_type = "application/json"
+    headers:replace("content-type", content_type)
   end
-  for _, name in ipairs(GRPC_HEADERS) do headers:remove(name) end
-  if http < 400 or not (headers:get("content-type") or ""):find("^application/json") then return end
+  if not content_type:find("^application/json") then return end
   -- A status came in gRPC's headers and cannot be that long; an answer that is, such as the verdicts on 10,000 bad events, is not held back.
   if tonumber(headers:get("content-length") or "0") > LONGEST_STATUS then return end
   local body = handle:body(true)
