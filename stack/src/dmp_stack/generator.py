@@ -34,7 +34,7 @@ Event = dict[str, Any]
 VISITOR_PREFIX = "visitor-"
 """How the `browser_id` of a passer-by begins; 16 hexadecimal digits follow."""
 
-_LIVE_SPAN_SECONDS = 90.0  # activity events must be within 120 s of the server's clock; the rest is for sending them
+_LIVE_SPAN_SECONDS = 60.0  # activity events must be within 120 s of the server's clock; the rest is for sending them
 _FORMATS = ("banner-300x250", "banner-728x90", "video-15s", "native")
 _PAGES = ("/", "/pricing", "/products", "/products/42", "/blog/how-it-works", "/checkout", "/account")
 
@@ -44,7 +44,7 @@ class Traffic:
     """What to make up.
 
     `start` and `end` bound the event times; `sessions` are spread between them by the rhythm of the day,
-    `live_sessions` (activity events of logged-in users) over the last 90 seconds before `end`. Shares are
+    `live_sessions` (activity events of logged-in users) over the minute before `end`. Shares are
     probabilities from 0 to 1: `passers_by` of a session to be by somebody unknown, the others of an event. A session
     has about five events.
     """
