@@ -44,12 +44,11 @@ class Roster:
         known, names = self._numbers, self._names
         found = list(map(known.get, user_ids))
         if None in found:
-            for place, user_id in enumerate(user_ids):
-                if found[place] is None:
-                    number = known.setdefault(user_id, len(names))
-                    if number == len(names):
-                        names.append(user_id)
-                    found[place] = number
+            new = [user_id for user_id, number in zip(user_ids, found, strict=True) if number is None]
+            # Of a user that comes twice the last number counts; the other one stands for nobody.
+            known.update(zip(new, range(len(names), len(names) + len(new)), strict=True))
+            names.extend(new)
+            found = list(map(known.get, user_ids))
         return np.array(found, np.int64)
 
     def names(self, numbers: npt.NDArray[np.int64]) -> list[str]:
