@@ -88,6 +88,50 @@ def test_a_damaged_cell_is_named_and_repaired(
     assert (hour["impressions"], hour["clicks"]) == (20, 10)
 
 
+def test_a_lost_and_a_repeated_timeline_entry_are_found(stack: Stack) -> None:
+    """The range is this test's own: two minutes of a day on which nothing else happens."""
+    events = [
+        {
+            "event_id": str(uuid.uuid4()),
+            "type": "view",
+            "campaign_id": "audit_timelines",
+            "source": "web",
+            "occurred_at": f"1999-07-0{1 + number}T10:00:30Z",
+            "user_id": f"u_{uuid.uuid4().hex}",
+        }
+        for number in range(2)
+    ]
+    httpx.post(f"{stack.http_url}/events", json=events).raise_for_status()
+    whole = {"from": "1999-07-01T00:00:00Z", "to": "1999-07-02T23:59:00Z"}
+
+    def ask() -> dict[str, Any]:
+        answer: dict[str, Any] = (
+            httpx.get(f"{stack.http_url}/audit", params=whole, timeout=30).raise_for_status().json()
+        )
+        return answer
+
+    before = ask()
+    assert before["clean"] is True
+    assert before["identified_events"] == before["timeline_entries"] >= 2
+    with psycopg.connect(stack.database_url("identity"), autocommit=True) as connection:
+        lost = connection.execute("DELETE FROM timeline_entry WHERE event_id = %s", (events[0]["event_id"],))
+        added = connection.execute(
+            "INSERT INTO timeline_entry SELECT profile_id, occurred_at_us + 1, event_id, type, source"
+            " FROM timeline_entry WHERE event_id = %s",
+            (events[1]["event_id"],),
+        )
+        assert (lost.rowcount, added.rowcount) == (1, 1)
+    after = ask()
+    assert after["clean"] is False
+    differences = after["timeline_differences"]
+    assert [difference["minute"] for difference in differences] == ["1999-07-01T10:00:00Z", "1999-07-02T10:00:00Z"]
+    assert [difference["logged"] - difference["entries"] for difference in differences] == [1, -1]
+    with psycopg.connect(stack.database_url("identity"), autocommit=True) as connection:
+        connection.execute("DELETE FROM timeline_entry WHERE event_id = %s", (events[1]["event_id"],))
+    with psycopg.connect(stack.database_url("ingest"), autocommit=True) as connection:
+        connection.execute("DELETE FROM event WHERE campaign_id = 'audit_timelines'")
+
+
 def test_a_range_that_makes_no_sense_is_refused_by_field(stack: Stack) -> None:
     answer = httpx.get(f"{stack.http_url}/audit", params={"from": "yesterday", "to": RANGE["to"]})
     assert answer.status_code == 400

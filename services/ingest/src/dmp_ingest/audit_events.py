@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 from dmp_ingest.adapters.counted_cells import CellsChangedError, CountedCells
 from dmp_ingest.adapters.log_cells import LogCells
-from dmp_ingest.domain.audit import CellKey, Cells, compare
+from dmp_ingest.adapters.people import People
+from dmp_ingest.domain.audit import CellKey, Cells, MinuteSum, compare
 from dmp_ingest.domain.event_policy import EventPolicy
 
 _ROUNDS: Final = 8
@@ -43,6 +45,30 @@ async def audit_events(*, campaign_id: str, first: int, last: int, log: LogCells
         audited = Audited(logged=logged.cells, counted=after, differing=result.differing, unsettled=result.open)
         if not result.open or not left:
             return audited
+        before = after
+        await asyncio.sleep(_PAUSE_SECONDS)
+    raise AssertionError("unreachable: the last round returns")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditedTimelines:
+    """The comparison of a range by minute: events that name a person, and timeline entries."""
+
+    logged: Mapping[int, MinuteSum]
+    entries: Mapping[int, MinuteSum]
+    differing: list[int]
+    unsettled: set[int]
+
+
+async def audit_timelines(*, first: int, last: int, log: LogCells, people: People) -> AuditedTimelines:
+    """Compares minute `first` to minute `last`, both included, as `audit_events` does. Raises CannotAskError."""
+    before = await people.entries(first=first, last=last)
+    for left in reversed(range(_ROUNDS)):
+        logged, on_their_way = await log.read_named(first=first, last=last)
+        after = await people.entries(first=first, last=last)
+        result = compare(before=before, logged=logged, on_their_way=on_their_way, after=after)
+        if not result.open or not left:
+            return AuditedTimelines(logged=logged, entries=after, differing=result.differing, unsettled=result.open)
         before = after
         await asyncio.sleep(_PAUSE_SECONDS)
     raise AssertionError("unreachable: the last round returns")

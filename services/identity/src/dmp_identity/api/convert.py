@@ -10,10 +10,11 @@ from typing import Any, Final
 import msgspec
 from google.protobuf.struct_pb2 import Struct
 
-from dmp.identity.v1 import contact_pb2, identity_service_pb2, profile_pb2
+from dmp.identity.v1 import audit_pb2, contact_pb2, identity_service_pb2, profile_pb2
 from dmp.ingest.v1 import accepted_batch_pb2
 from dmp_identity.adapters.profile_reads import ShownIdentifier, TimelineRow
 from dmp_identity.apply_batch import AppliedBatch, EventBatch
+from dmp_identity.count_entries import EntryCount
 from dmp_identity.domain.contacts import ContactAnswer
 from dmp_identity.domain.errors import InvalidFieldsError, MalformedBodyError
 from dmp_identity.domain.identifier_policy import IdentifierPolicy
@@ -206,3 +207,12 @@ def _fields_with_surrogates(body: bytes) -> list[str]:
         for name in ("email", "phoneNumber")
         if isinstance(fields.get(name), str) and any("\ud800" <= c <= "\udfff" for c in fields[name])
     ]
+
+
+def entry_counts_to_proto(counts: Sequence[EntryCount]) -> audit_pb2.CountEntriesResponse:
+    """A part of the counts of timeline entries."""
+    response = audit_pb2.CountEntriesResponse()
+    for one in counts:
+        added = response.counts.add(count=one.count, digest=one.digest)
+        added.minute.seconds = one.minute * 60
+    return response

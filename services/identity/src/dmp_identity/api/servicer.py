@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import grpc
 
-from dmp.identity.v1 import erasure_pb2, explanation_pb2, identity_service_pb2_grpc, merge_pb2
+from dmp.identity.v1 import audit_pb2, erasure_pb2, explanation_pb2, identity_service_pb2_grpc, merge_pb2
 from dmp.identity.v1 import identity_service_pb2 as pb
 from dmp_chassis.database import Database
 from dmp_identity.api import convert, convert_erasure, convert_explanation, convert_history, convert_trial
 from dmp_identity.apply_batch import apply_batch
+from dmp_identity.count_entries import count_entries
 from dmp_identity.domain.profile_id import public_id
 from dmp_identity.domain.reading import PolicyReader
 from dmp_identity.erase_person import confirm_erasure, erase_person, list_erased_events, preview_erasure
@@ -223,6 +224,14 @@ class IdentityServicer(identity_service_pb2_grpc.IdentityServiceServicer):
         """As the proto says."""
         forgotten = await confirm_erasure(self._database, erasure_id=request.erasure_id, clock_us=self._clock_us)
         return erasure_pb2.ConfirmErasureResponse(forgotten_events=forgotten)
+
+    async def CountEntries(
+        self, request: audit_pb2.CountEntriesRequest, context: Context[Any, Any]
+    ) -> AsyncIterator[audit_pb2.CountEntriesResponse]:
+        """As the proto says."""
+        first, last = getattr(request, "from").seconds // 60, request.to.seconds // 60
+        async for part in count_entries(self._database, first=first, last=last):
+            yield convert.entry_counts_to_proto(part)
 
     async def TryPolicy(self, request: pb.TryPolicyRequest, context: Context[Any, Any]) -> pb.TryPolicyResponse:
         """As the proto says."""

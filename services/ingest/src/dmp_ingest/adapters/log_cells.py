@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final, LiteralString
 
 from dmp_chassis.database import Database, raw
-from dmp_ingest.domain.audit import CellKey, CellSum
+from dmp_ingest.domain.audit import CellKey, CellSum, MinuteSum
 
 _MINUTE: Final[LiteralString] = "floor(extract(epoch FROM occurred_at) / 60)::bigint"
 _HALVES: Final[LiteralString] = (
@@ -33,6 +33,17 @@ _DETAILED: Final = (
     " FROM event"
     f" WHERE {_RANGE} AND {_MINUTE} = ANY(%(minutes)s) GROUP BY 1, 2, 3, 4"
 )
+_NAMED: Final = (
+    f"SELECT {_MINUTE}, count(*), bit_xor(('x' || left(md5(event_id), 16))::bit(64)::bigint) FROM event"  # noqa: S608
+    " WHERE occurred_at >= to_timestamp(%(first)s * 60) AND occurred_at < to_timestamp((%(last)s + 1) * 60)"
+    " AND identifiers IS NOT NULL GROUP BY 1"
+)
+_NAMED_ON_THEIR_WAY: Final = (
+    f"SELECT DISTINCT {_MINUTE} FROM event"  # noqa: S608  # constants only
+    " WHERE occurred_at >= to_timestamp(%(first)s * 60) AND occurred_at < to_timestamp((%(last)s + 1) * 60)"
+    " AND batch_id IN (SELECT batch_id FROM outbox WHERE NOT identity_applied)"
+)
+_ANY_ON_ITS_WAY_TO_IDENTITY: Final = "SELECT EXISTS (SELECT FROM outbox WHERE NOT identity_applied)"
 _digest: Final = struct.Struct(">qq").pack
 
 
@@ -75,6 +86,19 @@ class LogCells:
                 on_their_way = {CellKey(*row) for row in found}
         cells = {CellKey(row[0], row[1], row[2]): CellSum(row[3], _digest(row[4], row[5])) for row in rows}
         return LoggedCells(cells=cells, on_their_way=on_their_way)
+
+    async def read_named(self, *, first: int, last: int) -> tuple[dict[int, MinuteSum], set[int]]:
+        """By minute, the events that name a person; and the minutes with events that identity has not acknowledged."""
+        parameters = {"first": first, "last": last}
+        async with self._database.read() as transaction:
+            connection = raw(transaction)
+            rows = await (await connection.execute(_NAMED, parameters)).fetchall()
+            waiting = await (await connection.execute(_ANY_ON_ITS_WAY_TO_IDENTITY)).fetchone()
+            on_their_way: set[int] = set()
+            if waiting is not None and waiting[0]:
+                found = await (await connection.execute(_NAMED_ON_THEIR_WAY, parameters)).fetchall()
+                on_their_way = {row[0] for row in found}
+        return {row[0]: MinuteSum(row[1], row[2]) for row in rows}, on_their_way
 
     async def read_detailed(self, *, campaign_id: str, minutes: Sequence[int]) -> tuple[list[DetailedSum], bool]:
         """One campaign's minutes by type, source and creative, and whether any event of them is on its way."""

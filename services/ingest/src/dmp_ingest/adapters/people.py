@@ -1,4 +1,4 @@
-"""Identity as an erasure knows it."""
+"""Identity as erasures and audits know it."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ from collections.abc import AsyncIterator
 from typing import Final
 
 import grpc
+from google.protobuf import timestamp_pb2
 
+from dmp.identity.v1 import audit_pb2, identity_service_pb2_grpc
 from dmp.identity.v1 import erasure_pb2 as pb
-from dmp.identity.v1 import identity_service_pb2_grpc
+from dmp_ingest.domain.audit import MinuteSum
 from dmp_ingest.domain.erasure import Erased
 from dmp_ingest.domain.errors import CannotAskError, UserNotFoundError
 
 _SECONDS: Final = 5.0
+_COUNT_SECONDS: Final = 60.0
 
 
 class People:
@@ -57,6 +60,18 @@ class People:
             token = page.next_page_token
             if not token:
                 return
+
+    async def entries(self, *, first: int, last: int) -> dict[int, MinuteSum]:
+        """Timeline entries by minute, from minute `first` to minute `last` since 1970, both included."""
+        request = audit_pb2.CountEntriesRequest(to=timestamp_pb2.Timestamp(seconds=last * 60))
+        getattr(request, "from").seconds = first * 60
+        counts: dict[int, MinuteSum] = {}
+        try:
+            async for part in self._stub.CountEntries(request, timeout=_COUNT_SECONDS):
+                counts |= {one.minute.seconds // 60: MinuteSum(one.count, one.digest) for one in part.counts}
+        except grpc.aio.AioRpcError as error:
+            raise CannotAskError(service="identity") from error
+        return counts
 
     async def confirm(self, erasure_id: str) -> None:
         """Lets identity forget which events they were."""

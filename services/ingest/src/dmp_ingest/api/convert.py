@@ -11,7 +11,7 @@ from google.protobuf import json_format, struct_pb2, timestamp_pb2
 
 from dmp.ingest.v1 import audit_pb2, erasure_pb2, event_pb2, ingest_service_pb2
 from dmp_ingest.api.json_answer import message_of
-from dmp_ingest.audit_events import Audited
+from dmp_ingest.audit_events import Audited, AuditedTimelines
 from dmp_ingest.domain.audit import NOTHING, CellKey
 from dmp_ingest.domain.erasure import Erased, Erasure
 from dmp_ingest.domain.event import RefusedEvent, SubmittedEvent
@@ -156,6 +156,21 @@ def audit_to_proto(audited: Audited) -> ingest_service_pb2.AuditEventsResponse:
         unsettled=len(audited.unsettled),
         differences=[_difference_to_proto(key, audited) for key in audited.differing[:_SHOWN_DIFFERENCES]],
     )
+
+
+def add_timelines(audited: AuditedTimelines, response: ingest_service_pb2.AuditEventsResponse) -> None:
+    """Adds the comparison with the timelines to the result of an audit."""
+    response.clean = response.clean and not audited.differing and not audited.unsettled
+    response.unsettled += len(audited.unsettled)
+    response.identified_events = sum(minute.events for minute in audited.logged.values())
+    response.timeline_entries = sum(minute.events for minute in audited.entries.values())
+    for minute in audited.differing[:_SHOWN_DIFFERENCES]:
+        logged, entries = audited.logged.get(minute), audited.entries.get(minute)
+        response.timeline_differences.add(
+            minute=minute_to_proto(minute),
+            logged=logged.events if logged is not None else 0,
+            entries=entries.events if entries is not None else 0,
+        )
 
 
 def _difference_to_proto(key: CellKey, audited: Audited) -> audit_pb2.CellDifference:

@@ -20,6 +20,7 @@ from dmp_ingest.adapters.owners import Owners
 from dmp_ingest.adapters.people import People
 from dmp_ingest.api.audit_range import audit_range
 from dmp_ingest.api.convert import (
+    add_timelines,
     audit_to_proto,
     erasure_to_proto,
     event_from_proto,
@@ -30,7 +31,7 @@ from dmp_ingest.api.convert import (
 )
 from dmp_ingest.api.json_answer import write_answer, write_refusal
 from dmp_ingest.api.json_body import read_body
-from dmp_ingest.audit_events import audit_events, repair_campaign
+from dmp_ingest.audit_events import audit_events, audit_timelines, repair_campaign
 from dmp_ingest.check_health import check_health
 from dmp_ingest.domain.errors import ErasureNotFoundError, TooLargeError, UserNotFoundError
 from dmp_ingest.domain.event_policy import EventPolicy
@@ -144,7 +145,11 @@ class IngestServicer(ingest_service_pb2_grpc.IngestServiceServicer):
         audited = await audit_events(
             campaign_id=request.campaign_id, first=first, last=last, log=self._cells, counted=self._counted
         )
-        return audit_to_proto(audited)
+        response = audit_to_proto(audited)
+        if not request.campaign_id:
+            timelines = await audit_timelines(first=first, last=last, log=self._cells, people=self._people)
+            add_timelines(timelines, response)
+        return response
 
     async def RepairCampaign(self, request: pb.RepairCampaignRequest, context: Context) -> pb.RepairCampaignResponse:
         first, last = audit_range(

@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from dmp.identity.v1 import audit_pb2 as dmp_dot_identity_dot_v1_dot_audit__pb2
 from dmp.identity.v1 import erasure_pb2 as dmp_dot_identity_dot_v1_dot_erasure__pb2
 from dmp.identity.v1 import explanation_pb2 as dmp_dot_identity_dot_v1_dot_explanation__pb2
 from dmp.identity.v1 import identity_service_pb2 as dmp_dot_identity_dot_v1_dot_identity__service__pb2
@@ -132,6 +133,11 @@ class IdentityServiceStub(object):
                 '/dmp.identity.v1.IdentityService/ConfirmErasure',
                 request_serializer=dmp_dot_identity_dot_v1_dot_erasure__pb2.ConfirmErasureRequest.SerializeToString,
                 response_deserializer=dmp_dot_identity_dot_v1_dot_erasure__pb2.ConfirmErasureResponse.FromString,
+                _registered_method=True)
+        self.CountEntries = channel.unary_stream(
+                '/dmp.identity.v1.IdentityService/CountEntries',
+                request_serializer=dmp_dot_identity_dot_v1_dot_audit__pb2.CountEntriesRequest.SerializeToString,
+                response_deserializer=dmp_dot_identity_dot_v1_dot_audit__pb2.CountEntriesResponse.FromString,
                 _registered_method=True)
 
 
@@ -302,6 +308,15 @@ class IdentityServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CountEntries(self, request, context):
+        """CountEntries counts timeline entries by minute, with a digest of which events they are: what an audit compares with the event log. It
+        reads every entry there is. One answer in parts, in order of time, all as of one instant. Called by ingest.
+        Errors: CANNOT_STORE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_IdentityServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -399,6 +414,11 @@ def add_IdentityServiceServicer_to_server(servicer, server):
                     servicer.ConfirmErasure,
                     request_deserializer=dmp_dot_identity_dot_v1_dot_erasure__pb2.ConfirmErasureRequest.FromString,
                     response_serializer=dmp_dot_identity_dot_v1_dot_erasure__pb2.ConfirmErasureResponse.SerializeToString,
+            ),
+            'CountEntries': grpc.unary_stream_rpc_method_handler(
+                    servicer.CountEntries,
+                    request_deserializer=dmp_dot_identity_dot_v1_dot_audit__pb2.CountEntriesRequest.FromString,
+                    response_serializer=dmp_dot_identity_dot_v1_dot_audit__pb2.CountEntriesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -915,6 +935,33 @@ class IdentityService(object):
             '/dmp.identity.v1.IdentityService/ConfirmErasure',
             dmp_dot_identity_dot_v1_dot_erasure__pb2.ConfirmErasureRequest.SerializeToString,
             dmp_dot_identity_dot_v1_dot_erasure__pb2.ConfirmErasureResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CountEntries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/dmp.identity.v1.IdentityService/CountEntries',
+            dmp_dot_identity_dot_v1_dot_audit__pb2.CountEntriesRequest.SerializeToString,
+            dmp_dot_identity_dot_v1_dot_audit__pb2.CountEntriesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -4,6 +4,7 @@ isort:skip_file
 The identity graph: who it was."""
 
 from collections import abc as _abc
+from dmp.identity.v1 import audit_pb2 as _audit_pb2
 from dmp.identity.v1 import erasure_pb2 as _erasure_pb2
 from dmp.identity.v1 import explanation_pb2 as _explanation_pb2
 from dmp.identity.v1 import identity_service_pb2 as _identity_service_pb2
@@ -123,6 +124,11 @@ class IdentityServiceStub:
     """ConfirmErasure makes identity forget the erasure's list of events, once the log has none of their personal fields any more. Idempotent.
     Errors: INVALID_ARGUMENT, ERASURE_NOT_FOUND, CANNOT_STORE.
     """
+    CountEntries: _grpc.UnaryStreamMultiCallable[_audit_pb2.CountEntriesRequest, _audit_pb2.CountEntriesResponse]
+    """CountEntries counts timeline entries by minute, with a digest of which events they are: what an audit compares with the event log. It
+    reads every entry there is. One answer in parts, in order of time, all as of one instant. Called by ingest.
+    Errors: CANNOT_STORE.
+    """
 
 @_typing.type_check_only
 class IdentityServiceAsyncStub(IdentityServiceStub):
@@ -215,6 +221,11 @@ class IdentityServiceAsyncStub(IdentityServiceStub):
     ConfirmErasure: _aio.UnaryUnaryMultiCallable[_erasure_pb2.ConfirmErasureRequest, _erasure_pb2.ConfirmErasureResponse]  # type: ignore[assignment]
     """ConfirmErasure makes identity forget the erasure's list of events, once the log has none of their personal fields any more. Idempotent.
     Errors: INVALID_ARGUMENT, ERASURE_NOT_FOUND, CANNOT_STORE.
+    """
+    CountEntries: _aio.UnaryStreamMultiCallable[_audit_pb2.CountEntriesRequest, _audit_pb2.CountEntriesResponse]  # type: ignore[assignment]
+    """CountEntries counts timeline entries by minute, with a digest of which events they are: what an audit compares with the event log. It
+    reads every entry there is. One answer in parts, in order of time, all as of one instant. Called by ingest.
+    Errors: CANNOT_STORE.
     """
 
 class IdentityServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -419,6 +430,17 @@ class IdentityServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_erasure_pb2.ConfirmErasureResponse, _abc.Awaitable[_erasure_pb2.ConfirmErasureResponse]]:
         """ConfirmErasure makes identity forget the erasure's list of events, once the log has none of their personal fields any more. Idempotent.
         Errors: INVALID_ARGUMENT, ERASURE_NOT_FOUND, CANNOT_STORE.
+        """
+
+    @_abc_1.abstractmethod
+    def CountEntries(
+        self,
+        request: _audit_pb2.CountEntriesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_audit_pb2.CountEntriesResponse], _abc.AsyncIterator[_audit_pb2.CountEntriesResponse]]:
+        """CountEntries counts timeline entries by minute, with a digest of which events they are: what an audit compares with the event log. It
+        reads every entry there is. One answer in parts, in order of time, all as of one instant. Called by ingest.
+        Errors: CANNOT_STORE.
         """
 
 def add_IdentityServiceServicer_to_server(servicer: IdentityServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -365,7 +365,7 @@ class AuditEventsResponse(_message.Message):
     cells: _builtins.int
     """How many cells were compared."""
     unsettled: _builtins.int
-    """Cells that could not be compared because events for them kept arriving."""
+    """Cells and minutes that could not be compared because events for them kept arriving."""
     identified_events: _builtins.int
     """How many events of the range name a person; 0 if a campaign was asked for."""
     timeline_entries: _builtins.int
