@@ -6,8 +6,13 @@ import asyncio
 import random
 
 import grpc
+import psycopg
 import pytest
 
+from dmp_chassis.database import Database
+from dmp_stats.adapters import delta_store
+from dmp_stats.adapters.delta_store import DeltaCache
+from dmp_stats.fold_deltas import fold_deltas
 from tests.stats.service import Event, StatsCluster, batch_of
 
 T = 1_770_757_800  # 2026-02-10T21:10:00Z
@@ -145,3 +150,29 @@ async def test_the_longest_texts_can_be_folded(cluster: StatsCluster) -> None:
     await cluster.all_folded()
     answer = await replica.stats(wide, *RANGE, group_by="creative_id")
     assert [point["group"] for point in answer["series"]] == [wide]
+
+
+async def test_what_was_folded_is_not_remembered(cluster: StatsCluster) -> None:
+    replica = await cluster.start(fold_interval_seconds=60.0)
+    await replica.apply(batch_of(some_events(20, "a")))
+    database = Database.connect(cluster.database_url, pool_size=2, application_name="test")
+    one, two = DeltaCache(), DeltaCache()
+    async with database.read() as connection:
+        for cache in (one, two):
+            assert len(await delta_store.pending(connection, cache)) == len(cache) == 1
+    assert await fold_deltas(database, one) == 1
+    assert len(one) == 0
+    assert await fold_deltas(database, two) == 0
+    assert len(two) == 0
+    await database.close()
+
+
+async def test_a_restarted_database_costs_no_batch(cluster: StatsCluster) -> None:
+    replica = await cluster.start()
+    await asyncio.gather(*(replica.apply(batch_of(some_events(5, f"a{number}-"))) for number in range(4)))
+    async with await psycopg.AsyncConnection.connect(cluster.database_url, autocommit=True) as connection:
+        await connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'dmp-stats batches'"
+        )
+    assert await replica.apply(batch_of(some_events(5, "b")))
+    assert await total(await replica.stats("camp_123", *RANGE)) == 25

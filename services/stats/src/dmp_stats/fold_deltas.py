@@ -26,11 +26,13 @@ async def fold_deltas(database: Database, deltas: DeltaCache, *, limit: int = _D
     """
     async with database.begin() as connection:
         if not await cell_store.try_lock_rollups(connection):
+            await delta_store.forget_folded(connection, deltas)
             return 0
         taken = await delta_store.take(connection, deltas, limit=limit)
         if taken:
             cells = await asyncio.to_thread(merge_cells, [delta.cells for delta in taken])
             await rollup_store.add(connection, cells)
+        await delta_store.forget_folded(connection, deltas)
     return len(taken)
 
 

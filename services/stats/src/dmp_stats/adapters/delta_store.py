@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
+import psycopg
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dmp_chassis.database import raw
@@ -84,31 +85,35 @@ class DeltaCache:
         """What is here now: the rows that need not be read."""
         return dict(self._deltas)
 
+    def forget(self, seqs: Iterable[int]) -> None:
+        """Drops rows that are no longer in the table."""
+        for seq in seqs:
+            self._deltas.pop(seq, None)
+
     def learn(self, rows: Iterable[tuple[int, bytes | None]], known: Mapping[int, Delta]) -> list[Delta]:
         """The deltas of all rows that the table lists: decoded if they come with their cells, else from `known`.
 
         What was known and is not listed has been folded, and is forgotten.
         """
         listed = {seq: known[seq] if data is None else Delta.of(unpack_cells(data)) for seq, data in rows}
-        for seq in known.keys() - listed.keys():
-            self._deltas.pop(seq, None)
+        self.forget(known.keys() - listed.keys())
         self._deltas.update(listed)
         return list(listed.values())
 
 
 async def apply(
-    connection: AsyncConnection,
+    connection: psycopg.AsyncConnection[Any],
     *,
     batch_id: str,
     cells: bytes | None,
     last_second: int | None,
     sightings: bytes | None,
 ) -> Applied:
-    """Writes a batch unless it is there: one statement.
+    """Writes a batch unless it is there: one statement, on a connection in autocommit mode.
 
     Waits for another transaction that is writing the same batch.
     """
-    async with array_cursor(raw(connection)) as cursor:
+    async with connection.cursor(binary=True) as cursor:
         await cursor.execute(
             _APPLY, {"batch_id": batch_id, "cells": cells, "last_second": last_second, "sightings": sightings}
         )
@@ -121,6 +126,15 @@ async def pending(connection: AsyncConnection, cache: DeltaCache) -> list[Delta]
     """Everything that is not folded yet, as this transaction sees it."""
     known = cache.known()
     return cache.learn(await _rows(connection, _PENDING, (_seqs(known),)), known)
+
+
+async def forget_folded(connection: AsyncConnection, cache: DeltaCache) -> None:
+    """Drops from the cache what the table no longer lists, whoever has folded it."""
+    known = cache.known()
+    if known:
+        async with array_cursor(raw(connection)) as cursor:
+            await cursor.execute(b"SELECT seq FROM rollup_delta")
+            cache.forget(known.keys() - {row[0] for row in await cursor.fetchall()})
 
 
 async def take(connection: AsyncConnection, cache: DeltaCache, *, limit: int) -> list[Delta]:

@@ -16,6 +16,7 @@ from dmp.stats.v1 import stats_service_pb2_grpc
 from dmp_chassis.database import Database
 from dmp_chassis.http_body import came_through_gateway
 from dmp_stats.adapters import reference_store
+from dmp_stats.adapters.batch_connections import BatchConnections
 from dmp_stats.adapters.delta_store import DeltaCache
 from dmp_stats.adapters.reference_store import Generation
 from dmp_stats.api import rendered
@@ -57,6 +58,7 @@ class Dependencies:
     """
 
     database: Database
+    batches: BatchConnections
     deltas: DeltaCache
     window: LiveWindow
     live: LiveFeed
@@ -77,7 +79,7 @@ class StatsServicer(stats_service_pb2_grpc.StatsServiceServicer):
         """See the proto."""
         to = self._with
         batch = batch_from_proto(request.batch)
-        is_new = await apply_batch(batch, to.database, to.deltas, to.window, now=to.clock())
+        is_new = await apply_batch(batch, to.batches, to.deltas, to.window, now=to.clock())
         return pb.ApplyBatchResponse(already_applied=not is_new)
 
     async def QueryStats(self, request: pb.QueryStatsRequest, context: Context) -> pb.QueryStatsResponse:
