@@ -30,9 +30,13 @@ def policy() -> IdentifierPolicy:
     return policy_from_mapping(mapping)
 
 
-async def refusals(identity: Identity, **options: str) -> list[tuple[str, str, str, int]]:
+async def refusals(
+    identity: Identity, *, rule: str = "", internal_user_id: str = ""
+) -> list[tuple[str, str, str, int]]:
     """The review list: rule, type, value, how often."""
-    answer = await identity.stub.ListRefusals(explanation_pb2.ListRefusalsRequest(**options))
+    answer = await identity.stub.ListRefusals(
+        explanation_pb2.ListRefusalsRequest(rule=rule, internal_user_id=internal_user_id)
+    )
     return [(r.rule, r.identifier, r.value, r.times) for r in answer.refusals]
 
 

@@ -34,7 +34,8 @@ WEAK = st.dictionaries(st.sampled_from(["browser_id", "ip_address"]), st.sampled
 EVENTS = st.tuples(STRONG, WEAK).filter(lambda event: bool(event[0] or event[1]))
 TABLES = (
     "profile, identifier, identifier_pair, weak_link, anonymous_profile, timeline_entry, merge, merge_edge,"
-    " never_merge, contact, merge_contact, review, inbox, erasure, erasure_event, erased_identifier, domain_event_outbox"
+    " never_merge, contact, merge_contact, review, inbox, erasure, erasure_event, erased_identifier,"
+    " domain_event_outbox"
 )
 
 

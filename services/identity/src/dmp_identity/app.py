@@ -8,13 +8,13 @@ import time
 from typing import Final
 
 import grpc
-from redis.asyncio import Redis
 from sqlalchemy.engine import make_url
 
 from dmp.identity.v1 import identity_service_pb2, identity_service_pb2_grpc
 from dmp_chassis.database import Database
 from dmp_chassis.domain_events import RedisStreamPublisher, drain_loop
 from dmp_chassis.logging import configure
+from dmp_chassis.redis_client import check_redis, connect_redis
 from dmp_chassis.server import Callback, RunningServer, run_server, start_server
 from dmp_identity.api.errors import DOMAIN, TABLE
 from dmp_identity.api.servicer import IdentityServicer
@@ -31,7 +31,6 @@ _PLANNER: Final = (
     "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off"
     " -c jit=off"
 )
-_REDIS_SECONDS: Final = 2.0
 
 
 class IdentityService:
@@ -42,9 +41,7 @@ class IdentityService:
         self.database = Database.connect(
             _with_planner_options(settings.database_url), pool_size=settings.pool_size, application_name="dmp_identity"
         )
-        self.redis = Redis.from_url(
-            settings.redis_url, socket_timeout=_REDIS_SECONDS, socket_connect_timeout=_REDIS_SECONDS
-        )
+        self.redis = connect_redis(settings.redis_url, client_name="dmp_identity", pool_size=4)
         self.reader = PolicyReader(settings.policy)
         self.wake = asyncio.Event()
         memory = GraphMemory()
@@ -76,7 +73,7 @@ class IdentityService:
 
     async def check_redis(self) -> None:
         """Returns if Redis answers, else raises."""
-        await self.redis.ping()
+        await check_redis(self.redis)
 
     async def close(self) -> None:
         """Closes all connections."""

@@ -11,7 +11,7 @@ import psycopg
 
 from dmp_chassis.database import Database
 from dmp_identity.adapters.batch_store import append_to_timelines, remember_batch
-from dmp_identity.adapters.bulk import escaped
+from dmp_identity.adapters.bulk import all_escaped
 from dmp_identity.adapters.domain_event_store import add_domain_events
 from dmp_identity.adapters.erasure_store import add_late_events, erased_keys
 from dmp_identity.domain.profile_id import public_id
@@ -82,11 +82,12 @@ async def apply_batch(
             created_at_us=batch.accepted_at_us,
             every_lock=every_lock,
         )
+        times, event_ids = batch.occurred_at_us, all_escaped(batch.event_ids)
+        types, sources = all_escaped(batch.types), all_escaped(batch.sources)
         await append_to_timelines(
             connection,
             [
-                f"{profile}\t{batch.occurred_at_us[n]}\t{escaped(batch.event_ids[n])}\t{escaped(batch.types[n])}\t"
-                f"{escaped(batch.sources[n])}"
+                f"{profile}\t{times[n]}\t{event_ids[n]}\t{types[n]}\t{sources[n]}"
                 for n, profile in zip(positions, recorded.profiles, strict=True)
             ],
         )

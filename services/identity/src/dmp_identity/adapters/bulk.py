@@ -1,10 +1,11 @@
-"""Many values in one statement: arrays in PostgreSQL's binary form and rows for COPY.
+"""Many values in one statement: arrays as one parameter, and rows for COPY.
 
-psycopg's own lists cost about 4 us a text, these 0.3 us; its COPY rows about 2 us, these 0.5 us.
+psycopg's own lists cost about 4 us a text, these less than 0.1 us; its COPY rows about 2 us, these 0.5 us.
 """
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
@@ -15,27 +16,23 @@ from psycopg.adapt import Dumper
 from psycopg.pq import Format
 
 _HEADER: Final = struct.Struct(">iiIii")
-_LENGTH: Final = struct.Struct(">i")
-_TEXT_OID: Final = 25
 _BIGINT_OID: Final = 20
 _BIGINT_ITEM: Final = np.dtype([("length", ">i4"), ("value", ">i8")])
 _ESCAPES: Final = str.maketrans({"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"})
+_TO_ESCAPE: Final = re.compile(r"[\\\n\r\t]")
 _CHUNK: Final = 2000
 
 
 class Texts:
-    """A `text[]` parameter, to be written `%b`."""
+    """A `text[]` parameter, to be written `%s`."""
 
     __slots__ = ("data",)
 
     def __init__(self, values: Sequence[str]) -> None:
-        pack = _LENGTH.pack
-        parts = [_HEADER.pack(1, 0, _TEXT_OID, len(values), 1)]
-        for value in values:
-            encoded = value.encode()
-            parts.append(pack(len(encoded)))
-            parts.append(encoded)
-        self.data = b"".join(parts)
+        joined = '","'.join(values)
+        if joined.count('"') != 2 * max(len(values) - 1, 0) or "\\" in joined:
+            joined = '","'.join([value.replace("\\", "\\\\").replace('"', '\\"') for value in values])
+        self.data = f'{{"{joined}"}}'.encode() if values else b"{}"
 
 
 class Bigints:
@@ -51,7 +48,7 @@ class Bigints:
 
 
 class _TextsDumper(Dumper):
-    format = Format.BINARY
+    format = Format.TEXT
     oid = 1009
 
     def dump(self, obj: Texts) -> bytes:
@@ -76,12 +73,17 @@ def bulk_cursor(connection: psycopg.AsyncConnection[Any]) -> psycopg.AsyncCursor
 
 def escaped(text: str) -> str:
     """The text as a field of a COPY row."""
-    return text.translate(_ESCAPES)
+    return text.translate(_ESCAPES) if _TO_ESCAPE.search(text) else text
+
+
+def all_escaped(texts: Sequence[str]) -> Sequence[str]:
+    """The texts as fields of COPY rows; looked at all at once, since it is rare that there is anything to do."""
+    return texts if _TO_ESCAPE.search("\0".join(texts)) is None else [escaped(text) for text in texts]
 
 
 def nullable(text: str | None) -> str:
     """The text as a field of a COPY row, or null."""
-    return "\\N" if text is None else text.translate(_ESCAPES)
+    return "\\N" if text is None else escaped(text)
 
 
 async def copy_rows(cursor: psycopg.AsyncCursor[Any], target: str, rows: Iterable[str]) -> None:

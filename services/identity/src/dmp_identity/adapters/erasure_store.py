@@ -168,11 +168,11 @@ async def add_late_events(connection: Connection, events: Mapping[str, str]) -> 
     cursor = bulk_cursor(connection)
     await cursor.execute(
         b"INSERT INTO erasure_event (erasure_id, event_id) SELECT k.erasure::uuid, k.event"
-        b" FROM unnest(%b::text[], %b::text[]) AS k (erasure, event) ON CONFLICT DO NOTHING",
+        b" FROM unnest(%s::text[], %s::text[]) AS k (erasure, event) ON CONFLICT DO NOTHING",
         (Texts(list(events.values())), Texts(list(events))),
     )
     await cursor.execute(
-        b"UPDATE erasure SET confirmed_at_us = NULL WHERE id = ANY(%b::text[]::uuid[])",
+        b"UPDATE erasure SET confirmed_at_us = NULL WHERE id = ANY(%s::text[]::uuid[])",
         (Texts(sorted(set(events.values()))),),
     )
 

@@ -24,7 +24,7 @@ LIMIT %s
 
 _PAIRS: Final = b"""
 SELECT p.type_a, p.value_a, p.type_b, p.value_b, p.cause, p.ref, p.source, p.at_us
-FROM unnest(%b::text[], %b::text[]) AS k (type, value)
+FROM unnest(%s::text[], %s::text[]) AS k (type, value)
 JOIN identifier_pair p ON p.type_a = k.type AND p.value_a = k.value
 """
 

@@ -17,12 +17,13 @@ _DAY_US: Final = 86_400_000_000
 
 _FOUND: Final = b"""
 WITH found AS MATERIALIZED (
-  SELECT 0 AS kind, k.n, i.profile_id, i.shared_at_us IS NOT NULL AS shared
-  FROM unnest(%b::text[], %b::text[]) WITH ORDINALITY AS k (type, value, n)
+  SELECT 0 AS kind, k.n, i.profile_id, i.shared_at_us IS NOT NULL AS shared,
+    hashtextextended(i.ref, 0) & 9223372036854775807 AS arrival
+  FROM unnest(%s::text[], %s::text[]) WITH ORDINALITY AS k (type, value, n)
   JOIN identifier i ON i.type = k.type AND i.value = k.value
   UNION ALL
-  SELECT 1, k.n, w.profile_id, false
-  FROM unnest(%b::text[], %b::text[], %b::bigint[]) WITH ORDINALITY AS k (type, value, bound, n)
+  SELECT 1, k.n, w.profile_id, false, 0
+  FROM unnest(%s::text[], %s::text[], %b::bigint[]) WITH ORDINALITY AS k (type, value, bound, n)
   CROSS JOIN LATERAL (
     SELECT w.profile_id FROM weak_link w
     WHERE w.type = k.type AND w.value = k.value
@@ -30,11 +31,11 @@ WITH found AS MATERIALIZED (
     LIMIT k.bound + 1
   ) w
   UNION ALL
-  SELECT 2, k.n, a.profile_id, false
-  FROM unnest(%b::text[], %b::text[]) WITH ORDINALITY AS k (type, value, n)
+  SELECT 2, k.n, a.profile_id, false, 0
+  FROM unnest(%s::text[], %s::text[]) WITH ORDINALITY AS k (type, value, n)
   JOIN anonymous_profile a ON a.type = k.type AND a.value = k.value
 )
-SELECT f.kind, f.n, f.profile_id, f.shared, p.root_id, r.created_at_us, r.identified
+SELECT f.kind, f.n, f.profile_id, f.shared, f.arrival, p.root_id, r.created_at_us, r.identified
 FROM found f JOIN profile p ON p.id = f.profile_id JOIN profile r ON r.id = p.root_id
 """
 
@@ -49,7 +50,7 @@ WITH member AS MATERIALIZED (
 _COUNTS: Final = f"""{_MEMBERS}
 SELECT m.root_id, i.type, count(*), count(*) FILTER (WHERE i.first_seen_at_us >= k.since)
 FROM member m JOIN identifier i ON i.profile_id = m.id
-LEFT JOIN unnest(%b::text[], %b::bigint[]) AS k (type, since) ON k.type = i.type
+LEFT JOIN unnest(%s::text[], %b::bigint[]) AS k (type, since) ON k.type = i.type
 GROUP BY m.root_id, i.type
 """.encode()  # noqa: S608  # no input in it
 
@@ -62,7 +63,7 @@ JOIN member b ON b.id = n.profile_b
 
 _DEGREES: Final = b"""
 SELECT k.n, i.type, count(*)
-FROM unnest(%b::text[], %b::text[]) WITH ORDINALITY AS k (type, value, n)
+FROM unnest(%s::text[], %s::text[]) WITH ORDINALITY AS k (type, value, n)
 JOIN identifier i ON i.via_type = k.type AND i.via_value = k.value
 GROUP BY k.n, i.type
 """
@@ -111,14 +112,16 @@ async def load_snapshot(connection: psycopg.AsyncConnection[Any], sightings: Seq
         ),
     )
     owners: dict[Key, int] = {}
+    arrivals: dict[Key, int] = {}
     shared: list[Key] = []
     holders: dict[Key, list[int]] = {}
     anonymous_profiles: dict[Key, int] = {}
     persons: dict[int, int] = {}
     people: dict[int, Person] = {}
-    for kind, n, profile, is_shared, root, created_at_us, identified in await cursor.fetchall():
+    for kind, n, profile, is_shared, arrival, root, created_at_us, identified in await cursor.fetchall():
         if kind == 0:
             owners[strong[n - 1]] = profile
+            arrivals[strong[n - 1]] = arrival
             if is_shared:
                 shared.append(strong[n - 1])
         elif kind == 1:
@@ -131,6 +134,7 @@ async def load_snapshot(connection: psycopg.AsyncConnection[Any], sightings: Seq
             persons[root] = root
     snapshot = Snapshot(
         owners=owners,
+        arrivals=arrivals,
         shared=frozenset(shared),
         persons=persons,
         people=people,
@@ -206,7 +210,7 @@ async def _add_anonymous_of_shared(
     found: Mapping[Key, int] = snapshot.anonymous
     added: dict[Key, int] = dict(found)
     persons, people = dict(snapshot.persons), dict(snapshot.people)
-    for _, n, profile, _, root, created_at_us, identified in await cursor.fetchall():
+    for _, n, profile, _, _, root, created_at_us, identified in await cursor.fetchall():
         persons[profile] = persons[root] = root
         people.setdefault(root, Person(created_at_us=created_at_us, identified=identified))
         if not identified:

@@ -26,28 +26,28 @@ WHERE p.id = t.id
 _LINK: Final = b"""
 INSERT INTO weak_link (type, value, profile_id, first_seen_at_us, ordinal, shown)
 SELECT k.type, k.value, k.profile_id, %s, k.n, nullif(k.shown, k.value)
-FROM unnest(%b::text[], %b::text[], %b::bigint[], %b::text[]) WITH ORDINALITY AS k (type, value, profile_id, shown, n)
+FROM unnest(%s::text[], %s::text[], %b::bigint[], %s::text[]) WITH ORDINALITY AS k (type, value, profile_id, shown, n)
 ORDER BY k.type, k.value, k.profile_id
 ON CONFLICT DO NOTHING
 """
 
 _ANONYMOUS: Final = b"""
 INSERT INTO anonymous_profile (type, value, profile_id)
-SELECT k.type, k.value, k.profile_id FROM unnest(%b::text[], %b::text[], %b::bigint[]) AS k (type, value, profile_id)
+SELECT k.type, k.value, k.profile_id FROM unnest(%s::text[], %s::text[], %b::bigint[]) AS k (type, value, profile_id)
 ORDER BY k.type, k.value
 ON CONFLICT (type, value) DO UPDATE SET profile_id = excluded.profile_id
 """
 
 _SHARE: Final = b"""
 UPDATE identifier i SET shared_at_us = %s
-FROM unnest(%b::text[], %b::text[]) AS k (type, value)
+FROM unnest(%s::text[], %s::text[]) AS k (type, value)
 WHERE i.type = k.type AND i.value = k.value AND i.shared_at_us IS NULL
 """
 
 _PAIR: Final = b"""
 INSERT INTO identifier_pair (type_a, value_a, type_b, value_b, cause, ref, source, at_us)
 SELECT k.type_a, k.value_a, k.type_b, k.value_b, k.cause, k.ref, k.source, %s
-FROM unnest(%b::text[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[])
+FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[])
   AS k (type_a, value_a, type_b, value_b, cause, ref, source)
 ON CONFLICT DO NOTHING
 """
@@ -55,7 +55,7 @@ ON CONFLICT DO NOTHING
 _REVIEW: Final = b"""
 INSERT INTO review (rule, type, value, profile_id, other_profile_id, times, first_at_us, last_at_us, ref, source)
 SELECT k.rule, k.type, k.value, k.profile_id, k.other, k.times, %s, %s, k.ref, k.source
-FROM unnest(%b::text[], %b::text[], %b::text[], %b::bigint[], %b::bigint[], %b::bigint[], %b::text[], %b::text[])
+FROM unnest(%s::text[], %s::text[], %s::text[], %b::bigint[], %b::bigint[], %b::bigint[], %s::text[], %s::text[])
   AS k (rule, type, value, profile_id, other, times, ref, source)
 ORDER BY k.rule, k.type, k.value, k.profile_id, k.other
 ON CONFLICT (rule, type, value, profile_id, other_profile_id) DO UPDATE SET

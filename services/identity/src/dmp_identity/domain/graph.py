@@ -18,6 +18,7 @@ class Graph:
 
     def __init__(self, snapshot: Snapshot) -> None:
         self.owners = dict(snapshot.owners)
+        self.arrivals = dict(snapshot.arrivals)
         self.shared = set(snapshot.shared)
         self.holders = {key: list(profiles) for key, profiles in snapshot.holders.items()}
         self.anonymous = dict(snapshot.anonymous)

@@ -177,20 +177,26 @@ class SightingResolver:
 
     def _add(self, sighting: Sighting, reading: Reading, target: int, via: Key | None) -> None:
         self.graph.add_identifier(reading.key, target, via)
+        # Not the numbers that the store gives: nothing stored arrived in a sighting that is only now recorded.
+        self.graph.arrivals[reading.key] = -1 - len(self._plan.placements)
         self._plan.identifiers.append(NewIdentifier(reading=reading, profile=target, via=via, sighting=sighting))
 
     def _note_pairs(self, sighting: Sighting, matched: list[Reading], unknown: list[Reading], via: Reading) -> None:
         """Notes which identifiers were seen together here; what is unknown is connected by its arrival with `via`
         already.
         """
-        pairs = self._plan.pairs
+        pairs, owners, arrivals = self._plan.pairs, self.graph.owners, self.graph.arrivals
         for position, first in enumerate(matched):
+            one, owner, arrival = first.key, owners[first.key], arrivals.get(first.key)
             for second in matched[position + 1 :]:
-                pairs.setdefault(ordered_pair(first.key, second.key), sighting)
+                other = second.key
+                # What arrived at one profile in one sighting is known to have been seen together.
+                if arrival is None or arrivals.get(other) != arrival or owners[other] != owner:
+                    pairs.setdefault((one, other) if one < other else (other, one), sighting)
             if first is not via:
                 for new in unknown:
-                    if self.graph.owners.get(new.key) is not None:
-                        pairs.setdefault(ordered_pair(first.key, new.key), sighting)
+                    if new.key in owners:
+                        pairs.setdefault((one, new.key) if one < new.key else (new.key, one), sighting)
 
     # -- values that many people share
 
@@ -283,11 +289,6 @@ class SightingResolver:
             elif target not in holders:
                 holders.append(target)
                 self._plan.links.append(NewLink(reading=reading, profile=target))
-
-
-def ordered_pair(first: Key, second: Key) -> tuple[Key, Key]:
-    """Two identifiers, the smaller one first."""
-    return (first, second) if first < second else (second, first)
 
 
 def resolve_sightings(

@@ -27,7 +27,9 @@ class Person(msgspec.Struct, gc=False):
 class Snapshot:
     """A consistent view. Profile ids are positive; a profile's person is the id of the oldest profile in its cluster.
 
-    owners: strong identifier -> the profile at which it arrived. shared: those of them that match nobody any more.
+    owners: strong identifier -> the profile at which it arrived.
+    arrivals: strong identifier -> a number for the sighting in which it arrived there, the same for all that did.
+    shared: those of them that match nobody any more.
     persons: profile -> person, for every profile named anywhere. people: person -> what is known of it.
     holders: weak identifier that may attribute -> some profiles that have it: all, or one more than the policy's bound.
     anonymous: identifier -> its anonymous profile, whose person is not identified.
@@ -36,6 +38,7 @@ class Snapshot:
     """
 
     owners: Mapping[Key, int] = field(default_factory=dict)
+    arrivals: Mapping[Key, int] = field(default_factory=dict)
     shared: frozenset[Key] = frozenset()
     persons: Mapping[int, int] = field(default_factory=dict)
     people: Mapping[int, Person] = field(default_factory=dict)
