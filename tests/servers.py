@@ -101,7 +101,7 @@ def postgres(server_directory: Path, server_environment: dict[str, str]) -> Iter
         data_directory=server_directory / "postgres",
         socket_directory=server_directory / "pg",
         log_path=server_directory / "postgres.log",
-        options=PostgresOptions(shared_buffers_mebibytes=64, durable=False, trusted=True),
+        options=PostgresOptions(shared_buffers_mebibytes=64, durable=False, kept=False, trusted=True),
         environment=server_environment,
     )
     server.prepare()

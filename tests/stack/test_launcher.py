@@ -174,8 +174,13 @@ def test_wrong_settings_are_all_named_at_once() -> None:
 
 def test_an_ephemeral_stack_leaves_nothing(temporary: Path) -> None:
     data = temporary / "never-made"
-    with launcher(DMP_EPHEMERAL="1", TMPDIR=str(temporary), DMP_DATA_DIR=str(data)) as running:
-        assert send(running.wait_ready()).status_code == 202
+    everywhere = "0.0.0.0"  # noqa: S104 - what a person may ask for
+    with launcher(
+        DMP_EPHEMERAL="1", TMPDIR=str(temporary), DMP_DATA_DIR=str(data), DMP_HTTP_HOST=everywhere
+    ) as running:
+        url = running.wait_ready()
+        assert url.startswith("http://127.0.0.1:")
+        assert send(url).status_code == 202
         assert len(list(temporary.iterdir())) == 1
         assert running.end() == 0
     assert list(temporary.iterdir()) == []

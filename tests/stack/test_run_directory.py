@@ -64,7 +64,7 @@ def test_a_leftover_that_ignores_the_request_is_killed(
 
 def test_a_sweep_spares_the_living_and_takes_the_dead(sleepers: list[subprocess.Popen[bytes]], temporary: Path) -> None:
     alive, dead = create_run_directory(), create_run_directory()
-    dead._lock.close()  # what the kernel does when a launcher is killed
+    dead.unlock()  # what the kernel does when a launcher is killed
     survivor, leftover = start_for(alive.path, sleepers), start_for(dead.path, sleepers)
     sweep_stale_run_directories()
     assert alive.path.exists()

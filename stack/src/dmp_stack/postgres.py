@@ -33,12 +33,14 @@ _THROWAWAY: Mapping[str, str] = {"fsync": "off", "synchronous_commit": "off", "f
 class PostgresOptions:
     """`durable=False` is for data that a test throws away: a crash of the machine may then damage it.
 
+    `kept=False` says that nobody opens the data again: the server then ends at once, without a last checkpoint.
     `trusted` lets everybody who reaches the socket in as any role, without a password; for tests, whose socket only we
     can reach.
     """
 
     shared_buffers_mebibytes: int
     durable: bool = True
+    kept: bool = True
     trusted: bool = False
     max_connections: int = 200
 
@@ -96,7 +98,8 @@ class PostgresServer:
             environment=self._environment,
             log_path=self._log_path,
             user=self._user,
-            stop_signal=signal.SIGINT,  # "fast": ends connections, writes a checkpoint
+            # "Fast" ends connections and writes a checkpoint, "immediate" ends.
+            stop_signal=signal.SIGINT if self._options.kept else signal.SIGQUIT,
             orphan_signal=signal.SIGQUIT,
         )
 

@@ -1,7 +1,7 @@
 """The run directory: a short-lived place with a short path for sockets and, in ephemeral mode, for the data.
 
 Unix socket paths may have 107 bytes only, and a data directory may lie deep, so sockets go here. A run directory is
-alive as long as its launcher holds the lock in it; every child carries the directory's name in its environment. Both
+alive as long as its launcher holds the lock on it; every child carries the directory's name in its environment. Both
 together let a later start find and end what a killed launcher left behind, and prove that it was one's own.
 """
 
@@ -16,7 +16,6 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 import psutil
 
@@ -25,7 +24,7 @@ from dmp_stack.errors import StackError
 MARKER_VARIABLE = "DMP_STACK_RUN_DIRECTORY"
 LEFTOVER_TIMEOUT_SECONDS = 20.0
 _PREFIX = "dmp-run-"
-_LOCK_NAME = "dmp-run.lock"  # its presence marks a directory as one that a sweep may delete
+_MARK = "dmp-run.mark"  # a directory with this file in it is one that a sweep may delete
 _LONGEST_BASE = 60  # bytes; leaves room for the longest socket name below it
 
 
@@ -34,21 +33,27 @@ class RunDirectory:
     """A live run directory. `remove` ends its life; until then nobody's sweep touches it."""
 
     path: Path
-    _lock: IO[str]
+    _lock: int
 
     def remove(self) -> None:
         """Deletes the directory with everything in it."""
         shutil.rmtree(self.path, ignore_errors=True)
-        self._lock.close()
+        self.unlock()
+
+    def unlock(self) -> None:
+        """Leaves the directory to the next sweep, as the kernel does when a launcher is killed."""
+        os.close(self._lock)
 
 
 def create_run_directory() -> RunDirectory:
-    """A new run directory, readable by us only."""
+    """A new run directory, readable by us only.
+
+    The lock is one on the directory itself, which also keeps the system's cleaners of temporary files away.
+    """
     path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=_base()))
-    unlocked = path / f"{_LOCK_NAME}.new"
-    lock = unlocked.open("w")
+    lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     fcntl.flock(lock, fcntl.LOCK_EX)
-    unlocked.rename(path / _LOCK_NAME)  # nobody ever sees it unlocked
+    (path / _MARK).touch()
     return RunDirectory(path=path, _lock=lock)
 
 
@@ -56,18 +61,20 @@ def sweep_stale_run_directories() -> None:
     """Ends the leftovers of every launcher of ours that was killed, and deletes its run directory."""
     for path in _base().glob(f"{_PREFIX}*"):
         with contextlib.suppress(OSError):
-            if path.stat().st_uid == os.geteuid():
+            if path.stat().st_uid == os.geteuid() and (path / _MARK).exists():
                 _sweep(path)
 
 
 def _sweep(path: Path) -> None:
-    with (path / _LOCK_NAME).open("r+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return  # its launcher lives
+    lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         end_leftovers(path)
         shutil.rmtree(path, ignore_errors=True)
+    except BlockingIOError:
+        pass  # its launcher lives
+    finally:
+        os.close(lock)
 
 
 def end_leftovers(run_directory: Path) -> None:

@@ -38,15 +38,16 @@ from dmp_stack.stores import choose_stores
 
 HEALTHY_TIMEOUT_SECONDS = 60.0
 _HOPELESS_DEATHS = 3  # of one child while the stack starts
+_REACHED_BY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what is listened on, and how we reach it
 
 _Part = TypeVar("_Part")
 
 # When each step of an orderly end must be over, in seconds since its begin. Who is early leaves time to the next.
-_DRAINED_BY = 1.5
-_GATEWAY_ENDED_BY = 2.0
-_INGEST_ENDED_BY = 5.0
-_SERVICES_ENDED_BY = 7.0
-_STORES_ENDED_BY = 9.3
+_DRAINED_BY = 1.0
+_GATEWAY_ENDED_BY = 1.5
+_INGEST_ENDED_BY = 4.0
+_SERVICES_ENDED_BY = 6.0
+_STORES_ENDED_BY = 8.0
 _TOLD_AGAIN_SECONDS = 0.1
 
 
@@ -137,9 +138,10 @@ class Stack:
 
     @property
     def grpc_address(self) -> str:
-        """The gateway, for native gRPC: `host:port`."""
+        """The gateway, for native gRPC: `host:port`, as this machine reaches it."""
         gateway = _started(self._gateway)
-        host = f"[{gateway.host}]" if ":" in gateway.host else gateway.host
+        host = _REACHED_BY.get(gateway.host, gateway.host)
+        host = f"[{host}]" if ":" in host else host
         return f"{host}:{gateway.port}"
 
     def service_address(self, context: str, replica: int = 1) -> str:
@@ -257,7 +259,8 @@ class Stack:
     def _begin_checkpoint(self) -> threading.Thread | None:
         """Lets PostgreSQL write to disk what it holds while the others still stop, so that its own end is quick."""
         postgres = self._postgres
-        if postgres is None or "postgres" not in self._children or self._hurry.is_set():
+        kept = self.settings.data_directory is not None
+        if postgres is None or "postgres" not in self._children or self._hurry.is_set() or not kept:
             return None
 
         def checkpoint() -> None:

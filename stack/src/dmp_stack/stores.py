@@ -54,21 +54,26 @@ def choose_stores(
     settings: StackSettings, *, run_directory: Path, data: DataDirectory, environment: Mapping[str, str]
 ) -> Stores:
     """Embedded servers for everything that the settings name no server for. Starts nothing."""
+    kept = settings.data_directory is not None
     roles = [role_of(context) for context in CONTEXTS if context not in settings.database_urls]
-    postgres = PostgresServer(
-        data_directory=data.path / "postgres",
-        socket_directory=run_directory / "pg",
-        log_path=data.logs / "postgres.log",
-        options=PostgresOptions(shared_buffers_mebibytes=default_shared_buffers_mebibytes()),
-        environment=environment,
-    ) if roles else None  # fmt: skip
-    valkey = ValkeyServer(
-        data_directory=data.path / "valkey",
-        socket_path=run_directory / "valkey.sock",
-        log_path=data.logs / "valkey.log",
-        environment=environment,
-        persistent=settings.data_directory is not None,
-    ) if settings.redis_url is None else None  # fmt: skip
+    postgres: PostgresServer | None = None
+    if roles:
+        postgres = PostgresServer(
+            data_directory=data.path / "postgres",
+            socket_directory=run_directory / "pg",
+            log_path=data.logs / "postgres.log",
+            options=PostgresOptions(shared_buffers_mebibytes=default_shared_buffers_mebibytes(), kept=kept),
+            environment=environment,
+        )
+    valkey: ValkeyServer | None = None
+    if settings.redis_url is None:
+        valkey = ValkeyServer(
+            data_directory=data.path / "valkey",
+            socket_path=run_directory / "valkey.sock",
+            log_path=data.logs / "valkey.log",
+            environment=environment,
+            persistent=kept,
+        )
     passwords = data.passwords(roles)
     database_urls = dict(settings.database_urls)
     if postgres is not None:
