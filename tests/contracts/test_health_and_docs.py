@@ -62,10 +62,11 @@ def test_the_openapi_document_names_only_paths_that_answer(document: Json, api: 
     for path, operations in document["paths"].items():
         for method in operations:
             if method in ("get", "put", "post", "delete", "patch"):
-                response = api.request(method, re.sub(r"\{[^}]*\}", "user_0", path))
-                if response.status_code == 404:
-                    assert "resolve" not in response.json()["error"]["message"].lower(), (method, path)
-                assert response.status_code not in (405, 501), (method, path)
+                with api.stream(method, re.sub(r"\{[^}]*\}", "user_0", path)) as response:  # some never end
+                    assert response.status_code not in (405, 501), (method, path)
+                    if response.status_code == 404:
+                        response.read()
+                        assert "resolve" not in response.json()["error"]["message"].lower(), (method, path)
 
 
 def test_the_openapi_document_names_the_statuses_of_ingest(document: Json) -> None:

@@ -24,12 +24,13 @@ def active(api: httpx.Client, name: str, times: int) -> None:
 def test_the_answer_has_the_fields_of_the_source(api: httpx.Client) -> None:
     pro, free, stranger = fresh("u"), fresh("u"), fresh("u")
     know(api, {pro: {"plan": "pro", "region": "eu"}, free: {"plan": "free", "region": "us"}})
-    before = metrics(api)
+    before = metrics(api, window=1800)
     active(api, pro, 2)
     active(api, free, 4)
     active(api, stranger, 3)
-    answer = metrics(api)
-    assert answer["window_sec"] == 300
+    answer = metrics(api, window=1800)
+    assert answer["window_sec"] == 1800
+    assert metrics(api)["window_sec"] == 300
     assert answer["unique_users"] == 2
     assert answer["by_plan"] == {"free": 4, "pro": 2}
     assert answer["by_region"] == {"us": 4, "eu": 2}
@@ -116,9 +117,9 @@ def test_a_new_table_relabels_what_is_already_in_the_window(api: httpx.Client) -
     know(api, {name: {"plan": "pro"}})
     assert metrics(api)["by_plan"] == {"pro": 3}
     know(api, {})
-    unknown = metrics(api)["unknown"]
+    unknown = metrics(api, window=1800)["unknown"]
     know(api, {name: {"plan": "pro"}})
-    assert metrics(api)["unknown"] == unknown - 3
+    assert metrics(api, window=1800)["unknown"] == unknown - 3
 
 
 def test_users_become_known_after_their_events(api: httpx.Client) -> None:
@@ -154,9 +155,9 @@ def test_every_type_counts(api: httpx.Client) -> None:
 
 def test_events_without_a_user_id_do_not_count(api: httpx.Client) -> None:
     know(api, {})
-    before = metrics(api)
+    before = metrics(api, window=1800)
     stored(api, [campaign_event(occurred_at=from_now(0)) for _ in range(5)])
-    after = metrics(api)
+    after = metrics(api, window=1800)
     assert (after["unknown"], after["unknown_users"]) == (before["unknown"], before["unknown_users"])
 
 
