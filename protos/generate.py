@@ -1,7 +1,8 @@
 """Generate the Python stubs and the gateway's descriptor set from the protos.
 
-Writes `gen/python` (messages, gRPC stubs and their types, the package `dmp-protos`) and `gen/dmp.binpb` (all files with their
-imports, for the gateway's transcoder), after `buf lint` has found nothing. With `--check` it writes nothing and fails if what is checked in differs from what the protos give.
+Writes `gen/python` (messages, gRPC stubs and their types, the package `dmp-protos`) and `gen/dmp.binpb` (all files
+with their imports, for the gateway's transcoder), after `buf lint` has found nothing. With `--check` it writes nothing
+and fails if what is checked in differs from what the protos give.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ SITE_PACKAGES = Path(sysconfig.get_path("purelib"))
 
 
 def generate(target: Path) -> None:
-    """Generate everything below `target`, which must not exist. Raises CalledProcessError if the compiler refuses a file."""
+    """Generate everything below `target`, which must not exist. Raises CalledProcessError if a file is refused."""
     python = target / "python"
     python.mkdir(parents=True)
     protos = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "dmp").rglob("*.proto"))
@@ -37,12 +38,16 @@ def generate(target: Path) -> None:
     subprocess.run([*command, *descriptors, *protos, ERROR_DETAILS], check=True, cwd=ROOT)
     image = target / "lint.binpb"
     subprocess.run(
-        [*command, "--include_imports", "--include_source_info", f"--descriptor_set_out={image}", *protos], check=True, cwd=ROOT
+        [*command, "--include_imports", "--include_source_info", f"--descriptor_set_out={image}", *protos],
+        check=True,
+        cwd=ROOT,
     )
     subprocess.run([SCRIPTS / "buf", "lint", image, "--config", ROOT.parent / "buf.yaml"], check=True)
     image.unlink()
     packages = {python / "dmp", *(path.parent for path in python.rglob("*.py"))}
-    for package in sorted({parent for path in packages for parent in (path, *path.parents) if python in parent.parents}):
+    for package in sorted(
+        {parent for path in packages for parent in (path, *path.parents) if python in parent.parents}
+    ):
         (package / "__init__.py").touch()
     (python / "dmp" / "py.typed").touch()
 
@@ -52,13 +57,17 @@ def files_below(folder: Path) -> set[Path]:
     return {
         path.relative_to(folder)
         for path in folder.rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts and not any(part.endswith(".egg-info") for part in path.parts)
+        if path.is_file()
+        and "__pycache__" not in path.parts
+        and not any(part.endswith(".egg-info") for part in path.parts)
     }
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="fail if the checked-in stubs differ from what the protos give")
+    parser.add_argument(
+        "--check", action="store_true", help="fail if the checked-in stubs differ from what the protos give"
+    )
     check = parser.parse_args().check
     with tempfile.TemporaryDirectory() as scratch:
         fresh = Path(scratch) / "gen"
@@ -71,7 +80,11 @@ def main() -> int:
         stale = sorted(
             str(name)
             for name in names
-            if not ((fresh / name).exists() and (GENERATED / name).exists() and filecmp.cmp(fresh / name, GENERATED / name, shallow=False))
+            if not (
+                (fresh / name).exists()
+                and (GENERATED / name).exists()
+                and filecmp.cmp(fresh / name, GENERATED / name, shallow=False)
+            )
         )
     for name in stale:
         print(f"stale: {name}", file=sys.stderr)
