@@ -40,8 +40,12 @@ def upgrade() -> None:
             count bigint NOT NULL,
             digest_high bigint NOT NULL,
             digest_low bigint NOT NULL,
-            CONSTRAINT rollup_pkey PRIMARY KEY (campaign_id, grain, bucket, type, counts_as)
-        ) WITH (fillfactor = 80)
+            CONSTRAINT rollup_pkey PRIMARY KEY (campaign_id, grain, bucket, type, counts_as) INCLUDE (count)
+        ) WITH (
+            fillfactor = 80,
+            autovacuum_vacuum_scale_factor = 0.02,
+            autovacuum_vacuum_insert_scale_factor = 0.02
+        )
         """
     )
     op.execute("CREATE INDEX rollup_by_bucket ON rollup USING brin (bucket)")

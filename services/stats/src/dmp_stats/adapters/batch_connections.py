@@ -28,6 +28,7 @@ class BatchConnections:
         self._idle: list[psycopg.AsyncConnection[Any]] = []
         self._free = asyncio.Semaphore(size)
         self._acquire_seconds = acquire_seconds
+        self._is_closed = False
 
     async def run(self, work: Callable[[psycopg.AsyncConnection[Any]], Awaitable[_Result]]) -> _Result:
         """What `work` gives on a free connection. It is tried once more if the connection had died while it was idle.
@@ -51,7 +52,8 @@ class BatchConnections:
             self._free.release()
 
     async def close(self) -> None:
-        """Closes the idle connections; one in use is closed when its work ends badly, or with the process."""
+        """Closes all connections; one in use when its work ends."""
+        self._is_closed = True
         await self._close_idle()
 
     async def _run_on(
@@ -65,7 +67,10 @@ class BatchConnections:
             # Whatever it was: the connection may be in the middle of something.
             await connection.close()
             raise
-        self._idle.append(connection)
+        if self._is_closed:
+            await connection.close()
+        else:
+            self._idle.append(connection)
         return result
 
     async def _connect(self) -> psycopg.AsyncConnection[Any]:

@@ -45,17 +45,21 @@ class Applied:
     window_seq: int | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Delta:
-    """One batch's cells, and where each campaign's are."""
+    """One batch's cells, and where each campaign's are (found when first asked: most deltas are folded before)."""
 
-    cells: Cells
-    rows: Mapping[str, slice]
+    __slots__ = ("_rows", "cells")
 
-    @classmethod
-    def of(cls, cells: Cells) -> Delta:
-        """The cells with their campaigns looked up."""
-        return cls(cells=cells, rows=campaign_rows(cells))
+    def __init__(self, cells: Cells) -> None:
+        self.cells = cells
+        self._rows: Mapping[str, slice] | None = None
+
+    @property
+    def rows(self) -> Mapping[str, slice]:
+        """The rows of each campaign."""
+        if self._rows is None:
+            self._rows = campaign_rows(self.cells)
+        return self._rows
 
     def of_campaign(self, campaign_id: str) -> Cells | None:
         """The cells of one campaign, None if it has none."""
@@ -79,7 +83,7 @@ class DeltaCache:
 
     def put(self, seq: int, cells: Cells) -> None:
         """Remembers a row that this process has written."""
-        self._deltas[seq] = Delta.of(cells)
+        self._deltas[seq] = Delta(cells)
 
     def known(self) -> dict[int, Delta]:
         """What is here now: the rows that need not be read."""
@@ -95,7 +99,7 @@ class DeltaCache:
 
         What was known and is not listed has been folded, and is forgotten.
         """
-        listed = {seq: known[seq] if data is None else Delta.of(unpack_cells(data)) for seq, data in rows}
+        listed = {seq: known[seq] if data is None else Delta(unpack_cells(data)) for seq, data in rows}
         self.forget(known.keys() - listed.keys())
         self._deltas.update(listed)
         return list(listed.values())
@@ -141,7 +145,7 @@ async def take(connection: AsyncConnection, cache: DeltaCache, *, limit: int) ->
     """Removes up to `limit` deltas, oldest first: the caller adds them to the rollups in the same transaction."""
     known = cache.known()
     rows = await _rows(connection, _TAKE, (limit, _seqs(known)))
-    return [known[seq] if data is None else Delta.of(unpack_cells(data)) for seq, data in rows]
+    return [known[seq] if data is None else Delta(unpack_cells(data)) for seq, data in rows]
 
 
 def _seqs(known: Mapping[int, Delta]) -> Int8Array:

@@ -13,7 +13,7 @@ from google.protobuf import timestamp_pb2
 from dmp.ingest.v1 import accepted_batch_pb2
 from dmp.stats.v1 import stats_service_pb2
 from dmp_stats.adapters.campaign_store import Totals
-from dmp_stats.domain.cells import Batch, Ints
+from dmp_stats.domain.cells import CLICK, Batch, Ints
 from dmp_stats.domain.errors import InvalidRequestError, Violation
 from dmp_stats.domain.instants import instant_of_minute
 from dmp_stats.domain.stats_query import StatsQuery
@@ -22,6 +22,7 @@ from dmp_stats.query_stats import StatsAnswer
 from dmp_stats.watch_live import LiveView
 
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
+_COLUMNS: Final = ("occurred_at_us", "types", "sources", "campaigns", "creatives", "users", "counts_as")
 _LARGEST_COUNT: Final = 2**31 - 1
 _LONGEST_TEXT: Final = 255
 _EARLIEST_US: Final = -62_135_596_800_000_000
@@ -32,13 +33,10 @@ def batch_from_proto(message: accepted_batch_pb2.AcceptedBatch) -> Batch:
     """The columns of a batch that statistics are made of. Raises InvalidRequestError if they contradict each other."""
     size = len(message.event_ids)
     texts = list(message.texts)
-    columns = {
-        name: np.array(getattr(message, name)[:], np.int64)
-        for name in ("occurred_at_us", "types", "sources", "campaigns", "creatives", "users", "counts_as")
-    }
+    raw = {name: getattr(message, name)[:] for name in _COLUMNS}
     problems = [
         Violation(field=f"batch.{name}", description="must have one entry for each event")
-        for name, column in columns.items()
+        for name, column in raw.items()
         if len(column) != size
     ]
     if _UUID.fullmatch(message.batch_id) is None:
@@ -47,7 +45,12 @@ def batch_from_proto(message: accepted_batch_pb2.AcceptedBatch) -> Batch:
         problems.append(Violation(field="batch.event_keys", description="must have 16 bytes for each event"))
     if not texts or texts[0]:
         problems.append(Violation(field="batch.texts", description="must begin with the empty text"))
-    if not problems and size:
+    if problems:
+        raise InvalidRequestError(problems)
+    # One array for all columns: for a small batch seven would cost more than everything that is done with them.
+    together = np.array([value for column in raw.values() for value in column], np.int64).reshape(len(_COLUMNS), size)
+    columns = dict(zip(_COLUMNS, together, strict=True))
+    if size:
         problems = _impossible_values(columns, texts)
     if problems:
         raise InvalidRequestError(problems)
@@ -61,16 +64,15 @@ def batch_from_proto(message: accepted_batch_pb2.AcceptedBatch) -> Batch:
 
 def _impossible_values(columns: dict[str, Ints], texts: Sequence[str]) -> list[Violation]:
     problems: list[Violation] = []
-    counted = [columns[name] for name in ("types", "sources", "campaigns", "creatives")]
-    if max(int(column.max()) for column in (*counted, columns["users"])) >= len(texts):
+    positions = [columns[name] for name in ("types", "sources", "campaigns", "creatives", "users")]
+    if max(int(column.max()) for column in positions) >= len(texts):
         return [Violation(field="batch.texts", description="must hold every position that is referred to")]
-    if int(columns["counts_as"].max()) > 2:
+    if int(columns["counts_as"].max()) > CLICK:
         problems.append(Violation(field="batch.counts_as", description="must be 0, 1 or 2"))
     times = columns["occurred_at_us"]
     if int(times.min()) < _EARLIEST_US or int(times.max()) > _LATEST_US:
         problems.append(Violation(field="batch.occurred_at_us", description="must lie in the years 1 to 9999"))
-    used = {position for column in counted for position in np.unique(column).tolist()}
-    if any(len(texts[position]) > _LONGEST_TEXT for position in used):
+    if max(map(len, texts)) > _LONGEST_TEXT and _uses_a_long_text(positions[:-1], texts):
         problems.append(
             Violation(
                 field="batch.texts",
@@ -80,6 +82,10 @@ def _impossible_values(columns: dict[str, Ints], texts: Sequence[str]) -> list[V
     if "\0" in "".join(texts):
         problems.append(Violation(field="batch.texts", description="must not contain a NUL character"))
     return problems
+
+
+def _uses_a_long_text(columns: Sequence[Ints], texts: Sequence[str]) -> bool:
+    return any(len(texts[place]) > _LONGEST_TEXT for column in columns for place in np.unique(column).tolist())
 
 
 def stats_to_proto(query: StatsQuery, answer: StatsAnswer) -> stats_service_pb2.QueryStatsResponse:

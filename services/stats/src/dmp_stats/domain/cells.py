@@ -78,6 +78,9 @@ class _PackedCells(msgspec.Struct, array_like=True, frozen=True):
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _DECODER: Final = msgspec.msgpack.Decoder(_PackedCells)
+_SHORT_COLUMN: Final = 64
+"""Shorter columns are not worth looking for a narrower width."""
+
 _WIDTHS: Final = ((0xFF, "<u1"), (0xFFFF, "<u2"), (0x7FFFFFFF, "<i4"))
 
 
@@ -264,8 +267,10 @@ def _renumber(texts: Sequence[str], columns: list[Ints]) -> tuple[list[str], lis
 
 
 def _narrow(column: Ints) -> tuple[str, bytes]:
-    lowest: Any = column.min() if len(column) else 0
-    highest: Any = column.max() if len(column) else 0
+    if len(column) < _SHORT_COLUMN:
+        return "<i8", column.astype("<i8").tobytes()
+    lowest: Any = column.min()
+    highest: Any = column.max()
     width = next((width for limit, width in _WIDTHS if highest <= limit), "<i8")
     if lowest < 0:
         width = "<i4" if lowest >= -(2**31) and highest < 2**31 else "<i8"
