@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -169,6 +170,7 @@ def _day_edges(start: datetime, end: datetime, zone: ZoneInfo) -> Ints:
     return every[from_edge : np.searchsorted(every, minute_of(end), side="right") + 1]
 
 
+@lru_cache(maxsize=8192)
 def _midnight(year: int, month: int, day: int, zone: ZoneInfo) -> int:
     """Where a local day begins: at its midnight, or where the clock jumps over it."""
     midnight = minute_of(datetime(year, month, day, tzinfo=zone))
