@@ -9,7 +9,6 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 from urllib.parse import quote
 
@@ -22,7 +21,17 @@ from tests.contracts.payloads import Json, fresh, fresh_email, fresh_phone, fres
 
 DOCUMENT: Json = json.loads((repository_root() / "gateway" / "openapi.json").read_text())
 
-STATUSES = {"publishEvents": {202}, "getEvent:event_id=unknown": {404}, "replaceReferenceUsers": {200, 409}}
+MERGE = "01a20333-7b56-7ae1-8de8-070b044a4fea"
+NEVER_MERGE = "01a20333-7ce0-7a56-9e27-0b9636ada9bf"
+ERASURE = "0a4d9a06-9f04-4c0f-8a3b-9f1f7a3f2a10"
+"""Ids in the document that only the system can give."""
+
+STATUSES = {
+    "publishEvents": {202},
+    "getEvent:event_id=unknown": {404},
+    "replaceReferenceUsers": {200, 409},
+    "updateReferenceUsers": {200, 409},
+}
 """What the examples of an operation, or one of them, are answered with; by default 200."""
 
 BAD_REQUESTS: list[tuple[str, str, bytes | None, int]] = [
@@ -117,12 +126,12 @@ def example_of(
     )
 
 
-@cache
 def own_values() -> dict[str, str]:
-    """Values of this run for those of the document that others may use too. The same for all examples."""
+    """Fresh values for those of the document that others may use too."""
     return {
         "1f5a9d3c-0000-0000-0000-000000000000": fresh("event"),
         "2a7b8c9d-1111-2222-3333-444444444444": fresh("event"),
+        "5c0f3f5e-9c3b-4a53-8d3b-0d6f4b0a7a11": fresh("event"),
         "8e03978e-40d5-43e8-bc93-6894a57f9324": fresh("key"),
         "a@b.com": fresh_email(),
         "mcfly@hillvalley.edu": fresh_email(),
@@ -143,16 +152,33 @@ def with_values(value: Any, values: dict[str, str]) -> Any:  # noqa: ANN401  # a
     return json.loads(re.sub(documented, lambda match: values[match[0]], json.dumps(value)))
 
 
-@pytest.fixture(scope="module")
-def values(api: httpx.Client) -> dict[str, str]:
-    """Own values for those of the document, and two people that have them."""
-    known = dict(own_values())
-    media = DOCUMENT["paths"]["/events"]["post"]["requestBody"]["content"]["application/json"]
+def asked(api: httpx.Client, method: str, path: str, body: object = None) -> Json:
+    """The answer to a request that must succeed."""
+    response = api.request(method, path, json=body)
+    assert response.status_code in (200, 202), response.text
+    answer: Json = response.json()
+    return answer
+
+
+def prepared(api: httpx.Client, example: Example) -> dict[str, str]:
+    """Values for the example, and in the system what it speaks of: people, a merge, an erasure, a reference table."""
+    values = own_values()
+    spoken_of = json.dumps([example.path_values, example.query, example.body])
+    events = DOCUMENT["paths"]["/events"]["post"]["requestBody"]["content"]["application/json"]["examples"]
     for name, documented in (("analytics_script", "user_1"), ("click", "user_2")):
-        response = api.post("/events", json=with_values(media["examples"][name]["value"], known))
-        assert response.status_code == 202, response.text
-        known[documented] = response.json()["results"][0]["internal_user_id"]
-    return known
+        if example.template != "/events":
+            answer = asked(api, "post", "/events", with_values(events[name]["value"], values))
+            values[documented] = answer["results"][0]["internal_user_id"]
+    people = {"internal_user_ids": [values.get("user_1"), values.get("user_2")], "reason": "example"}
+    if MERGE in spoken_of:
+        values[MERGE] = asked(api, "post", "/merge", people)["merge_id"]
+    if NEVER_MERGE in spoken_of:
+        values[NEVER_MERGE] = asked(api, "post", "/never-merges", people)["never_merge"]["never_merge_id"]
+    if ERASURE in spoken_of:
+        values[ERASURE] = asked(api, "delete", f"/users/{values['user_1']}")["receipt"]["erasure_id"]
+    if example.template == "/reference/users/{user_id}":
+        asked(api, "put", "/reference/users", {"user_metadata": {"u-123": {"plan": "pro"}}, "ts": from_now(0)})
+    return values
 
 
 def assert_described(method: str, template: str, response: httpx.Response) -> None:
@@ -172,8 +198,8 @@ def test_the_gateway_serves_this_document(api: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("example", [*examples()], ids=lambda example: example.name)
-def test_an_example_of_the_document_works(api: httpx.Client, values: dict[str, str], example: Example) -> None:
-    path = example.template
+def test_an_example_of_the_document_works(api: httpx.Client, example: Example) -> None:
+    values, path = prepared(api, example), example.template
     for name, value in with_values(example.path_values, values).items():
         path = path.replace(f"{{{name}}}", quote(value, safe=""))
     body = with_values(example.body, values)
@@ -183,7 +209,7 @@ def test_an_example_of_the_document_works(api: httpx.Client, values: dict[str, s
     response = api.request(
         example.method,
         path,
-        params=with_values(example.query, values),
+        params=with_values(example.query, values) | ({"seconds": 1} if example.template == "/live" else {}),
         headers={"content-type": example.content_type, **with_values(example.headers, values)},
         content=body if isinstance(body, str) else None if body is None else json.dumps(body),
     )
