@@ -210,3 +210,9 @@ async def test_columns_that_do_not_fit_are_refused(identity: Identity) -> None:
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert "batch.texts" in str(caught.value.details())
     assert "batch.occurred_at_us" in str(caught.value.details())
+
+
+async def test_events_that_come_again_in_another_batch_are_on_the_timeline_once(identity: Identity) -> None:
+    (person,) = await identity.apply(event("e-1", email="a@b.com"))
+    assert await identity.apply(event("e-1", email="a@b.com"), event("e-2", email="a@b.com")) == [person, person]
+    assert [entry.event_id for entry in (await identity.profile(person)).events] == ["e-1", "e-2"]

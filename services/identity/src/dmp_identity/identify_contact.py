@@ -75,6 +75,8 @@ class ContactIdentifier:
         self._memory = memory
         self._clock_us = clock_us
         self._wake = wake
+        # New contacts come in waves: what the last group did is the best guess.
+        self._changed = False
         self._queue: asyncio.Queue[_Waiting] = asyncio.Queue(queue_length)
 
     async def identify(self, request: ContactRequest) -> ContactAnswer:
@@ -128,6 +130,7 @@ class ContactIdentifier:
                 now_us=self._clock_us(),
                 requests=requests,
                 every_lock=every_lock,
+                changes_expected=self._changed,
             )
             await add_domain_events(connection, recorded.events)
             return recorded
@@ -136,6 +139,7 @@ class ContactIdentifier:
             return []
         recorded = await in_graph_transaction(self._database, unit)
         self._memory.remember(recorded)
+        self._changed = recorded.structural
         if recorded.events:
             self._wake.set()
         return recorded.contacts

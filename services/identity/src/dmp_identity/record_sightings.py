@@ -72,13 +72,15 @@ class GraphMovedError(Exception):
 class Recorded:
     """What became of the sightings, in their order. profiles: where each went (0: nowhere). persons: profile -> person.
 
-    contacts: the answer to each request, in order. events: domain events for the caller to put in its outbox.
+    contacts: the answer to each request, in order. structural: the graph changed.
+    events: domain events for the caller to put in its outbox.
     """
 
     profiles: list[int]
     persons: dict[int, int]
     contacts: list[ContactAnswer] = field(default_factory=list)
     events: list[DomainEvent] = field(default_factory=list)
+    structural: bool = False
     stored_hints: list[tuple[Key, int]] = field(default_factory=list)
     stored_pairs: list[tuple[Key, Key]] = field(default_factory=list)
 
@@ -138,11 +140,15 @@ async def record_sightings(
     created_at_us: int | None = None,
     requests: Sequence[ContactRequest] = (),
     every_lock: bool = False,
+    changes_expected: bool = False,
 ) -> Recorded:
     """Records sightings in order, as if each was stored before the next one was looked at.
 
     created_at_us: when profiles made here count as created, default now. requests: for each sighting, what its
     contact request asked for; empty if the sightings are events. Raises GraphMovedError.
+
+    changes_expected: take the locks of all identifiers at once instead of looking first whether any is needed. It makes
+    no difference but in cost.
     """
     step = _Step(
         connection, reader, memory, sightings, now_us, now_us if created_at_us is None else created_at_us, requests
@@ -151,6 +157,9 @@ async def record_sightings(
     merge_held = False
     if every_lock:
         held, merge_held = _EVERY_STRIPE, True
+        await lock_stripes(connection, held, merge=True)
+    elif changes_expected:
+        held, merge_held = step.stripes_for(Snapshot()), True
         await lock_stripes(connection, held, merge=True)
     while True:
         decision = await step.decide(locked=held is not None)
@@ -260,6 +269,7 @@ class _Step:
             persons=real_persons(plan, writer, decision.snapshot.persons),
             contacts=[_with_ids(answer, contact_ids) for answer in decision.answers],
             events=list(_domain_events(plan, writer, merge_ids)),
+            structural=plan.structural,
             stored_hints=[(link.reading.key, writer.real(link.profile)) for link in hints],
             stored_pairs=list(pairs),
         )

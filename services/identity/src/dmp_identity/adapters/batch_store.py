@@ -24,8 +24,18 @@ async def remember_batch(connection: psycopg.AsyncConnection[Any], batch_id: str
     return None if row is None else int(row[0])
 
 
-async def append_to_timelines(connection: psycopg.AsyncConnection[Any], rows: Iterable[str]) -> None:
-    """Appends entries: profile, occurred_at_us, event_id, type, source, joined by tabs, as `escaped` makes them."""
-    await copy_rows(
-        bulk_cursor(connection), "timeline_entry (profile_id, occurred_at_us, event_id, type, source)", rows
-    )
+async def append_to_timelines(
+    connection: psycopg.AsyncConnection[Any], rows: Iterable[str], *, some_may_be_there: bool
+) -> None:
+    """Appends entries: profile, occurred_at_us, event_id, type, source, joined by tabs, as `escaped` makes them.
+
+    An entry that is there already is a unique violation, unless `some_may_be_there`, which costs twice as much.
+    """
+    columns = "(profile_id, occurred_at_us, event_id, type, source)"
+    cursor = bulk_cursor(connection)
+    if not some_may_be_there:
+        await copy_rows(cursor, f"timeline_entry {columns}", rows)
+        return
+    await cursor.execute(b"CREATE TEMPORARY TABLE arriving (LIKE timeline_entry) ON COMMIT DROP")
+    await copy_rows(cursor, f"arriving {columns}", rows)
+    await cursor.execute(b"INSERT INTO timeline_entry SELECT * FROM arriving ON CONFLICT DO NOTHING")
