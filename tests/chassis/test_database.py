@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from functools import partial
 
 import psycopg
 import pytest
@@ -220,6 +221,25 @@ async def test_cancelled_callers_give_their_connections_back(database: Database)
     async with asyncio.timeout(5):
         for _ in range(5):
             await asyncio.gather(work("SELECT 1"), work("SELECT 1"))
+
+
+async def test_a_caller_cancelled_just_as_its_connection_comes_gives_it_back(database: Database) -> None:
+    def cancel(caller: asyncio.Future[None], _: object) -> None:
+        caller.cancel()
+
+    async def work() -> None:
+        async with database.begin():
+            await asyncio.Event().wait()
+
+    for _ in range(5):
+        caller = asyncio.ensure_future(work())
+        await asyncio.sleep(0)
+        (attempt,) = [task for task in asyncio.all_tasks() if "Database._open" in repr(task.get_coro())]
+        attempt.add_done_callback(partial(cancel, caller))
+        await asyncio.wait({caller})
+        assert caller.cancelled()
+    async with database.begin(), database.begin():
+        pass
 
 
 async def add_one(database: Database, attempts: int = 10) -> None:

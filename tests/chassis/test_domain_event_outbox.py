@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -155,6 +156,24 @@ async def test_parallel_drains_pass_over_each_others_rows(database: Database) ->
     assert {each.id for each in got} == {each.id for each in stored}
 
 
+async def test_a_drain_that_hangs_holds_up_no_other(database: Database) -> None:
+    await store(database, range(10))
+    got_them = asyncio.Event()
+
+    class Hanging(InMemoryPublisher):
+        async def publish(self, events: Sequence[DomainEvent]) -> None:
+            got_them.set()
+            await asyncio.Event().wait()
+
+    hanging = asyncio.ensure_future(drain(database, Hanging(), limit=6))
+    await got_them.wait()
+    publisher = InMemoryPublisher()
+    assert await drain(database, publisher) == 4
+    assert not hanging.done()
+    await cancel(hanging)
+    assert await drain(database, publisher) == 6
+
+
 async def test_the_loop_wakes_up_for_what_this_process_adds(database: Database) -> None:
     wake, publisher = asyncio.Event(), InMemoryPublisher()
     loop = asyncio.ensure_future(drain_loop(database, publisher, wake=wake, interval_seconds=600))
@@ -223,7 +242,7 @@ async def test_a_batch_that_is_full_is_followed_by_the_next_one_at_once(database
     assert len(await published(publisher)) == 50
 
 
-async def cancel(task: asyncio.Future[None]) -> None:
+async def cancel(task: asyncio.Future[Any]) -> None:
     task.cancel()
     await asyncio.wait({task})
     assert task.cancelled()

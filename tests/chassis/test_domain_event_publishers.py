@@ -33,7 +33,7 @@ async def make_publisher(request: pytest.FixtureRequest) -> AsyncIterator[MakePu
         return
     url = request.getfixturevalue("redis_url")
     resp3 = "RESP3" in request.param
-    async with Redis.from_url(url, protocol=3 if resp3 else 2, decode_responses=resp3, socket_timeout=2) as client:
+    async with Redis.from_url(url, protocol=3 if resp3 else 2, decode_responses=resp3, socket_timeout=0.5) as client:
         yield lambda maxlen: RedisStreamPublisher(client, maxlen=maxlen)
 
 

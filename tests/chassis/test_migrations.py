@@ -12,7 +12,7 @@ import psycopg
 import pytest
 import sqlalchemy.exc
 
-from dmp_chassis.migrations import migrate
+from dmp_chassis.migrations import _ADVISORY_KEY, migrate
 from tests.servers import PostgresFixture
 
 ENVIRONMENT = """\
@@ -76,12 +76,26 @@ def test_nothing_to_do_costs_no_import_of_alembic(database_url: str, directory: 
 
 
 def test_parallel_migrators_queue_up(database_url: str, directory: Path) -> None:
-    revision(directory, 3, "SELECT pg_sleep(0.3)", "INSERT INTO thing VALUES (3)")
+    revision(directory, 3, "SELECT pg_advisory_xact_lock(42)", "INSERT INTO thing VALUES (3)")
     program = "import sys; from dmp_chassis.migrations import migrate; migrate(sys.argv[1], sys.argv[2])"
     command = [sys.executable, "-c", program, database_url, str(directory)]
-    processes = [subprocess.Popen(command) for _ in range(4)]
-    assert [process.wait(60) for process in processes] == [0, 0, 0, 0]
+    waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("SELECT pg_advisory_lock(42)")
+        processes = [subprocess.Popen(command) for _ in range(3)]
+        deadline = time.monotonic() + 60
+        while connection.execute(waiting).fetchone() != (3,):
+            assert time.monotonic() < deadline
+            assert [process.poll() for process in processes] == [None] * 3
+    assert [process.wait(60) for process in processes] == [0, 0, 0]
     assert rows(database_url, "SELECT id FROM thing ORDER BY id") == [(1,), (3,)]
+
+
+def test_nothing_to_do_does_not_wait_for_another_migrator(database_url: str, directory: Path) -> None:
+    migrate(database_url, directory)
+    with psycopg.connect(database_url, autocommit=True) as other:
+        other.execute("SELECT pg_advisory_lock(%s)", (_ADVISORY_KEY,))
+        migrate(database_url, directory, wait_seconds=0.2)
 
 
 def test_a_migrator_waits_for_the_database_to_come_up(postgres: PostgresFixture, directory: Path) -> None:
