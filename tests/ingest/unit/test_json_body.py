@@ -9,9 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dmp_ingest.api.json_body import read_body
+from dmp_ingest.domain.check_event import check_unreadable
 from dmp_ingest.domain.errors import MalformedBodyError
-from dmp_ingest.domain.event import RefusedEvent, SubmittedEvent
-from tests.ingest.events import POLICY, check
+from dmp_ingest.domain.event import RefusedEvent, SubmittedEvent, UnreadableEvent
+from dmp_ingest.domain.event_key import event_key
+from tests.ingest.events import NOW_US, POLICY, check
 
 
 def test_the_three_shapes() -> None:
@@ -58,7 +60,9 @@ def test_every_event_of_the_wrong_type_is_refused_in_its_place() -> None:
     events = read_body(
         b'[null, {"event_id": 5}, {"event_id": "ok"}, [], {"ts": "yesterday", "metadata": []}]', POLICY
     ).events
-    kinds = [set(event.errors) if isinstance(event, RefusedEvent) else event.event_id for event in events]
+    kinds = [
+        set(event.errors) if isinstance(event, (UnreadableEvent, RefusedEvent)) else event.event_id for event in events
+    ]
     assert kinds == [{"event"}, {"event_id"}, "ok", {"event"}, {"ts", "metadata"}]
 
 
@@ -67,7 +71,7 @@ def test_a_number_as_identifier_is_read_digit_by_digit() -> None:
         b'{"identifiers": {"phone": 12345678901234567890123, "user_id": 1.50, "email": 5, "ip": true}, "user_id": 77}'
     )
     event = read_body(body, POLICY).events[0]
-    assert isinstance(event, RefusedEvent)
+    assert isinstance(event, (UnreadableEvent, RefusedEvent))
     assert set(event.errors) == {"identifiers.email", "identifiers.ip"}
     event = read_body(
         b'{"identifiers": {"phone": 12345678901234567890123, "browser_id": 1.50}, "user_id": 77}', POLICY
@@ -88,7 +92,7 @@ def test_metadata_stays_byte_for_byte_also_beside_a_bad_event() -> None:
 @pytest.mark.parametrize("text", [b"\\ud800", b"\\u0000", b"\xff"])
 def test_unclean_text_refuses_its_event_only(text: bytes) -> None:
     events = read_body(b'[{"event_id":"' + text + b'"},{"event_id":"ok","type":"click"}]', POLICY).events
-    assert isinstance(check(events[0]) if isinstance(events[0], SubmittedEvent) else events[0], RefusedEvent)
+    assert isinstance(_judged(events[0]), RefusedEvent)
     assert isinstance(events[1], SubmittedEvent)
 
 
@@ -106,7 +110,7 @@ def test_iso_8601_in_its_usual_forms_is_a_time(stamp: str) -> None:
 )
 def test_a_time_without_zone_or_sense_is_refused(stamp: str) -> None:
     event = read_body(json.dumps({"occurred_at": stamp}).encode(), POLICY).events[0]
-    assert isinstance(event, RefusedEvent)
+    assert isinstance(event, (UnreadableEvent, RefusedEvent))
     assert set(event.errors) == {"occurred_at"}
 
 
@@ -154,5 +158,48 @@ def test_no_body_is_too_strange_to_be_answered(body: bytes) -> None:
         _judged(event)
 
 
-def _judged(event: SubmittedEvent | RefusedEvent) -> object:
-    return check(event) if isinstance(event, SubmittedEvent) else event
+def _judged(event: SubmittedEvent | UnreadableEvent | RefusedEvent) -> object:
+    if isinstance(event, RefusedEvent):
+        return event
+    if isinstance(event, UnreadableEvent):
+        return check_unreadable(event, event.event_id, event_key(event.event_id), POLICY, NOW_US, "")
+    return check(event)
+
+
+def refused(body: bytes) -> set[str]:
+    """The fields for which the first event of a body is refused."""
+    result = _judged(read_body(body, POLICY).events[0])
+    assert isinstance(result, RefusedEvent)
+    return set(result.errors)
+
+
+def test_what_can_be_read_is_checked_although_something_cannot() -> None:
+    body = (
+        b'{"event_id":"","type":"nonsense","campaign_id":null,"source":"web","occurred_at":"yesterday","metadata":[]}'
+    )
+    assert refused(body) == {"event_id", "type", "campaign_id", "occurred_at", "metadata"}
+    assert refused(b'{"ts": 5, "type": "click", "event_id": "a"}') == {"ts", "user_id"}
+    assert refused(b'{"timestamp": "x", "event_type": 5}') == {"timestamp", "event_type", "source", "identifiers"}
+
+
+VALID = b'"event_id":"a","type":"click","source":"web","campaign_id":"c"'
+
+
+def test_a_nul_after_a_time_is_not_overlooked() -> None:
+    assert refused(b"{" + VALID + b',"occurred_at":"2026-02-10T21:10:00Z\\u0000"}') == {"occurred_at"}
+
+
+@pytest.mark.parametrize("text", [b"x\xff", b"\\u0000", b"\\ud800"])
+def test_unclean_text_is_found_also_in_fields_that_nobody_reads(text: bytes) -> None:
+    time = b',"occurred_at":"2026-02-10T21:10:00Z"'
+    assert refused(b"{" + VALID + time + b',"unknown":{"deep":["' + text + b'"]}}') == {"unknown"}
+    assert refused(b"{" + VALID + time + b',"' + text + b'":1}') == {"event"}
+    assert refused(b"[{" + VALID + time + b',"unknown":"' + text + b'"}]') == {"unknown"}
+
+
+def test_an_escaped_emoji_is_clean() -> None:
+    event = read_body(
+        b"{" + VALID + b',"occurred_at":"2026-02-10T21:10:00Z","user_id":"\\ud83d\\ude00"}', POLICY
+    ).events[0]
+    assert isinstance(event, SubmittedEvent)
+    assert event.user_id == "\U0001f600"

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
+from typing import Final
 
 from dmp_ingest.adapters.event_log import EventLog, Row
 from dmp_ingest.adapters.owners import Owners
 from dmp_ingest.domain.errors import EventNotFoundError
 from dmp_ingest.domain.event_key import event_key
+
+_LOOKS: Final = 5
+_PAUSE_SECONDS: Final = 0.06
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +30,15 @@ async def find_event(event_id: str, *, log: EventLog, owners: Owners) -> FoundEv
     row = (await log.read([key])).get(key)
     if row is None:
         raise EventNotFoundError(event_id=event_id)
-    delivered = not await log.undelivered([key])
+    delivered = await _delivered(key, log)
     owner = await owners.owner_of((kind, value) for kind, value in row.identifiers or ())
     return FoundEvent(row=row, delivered=delivered, internal_user_id=owner)
+
+
+async def _delivered(key: bytes, log: EventLog) -> bool:
+    """Whether the event's batch has left the outbox. One that was just acknowledged is about to, and is waited for."""
+    for _ in range(_LOOKS):
+        if not await log.undelivered([key]):
+            return True
+        await asyncio.sleep(_PAUSE_SECONDS)
+    return False

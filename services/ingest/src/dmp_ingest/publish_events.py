@@ -11,9 +11,9 @@ from typing import TypeAlias, cast
 import msgspec
 
 from dmp_chassis.uuid7 import uuid7_text
-from dmp_ingest.domain.check_event import check_event
+from dmp_ingest.domain.check_event import check_event, check_unreadable
 from dmp_ingest.domain.errors import CannotStoreError, TooLargeError
-from dmp_ingest.domain.event import AcceptableEvent, RefusedEvent, SubmittedEvent
+from dmp_ingest.domain.event import AcceptableEvent, RefusedEvent, SubmittedEvent, UnreadableEvent
 from dmp_ingest.domain.event_key import derived_event_id, event_keys
 from dmp_ingest.domain.event_policy import EventPolicy
 from dmp_ingest.domain.verdict import Verdict
@@ -22,12 +22,12 @@ from dmp_ingest.group_commit import GroupCommitter
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishEvents:
-    """One request. events: each as it was read, or refused by the reader already. source: of events that name none.
+    """One request. events: each as it was read, as far as that was possible. source: of events that name none.
 
     idempotency_key: makes the ids of events that have none; empty if the caller gave no key.
     """
 
-    events: Sequence[SubmittedEvent | RefusedEvent]
+    events: Sequence[SubmittedEvent | UnreadableEvent | RefusedEvent]
     source: str | None = None
     idempotency_key: str = ""
 
@@ -89,12 +89,15 @@ def _judge(request: PublishEvents, policy: EventPolicy) -> list[AcceptableEvent 
     for index, event in enumerate(request.events):
         if isinstance(event, SubmittedEvent) and event.event_id is None and event.timestamp is not None:
             event_ids[index] = _new_event_id(request.idempotency_key, index)
-    return [
-        event
-        if type(event) is RefusedEvent
-        else check_event(cast("SubmittedEvent", event), event_id, key, policy, now_us, source)
-        for event, event_id, key in zip(request.events, event_ids, event_keys(event_ids), strict=True)
-    ]
+    judged: list[AcceptableEvent | RefusedEvent] = []
+    for event, event_id, key in zip(request.events, event_ids, event_keys(event_ids), strict=True):
+        if type(event) is UnreadableEvent:
+            judged.append(check_unreadable(event, event_id, key, policy, now_us, source))
+        elif type(event) is RefusedEvent:
+            judged.append(event)
+        else:
+            judged.append(check_event(cast("SubmittedEvent", event), event_id, key, policy, now_us, source))
+    return judged
 
 
 def _new_event_id(idempotency_key: str, index: int) -> str:

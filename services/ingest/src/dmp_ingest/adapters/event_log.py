@@ -109,7 +109,8 @@ class EventLog:
 
     async def read(self, keys: Sequence[bytes]) -> dict[bytes, Row]:
         """The stored events of these keys, by key; keys that the log does not have are left out. One indexed read."""
-        query = sa.select(tables.event).where(tables.event.c.event_key.in_([key.hex() for key in keys]))
+        as_sent = sa.cast(tables.event.c.metadata, sa.Text).label("metadata_json")
+        query = sa.select(tables.event, as_sent).where(tables.event.c.event_key.in_([key.hex() for key in keys]))
         async with self._database.read() as connection:
             rows = (await connection.execute(query)).all()
         return {bytes.fromhex(row.event_key.replace("-", "")): row for row in rows}

@@ -17,6 +17,7 @@ from dmp_ingest.domain.erasure import Erased, Erasure
 from dmp_ingest.domain.event import RefusedEvent, SubmittedEvent
 from dmp_ingest.domain.event_policy import COUNTS_AS, EventPolicy
 from dmp_ingest.domain.event_time import EARLIEST_US, EPOCH, LATEST_US, microseconds
+from dmp_ingest.domain.json_text import nesting_depth
 from dmp_ingest.domain.verdict import Verdict
 from dmp_ingest.find_event import FoundEvent
 from dmp_ingest.publish_events import Outcome, StoredOutcome
@@ -27,6 +28,7 @@ _VERDICTS: Final = {
     Verdict.CONFLICT: event_pb2.VERDICT_CONFLICT,
 }
 _SHOWN_DIFFERENCES: Final = 1_000
+_STRUCT_DEPTH: Final = 30
 _NO_METADATA: Final = msgspec.Raw(b"")
 
 
@@ -133,8 +135,10 @@ def found_to_proto(found: FoundEvent, policy: EventPolicy) -> ingest_service_pb2
     )
     event.occurred_at.FromDatetime(row.occurred_at)
     event.received_at.FromDatetime(row.received_at)
-    if row.metadata is not None:
-        json_format.ParseDict(row.metadata, event.metadata)
+    if row.metadata_json is not None:
+        event.metadata_json = row.metadata_json
+        if nesting_depth(row.metadata_json.encode()) <= _STRUCT_DEPTH:
+            json_format.ParseDict(row.metadata, event.metadata)
     response = ingest_service_pb2.GetEventResponse(
         event=event, delivered=found.delivered, internal_user_id=found.internal_user_id
     )

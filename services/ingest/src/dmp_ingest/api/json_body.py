@@ -10,19 +10,22 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final, Never, TypeAlias
 
 import msgspec
 
 from dmp_ingest.domain.errors import MalformedBodyError
-from dmp_ingest.domain.event import RefusedEvent, SubmittedEvent
+from dmp_ingest.domain.event import RefusedEvent, SubmittedEvent, UnreadableEvent
 from dmp_ingest.domain.event_policy import EventPolicy
+from dmp_ingest.domain.json_text import is_clean, is_surely_clean
 
-ReadEvent: TypeAlias = SubmittedEvent | RefusedEvent
+ReadEvent: TypeAlias = SubmittedEvent | UnreadableEvent | RefusedEvent
 
 _WHITE_SPACE: Final = b" \t\n\r"
 _TEXT_FIELDS: Final = ("event_id", "type", "event_type", "source", "campaign_id", "creative_id")
+_NOT_TEXT: Final = "must be valid text without NUL characters"
+_SHOWN_NAME_LENGTH: Final = 64
 _TIME_FIELDS: Final = ("occurred_at", "ts")
 
 
@@ -76,6 +79,8 @@ _RAW_METADATA: Final = msgspec.json.Decoder(_RawMetadata)
 def read_body(body: bytes, policy: EventPolicy) -> EventsBody:
     """Reads a body. Raises MalformedBodyError if it is not JSON; JSON of another shape is answered in `errors`."""
     start = body.lstrip(_WHITE_SPACE)[:1]
+    if not is_surely_clean(body):
+        return _read_one_by_one(body, start, policy)
     try:
         if start == b"[":
             return EventsBody(events=_ARRAY.decode(body))
@@ -102,6 +107,8 @@ def _read_one_by_one(body: bytes, start: bytes, policy: EventPolicy) -> EventsBo
 
 def _read_piece(piece: msgspec.Raw, policy: EventPolicy) -> ReadEvent:
     raw = bytes(piece)
+    if not is_surely_clean(raw) and not is_clean(value := _load(raw)):
+        return _read_event(value, raw, policy)
     try:
         return _EVENT.decode(raw)
     except (ValueError, RecursionError):
@@ -145,6 +152,11 @@ def _read_event(value: object, raw: bytes, policy: EventPolicy) -> ReadEvent:
     if not isinstance(value, dict):
         return RefusedEvent(event_id="", errors={"event": ["must be a JSON object"]})
     errors: dict[str, list[str]] = {}
+    for name, item in value.items():
+        if not is_clean(name):
+            errors["event"] = ["has a field whose name is not valid text"]
+        elif name != "identifiers" and not is_clean(item):
+            errors[name[:_SHOWN_NAME_LENGTH]] = [_NOT_TEXT]
     fields: dict[str, Any] = {}
     for name in _TEXT_FIELDS:
         fields[name] = _text(name, value.get(name), errors)
@@ -154,10 +166,27 @@ def _read_event(value: object, raw: bytes, policy: EventPolicy) -> ReadEvent:
     fields["timestamp"] = _seconds("timestamp", value.get("timestamp"), errors)
     fields["identifiers"] = _identifiers(value.get("identifiers"), policy, errors)
     fields["metadata"] = _metadata(value.get("metadata"), raw, errors)
-    if errors:
-        event_id = fields["event_id"] if "event_id" not in errors else None
-        return RefusedEvent(event_id=event_id or "", errors=errors)
-    return SubmittedEvent(**fields)
+    if not errors:
+        return SubmittedEvent(**fields)
+    event_id = fields["event_id"] if "event_id" not in errors else None
+    fields |= {name: stand_in for name, stand_in in _stand_ins(policy).items() if name in errors}
+    if any(name.startswith("identifiers") for name in errors):
+        fields["identifiers"] = {**(fields["identifiers"] or {}), "user_id": "?"}
+    return UnreadableEvent(event_id=event_id or "", readable=SubmittedEvent(**fields), errors=errors)
+
+
+def _stand_ins(policy: EventPolicy) -> dict[str, Any]:
+    """For each field something that no rule minds."""
+    now = datetime.now(UTC)
+    return {
+        **dict.fromkeys(("event_id", "source", "campaign_id", "creative_id", "user_id"), "?"),
+        "type": next(iter(policy.counts_as)),
+        "event_type": next(iter(policy.counts_as)),
+        "occurred_at": now,
+        "ts": now,
+        "timestamp": now.timestamp(),
+        "metadata": msgspec.Raw(b""),
+    }
 
 
 def _text(field: str, value: object, errors: dict[str, list[str]], *, number_allowed: bool = False) -> str | None:
@@ -167,26 +196,18 @@ def _text(field: str, value: object, errors: dict[str, list[str]], *, number_all
         if number_allowed:
             return str(value)
     elif isinstance(value, str):
-        if _is_clean(value):
+        if is_clean(value):
             return value
-        errors[field] = ["must be valid text without NUL characters"]
+        errors[field] = [_NOT_TEXT]
         return None
     errors[field] = ["must be text or a number" if number_allowed else "must be text"]
     return None
 
 
-def _is_clean(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return "\x00" not in text
-
-
 def _time(field: str, value: object, errors: dict[str, list[str]]) -> datetime | None:
     if value is None:
         return None
-    if isinstance(value, str) and not isinstance(value, _NumberText):
+    if isinstance(value, str) and not isinstance(value, _NumberText) and is_clean(value):
         try:
             stamp = datetime.fromisoformat(value)
         except ValueError:
@@ -217,7 +238,7 @@ def _identifiers(value: object, policy: EventPolicy, errors: dict[str, list[str]
         return None
     read: dict[str, str | None] = {}
     for name, item in value.items():
-        if not _is_clean(name):
+        if not is_clean(name):
             errors["identifiers"] = ["has a name that is not valid text"]
             continue
         number_allowed = policy.identifier_names.get(name) not in policy.text_only_identifiers
@@ -239,7 +260,7 @@ def _metadata(value: object, raw: bytes, errors: dict[str, list[str]]) -> msgspe
     try:
         return msgspec.Raw(_write_json(value).encode())
     except UnicodeEncodeError:
-        errors["metadata"] = ["must be valid text without NUL characters"]
+        errors["metadata"] = [_NOT_TEXT]
     except RecursionError:
         errors["metadata"] = ["is nested too deeply"]
     return msgspec.Raw(b"")

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 import msgspec
 
-from dmp_ingest.domain.event import AcceptableEvent, RefusedEvent, SubmittedEvent
+from dmp_ingest.domain.event import AcceptableEvent, RefusedEvent, SubmittedEvent, UnreadableEvent
 from dmp_ingest.domain.event_key import fingerprint
 from dmp_ingest.domain.event_policy import EventPolicy
 from dmp_ingest.domain.event_time import EARLIEST_US, LATEST_US, microseconds
+from dmp_ingest.domain.json_text import is_clean, nesting_depth
 
 _MAX_ID_LENGTH: Final = 255
 _TEXT_FIELDS: Final = ("event_id", "source", "campaign_id", "creative_id", "user_id")
-_STRINGS: Final = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
-_BRACKETS: Final = re.compile(rb"[\[\]{}]")
 _NOT_TEXT: Final = "must be valid text without NUL characters"
 
 
@@ -105,6 +103,21 @@ def check_event(  # noqa: C901  # one rule after another; splitting it would cos
     )
 
 
+def check_unreadable(
+    event: UnreadableEvent, event_id: str, key: bytes, policy: EventPolicy, now_us: int, batch_source: str
+) -> RefusedEvent:
+    """Refuses an event that could not be read, with all that is wrong with it: also what can be read is checked."""
+    errors = dict(event.errors)
+    readable = event.readable
+    has_no_need = readable.event_id is None and readable.timestamp is not None
+    shown_id = "?" if "event_id" in errors or has_no_need else event_id
+    checked = check_event(readable, shown_id, key, policy, now_us, batch_source)
+    if isinstance(checked, RefusedEvent):
+        for field, problems in checked.errors.items():
+            errors.setdefault(field, problems)
+    return RefusedEvent(event_id=event_id if "event_id" not in errors else "", errors=errors)
+
+
 def _event_time(event: SubmittedEvent, policy: EventPolicy, now_us: int, errors: dict[str, list[str]]) -> int:
     """When the event happened, in microseconds since 1970; reports a missing, double or impossible time."""
     campaign, activity, seconds = event.occurred_at, event.ts, event.timestamp
@@ -138,17 +151,8 @@ def _event_time(event: SubmittedEvent, policy: EventPolicy, now_us: int, errors:
 def _check_text(field: str, value: str, errors: dict[str, list[str]], max_length: int = _MAX_ID_LENGTH) -> None:
     if len(value) > max_length:
         errors.setdefault(field, []).append(f"must have at most {max_length} characters")
-    if "\x00" in value or (not value.isascii() and not _is_encodable(value)):
+    if not is_clean(value):
         errors.setdefault(field, []).append(_NOT_TEXT)
-
-
-def _is_encodable(value: str) -> bool:
-    """False for text with a lone surrogate, which no UTF-8 can carry."""
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _identifiers(
@@ -159,7 +163,7 @@ def _identifiers(
     for name, raw in sent.items():
         kind = policy.identifier_names.get(name)
         if kind is None:
-            shown = name if len(name) <= 64 and _is_encodable(name) and "\x00" not in name else "(unreadable)"
+            shown = name if len(name) <= 64 and is_clean(name) else "(unreadable)"
             errors[f"identifiers.{shown}"] = [f"is not a known identifier: {', '.join(policy.identifier_names)}"]
             continue
         value = raw.strip() if raw is not None else ""
@@ -184,31 +188,13 @@ def _check_metadata(metadata: bytes, policy: EventPolicy, errors: dict[str, list
     if len(metadata) > policy.max_metadata_bytes:
         errors["metadata"] = [f"must have at most {policy.max_metadata_bytes} bytes"]
         return
-    if len(metadata) > 2 * policy.max_metadata_depth and _depth(metadata) > policy.max_metadata_depth:
+    if len(metadata) > 2 * policy.max_metadata_depth and nesting_depth(metadata) > policy.max_metadata_depth:
         errors["metadata"] = [f"must not be nested deeper than {policy.max_metadata_depth} levels"]
         return
     if b"\\" in metadata or not metadata.isascii():
         try:
-            clean = not _holds_nul(msgspec.json.decode(metadata))
+            clean = is_clean(msgspec.json.decode(metadata))
         except ValueError:
             clean = False
         if not clean:
             errors["metadata"] = [_NOT_TEXT]
-
-
-def _depth(json: bytes) -> int:
-    """How deep the brackets of a JSON text nest, without recursion; brackets inside strings do not count."""
-    deepest = level = 0
-    for bracket in _BRACKETS.findall(_STRINGS.sub(b"", json)):
-        level += 1 if bracket in b"{[" else -1
-        deepest = max(deepest, level)
-    return deepest
-
-
-def _holds_nul(value: object) -> bool:
-    """Whether any text inside a decoded JSON value has a NUL character."""
-    if isinstance(value, str):
-        return "\x00" in value
-    if isinstance(value, dict):
-        return any(_holds_nul(key) or _holds_nul(item) for key, item in value.items())
-    return isinstance(value, list) and any(map(_holds_nul, value))

@@ -60,6 +60,18 @@ class AcceptableEvent(msgspec.Struct, gc=False, frozen=True):
     metadata: bytes
 
 
+class UnreadableEvent(msgspec.Struct, kw_only=True, frozen=True):
+    """An event with fields of the wrong type. `errors` maps each of these to its problems.
+
+    readable: the event with something harmless in the place of those fields, so that the others can be checked.
+    event_id: its id if that could be read, else empty.
+    """
+
+    event_id: str
+    readable: SubmittedEvent
+    errors: dict[str, list[str]]
+
+
 class RefusedEvent(msgspec.Struct, kw_only=True, frozen=True):
     """An event that breaks rules. `errors` maps each field to its problems; `event_id` is empty if none could be
     read."""

@@ -262,6 +262,7 @@ class StoredEvent(_message.Message):
     METADATA_FIELD_NUMBER: _builtins.int
     RECEIVED_AT_FIELD_NUMBER: _builtins.int
     BATCH_ID_FIELD_NUMBER: _builtins.int
+    METADATA_JSON_FIELD_NUMBER: _builtins.int
     event_id: _builtins.str
     """The idempotency key under which the event was accepted."""
     type: _builtins.str
@@ -276,17 +277,19 @@ class StoredEvent(_message.Message):
     """The source's id of the person. Empty: none."""
     batch_id: _builtins.str
     """The batch in which the event was handed to identity and stats."""
+    metadata_json: _builtins.str
+    """The metadata of the event as JSON text, exactly as it was sent. Empty: none."""
     @_builtins.property
     def occurred_at(self) -> _timestamp_pb2.Timestamp:
         """When it happened, to the microsecond."""
 
     @_builtins.property
     def identifiers(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """Identifier values by type, as they were sent."""
+        """Identifier values by type, trimmed but otherwise as they were sent; the event's own user id is among them."""
 
     @_builtins.property
     def metadata(self) -> _struct_pb2.Struct:
-        """The metadata of the event, as it was sent. Absent: none."""
+        """The metadata of the event. Absent: none, or nested too deeply for this form (more than 30 levels)."""
 
     @_builtins.property
     def received_at(self) -> _timestamp_pb2.Timestamp:
@@ -306,10 +309,11 @@ class StoredEvent(_message.Message):
         metadata: _struct_pb2.Struct | None = ...,
         received_at: _timestamp_pb2.Timestamp | None = ...,
         batch_id: _builtins.str = ...,
+        metadata_json: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["metadata", b"metadata", "occurred_at", b"occurred_at", "received_at", b"received_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_id", b"batch_id", "campaign_id", b"campaign_id", "creative_id", b"creative_id", "event_id", b"event_id", "identifiers", b"identifiers", "metadata", b"metadata", "occurred_at", b"occurred_at", "received_at", b"received_at", "source", b"source", "type", b"type", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_id", b"batch_id", "campaign_id", b"campaign_id", "creative_id", b"creative_id", "event_id", b"event_id", "identifiers", b"identifiers", "metadata", b"metadata", "metadata_json", b"metadata_json", "occurred_at", b"occurred_at", "received_at", b"received_at", "source", b"source", "type", b"type", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
