@@ -114,6 +114,7 @@ class Bench:
         campaigns, last = max(2, round(116 * self.scale)), int(time.time()) // 60
         rows = fill_rollups(self.database, campaigns=campaigns, days=30, last_minute=last)
         print(f"{rows:,} rollup rows")
+        self.client = Client(self.system)
         rnd = random.Random(1)
         end = datetime.fromtimestamp(last * 60, UTC)
 
@@ -145,19 +146,20 @@ class Bench:
 
     def window(self) -> None:
         """`/metrics` on a full window, and a new reference table while it is read."""
-        events = round(10_000_000 * self.scale)
+        events, users = round(10_000_000 * self.scale), round(USERS * self.scale)
         memory = read_memory(self.system.pids)["stats"]["rss"]
         now = int(time.time())
-        source = batches(1000, seed=3, campaigns=20, first_second=now - 1000, last_second=now)
+        source = batches(1000, seed=3, campaigns=20, first_second=now - 1000, last_second=now, users=users)
         started = time.perf_counter()
         asyncio.run(_apply(self.address, islice(source, events // 1000), parallel=4))
         self.note("filling the window", "events/s", [events / (time.perf_counter() - started)], "-")
+        # The gateway has closed what was idle for so long.
+        self.client = Client(self.system)
         found = json.loads(self.client.get("/metrics", window=1800)[1])
         if found["events"] < events:
             raise WrongAnswerError(f"the window has {found['events']} of {events} events")
         grown = read_memory(self.system.pids)["stats"]["rss"] - memory
         self.note("memory per million events, with their users", "MiB", [grown / (events / 1e6)], "stated")
-        users = round(USERS * self.scale)
         body = reference_body(users, "2026-01-01T00:00:00Z")
         with self.reading(lambda client: client.get("/metrics", window=1800)[0]) as readings:
             spent, _ = self.client.send("PUT", "/reference/users", body)

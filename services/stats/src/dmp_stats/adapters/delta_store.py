@@ -16,6 +16,8 @@ from dmp_chassis.database import raw
 from dmp_stats.adapters.arrays import Int8Array, array_cursor, int8_array
 from dmp_stats.domain.cells import Cells, campaign_rows, select_cells, unpack_cells
 
+_MOST_CACHED: Final = 2_000
+
 _APPLY: Final = b"""
 WITH claimed AS (INSERT INTO inbox (batch_id) VALUES (%(batch_id)s::text::uuid) ON CONFLICT DO NOTHING RETURNING true),
      delta AS (INSERT INTO rollup_delta (cells)
@@ -72,7 +74,8 @@ class DeltaCache:
 
     Rows never change, so a cached one is right for as long as the table lists it.
 
-    Bounded by the table: what it no longer lists is dropped at the next look, and what is not here is read.
+    What the table no longer lists is dropped at the next look, and what is not here is read: so it may be bounded, for
+    the time in which nobody folds.
     """
 
     def __init__(self) -> None:
@@ -83,7 +86,8 @@ class DeltaCache:
 
     def put(self, seq: int, cells: Cells) -> None:
         """Remembers a row that this process has written."""
-        self._deltas[seq] = Delta(cells)
+        if len(self._deltas) < _MOST_CACHED:
+            self._deltas[seq] = Delta(cells)
 
     def known(self) -> dict[int, Delta]:
         """What is here now: the rows that need not be read."""
@@ -101,7 +105,9 @@ class DeltaCache:
         """
         listed = {seq: known[seq] if data is None else Delta(unpack_cells(data)) for seq, data in rows}
         self.forget(known.keys() - listed.keys())
-        self._deltas.update(listed)
+        for seq, delta in listed.items():
+            if len(self._deltas) < _MOST_CACHED:
+                self._deltas[seq] = delta
         return list(listed.values())
 
 
