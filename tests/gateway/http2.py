@@ -10,13 +10,7 @@ from h2.connection import H2Connection
 from h2.events import Event, StreamEnded, StreamReset
 
 
-def http2_request(
-    base_url: str,
-    method: str,
-    path: str,
-    body: bytes | None = None,
-    trailers: list[tuple[str, str]] | None = None,
-) -> list[Event]:
+def http2_get(base_url: str, path: str) -> list[Event]:
     """Sends one request on a connection of its own and returns all events up to the end of its answer.
 
     Raises TimeoutError after 15 s without a byte.
@@ -24,12 +18,8 @@ def http2_request(
     parts = urlsplit(base_url)
     connection = H2Connection(config=H2Configuration(client_side=True))
     connection.initiate_connection()
-    head = [(":method", method), (":path", path), (":scheme", "http"), (":authority", parts.netloc)]
-    connection.send_headers(1, head, end_stream=body is None and trailers is None)
-    if body is not None:
-        connection.send_data(1, body, end_stream=trailers is None)
-    if trailers is not None:
-        connection.send_headers(1, trailers, end_stream=True)
+    head = [(":method", "GET"), (":path", path), (":scheme", "http"), (":authority", parts.netloc)]
+    connection.send_headers(1, head, end_stream=True)
     received: list[Event] = []
     with socket.create_connection((parts.hostname or "", parts.port or 80), timeout=15) as stream:
         stream.sendall(connection.data_to_send())

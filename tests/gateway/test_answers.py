@@ -15,7 +15,7 @@ from dmp.stats.v1.stats_service_pb2 import GetMetricsResponse, QueryStatsRespons
 from tests.gateway.answers import assert_error, json_body
 from tests.gateway.backends import Answer, failing
 from tests.gateway.conftest import Backends
-from tests.gateway.http2 import http2_request
+from tests.gateway.http2 import http2_get
 
 Code = grpc.StatusCode
 INFO = ErrorInfo(reason="TOO_LARGE", domain="ingest.dmp", metadata={"limit": "10000"})
@@ -212,6 +212,6 @@ def test_an_error_with_a_detail_that_the_gateway_cannot_print_is_still_an_envelo
 
 @pytest.mark.parametrize("path", ["/users/user_a", "/stats?campaign_id=c", "/health"])
 def test_http2_answers_end_without_trailers_of_grpc(gateway_url: str, backends: Backends, path: str) -> None:
-    received = http2_request(gateway_url, "GET", path)
+    received = http2_get(gateway_url, path)
     names = {name for event in received if isinstance(event, TrailersReceived) for name, _ in event.headers}
     assert not names
