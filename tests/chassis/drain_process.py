@@ -15,7 +15,7 @@ _LOG = logging.getLogger("test")
 
 
 async def serve() -> None:
-    """A server with the methods Echo, Hold (waits for Release) and Release; drains for a second."""
+    """A server with the methods Echo, Hold (waits for Release) and Release; drains for a minute."""
     released = asyncio.Event()
 
     async def echo(request: StringValue, context: object) -> StringValue:
@@ -54,7 +54,7 @@ async def serve() -> None:
         background=[loop],
         on_stop=[flush],
         on_close=[close],
-        drain_seconds=1.0,
+        drain_seconds=60.0,
         ready=ready,
     )
 

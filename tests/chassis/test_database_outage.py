@@ -52,7 +52,7 @@ async def fails_quickly(database: Database) -> None:
             await connection.execute(sa.text("SELECT 1"))
     with pytest.raises(Exception) as in_check:  # noqa: PT011 -- several kinds, all of which are outages
         await database.check()
-    assert time.monotonic() - started < 2.5
+    assert time.monotonic() - started < 3.5
     for error in (in_transaction.value, in_check.value):
         assert isinstance(error, DependencyUnavailable) or outage(error) is not None
 
@@ -136,7 +136,7 @@ async def test_callers_that_arrive_together_at_a_frozen_server_all_fail_quickly(
     fragile_postgres.freeze()
     started = time.monotonic()
     results = await asyncio.gather(*(try_it() for _ in range(50)), return_exceptions=True)
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 3
     assert all(isinstance(result, Exception) for result in results)
     fragile_postgres.thaw()
     await recovers(database)

@@ -81,7 +81,7 @@ async def _raise_error() -> None:
 )
 async def test_the_end_of_a_background_loop_is_a_failure(make_loop: Callable[[], asyncio.Future[None]]) -> None:
     async with serving({"M": echo}, background=[make_loop]) as (running, _):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             with pytest.raises(ExceptionGroup) as raised:
                 await running.failed()
     assert raised.group_contains(RuntimeError)
