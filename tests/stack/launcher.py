@@ -87,8 +87,8 @@ class Launcher:
         return sum(t.user + t.system + t.children_user + t.children_system for t in used)
 
     def end(self, number: signal.Signals = signal.SIGINT) -> int:
-        """Sends a signal, waits for the end, and returns the exit code."""
-        self.process.send_signal(number)
+        """Sends a signal to the process group, as a terminal does, waits for the end, and returns the exit code."""
+        os.killpg(self.process.pid, number)
         code = self.process.wait(timeout=STOP_SECONDS)
         self._reader.join(timeout=STOP_SECONDS)
         return code

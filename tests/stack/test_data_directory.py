@@ -51,8 +51,10 @@ def test_what_a_killed_launcher_left_running_is_ended_first(tmp_path: Path) -> N
     environment = {**os.environ, MARKER_VARIABLE: str(tmp_path / "run-1")}
     with subprocess.Popen(["/bin/sleep", "1000"], env=environment) as leftover:
         data = open_data_directory(tmp_path / "data", run_directory=tmp_path / "run-2")
-        assert is_gone(leftover.pid)
+        gone = is_gone(leftover.pid)
+        leftover.kill()
     data.release()
+    assert gone
 
 
 def test_a_directory_that_cannot_be_made_is_a_clear_error(tmp_path: Path) -> None:

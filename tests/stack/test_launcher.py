@@ -202,7 +202,12 @@ def test_servers_that_exist_already_take_the_place_of_embedded_ones(
         DMP_REDIS_URL=redis_url,
     ) as running:
         url = running.wait_ready()
-        assert set(running.children()) == SERVICES | {"envoy"}
+        children = running.children()
+        assert set(children) == SERVICES | {"envoy"}
+        for context in ("ingest", "identity", "stats"):
+            environment = psutil.Process(children[f"dmp_{context} serve"]).environ()
+            known = {name for name in environment if name.endswith("_DATABASE_URL")}
+            assert known == {f"DMP_{context.upper()}_DATABASE_URL"}
         assert send(url).status_code == 202
         assert knows(url, "kept@example.com")
         assert running.end() == 0
