@@ -36,8 +36,8 @@ def settings_from_env(environ: Mapping[str, str]) -> Settings:
         pool_size=env.integer("DMP_STATS_POOL_SIZE", 8, minimum=2, maximum=100),
         window_seconds=env.integer("DMP_STATS_WINDOW_SECONDS", 1800, minimum=60, maximum=86_400),
         fold_interval_seconds=env.seconds("DMP_STATS_FOLD_INTERVAL_SECONDS", 2.0, minimum=0.05, maximum=60.0),
-        minute_retention_days=env.integer("DMP_STATS_MINUTE_RETENTION_DAYS", 400, minimum=0),
-        hour_retention_days=env.integer("DMP_STATS_HOUR_RETENTION_DAYS", 1200, minimum=0),
+        minute_retention_days=env.integer("DMP_STATS_MINUTE_RETENTION_DAYS", 0, minimum=0),
+        hour_retention_days=env.integer("DMP_STATS_HOUR_RETENTION_DAYS", 0, minimum=0),
         day_retention_days=env.integer("DMP_STATS_DAY_RETENTION_DAYS", 0, minimum=0),
         reference_max_users=env.integer("DMP_STATS_REFERENCE_MAX_USERS", 5_000_000, minimum=1),
     )
