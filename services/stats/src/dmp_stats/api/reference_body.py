@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, Final
 
 import msgspec
@@ -119,41 +119,66 @@ def _chunks(users: dict[str, msgspec.Raw], is_change: bool, violations: list[tup
         read: dict[str, Mapping[str, str | None]] = {}
         removed: list[str] = []
         for user_id, raw in part:
-            if not user_id.strip() or len(user_id) > LONGEST_USER_ID or "\0" in user_id:
-                violations.append((_path(user_id), f"must be a user id of 1 to {LONGEST_USER_ID} characters"))
-            attributes = _attributes(user_id, raw, is_change, violations)
-            if attributes is None:
-                removed.append(user_id)
-            else:
-                read[user_id] = attributes
+            try:
+                # Nearly every user has nothing but texts: one pass, in C.
+                read[user_id] = _TEXTS.decode(raw)
+            except msgspec.ValidationError:
+                attributes = _read_anything(user_id, raw, is_change, violations)
+                if attributes is None:
+                    removed.append(user_id)
+                else:
+                    read[user_id] = attributes
+        if not _is_clean([user_id for user_id, _ in part], read.values()):
+            _name_problems([user_id for user_id, _ in part], read, violations)
         if len(violations) >= _MOST_VIOLATIONS:
             return
         yield pack_chunk(read, is_change=is_change, removed=removed)
 
 
-def _attributes(
+def _is_clean(user_ids: Sequence[str], rows: Collection[Mapping[str, str | None]]) -> bool:
+    """True if there is nothing to object to: looks at each different name and value once."""
+    names = set(chain.from_iterable(rows))
+    values = set(chain.from_iterable(row.values() for row in rows)) - {None}
+    return (
+        all(map(str.strip, user_ids))
+        and max(map(len, user_ids)) <= LONGEST_USER_ID
+        and max(map(len, rows), default=0) <= MOST_ATTRIBUTES
+        and all(map(str.strip, names))
+        and max(map(len, names), default=0) <= LONGEST_NAME
+        and max((len(value) for value in values if value is not None), default=0) <= LONGEST_VALUE
+        and not any("\0" in text for texts in (user_ids, names, values) for text in texts if text is not None)
+    )
+
+
+def _name_problems(
+    user_ids: Sequence[str], read: Mapping[str, Mapping[str, str | None]], violations: list[tuple[str, str]]
+) -> None:
+    for user_id in user_ids:
+        if not user_id.strip() or len(user_id) > LONGEST_USER_ID or "\0" in user_id:
+            violations.append((_path(user_id), f"must be a user id of 1 to {LONGEST_USER_ID} characters"))
+        attributes = read.get(user_id, {})
+        if len(attributes) > MOST_ATTRIBUTES:
+            violations.append((_path(user_id), f"must have at most {MOST_ATTRIBUTES} attributes"))
+        for name, text in attributes.items():
+            if not name.strip() or len(name) > LONGEST_NAME or "\0" in name:
+                violations.append((_path(user_id, name), f"must be a name of 1 to {LONGEST_NAME} characters"))
+            if text is not None and (len(text) > LONGEST_VALUE or "\0" in text):
+                violations.append(
+                    (_path(user_id, name), f"must have at most {LONGEST_VALUE} characters, none of them NUL")
+                )
+
+
+def _read_anything(
     user_id: str, raw: msgspec.Raw, is_change: bool, violations: list[tuple[str, str]]
 ) -> Mapping[str, str | None] | None:
-    """The attributes of one user; None if the user is to be removed."""
-    try:
-        # Nearly every user has nothing but texts: one pass, in C.
-        attributes: Mapping[str, Any] = _TEXTS.decode(raw)
-    except msgspec.ValidationError:
-        value = _ANYTHING.decode(raw)
-        if value is None and is_change:
-            return None
-        if not isinstance(value, dict):
-            violations.append((_path(user_id), "must be an object of attributes"))
-            return {}
-        attributes = _read_values(user_id, value, is_change, violations)
-    if len(attributes) > MOST_ATTRIBUTES:
-        violations.append((_path(user_id), f"must have at most {MOST_ATTRIBUTES} attributes"))
-    for name, text in attributes.items():
-        if not name.strip() or len(name) > LONGEST_NAME or "\0" in name:
-            violations.append((_path(user_id, name), f"must be a name of 1 to {LONGEST_NAME} characters"))
-        if text is not None and (len(text) > LONGEST_VALUE or "\0" in text):
-            violations.append((_path(user_id, name), f"must have at most {LONGEST_VALUE} characters, none of them NUL"))
-    return attributes
+    """The attributes of a user who has other values than texts; None if the user is to be removed."""
+    value = _ANYTHING.decode(raw)
+    if value is None and is_change:
+        return None
+    if not isinstance(value, dict):
+        violations.append((_path(user_id), "must be an object of attributes"))
+        return {}
+    return _read_values(user_id, value, is_change, violations)
 
 
 def _read_values(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Final
 
 import msgspec
@@ -96,13 +97,13 @@ def pack_chunk(
     rows = list(users.values())
     values: dict[str, list[str]] = {}
     codes: dict[str, bytes] = {}
-    for name in dict.fromkeys(name for row in rows for name in row):
+    for name in dict.fromkeys(chain.from_iterable(rows)):
         column = [row.get(name, _MISSING) for row in rows]
         numbered: dict[object, int] = dict.fromkeys(column, ABSENT)
         values[name] = [value for value in numbered if isinstance(value, str)]
         numbered.update((value, place) for place, value in enumerate(values[name]))
         numbered[_MISSING] = missing
-        codes[name] = np.array([numbered[value] for value in column], "<i4").tobytes()
+        codes[name] = np.array(list(map(numbered.__getitem__, column)), "<i4").tobytes()
     chunk = Chunk(
         users=list(users),
         values=values,
