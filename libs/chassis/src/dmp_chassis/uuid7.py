@@ -67,7 +67,7 @@ def uuid7() -> uuid.UUID:
 
 
 def uuid7_text() -> str:
-    """`str(uuid7())` without the detour over a UUID object: about 1 us."""
+    """`str(uuid7())` without the detour over a UUID object; costs about as much as `uuid.uuid4()`."""
     high, low = _source.next()
     digits = f"{high:016x}{low:016x}"
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
