@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import tempfile
 from datetime import UTC, datetime
@@ -39,12 +40,15 @@ def main() -> int:
     if options.list:
         print("\n".join(case.name for case in CASES))
         return 0
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends the stack in order, as Ctrl-C does
     try:
         with tempfile.TemporaryDirectory(prefix="dmp-bench-") as directory:
             result = run(options, Path(directory))
     except (LoadError, StackError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130
     options.out.write_text(json.dumps(result, indent=1) + "\n")
     print(f"\nAll runs and medians: {options.out}")
     if result["failure"]:
