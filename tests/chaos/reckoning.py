@@ -81,7 +81,7 @@ def _rollups(stack: Stack) -> Counter[tuple[str, str, str]]:
             timeout=30,
         ).raise_for_status()
         for point in answer.json()["series"]:
-            counted[campaign, point["ts"], point["type"]] += point["events"]
+            counted[campaign, point["ts"], point["group"]] += point["events"]
     return counted
 
 

@@ -63,9 +63,9 @@ def parts(settings: Settings) -> dict[str, Any]:
     )
     identity, stats = channel(settings.identity_address), channel(settings.stats_address)
     log = EventLog(database)
-    deliverer = Deliverer(
-        Outbox(database), Consumers(identity=identity, stats=stats), timeout_seconds=settings.apply_wait_seconds
-    )
+    patience_seconds = settings.apply_wait_seconds
+    consumers = Consumers(identity=identity, stats=stats, patience_seconds=patience_seconds)
+    deliverer = Deliverer(Outbox(database), consumers)
     wake = asyncio.Event()
     committer = GroupCommitter(
         log=log,
@@ -75,6 +75,7 @@ def parts(settings: Settings) -> dict[str, Any]:
         max_queued_events=settings.max_queued_events,
         max_group_events=settings.max_group_events,
         commit_timeout_seconds=settings.commit_timeout_seconds,
+        apply_wait_seconds=settings.apply_wait_seconds,
     )
 
     async def check_redis() -> None:

@@ -16,6 +16,7 @@ from dmp_ingest.adapters.outbox import Outbox, Waiting
 from dmp_ingest.domain.batch import Batch
 
 _LOG: Final = logging.getLogger(__name__)
+_DELIVERY_SECONDS: Final = 8.0
 _RELAY_BATCHES: Final = 8
 _RELAY_LEASE_SECONDS: Final = 30.0
 _RELAY_TIMEOUT_SECONDS: Final = 10.0
@@ -36,18 +37,19 @@ class Delivered:
 class Deliverer:
     """Hands over batches of this replica's commits, and those that any replica has left in the outbox."""
 
-    def __init__(self, outbox: Outbox, consumers: Consumers, *, timeout_seconds: float) -> None:
+    def __init__(self, outbox: Outbox, consumers: Consumers) -> None:
         self._outbox = outbox
         self._consumers = consumers
-        self._timeout_seconds = timeout_seconds
         self._acknowledged: list[str] = []
 
     async def deliver(self, batch: Batch) -> Delivered:
-        """Hands over a batch that has just been committed. A consumer that is away is not waited for: the relay will
-        deliver."""
+        """Hands over a batch that has just been committed. A consumer that is away is left to the relay.
+
+        Takes as long as the consumers do: a call that were given up would have to be made again.
+        """
         to_identity, to_stats = not self._consumers.identity.away, not self._consumers.stats.away
         identity, stats = await self._consumers.apply(
-            batch.payload, to_identity=to_identity, to_stats=to_stats, timeout_seconds=self._timeout_seconds
+            batch.payload, to_identity=to_identity, to_stats=to_stats, timeout_seconds=_DELIVERY_SECONDS
         )
         applied = identity is not None and stats
         if applied:

@@ -25,7 +25,9 @@ from dmp_ingest.domain.event import AcceptableEvent
 from dmp_ingest.domain.verdict import Verdict
 
 _LOG: Final = logging.getLogger(__name__)
-_COMMITTERS: Final = 2
+_WAITING_EVENTS: Final = (0, 500)
+"""How many events must wait before each committer takes a group. The second one helps with large requests; small ones
+cost least in the groups that gather while the first one is busy."""
 _DELIVERIES: Final = 4
 _RETRY_AFTER_SECONDS: Final = 1.0
 
@@ -60,6 +62,7 @@ class GroupCommitter:
         max_queued_events: int,
         max_group_events: int,
         commit_timeout_seconds: float,
+        apply_wait_seconds: float,
     ) -> None:
         self._log = log
         self._claims = claims
@@ -68,6 +71,7 @@ class GroupCommitter:
         self._max_queued_events = max_queued_events
         self._max_group_events = max_group_events
         self._commit_timeout_seconds = commit_timeout_seconds
+        self._apply_wait_seconds = apply_wait_seconds
         self._queue: deque[_Submission] = deque()
         self._queued_events = 0
         self._arrived = asyncio.Event()
@@ -105,8 +109,8 @@ class GroupCommitter:
     async def commit_loop(self) -> None:
         """Commits groups until cancelled."""
         async with asyncio.TaskGroup() as committers:
-            for _ in range(_COMMITTERS):
-                committers.create_task(self._commit_groups())
+            for needed in _WAITING_EVENTS:
+                committers.create_task(self._commit_groups(needed))
 
     async def flush(self) -> None:
         """Returns once everything that was submitted has been answered and handed over as far as possible."""
@@ -114,10 +118,10 @@ class GroupCommitter:
             await asyncio.gather(*self._unanswered, *self._delivering, return_exceptions=True)
         await self._deliverer.drop_acknowledged()
 
-    async def _commit_groups(self) -> None:
+    async def _commit_groups(self, needed: int) -> None:
         while True:
             await self._deliveries.acquire()
-            while not self._queue:
+            while self._queued_events < needed or not self._queue:
                 self._arrived.clear()
                 await self._arrived.wait()
             group = self._take_group()
@@ -170,23 +174,29 @@ class GroupCommitter:
             return None
 
     async def _deliver(self, group: Sequence[_Submission], committed: GroupCommitted) -> None:
-        """Hands the batch over, answers the submissions, and tells Redis what the log has."""
+        """Hands the batch over, answers the submissions, and tells Redis what the log has.
+
+        Consumers that are slower than the limit are not waited for, neither by the callers nor by the next group; but
+        the call goes on.
+        """
+        handing_over = asyncio.ensure_future(self._hand_over(committed))
         try:
-            delivered = (
-                await self._deliverer.deliver(committed.batch)
-                if committed.batch is not None
-                else Delivered(applied=True)
-            )
             in_doubt = bool(committed.in_doubt) and await self._in_doubt(committed)
+            await asyncio.wait({handing_over}, timeout=self._apply_wait_seconds)
+            delivered = handing_over.result() if handing_over.done() else Delivered(applied=False)
             self._answer(group, committed, delivered, applied=delivered.applied and not in_doubt)
-            new = committed.accepted
-            await self._claims.settle(
-                [event.key for event in new], [e.fingerprint for e in new], applied=delivered.applied
-            )
-            known = committed.known
-            await self._claims.settle(list(known), list(known.values()), applied=not in_doubt)
         finally:
             self._deliveries.release()
+        known = committed.known
+        await self._claims.settle(list(known), list(known.values()), applied=not in_doubt)
+        applied = (await handing_over).applied
+        new = committed.accepted
+        await self._claims.settle([event.key for event in new], [e.fingerprint for e in new], applied=applied)
+
+    async def _hand_over(self, committed: GroupCommitted) -> Delivered:
+        return (
+            await self._deliverer.deliver(committed.batch) if committed.batch is not None else Delivered(applied=True)
+        )
 
     async def _in_doubt(self, committed: GroupCommitted) -> bool:
         """Whether an event that was stored before this group may not be applied yet."""

@@ -21,39 +21,53 @@ _LONGEST_PAUSE_SECONDS: Final = 8.0
 
 
 class Consumer(Generic[_Response]):
-    """One consumer over one channel. While it fails, one call at a time probes it, with growing pauses: its batches
-    wait in the outbox."""
+    """One consumer over one channel. While it fails or is late, its batches wait in the outbox.
 
-    def __init__(self, name: str, channel: grpc.aio.Channel, method: str, response: type[_Response]) -> None:
+    patience_seconds: a call that has not been answered for so long is late. After a failure one call at a time probes
+    the consumer, with growing pauses.
+    """
+
+    def __init__(
+        self, name: str, channel: grpc.aio.Channel, method: str, response: type[_Response], *, patience_seconds: float
+    ) -> None:
         self.name = name
         self._apply: grpc.aio.UnaryUnaryMultiCallable[bytes, _Response] = channel.unary_unary(
             method, request_serializer=None, response_deserializer=response.FromString
         )
+        self._patience_seconds = patience_seconds
         self._failures = 0
         self._away_until = 0.0
         self._probing = False
+        self._asked_at: dict[int, float] = {}
+        self._calls = 0
 
     @property
     def away(self) -> bool:
-        """Whether it failed lately and nobody should wait for it now."""
-        return self._failures > 0 and (self._probing or time.monotonic() < self._away_until)
+        """Whether nobody should wait for it now: it failed lately, or is late with an answer."""
+        if self._failures > 0 and (self._probing or time.monotonic() < self._away_until):
+            return True
+        # Calls are noted in the order in which they began: the first is the oldest.
+        oldest = next(iter(self._asked_at.values()), None)
+        return oldest is not None and time.monotonic() - oldest > self._patience_seconds
 
     async def apply(self, payload: bytes, *, timeout_seconds: float) -> _Response | None:
-        """Hands a batch over; the consumer's response, or None if it did not acknowledge in time. Never raises but on
-        cancellation."""
+        """Hands a batch over; the response, or None if it was not acknowledged in time. Raises on cancellation only."""
         self._probing = self._failures > 0
+        self._calls += 1
+        call = self._calls
+        self._asked_at[call] = time.monotonic()
         try:
             response = await self._apply(payload, timeout=timeout_seconds)
         except grpc.aio.AioRpcError as error:
             if self._failures == 0:
                 _LOG.warning("%s does not take batches", self.name, extra={"code": error.code().name})
             self._failures += 1
-            self._away_until = time.monotonic() + min(
-                _LONGEST_PAUSE_SECONDS, _PAUSE_SECONDS * 2 ** min(self._failures - 1, 10)
-            )
+            pause = _PAUSE_SECONDS * 2 ** min(self._failures - 1, 10)
+            self._away_until = time.monotonic() + min(_LONGEST_PAUSE_SECONDS, pause)
             return None
         finally:
             self._probing = False
+            del self._asked_at[call]
         if self._failures:
             _LOG.info("%s takes batches again", self.name, extra={"failures": self._failures})
             self._failures = 0
@@ -63,12 +77,20 @@ class Consumer(Generic[_Response]):
 class Consumers:
     """Both consumers."""
 
-    def __init__(self, *, identity: grpc.aio.Channel, stats: grpc.aio.Channel) -> None:
+    def __init__(self, *, identity: grpc.aio.Channel, stats: grpc.aio.Channel, patience_seconds: float) -> None:
         self.identity = Consumer(
-            "identity", identity, "/dmp.identity.v1.IdentityService/ApplyBatch", identity_service_pb2.ApplyBatchResponse
+            "identity",
+            identity,
+            "/dmp.identity.v1.IdentityService/ApplyBatch",
+            identity_service_pb2.ApplyBatchResponse,
+            patience_seconds=patience_seconds,
         )
         self.stats = Consumer(
-            "stats", stats, "/dmp.stats.v1.StatsService/ApplyBatch", stats_service_pb2.ApplyBatchResponse
+            "stats",
+            stats,
+            "/dmp.stats.v1.StatsService/ApplyBatch",
+            stats_service_pb2.ApplyBatchResponse,
+            patience_seconds=patience_seconds,
         )
 
     async def apply(
