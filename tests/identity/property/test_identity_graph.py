@@ -10,28 +10,37 @@ from typing import Any, ClassVar
 import grpc
 import psycopg
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
 from dmp.identity.v1 import erasure_pb2, merge_pb2
 from dmp.identity.v1 import identity_service_pb2 as pb
 from dmp_chassis.uuid7 import uuid7_text
 from dmp_identity.app import IdentityService
 from dmp_identity.domain.errors import NeverMergeError
-from dmp_identity.domain.identifier_policy import IdentifierPolicy
 from dmp_identity.domain.profile_id import public_id
 from dmp_identity.settings import load_policy
 from tests.identity.batches import START_US, Event, batch
 from tests.identity.client import Identity, people
 from tests.identity.client import settings as service_settings
 from tests.identity.invariants import check_invariants
-from tests.identity.property.model import Merge, Model, Person, Profile
+from tests.identity.property.model import Merge, Model, Profile
 
+CHOICES = st.integers(0, 2**32 - 1).map(random.Random)
 STRONG_TYPES = ["user_id", "email", "phone", "wallet_address"]
-STRONG = st.dictionaries(st.sampled_from(STRONG_TYPES), st.sampled_from("1234"), max_size=3)
-WEAK = st.dictionaries(st.sampled_from(["browser_id", "ip_address"]), st.sampled_from(["7", "8"]), max_size=2)
-EVENTS = st.tuples(STRONG, WEAK).filter(lambda event: bool(event[0] or event[1]))
+Identifiers = dict[str, str]
+
+
+def any_event(choice: random.Random) -> tuple[Identifiers, Identifiers]:
+    """Strong and weak identifiers, at least one, of a few values, so that people meet."""
+    strong = {kind: choice.choice("23456") for kind in choice.sample(STRONG_TYPES, choice.choice([0, 1, 1, 2, 2, 3]))}
+    weak = {
+        kind: choice.choice("78") for kind in choice.sample(["browser_id", "ip_address"], choice.choice([0, 0, 1, 2]))
+    }
+    return ({"email": "2"}, weak) if not strong and not weak else (strong, weak)
+
+
 TABLES = (
     "profile, identifier, identifier_pair, weak_link, anonymous_profile, timeline_entry, merge, merge_edge,"
     " never_merge, contact, merge_contact, review, inbox, erasure, erasure_event, erased_identifier,"
@@ -39,46 +48,52 @@ TABLES = (
 )
 
 
-class IdentityGraph(RuleBasedStateMachine):
-    """Does everything to the service and to the model, and compares all that both know after each step."""
+class System:
+    """One service for all examples, in a loop of its own, and a connection to its database."""
 
-    urls: ClassVar[tuple[str, str]] = ("", "")
-    policy: ClassVar[IdentifierPolicy]
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.model = Model()
-        self.numbers = itertools.count(1)
+    def __init__(self, database_url: str, redis_url: str) -> None:
         self.runner = asyncio.Runner()
-        self.service = self.runner.run(self._start())
-        self.database = psycopg.connect(self.urls[0], autocommit=True)
-        self.database.execute(f"TRUNCATE {TABLES}".encode())
-        self.merges: list[tuple[Merge, str]] = []
+        self.service = self.runner.run(self._start(database_url, redis_url))
+        self.database = psycopg.connect(database_url, autocommit=True)
 
-    async def _start(self) -> IdentityService:
-        service = IdentityService(service_settings(*self.urls, self.policy))
-        self.loop_task = asyncio.ensure_future(service.identifier.run())
+    async def _start(self, database_url: str, redis_url: str) -> IdentityService:
+        service = IdentityService(service_settings(database_url, redis_url, load_policy()))
+        self._requests = asyncio.ensure_future(service.identifier.run())
         return service
 
-    def teardown(self) -> None:
-        """Stops the service of this example."""
+    def close(self) -> None:
+        """Stops the service."""
 
         async def stop() -> None:
-            self.loop_task.cancel()
-            await asyncio.wait({self.loop_task})
+            self._requests.cancel()
+            await asyncio.wait({self._requests})
             await self.service.close()
 
         self.runner.run(stop())
         self.runner.close()
         self.database.close()
 
+
+class IdentityGraph(RuleBasedStateMachine):
+    """Does everything to the service and to the model, and compares all that both know after each step."""
+
+    system: ClassVar[System]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.model = Model()
+        self.numbers = itertools.count(1)
+        self.database = self.system.database
+        for table in TABLES.replace(" ", "").split(","):
+            self.database.execute(f"DELETE FROM {table}".encode())  # noqa: S608
+
     def call(self, method: str, request: Any) -> Any:  # noqa: ANN401
         """Calls an RPC's method."""
 
         async def run() -> Any:  # noqa: ANN401
-            return await getattr(self.service.servicer, method)(request, None)
+            return await getattr(self.system.service.servicer, method)(request, None)
 
-        return self.runner.run(run())
+        return self.system.runner.run(run())
 
     def rows(self, statement: str) -> list[tuple[Any, ...]]:
         """The rows of a statement."""
@@ -89,9 +104,13 @@ class IdentityGraph(RuleBasedStateMachine):
         """An empty graph."""
         self.compare()
 
-    @rule(events=st.lists(EVENTS, min_size=1, max_size=6))
-    def apply(self, events: list[tuple[dict[str, str], dict[str, str]]]) -> None:
+    @rule(choice=CHOICES)
+    def apply(self, choice: random.Random) -> None:
         """A batch of events; the answer names the people as they are after the batch."""
+        self.apply_events([any_event(choice) for _ in range(choice.randint(1, 4))])
+
+    def apply_events(self, events: list[tuple[Identifiers, Identifiers]]) -> None:
+        """Applies the events, twice, as one batch."""
         at = next(self.numbers)
         made = [
             Event(identifiers={**strong, **weak}, event_id=f"e{at}-{n}", at_us=START_US + n)
@@ -109,11 +128,18 @@ class IdentityGraph(RuleBasedStateMachine):
         assert self.call("ApplyBatch", pb.ApplyBatchRequest(batch=message)).already_applied
         self.compare()
 
-    @rule(email=st.sampled_from([None, *"1234"]), phone=st.sampled_from([None, *"1234"]))
-    def identify(self, email: str | None, phone: str | None) -> None:
+    @rule(choice=CHOICES)
+    def apply_one(self, choice: random.Random) -> None:
+        """A batch of one event."""
+        self.apply_events([any_event(choice)])
+
+    @rule(choice=CHOICES)
+    def identify(self, choice: random.Random) -> None:
         """A contact request."""
+        values = [None, *"23456"]
+        email, phone = choice.choice(values), choice.choice(values)
         if email is None and phone is None:
-            return
+            email = "2"
         answer = self.call("Identify", pb.IdentifyRequest(email=email or "", phone_number=phone or ""))
         rows = self.model.identify(email, phone, 2**60)
         assert list(answer.emails) == list(dict.fromkeys(row.email for row in rows if row.email))
@@ -121,11 +147,10 @@ class IdentityGraph(RuleBasedStateMachine):
         assert len(answer.secondary_contact_ids) == len(rows) - 1
         self.compare()
 
-    @rule(choice=st.randoms(use_true_random=False))
+    @precondition(lambda self: len(self.model.profiles) > 1)
+    @rule(choice=CHOICES)
     def merge(self, choice: random.Random) -> None:
         """Two profiles are merged by hand."""
-        if len(self.model.profiles) < 2:
-            return
         first, second = choice.sample(self.model.profiles, 2)
         expected = self.model.merge_by_hand(first, second)
         request = pb.MergeProfilesRequest(internal_user_ids=[self.id_of(first), self.id_of(second)])
@@ -137,39 +162,35 @@ class IdentityGraph(RuleBasedStateMachine):
         assert bool(answer.merge_id) == isinstance(expected, Merge)
         self.compare()
 
-    @rule(choice=st.randoms(use_true_random=False))
+    @precondition(lambda self: any(merge.in_force for merge in self.model.merges))
+    @rule(choice=CHOICES)
     def undo(self, choice: random.Random) -> None:
         """Any merge in force is undone."""
-        in_force = [merge for merge in self.model.merges if merge.in_force]
-        if not in_force:
-            return
-        merge = choice.choice(in_force)
+        merge = choice.choice([merge for merge in self.model.merges if merge.in_force])
         merge_id = self.merge_id_of(merge)
         self.model.undo(merge)
         self.call("UndoMerge", merge_pb2.UndoMergeRequest(merge_id=merge_id, reason="a trial"))
         self.compare()
 
-    @rule(choice=st.randoms(use_true_random=False))
+    @precondition(lambda self: len(self.model.people()) > 1)
+    @rule(choice=CHOICES)
     def keep_apart(self, choice: random.Random) -> None:
         """Two people are kept apart."""
         known = sorted(self.model.people(), key=lambda person: self.model.oldest(person).number)
-        if len(known) < 2:
-            return
         first, second = (self.model.oldest(person) for person in choice.sample(known, 2))
         self.model.apart.append((first, second))
         ids = [self.id_of(first), self.id_of(second)]
         self.call("CreateNeverMerge", merge_pb2.CreateNeverMergeRequest(internal_user_ids=ids, reason="a trial"))
         self.compare()
 
-    @rule(choice=st.randoms(use_true_random=False))
+    @precondition(lambda self: bool(self.model.apart))
+    @rule(choice=CHOICES)
     def let_together(self, choice: random.Random) -> None:
         """What keeps two people apart is removed."""
         kept = self.rows(
             "SELECT id::text, profile_a, profile_b FROM never_merge WHERE removed_at_us IS NULL ORDER BY id"
         )
         assert len(kept) == len(self.model.apart)
-        if not kept:
-            return
         never_merge_id, a, b = choice.choice(kept)
         position = next(
             n for n, pair in enumerate(self.model.apart) if {self.number_of(pair[0]), self.number_of(pair[1])} == {a, b}
@@ -179,11 +200,10 @@ class IdentityGraph(RuleBasedStateMachine):
         self.call("RemoveNeverMerge", request)
         self.compare()
 
-    @rule(choice=st.randoms(use_true_random=False))
+    @precondition(lambda self: len(self.model.profiles) > 4)
+    @rule(choice=CHOICES)
     def erase(self, choice: random.Random) -> None:
         """A person is erased."""
-        if not self.model.profiles or choice.random() < 0.5:
-            return
         profile = choice.choice(self.model.profiles)
         request = erasure_pb2.ErasePersonRequest(erasure_id=uuid7_text(), internal_user_id=self.id_of(profile))
         self.model.erase(self.model.person(profile))
@@ -229,8 +249,13 @@ class IdentityGraph(RuleBasedStateMachine):
             assert strong.get(number, set()) == profile.strong
             assert weak.get(number, set()) == profile.weak
             assert {row[0] for row in events.get(number, set())} == profile.events
+        contacts = self.rows(
+            'SELECT profile_id, email, "phoneNumber" FROM contact WHERE "deletedAt" IS NULL ORDER BY id'
+        )
         for person in self.model.people():
-            self.compare_contacts(person, persons)
+            oldest = self.number_of(self.model.oldest(person))
+            found = [(row[1], row[2]) for row in contacts if persons[row[0]] == oldest]
+            assert found == [(row.email, row.phone) for row in self.model.contacts(person)]
 
     def sets(self, statement: str) -> dict[int, set[tuple[str, ...]]]:
         """Rows grouped by their first column."""
@@ -239,21 +264,23 @@ class IdentityGraph(RuleBasedStateMachine):
             found.setdefault(first, set()).add(tuple(rest))
         return found
 
-    def compare_contacts(self, person: Person, persons: dict[int, int]) -> None:
-        """The person's rows, in order of age."""
-        oldest = self.number_of(self.model.oldest(person))
-        rows = self.rows('SELECT profile_id, email, "phoneNumber" FROM contact WHERE "deletedAt" IS NULL ORDER BY id')
-        found = [(row[1], row[2]) for row in rows if persons[row[0]] == oldest]
-        assert found == [(row.email, row.phone) for row in self.model.contacts(person)]
 
-
+@pytest.mark.timeout(300)
 def test_the_graph_does_what_the_model_says(identity_database_url: str, redis_url: str) -> None:
-    IdentityGraph.urls = (identity_database_url, redis_url)
-    IdentityGraph.policy = load_policy()
+    IdentityGraph.system = System(identity_database_url, redis_url)
+    # Without shrinking: each step is real work on a real database, and a failure should be told within a minute.
     limits = settings(
-        max_examples=25, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck), database=None
+        max_examples=20,
+        stateful_step_count=30,
+        deadline=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+        database=None,
     )
-    run_state_machine_as_test(IdentityGraph, settings=limits)
+    try:
+        run_state_machine_as_test(IdentityGraph, settings=limits)
+    finally:
+        IdentityGraph.system.close()
 
 
 async def test_everything_at_once_leaves_a_sound_graph(replicas: list[Identity]) -> None:
