@@ -36,6 +36,7 @@ class GatewayRunner:
         self._directory = directory
         self._environment = environment
         self._children: list[Child] = []
+        self._admin_sockets: dict[str, Path] = {}
 
     def run(self, kind: type[Gateway] = Gateway, **upstreams: list[int]) -> str:
         """Starts a gateway of this kind; returns its URL once it answers."""
@@ -56,7 +57,16 @@ class GatewayRunner:
         reservation.close()
         url = f"http://127.0.0.1:{gateway.port}"
         wait_until(lambda: answers(url), f"a gateway at {url}")
+        self._admin_sockets[url] = gateway.admin_socket
         return url
+
+    def counter(self, url: str, name: str) -> int:
+        """One of Envoy's own counters in the gateway at this URL."""
+        with httpx.Client(transport=httpx.HTTPTransport(uds=str(self._admin_sockets[url]))) as admin:
+            ((_, value),) = [
+                line.split(": ") for line in admin.get(f"http://admin/stats?filter=^{name}$").text.splitlines()
+            ]
+        return int(value)
 
     def close(self) -> None:
         for child in self._children:

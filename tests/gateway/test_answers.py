@@ -67,6 +67,12 @@ def test_a_long_answer_is_not_cut(api: httpx.Client, backends: Backends) -> None
     assert api.get("/stats", params={"campaign_id": "c"}).text == text
 
 
+def test_a_long_typed_answer_is_not_cut(api: httpx.Client, backends: Backends) -> None:
+    profile = GetProfileResponse(internal_user_id="user_a", merged_ids=["user_" + "x" * 1000] * 10_000)
+    backends.identity.answer("GetProfile", lambda request, context: profile)
+    assert len(api.get("/users/user_a").json()["merged_ids"]) == 10_000
+
+
 def test_a_long_refusal_is_not_cut(api: httpx.Client, backends: Backends) -> None:
     text = (
         '{"results":['

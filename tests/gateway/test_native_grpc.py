@@ -48,6 +48,14 @@ def test_a_call_without_a_deadline_has_none(channel: grpc.Channel, backends: Bac
     assert backends.ingest.only_call().seconds_left == math.inf
 
 
+def test_a_native_call_cannot_pass_for_a_json_request(channel: grpc.Channel, backends: Backends) -> None:
+    metadata = (("x-envoy-original-path", "/events/e"), ("x-envoy-original-method", "GET"))
+    IngestServiceStub(channel).GetEvent(ingest_pb.GetEventRequest(event_id="e"), metadata=metadata)
+    call = backends.ingest.only_call()
+    assert call.seconds_left == math.inf
+    assert not {name for name, _ in metadata} & set(call.metadata)
+
+
 def test_a_deadline_ends_the_call(channel: grpc.Channel, backends: Backends) -> None:
     released = threading.Event()
     backends.ingest.answer("GetEvent", lambda request, context: (released.wait(10), ingest_pb.GetEventResponse())[1])

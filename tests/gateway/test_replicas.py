@@ -8,13 +8,14 @@ import grpc
 import httpx
 import pytest
 
-from dmp.identity.v1.identity_service_pb2 import GetProfileRequest, MergeProfilesResponse
+from dmp.identity.v1.identity_service_pb2 import GetProfileRequest
 from dmp.identity.v1.identity_service_pb2_grpc import IdentityServiceStub
 from tests.conditions import wait_until
 from tests.gateway.answers import assert_error
 from tests.gateway.backends import Backend, failing
 from tests.gateway.conftest import Backends, GatewayRunner
 
+EJECTIONS = "cluster.identity.outlier_detection.ejections_enforced_total"
 BUSY = failing(grpc.StatusCode.UNAVAILABLE, "cannot read now")
 
 
@@ -96,39 +97,41 @@ def test_a_service_that_comes_back_is_used_again(client: httpx.Client, replicas:
     wait_until(lambda: client.get("/users/user_a").status_code == 200, "identity used again", timeout_seconds=10)
 
 
+def goes_only_to(client: httpx.Client, well: Backend, other: Backend) -> bool:
+    """Whether enough requests to leave nothing to chance go to one replica and succeed."""
+    for replica in (well, other):
+        replica.reset()
+    return all(client.get("/users/user_a").status_code == 200 for _ in range(30)) and len(well.calls) == 30
+
+
 def test_a_replica_that_is_unwell_gets_nothing(client: httpx.Client, replicas: tuple[Backend, Backend]) -> None:
     unwell, well = replicas
     unwell.set_serving(False)
-
-    def only_the_other_is_called() -> bool:
-        unwell.reset()
-        return all(client.get("/users/user_a").status_code == 200 for _ in range(8)) and not unwell.calls
-
-    wait_until(only_the_other_is_called, "calls go only to the replica that is well", timeout_seconds=10)
+    wait_until(
+        lambda: goes_only_to(client, well, unwell), "all calls go to the replica that is well", timeout_seconds=10
+    )
     unwell.set_serving(True)
 
-    def both_are_called() -> bool:
+    def it_is_called() -> bool:
         return client.get("/users/user_a").status_code == 200 and bool(unwell.calls)
 
-    wait_until(both_are_called, "it is used again", timeout_seconds=10)
-    assert well.calls
+    wait_until(it_is_called, "it is used again", timeout_seconds=10)
 
 
 def test_if_all_are_unwell_they_speak_for_themselves(client: httpx.Client, replicas: tuple[Backend, Backend]) -> None:
+    first, second = replicas
+    first.set_serving(False)
+    wait_until(lambda: goes_only_to(client, second, first), "the first gets nothing", timeout_seconds=10)
+    second.set_serving(False)
     for replica in replicas:
-        replica.set_serving(False)
         replica.answer("MergeProfiles", failing(grpc.StatusCode.UNAVAILABLE, "the database is away"))
 
-    def both_are_called_again() -> bool:
-        before = [len(replica.calls) for replica in replicas]
-        for _ in range(12):
-            client.post("/merge", json={})
-        return all(len(replica.calls) > count for replica, count in zip(replicas, before, strict=True))
+    def the_first_is_called_again() -> bool:
+        error = assert_error(client.post("/merge", json={}), 503, "UNAVAILABLE")
+        assert error["message"] == "the database is away"
+        return bool(first.calls)
 
-    # One that is unwell gets nothing while the other is well, so this holds once the gateway knows of both.
-    wait_until(both_are_called_again, "both called although unwell", timeout_seconds=10)
-    error = assert_error(client.post("/merge", json={}), 503, "UNAVAILABLE")
-    assert error["message"] == "the database is away"
+    wait_until(the_first_is_called_again, "both are called although unwell", timeout_seconds=10)
 
 
 def test_a_read_is_tried_on_another_replica(client: httpx.Client, replicas: tuple[Backend, Backend]) -> None:
@@ -148,13 +151,19 @@ def test_a_write_is_never_tried_twice(client: httpx.Client, replicas: tuple[Back
 
 @pytest.mark.parametrize("code", [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN])
 def test_errors_of_the_application_do_not_take_a_replica_out(
-    client: httpx.Client, replicas: tuple[Backend, Backend], code: grpc.StatusCode
+    client: httpx.Client,
+    replicas: tuple[Backend, Backend],
+    runner: GatewayRunner,
+    replicated_url: str,
+    code: grpc.StatusCode,
 ) -> None:
-    replicas[0].answer("MergeProfiles", failing(code, "no"))
-    replicas[1].answer("MergeProfiles", lambda request, context: MergeProfilesResponse())
-    for _ in range(60):
+    for replica in replicas:
+        replica.answer("MergeProfiles", failing(code, "no"))
+    before = runner.counter(replicated_url, EJECTIONS)
+    for _ in range(40):
         client.post("/merge", json={})
-    assert 15 < len(replicas[0].calls) < 45
+    assert all(replica.calls for replica in replicas)
+    assert runner.counter(replicated_url, EJECTIONS) == before
 
 
 def test_health_is_asked_once(api: httpx.Client, backends: Backends) -> None:

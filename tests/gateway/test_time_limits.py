@@ -12,8 +12,15 @@ import httpx
 import pytest
 
 from dmp.identity.v1.identity_service_pb2 import MergeProfilesResponse
-from dmp.ingest.v1.ingest_service_pb2 import PublishEventStreamRequest, PublishEventStreamResponse
+from dmp.ingest.v1.ingest_service_pb2 import (
+    GetEventRequest,
+    GetEventResponse,
+    PublishEventStreamRequest,
+    PublishEventStreamResponse,
+)
 from dmp.ingest.v1.ingest_service_pb2_grpc import IngestServiceStub
+from dmp.stats.v1.stats_service_pb2 import ReplaceReferenceUsersRequest, ReplaceReferenceUsersResponse
+from dmp.stats.v1.stats_service_pb2_grpc import StatsServiceStub
 from dmp_stack.gateway import Gateway
 from tests.conditions import wait_until
 from tests.contracts.wire import exchange, open_connection, request_head
@@ -21,6 +28,8 @@ from tests.gateway.answers import assert_error
 from tests.gateway.conftest import Backends, GatewayRunner
 
 SHORT = {"timeout": "1s", "max_stream_duration": "2s", "stream_idle_timeout": "1s", "request_headers_timeout": "1s"}
+
+LONGER_THAN_ANY_LIMIT_SECONDS = 3
 
 
 class HastyGateway(Gateway):
@@ -92,22 +101,48 @@ def test_headers_that_do_not_end_are_a_408(hasty_url: str) -> None:
     assert answer.status == 408
 
 
-def test_a_client_stream_outlives_every_limit_of_requests(hasty_url: str, backends: Backends) -> None:
+@pytest.fixture
+def hasty_channel(hasty_url: str) -> Iterator[grpc.Channel]:
+    """A native gRPC channel to the hasty gateway."""
+    options = [("grpc.enable_http_proxy", 0)]
+    with grpc.insecure_channel(hasty_url.removeprefix("http://"), options=options) as opened:
+        yield opened
+
+
+def test_a_stream_outlives_every_limit_of_requests(hasty_channel: grpc.Channel, backends: Backends) -> None:
     def one_each(requests: Iterator[object], context: grpc.ServicerContext) -> Iterator[PublishEventStreamResponse]:
         for _ in requests:
             yield PublishEventStreamResponse(accepted=1)
 
-    backends.ingest.answer("PublishEventStream", one_each)
-    pause = threading.Event()
-
     def requests() -> Iterator[PublishEventStreamRequest]:
         yield PublishEventStreamRequest()
-        pause.wait(3.5)  # longer than all of HastyGateway's limits
+        threading.Event().wait(LONGER_THAN_ANY_LIMIT_SECONDS)
         yield PublishEventStreamRequest()
 
-    address = hasty_url.removeprefix("http://")
-    with grpc.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)]) as channel:
-        assert [answer.accepted for answer in IngestServiceStub(channel).PublishEventStream(requests())] == [1, 1]
+    backends.ingest.answer("PublishEventStream", one_each)
+    answers = IngestServiceStub(hasty_channel).PublishEventStream(requests())
+    assert [answer.accepted for answer in answers] == [1, 1]
+
+
+def test_an_upload_without_an_answer_outlives_them_too(hasty_channel: grpc.Channel, backends: Backends) -> None:
+    def requests() -> Iterator[ReplaceReferenceUsersRequest]:
+        yield ReplaceReferenceUsersRequest()
+        threading.Event().wait(LONGER_THAN_ANY_LIMIT_SECONDS)
+        yield ReplaceReferenceUsersRequest()
+
+    backends.stats.answer(
+        "ReplaceReferenceUsers", lambda sent, context: ReplaceReferenceUsersResponse(users=len(list(sent)))
+    )
+    assert StatsServiceStub(hasty_channel).ReplaceReferenceUsers(requests()).users == 2
+
+
+def test_a_native_call_has_no_time_but_its_callers(hasty_channel: grpc.Channel, backends: Backends) -> None:
+    def slow(request: object, context: grpc.ServicerContext) -> GetEventResponse:
+        threading.Event().wait(LONGER_THAN_ANY_LIMIT_SECONDS)
+        return GetEventResponse()
+
+    backends.ingest.answer("GetEvent", slow)
+    assert IngestServiceStub(hasty_channel).GetEvent(GetEventRequest(event_id="e")) == GetEventResponse()
 
 
 def test_a_client_that_goes_away_ends_its_call(hasty_url: str, backends: Backends) -> None:
