@@ -83,6 +83,9 @@ class Database:
 
     async def close(self) -> None:
         """Closes every connection. To be called once, after the last transaction."""
+        if self._abandoned:
+            # An attempt that was just left behind still has a connection to give back, which nobody else would close.
+            await asyncio.wait(tuple(self._abandoned), timeout=self._acquire_seconds)
         for task in tuple(self._abandoned):
             task.cancel()
         await self._engine.dispose()
