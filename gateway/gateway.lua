@@ -14,7 +14,6 @@ local METHODS = {
   ["/docs"] = "GET, HEAD",
   ["/docs/*"] = "GET, HEAD",
   ["/erasures/*"] = "GET",
-  ["/erasures/*"] = "GET",
   ["/events"] = "POST",
   ["/events/*"] = "GET",
   ["/health"] = "GET",
@@ -39,7 +38,6 @@ local METHODS = {
 
 -- The variable that paths with this first segment carry. The transcoder lets a query parameter of that name win over the path.
 local VARIABLES = {
-  erasures = "erasure_id",
   erasures = "erasure_id",
   events = "event_id",
   merges = "merge_id",
@@ -167,18 +165,22 @@ end
 function envoy_on_response(handle)
   local headers = handle:headers()
   local http = tonumber(headers:get(":status"))
-  local chosen = headers:get("x-http-status")
-  if http == 200 and chosen == nil then return end
   local content_type = headers:get("content-type") or ""
   local grpc = is_grpc(content_type)
   -- A native gRPC answer always has the HTTP status 200, whatever its grpc-status.
   if grpc and http == 200 then return end
+  local chosen = headers:get("x-http-status")
   if chosen ~= nil then
     headers:remove("x-http-status")
-    if chosen:find("^[2-5]%d%d$") then
-      http = tonumber(chosen)
-      headers:replace(":status", chosen)
-    end
+    if not chosen:find("^[2-5]%d%d$") then chosen = nil end
+  end
+  if chosen == nil and http == 200 and content_type == "application/json" then
+    -- The status of a path's successes, where it is not 200: a service that says nothing saves a message for each request.
+    chosen = handle:filterContext():get("success")
+  end
+  if chosen ~= nil then
+    http = tonumber(chosen)
+    headers:replace(":status", chosen)
   end
   if http < 400 then return end
   local raw

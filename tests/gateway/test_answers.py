@@ -47,7 +47,15 @@ def test_the_service_chooses_the_status_and_every_byte(api: httpx.Client, backen
 @pytest.mark.parametrize("status", ["abc", "99", "1000", "20x", ""])
 def test_a_status_that_is_none_changes_nothing(api: httpx.Client, backends: Backends, status: str) -> None:
     backends.ingest.answer("PublishEventsJson", says("{}", status))
-    assert api.post("/events", content=b"{}").status_code == 200
+    assert api.post("/events", content=b"{}").status_code == 202
+
+
+def test_a_success_has_the_status_of_its_path(api: httpx.Client, backends: Backends) -> None:
+    backends.ingest.answer("PublishEventsJson", says("{}", None))
+    assert api.post("/events", content=b"{}").status_code == 202
+    assert api.post("/events/", content=b"{}").status_code == 202
+    assert api.get("/events/a").status_code == 200
+    assert api.post("/identify", json={}).status_code == 200
 
 
 def test_reads_of_stats_answer_with_the_rendered_body_alone(api: httpx.Client, backends: Backends) -> None:

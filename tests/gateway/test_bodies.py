@@ -25,7 +25,7 @@ def in_pieces(body: bytes) -> Iterator[bytes]:
 @pytest.mark.parametrize("chunked", [False, True])
 def test_events_may_be_8_mib(api: httpx.Client, backends: Backends, chunked: bool) -> None:
     body = b" " * (8 * MIB)
-    assert api.post("/events", content=in_pieces(body) if chunked else body).status_code == 200
+    assert api.post("/events", content=in_pieces(body) if chunked else body).status_code == 202
     assert backends.ingest.only_call().request.body.data == body
     backends.ingest.reset()
     larger = body + b" "
@@ -38,7 +38,7 @@ def test_events_may_be_8_mib(api: httpx.Client, backends: Backends, chunked: boo
 @pytest.mark.parametrize("level", [1, 9])
 def test_the_limit_counts_inflated_bytes(api: httpx.Client, backends: Backends, filling: bytes, level: int) -> None:
     body = (filling * (8 * MIB // len(filling) + 1))[: 8 * MIB]
-    assert api.post("/events", content=gzip.compress(body, level), headers=GZIP).status_code == 200
+    assert api.post("/events", content=gzip.compress(body, level), headers=GZIP).status_code == 202
     assert backends.ingest.only_call().request.body.data == body
     backends.ingest.reset()
     assert_error(
@@ -58,7 +58,7 @@ def test_a_gzip_body_that_is_cut_short_is_never_taken_for_a_whole_one(
     api: httpx.Client, backends: Backends, length: int
 ) -> None:
     document = json.dumps([{"event_id": f"e-{number}"} for number in range(100)]).encode()
-    assert api.post("/events", content=gzip.compress(document)[:length], headers=GZIP).status_code == 200
+    assert api.post("/events", content=gzip.compress(document)[:length], headers=GZIP).status_code == 202
     data = backends.ingest.only_call().request.body.data
     assert len(data) < len(document)
     assert document.startswith(data)
@@ -111,7 +111,7 @@ def test_a_coding_that_a_path_does_not_take_is_refused(
 def test_the_name_of_a_coding_has_no_case(api: httpx.Client, backends: Backends, encoding: str) -> None:
     body = b'{"a":1}'
     sent = body if encoding == "identity" else gzip.compress(body)
-    assert api.post("/events", content=sent, headers={"content-encoding": encoding}).status_code == 200
+    assert api.post("/events", content=sent, headers={"content-encoding": encoding}).status_code == 202
     assert backends.ingest.only_call().request.body.data == body
 
 

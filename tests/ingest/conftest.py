@@ -29,8 +29,8 @@ class Ingest:
     redis_url: str
 
     async def post(self, body: object, **headers: str) -> tuple[int, dict[str, Any]]:
-        """`POST /events` as the gateway calls it: the HTTP status and the answer. `body` is JSON, or bytes as they
-        are."""
+        """`POST /events` as the gateway calls it: the HTTP status, 202 where the service says no other, and the answer.
+        `body` is JSON, or bytes as they are."""
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         call = self.stub.PublishEventsJson(
             pb.PublishEventsJsonRequest(body=httpbody_pb2.HttpBody(data=data)),
@@ -38,7 +38,7 @@ class Ingest:
             timeout=20,
         )
         initial = {name: value for name, value in await call.initial_metadata()}  # noqa: C416  # not a mapping
-        return int(initial.get("x-http-status", "200")), json.loads((await call).body.data)
+        return int(initial.get("x-http-status", "202")), json.loads((await call).body.data)
 
 
 @pytest.fixture

@@ -128,7 +128,8 @@ class IngestServicer(ingest_service_pb2_grpc.IngestServiceServicer):
             policy=self._policy,
             committer=self._committer,
         )
-        await send_http_status(context, 202 if published.accepted or published.duplicates else 422)
+        if not published.accepted and not published.duplicates:
+            await send_http_status(context, 422)
         answer = write_answer(published, single=body.single, minimal=_wants_minimal(str(headers.get("prefer", ""))))
         return pb.PublishEventsJsonResponse(body=json_body(answer))
 
