@@ -9,14 +9,12 @@ from typing import Any, Final
 
 import grpc
 from grpc_health.v1 import health_pb2
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 
 from dmp.ingest.v1 import ingest_service_pb2_grpc
 from dmp_chassis import domain_events, logging
 from dmp_chassis.client import channel
 from dmp_chassis.database import Database
+from dmp_chassis.redis_client import check_redis, connect_redis
 from dmp_chassis.server import RunningServer, run_server, start_server
 from dmp_ingest.adapters.claims import Claims
 from dmp_ingest.adapters.consumers import Consumers
@@ -36,7 +34,6 @@ from dmp_ingest.settings import Settings, read_settings
 
 SERVICE: Final = "dmp.ingest.v1.IngestService"
 
-_REDIS_SECONDS: Final = 0.5
 _CLOCK_DIFFERENCE_SECONDS: Final = 2.0
 
 
@@ -55,12 +52,7 @@ async def start(settings: Settings) -> RunningServer:
 def parts(settings: Settings) -> dict[str, Any]:
     """Everything that a server of ingest consists of, as the parameters of `start_server`."""
     database = Database.connect(settings.database_url, pool_size=settings.pool_size, application_name="ingest")
-    redis = Redis.from_url(
-        settings.redis_url,
-        socket_timeout=_REDIS_SECONDS,
-        socket_connect_timeout=_REDIS_SECONDS,
-        retry=Retry(NoBackoff(), 1),
-    )
+    redis = connect_redis(settings.redis_url, client_name="dmp_ingest")
     identity, stats = channel(settings.identity_address), channel(settings.stats_address)
     log = EventLog(database)
     patience_seconds = settings.apply_wait_seconds
@@ -78,8 +70,8 @@ def parts(settings: Settings) -> dict[str, Any]:
         apply_wait_seconds=settings.apply_wait_seconds,
     )
 
-    async def check_redis() -> None:
-        await redis.ping()
+    async def ask_redis() -> None:
+        await check_redis(redis)
 
     erasures, people = Erasures(database), People(identity)
     settled_seconds = settings.commit_timeout_seconds + _CLOCK_DIFFERENCE_SECONDS
@@ -94,7 +86,7 @@ def parts(settings: Settings) -> dict[str, Any]:
         cells=LogCells(database),
         counted=CountedCells(stats),
         needed={"ingest's database": database.check, "identity": _serving(identity), "stats": _serving(stats)},
-        helpful={"redis": check_redis},
+        helpful={"redis": ask_redis},
     )
 
     async def sweep_erasures() -> None:
@@ -115,7 +107,7 @@ def parts(settings: Settings) -> dict[str, Any]:
         "listen": settings.listen,
         "table": ERRORS,
         "domain": DOMAIN,
-        "checks": {"postgres": database.check, "redis": check_redis},
+        "checks": {"postgres": database.check, "redis": ask_redis},
         "degrading": ("redis",),
         "background": [
             committer.commit_loop,

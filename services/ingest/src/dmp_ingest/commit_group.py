@@ -19,7 +19,7 @@ import msgspec
 from dmp_chassis.domain_events import DomainEvent
 from dmp_chassis.uuid7 import uuid7_text
 from dmp_ingest.adapters.batch_payload import batch_payload
-from dmp_ingest.adapters.claims import Claim, Claims, ClaimState
+from dmp_ingest.adapters.claims import Claims
 from dmp_ingest.adapters.event_log import AlreadyStoredError, Appending, EventLog, Row
 from dmp_ingest.domain.batch import Batch
 from dmp_ingest.domain.event import AcceptableEvent
@@ -69,14 +69,12 @@ async def commit_group(
     token = secrets.token_bytes(8)
     candidates = list(firsts.values())
     claimed = await claims.claim(list(firsts), [event.fingerprint for event in candidates], token=token)
-    stored = _stored(firsts, claimed)
+    stored, in_doubt = claimed.stored, claimed.in_doubt
     missing = [event for event in candidates if event.key not in stored] if stored else candidates
-    in_doubt = [key for key, claim in zip(firsts, claimed, strict=True) if claim.state is ClaimState.STORED]
     try:
         if missing:
-            all_won = not any(claim.state is ClaimState.UNDECIDED for claim in claimed)
             finish = partial(_finish, size=len(events), rejected=rejected, acknowledged=acknowledged)
-            accepted, batch, found = await _store(missing, log=log, believed_new=all_won, finish=finish)
+            accepted, batch, found = await _store(missing, log=log, believed_new=claimed.all_decided, finish=finish)
             stored |= found
             in_doubt += found
         else:
@@ -128,12 +126,6 @@ async def _store(
         batch = batch_of(accepted)
         await finish(appending, batch)
     return accepted, batch, found
-
-
-def _stored(firsts: Mapping[bytes, AcceptableEvent], claimed: Sequence[Claim]) -> dict[bytes, int]:
-    """The events that Redis knows to be in the log, with their fingerprints."""
-    stored = (ClaimState.STORED, ClaimState.APPLIED)
-    return {key: claim.fingerprint for key, claim in zip(firsts, claimed, strict=True) if claim.state in stored}
 
 
 async def _finish(

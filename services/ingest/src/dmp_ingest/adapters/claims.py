@@ -4,7 +4,8 @@ truth.
 Keys: `dmp:{claim}:` and the event's 16-byte key, owned by ingest. Two kinds of values:
 `p` + owner token + fingerprint, for 30 seconds: somebody is storing this event; says nothing about the outcome.
 `d` or `a` + fingerprint, for the configured window: the log has the event (`a`: and everybody has applied it).
-If all of it is lost, or Redis is away, ingest asks PostgreSQL about every event and is slower for it.
+If all of it is lost, or Redis is away, ingest asks PostgreSQL about every event and is slower for it. So claims are
+neither replicated nor written to an append-only file, which would double what they cost (ADR 0005).
 """
 
 from __future__ import annotations
@@ -13,9 +14,8 @@ import asyncio
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from enum import Enum
-from typing import Final
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 from redis.asyncio import Redis
 from redis.commands.core import AsyncScript
@@ -26,20 +26,30 @@ _PREFIX: Final = b"dmp:{claim}:"
 _PENDING_MS: Final = 30_000
 _TIMEOUT_SECONDS: Final = 0.25
 _PAUSE_SECONDS: Final = 1.0
+_STORED_LENGTH: Final = 9
 
+# ARGV of the first two ends with the fingerprints, 8 bytes each, in the order of the keys.
 _CLAIM: Final = """
-local seen = {}
+redis.set_repl(redis.REPL_NONE)
+local mine, fingerprints, seen = 'p' .. ARGV[1], ARGV[3], {}
 for i, key in ipairs(KEYS) do
-  seen[i] = redis.call('SET', key, 'p' .. ARGV[1] .. ARGV[i + 2], 'NX', 'GET', 'PX', ARGV[2]) or ''
+  local value = redis.call('SET', key, mine .. string.sub(fingerprints, i * 8 - 7, i * 8), 'NX', 'GET', 'PX', ARGV[2])
+  if value then
+    seen[#seen + 1] = i - 1
+    seen[#seen + 1] = value
+  end
 end
 return seen
 """
 _SETTLE: Final = """
+redis.set_repl(redis.REPL_NONE)
+local kind, window, fingerprints = ARGV[1], ARGV[2], ARGV[3]
 for i, key in ipairs(KEYS) do
-  redis.call('SET', key, ARGV[2] .. ARGV[i + 2], 'PX', ARGV[1])
+  redis.call('SET', key, kind .. string.sub(fingerprints, i * 8 - 7, i * 8), 'PX', window)
 end
 """
 _RELEASE: Final = """
+redis.set_repl(redis.REPL_NONE)
 local mine = 'p' .. ARGV[1]
 for _, key in ipairs(KEYS) do
   local value = redis.call('GET', key)
@@ -48,25 +58,18 @@ end
 """
 
 
-class ClaimState(Enum):
-    """What Redis knows of an event."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claimed:
+    """What Redis knows of some events.
 
-    WON = "nobody has been seen storing it: the caller now holds the claim"
-    UNDECIDED = "somebody else is storing it, or Redis cannot tell: ask the log"
-    STORED = "the log has it"
-    APPLIED = "the log has it, and identity and stats have applied it"
+    stored: the fingerprint in the log of each key that the log is known to have. in_doubt: the keys among them that
+    identity and stats may not have applied yet. all_decided: the caller holds the claim on every other key; else
+    somebody else is storing some of them, or Redis cannot tell: ask the log.
+    """
 
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """The state of one event; `fingerprint` is that of the stored event if it is known to be stored, else 0."""
-
-    state: ClaimState
-    fingerprint: int = 0
-
-
-_WON: Final = Claim(ClaimState.WON)
-_UNDECIDED: Final = Claim(ClaimState.UNDECIDED)
+    stored: dict[bytes, int] = field(default_factory=dict)
+    in_doubt: list[bytes] = field(default_factory=list)
+    all_decided: bool = True
 
 
 class Claims:
@@ -74,39 +77,50 @@ class Claims:
     undecided."""
 
     def __init__(self, redis: Redis, *, window_seconds: float) -> None:
-        self._window_ms = str(round(window_seconds * 1000))
+        self._window_ms = str(round(window_seconds * 1000)).encode()
         self._claim = redis.register_script(_CLAIM)
         self._settle = redis.register_script(_SETTLE)
         self._release = redis.register_script(_RELEASE)
         self._away_until = 0.0
 
-    async def claim(self, keys: Sequence[bytes], fingerprints: Sequence[int], *, token: bytes) -> list[Claim]:
-        """Claims these events in one round trip; answers in their order. Never raises."""
-        arguments: list[bytes | str] = [token, str(_PENDING_MS), *map(_packed, fingerprints)]
-        seen = await self._call(self._claim, keys, arguments)
+    async def claim(self, keys: Sequence[bytes], fingerprints: Sequence[int], *, token: bytes) -> Claimed:
+        """Claims these events in one round trip. Never raises."""
+        seen = await self._call(self._claim, keys, [token, _PENDING_MS, _packed(fingerprints)])
         if seen is None:
-            return [_UNDECIDED] * len(keys)
-        return [_WON if not value else _read(value) for value in seen]
+            return Claimed(all_decided=False)
+        if not seen:
+            return Claimed()
+        stored: dict[bytes, int] = {}
+        in_doubt: list[bytes] = []
+        all_decided = True
+        for position, value in zip(seen[::2], seen[1::2], strict=True):
+            kind = value[:1]
+            if kind not in (b"d", b"a") or len(value) != _STORED_LENGTH:
+                all_decided = False
+                continue
+            key = keys[position]
+            stored[key] = int.from_bytes(value[1:], "big", signed=True)
+            if kind == b"d":
+                in_doubt.append(key)
+        return Claimed(stored=stored, in_doubt=in_doubt, all_decided=all_decided)
 
     async def settle(self, keys: Sequence[bytes], fingerprints: Sequence[int], *, applied: bool) -> None:
         """Notes that the log has these events. To be called after the commit, never before. Never raises."""
         if keys:
-            await self._call(
-                self._settle, keys, [self._window_ms, "a" if applied else "d", *map(_packed, fingerprints)]
-            )
+            await self._call(self._settle, keys, [b"a" if applied else b"d", self._window_ms, _packed(fingerprints)])
 
     async def release(self, keys: Sequence[bytes], *, token: bytes) -> None:
         """Gives up the claims that this token still holds on these events. Never raises."""
         await self._call(self._release, keys, [token])
 
     async def _call(
-        self, script: AsyncScript, keys: Sequence[bytes], arguments: Sequence[bytes | str]
-    ) -> list[bytes] | None:
+        self, script: AsyncScript, keys: Sequence[bytes], arguments: Sequence[bytes | int]
+    ) -> list[Any] | None:
         if time.monotonic() < self._away_until:
             return None
         try:
             async with asyncio.timeout(_TIMEOUT_SECONDS):
-                answer: list[bytes] | None = await script(keys=[_PREFIX + key for key in keys], args=arguments)
+                answer: list[Any] | None = await script(keys=[_PREFIX + key for key in keys], args=arguments)
         except (RedisError, TimeoutError, OSError) as error:
             self._away_until = time.monotonic() + _PAUSE_SECONDS
             _LOG.warning("Redis is of no help at the moment", extra={"error": type(error).__name__})
@@ -114,13 +128,5 @@ class Claims:
         return answer or []
 
 
-def _packed(fingerprint: int) -> bytes:
-    return fingerprint.to_bytes(8, "big", signed=True)
-
-
-def _read(value: bytes) -> Claim:
-    kind = value[:1]
-    if kind not in (b"d", b"a") or len(value) != 9:
-        return _UNDECIDED
-    state = ClaimState.APPLIED if kind == b"a" else ClaimState.STORED
-    return Claim(state, int.from_bytes(value[1:], "big", signed=True))
+def _packed(fingerprints: Sequence[int]) -> bytes:
+    return b"".join([fingerprint.to_bytes(8, "big", signed=True) for fingerprint in fingerprints])

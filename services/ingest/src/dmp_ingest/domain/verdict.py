@@ -18,9 +18,11 @@ class Verdict(Enum):
 
 def first_of_each_key(events: Sequence[AcceptableEvent]) -> dict[bytes, AcceptableEvent]:
     """The first event of each key, in order. Within a group, as everywhere, the first content stands."""
-    firsts: dict[bytes, AcceptableEvent] = {}
-    for event in events:
-        firsts.setdefault(event.key, event)
+    firsts = {event.key: event for event in events}
+    if len(firsts) < len(events):
+        firsts = {}
+        for event in events:
+            firsts.setdefault(event.key, event)
     return firsts
 
 

@@ -1,0 +1,116 @@
+"""Claims in a real Valkey: who may store an event, what is known of it, and what is not kept for others."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+
+from dmp_chassis.redis_client import connect_redis
+from dmp_ingest.adapters.claims import Claimed, Claims
+from dmp_stack.child import Child
+from dmp_stack.valkey import ValkeyServer
+
+KEYS = [bytes([number]) * 16 for number in range(5)]
+PRINTS = [0, 1, 2**63 - 1, -(2**63), -1]
+OURS, THEIRS = b"ours....", b"theirs.."
+
+
+@pytest.fixture
+async def redis(redis_url: str) -> AsyncIterator[Redis]:
+    async with connect_redis(redis_url, client_name="test") as client:
+        yield client
+
+
+@pytest.fixture
+def claims(redis: Redis) -> Claims:
+    return Claims(redis, window_seconds=60)
+
+
+async def test_new_events_are_the_callers(claims: Claims) -> None:
+    assert await claims.claim(KEYS, PRINTS, token=OURS) == Claimed()
+
+
+async def test_what_somebody_else_is_storing_is_not_decided(claims: Claims) -> None:
+    await claims.claim(KEYS[:2], PRINTS[:2], token=THEIRS)
+    assert await claims.claim(KEYS, PRINTS, token=OURS) == Claimed(all_decided=False)
+
+
+async def test_what_the_log_has_comes_with_its_own_fingerprint(claims: Claims) -> None:
+    await claims.claim(KEYS, PRINTS, token=OURS)
+    await claims.settle(KEYS[3:], PRINTS[3:], applied=True)
+    await claims.settle(KEYS[1:3], PRINTS[1:3], applied=False)
+    await claims.release(KEYS[:1], token=OURS)
+    claimed = await claims.claim(KEYS, [7] * len(KEYS), token=THEIRS)
+    assert claimed.stored == dict(zip(KEYS[1:], PRINTS[1:], strict=True))
+    assert claimed.in_doubt == KEYS[1:3]
+    assert claimed.all_decided
+
+
+async def test_only_the_holder_gives_a_claim_up(claims: Claims) -> None:
+    await claims.claim(KEYS, PRINTS, token=OURS)
+    await claims.release(KEYS, token=THEIRS)
+    assert not (await claims.claim(KEYS, PRINTS, token=THEIRS)).all_decided
+    await claims.release(KEYS, token=OURS)
+    assert await claims.claim(KEYS, PRINTS, token=THEIRS) == Claimed()
+
+
+async def test_what_is_settled_is_not_given_up(claims: Claims) -> None:
+    await claims.claim(KEYS, PRINTS, token=OURS)
+    await claims.settle(KEYS, PRINTS, applied=True)
+    await claims.release(KEYS, token=OURS)
+    assert (await claims.claim(KEYS, PRINTS, token=THEIRS)).stored == dict(zip(KEYS, PRINTS, strict=True))
+
+
+async def test_a_value_that_nobody_here_wrote_decides_nothing(claims: Claims, redis: Redis) -> None:
+    await redis.set(b"dmp:{claim}:" + KEYS[0], "d")
+    assert await claims.claim(KEYS[:1], PRINTS[:1], token=OURS) == Claimed(all_decided=False)
+
+
+async def test_claims_expire(claims: Claims, redis: Redis) -> None:
+    await claims.claim(KEYS, PRINTS, token=OURS)
+    await claims.settle(KEYS[:1], PRINTS[:1], applied=True)
+    assert 30_000 < await redis.pttl(b"dmp:{claim}:" + KEYS[0]) <= 60_000
+    assert 0 < await redis.pttl(b"dmp:{claim}:" + KEYS[1]) <= 30_000
+
+
+async def test_claims_are_not_written_to_the_append_only_file(
+    server_directory: Path, server_environment: dict[str, str]
+) -> None:
+    server = ValkeyServer(
+        data_directory=server_directory / "appending-valkey",
+        socket_path=server_directory / "appending.sock",
+        log_path=server_directory / "appending-valkey.log",
+        environment=server_environment,
+        persistent=True,
+    )
+    server.prepare()
+    child = Child(server.child_spec(), report=print)
+    child.start()
+    try:
+        server.wait_ready(child)
+        async with connect_redis(server.url, client_name="test") as redis:
+
+            async def appended() -> int:
+                return int((await redis.info("persistence"))["aof_current_size"])
+
+            before = await appended()
+            claims = Claims(redis, window_seconds=60)
+            await claims.claim(KEYS, PRINTS, token=OURS)
+            await claims.settle(KEYS[1:], PRINTS[1:], applied=True)
+            await claims.release(KEYS, token=OURS)
+            assert await appended() == before
+            await redis.set("something", "else")
+            assert await appended() > before
+    finally:
+        child.close(5)
+
+
+async def test_a_redis_that_is_away_decides_nothing_and_is_left_alone(redis_url: str) -> None:
+    async with connect_redis("redis://127.0.0.1:1/0", client_name="test") as nobody:
+        claims = Claims(nobody, window_seconds=60)
+        assert await claims.claim(KEYS, PRINTS, token=OURS) == Claimed(all_decided=False)
+        await claims.settle(KEYS, PRINTS, applied=True)
+        await claims.release(KEYS, token=OURS)
