@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from typing import LiteralString
 
 import psycopg
 
@@ -19,8 +20,16 @@ async def _until(condition: Callable[[], bool], seconds: float = 15.0) -> None:
 
 
 def _waiting(ingest: Ingest) -> int:
+    return _count(ingest, "SELECT count(*) FROM outbox")
+
+
+def _stored(ingest: Ingest) -> int:
+    return _count(ingest, "SELECT count(*) FROM event")
+
+
+def _count(ingest: Ingest, query: LiteralString) -> int:
     with psycopg.connect(ingest.database_url) as connection:
-        row = connection.execute("SELECT count(*) FROM outbox").fetchone()
+        row = connection.execute(query).fetchone()
     assert row is not None
     return int(row[0])
 
@@ -67,3 +76,14 @@ async def test_a_batch_delivered_twice_changes_nothing(ingest: Ingest) -> None:
     await _until(lambda: _waiting(ingest) == 0)
     assert ingest.consumers.stats.event_ids == ["a"]
     assert ingest.consumers.identity.event_ids == ["a"]
+
+
+async def test_a_lone_event_is_stored_while_others_wait_for_a_slow_consumer(ingest: Ingest) -> None:
+    ingest.consumers.stats.hanging = True
+    many = asyncio.ensure_future(ingest.post([campaign_event(f"many-{number}") for number in range(40)]))
+    await _until(lambda: _stored(ingest) == 40)
+    one = asyncio.ensure_future(ingest.post(campaign_event("one")))
+    await _until(lambda: _stored(ingest) == 41)
+    assert not many.done()
+    assert not one.done()
+    assert [answer["applied"] for _, answer in await asyncio.gather(many, one)] == [False, False]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,10 +26,12 @@ from dmp_ingest.domain.event import AcceptableEvent
 from dmp_ingest.domain.verdict import Verdict
 
 _LOG: Final = logging.getLogger(__name__)
-_WAITING_EVENTS: Final = (0, 500)
-"""How many events must wait before each committer takes a group. The second one helps with large requests; small ones
-cost least in the groups that gather while the first one is busy."""
+_COMMITTERS: Final = 2
 _DELIVERIES: Final = 4
+_LARGE_GROUP_EVENTS: Final = 500
+"""So many events are a group of their own, whatever else is under way."""
+_LONGEST_GATHERING_SECONDS: Final = 0.03
+"""For how long events wait for others while groups are under way."""
 _RETRY_AFTER_SECONDS: Final = 1.0
 
 
@@ -74,6 +77,8 @@ class GroupCommitter:
         self._apply_wait_seconds = apply_wait_seconds
         self._queue: deque[_Submission] = deque()
         self._queued_events = 0
+        self._unanswered_events = 0
+        self._gathering_since = 0.0
         self._arrived = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
@@ -101,16 +106,18 @@ class GroupCommitter:
         answer: asyncio.Future[Committed] = asyncio.get_running_loop().create_future()
         self._unanswered.add(answer)
         answer.add_done_callback(self._unanswered.discard)
+        if not self._queue:
+            self._begin_gathering()
         self._queue.append(_Submission(events=events, rejected=rejected, answer=answer))
         self._queued_events += len(events)
-        self._arrived.set()
+        self._wake_committer()
         return await answer
 
     async def commit_loop(self) -> None:
         """Commits groups until cancelled."""
         async with asyncio.TaskGroup() as committers:
-            for needed in _WAITING_EVENTS:
-                committers.create_task(self._commit_groups(needed))
+            for _ in range(_COMMITTERS):
+                committers.create_task(self._commit_groups())
 
     async def flush(self) -> None:
         """Returns once everything that was submitted has been answered and handed over as far as possible."""
@@ -118,24 +125,46 @@ class GroupCommitter:
             await asyncio.gather(*self._unanswered, *self._delivering, return_exceptions=True)
         await self._deliverer.drop_acknowledged()
 
-    async def _commit_groups(self, needed: int) -> None:
+    async def _commit_groups(self) -> None:
         while True:
             await self._deliveries.acquire()
-            while self._queued_events < needed or not self._queue:
+            while not self._is_group_ready():
                 self._arrived.clear()
                 await self._arrived.wait()
             group = self._take_group()
             try:
                 committed = await self._commit(group)
             except BaseException:
-                self._deliveries.release()
+                self._end_group(group)
                 raise
             if committed is None:
-                self._deliveries.release()
+                self._end_group(group)
                 continue
             task = asyncio.create_task(self._deliver(group, committed))
             self._delivering.add(task)
             task.add_done_callback(self._delivering.discard)
+
+    def _is_group_ready(self) -> bool:
+        """Whether what waits is worth a group: a lone event is, and while groups are under way as many events as they
+        hold, or any after a little while. So under load two groups take turns, however many callers there are."""
+        return bool(self._queue) and (
+            self._queued_events >= min(self._unanswered_events, _LARGE_GROUP_EVENTS)
+            or time.monotonic() - self._gathering_since >= _LONGEST_GATHERING_SECONDS
+        )
+
+    def _wake_committer(self) -> None:
+        if self._is_group_ready():
+            self._arrived.set()
+
+    def _begin_gathering(self) -> None:
+        self._gathering_since = time.monotonic()
+        asyncio.get_running_loop().call_later(_LONGEST_GATHERING_SECONDS, self._wake_committer)
+
+    def _end_group(self, group: Sequence[_Submission]) -> None:
+        """To be called once for each group that was taken, when its callers are not to be waited for any more."""
+        self._unanswered_events -= sum(len(submission.events) for submission in group)
+        self._deliveries.release()
+        self._wake_committer()
 
     def _take_group(self) -> list[_Submission]:
         """Submissions from the head of the queue, as many as make a group; at least one, whatever its size."""
@@ -145,6 +174,9 @@ class GroupCommitter:
             size += len(self._queue[0].events)
             group.append(self._queue.popleft())
         self._queued_events -= size
+        self._unanswered_events += size
+        if self._queue:
+            self._begin_gathering()
         if self._queued_events < self._max_queued_events:
             self._room.set()
         return group
@@ -186,7 +218,7 @@ class GroupCommitter:
             delivered = handing_over.result() if handing_over.done() else Delivered(applied=False)
             self._answer(group, committed, delivered, applied=delivered.applied and not in_doubt)
         finally:
-            self._deliveries.release()
+            self._end_group(group)
         known = committed.known
         await self._claims.settle(list(known), list(known.values()), applied=not in_doubt)
         applied = (await handing_over).applied

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import msgspec
@@ -29,6 +29,8 @@ _VERDICTS: Final = {
 }
 _SHOWN_DIFFERENCES: Final = 1_000
 _STRUCT_DEPTH: Final = 30
+_EXACT_SECONDS: Final = 2**32
+"""Up to here a double holds seconds to better than half a microsecond."""
 _NO_METADATA: Final = msgspec.Raw(b"")
 
 
@@ -47,6 +49,7 @@ def event_from_proto(event: event_pb2.Event) -> SubmittedEvent | RefusedEvent:
             return RefusedEvent(
                 event_id=event.event_id, errors={time_field: ["must be a time between the years 1 and 9999"]}
             )
+    identifiers = event.identifiers
     metadata = _NO_METADATA
     if event.HasField("metadata"):
         try:
@@ -63,12 +66,14 @@ def event_from_proto(event: event_pb2.Event) -> SubmittedEvent | RefusedEvent:
         campaign_id=event.campaign_id,
         creative_id=event.creative_id,
         user_id=event.user_id,
-        identifiers=dict(event.identifiers) if event.identifiers else None,
+        identifiers=dict(identifiers.items()) if identifiers else None,
         metadata=metadata,
     )
 
 
 def _moment(stamp: timestamp_pb2.Timestamp) -> datetime | None:
+    if 0 <= stamp.seconds < _EXACT_SECONDS:
+        return datetime.fromtimestamp(stamp.seconds + stamp.nanos // 1000 / 1_000_000, UTC)
     if not EARLIEST_US <= stamp.seconds * 1_000_000 <= LATEST_US:
         return None
     return EPOCH + timedelta(seconds=stamp.seconds, microseconds=stamp.nanos // 1000)
