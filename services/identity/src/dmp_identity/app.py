@@ -18,9 +18,9 @@ from dmp_chassis.redis_client import check_redis, connect_redis
 from dmp_chassis.server import Callback, RunningServer, run_server, start_server
 from dmp_identity.api.errors import DOMAIN, TABLE
 from dmp_identity.api.servicer import IdentityServicer
+from dmp_identity.domain.graph_memory import GraphMemory
 from dmp_identity.domain.reading import PolicyReader
 from dmp_identity.identify_contact import ContactIdentifier
-from dmp_identity.record_sightings import GraphMemory
 from dmp_identity.settings import Settings, from_env
 
 SERVICE_NAME: Final = identity_service_pb2.DESCRIPTOR.services_by_name["IdentityService"].full_name

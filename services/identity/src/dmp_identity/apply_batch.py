@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,9 +14,10 @@ from dmp_identity.adapters.batch_store import append_to_timelines, remember_batc
 from dmp_identity.adapters.bulk import all_escaped
 from dmp_identity.adapters.domain_event_store import add_domain_events
 from dmp_identity.adapters.erasure_store import add_late_events, erased_keys
+from dmp_identity.domain.graph_memory import GraphMemory
 from dmp_identity.domain.profile_id import public_id
 from dmp_identity.domain.reading import PolicyReader, Reading, Sighting
-from dmp_identity.record_sightings import GraphMemory, Recorded, in_graph_transaction, record_sightings
+from dmp_identity.record_sightings import Beside, Recorded, in_graph_transaction, record_sightings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,60 +58,96 @@ async def apply_batch(
     """Applies the batch in one transaction, or finds that it has been applied. `wake`: set when domain events are
     waiting.
     """
-    all_sightings = {
-        position: reader.sighting(
-            ref=batch.event_ids[position], source=batch.sources[position], cause="event", readings=readings
-        )
-        for position, readings in enumerate(batch.readings)
-        if readings
-    }
+    showing = [position for position, readings in enumerate(batch.readings) if readings]
 
-    async def unit(connection: psycopg.AsyncConnection[Any], every_lock: bool) -> tuple[list[int], Recorded] | None:
-        last_erasure_us = await remember_batch(connection, batch.batch_id)
-        if last_erasure_us is None:
+    async def unit(connection: psycopg.AsyncConnection[Any], every_lock: bool) -> _Applied | None:
+        opened = await remember_batch(connection, batch.batch_id)
+        if opened is None:
             return None
-        kept = all_sightings
+        last_erasure_us, version = opened
+        kept = showing
         if last_erasure_us > batch.accepted_at_us:
-            kept = await _without_erased(connection, batch, all_sightings)
-        positions = list(kept)
-        recorded = await record_sightings(
-            connection,
-            reader,
-            memory,
-            list(kept.values()),
-            now_us=clock_us(),
-            created_at_us=batch.accepted_at_us,
-            every_lock=every_lock,
-        )
-        times, event_ids = batch.occurred_at_us, all_escaped(batch.event_ids)
-        types, sources = all_escaped(batch.types), all_escaped(batch.sources)
-        await append_to_timelines(
-            connection,
-            [
-                f"{profile}\t{times[n]}\t{event_ids[n]}\t{types[n]}\t{sources[n]}"
-                for n, profile in zip(positions, recorded.profiles, strict=True)
-            ],
-            # The log hands an event over twice only when it was told to: after a restore, or to repair a range.
-            some_may_be_there=every_lock,
-        )
-        await add_domain_events(connection, recorded.events)
-        return positions, recorded
+            kept = await _without_erased(connection, batch, _sightings(reader, batch, showing))
+        applied = _Applied(profiles=[0] * len(batch.event_ids))
+        rest = kept
+        # When something is to be decided with every lock, nothing is taken for granted.
+        if not every_lock and memory.follow(version):
+            rest = _settle(memory, batch, kept, applied)
+        if rest:
+            applied.recorded = recorded = await record_sightings(
+                connection,
+                reader,
+                memory,
+                list(_sightings(reader, batch, rest).values()),
+                now_us=clock_us(),
+                created_at_us=batch.accepted_at_us,
+                beside=Beside(version=version, persons=applied.persons) if applied.persons else None,
+                every_lock=every_lock,
+            )
+            applied.persons = recorded.persons
+            for position, profile in zip(rest, recorded.profiles, strict=True):
+                applied.profiles[position] = profile
+            await add_domain_events(connection, recorded.events)
+        # The log hands an event over twice only when it was told to: after a restore, or to repair a range.
+        await append_to_timelines(connection, _rows(batch, kept, applied.profiles), some_may_be_there=every_lock)
+        return applied
 
     applied = await in_graph_transaction(database, unit)
     if applied is None:
         return AppliedBatch(already_applied=True)
-    positions, recorded = applied
-    memory.remember(recorded)
-    if recorded.events:
-        wake.set()
-    return _answer(len(batch.event_ids), positions, recorded)
+    recorded = applied.recorded
+    if recorded is not None:
+        memory.remember(recorded.learned)
+        if recorded.events:
+            wake.set()
+    return _answer(applied)
+
+
+@dataclass(slots=True)
+class _Applied:
+    """profiles: of each event, 0 if it has none. persons: profile -> person, for these."""
+
+    profiles: list[int]
+    persons: Mapping[int, int] = field(default_factory=dict)
+    recorded: Recorded | None = None
+
+
+def _settle(memory: GraphMemory, batch: EventBatch, positions: Sequence[int], applied: _Applied) -> list[int]:
+    """Places the events that the memory can place; returns the others."""
+    readings, profiles, settled = batch.readings, applied.profiles, memory.settled
+    rest = []
+    for position in positions:
+        profile = settled(readings[position])
+        if profile:
+            profiles[position] = profile
+        else:
+            rest.append(position)
+    applied.persons = {profile: memory.person(profile) for profile in set(profiles) if profile}
+    return rest
+
+
+def _sightings(reader: PolicyReader, batch: EventBatch, positions: Iterable[int]) -> dict[int, Sighting]:
+    return {
+        position: reader.sighting(
+            ref=batch.event_ids[position],
+            source=batch.sources[position],
+            cause="event",
+            readings=batch.readings[position],
+        )
+        for position in positions
+    }
+
+
+def _rows(batch: EventBatch, positions: Sequence[int], profiles: Sequence[int]) -> list[str]:
+    times, event_ids = batch.occurred_at_us, all_escaped(batch.event_ids)
+    types, sources = all_escaped(batch.types), all_escaped(batch.sources)
+    return [f"{profiles[n]}\t{times[n]}\t{event_ids[n]}\t{types[n]}\t{sources[n]}" for n in positions]
 
 
 async def _without_erased(
     connection: psycopg.AsyncConnection[Any], batch: EventBatch, sightings: dict[int, Sighting]
-) -> dict[int, Sighting]:
-    """The sightings of people who were not erased after the batch was accepted; the others' events are noted for the
-    log.
+) -> list[int]:
+    """The events of people who were not erased after the batch was accepted; the others are noted for the log.
 
     An event is theirs if it shows a strong identifier of theirs, or none at all and a weak one of theirs that
     attributes.
@@ -124,17 +161,17 @@ async def _without_erased(
                 late[position] = erased[reading.key]
                 break
     await add_late_events(connection, {batch.event_ids[position]: erasure for position, erasure in late.items()})
-    return {position: sighting for position, sighting in sightings.items() if position not in late}
+    return [position for position in sightings if position not in late]
 
 
-def _answer(count: int, positions: Sequence[int], recorded: Recorded) -> AppliedBatch:
-    dictionary: dict[int, int] = {}
-    event_profiles = [0] * count
-    for position, profile in zip(positions, recorded.profiles, strict=True):
-        person = recorded.persons[profile]
-        event_profiles[position] = dictionary.setdefault(person, len(dictionary) + 1)
+def _answer(applied: _Applied) -> AppliedBatch:
+    people: dict[int, int] = {}
+    numbers = {0: 0}
+    for profile in dict.fromkeys(applied.profiles):
+        if profile:
+            numbers[profile] = people.setdefault(applied.persons[profile], len(people) + 1)
     return AppliedBatch(
         already_applied=False,
-        internal_user_ids=["", *map(public_id, dictionary)],
-        event_profiles=event_profiles,
+        internal_user_ids=["", *map(public_id, people)],
+        event_profiles=[numbers[profile] for profile in applied.profiles],
     )

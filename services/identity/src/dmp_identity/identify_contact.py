@@ -16,9 +16,10 @@ from dmp_chassis.uuid7 import uuid7_text
 from dmp_identity.adapters.domain_event_store import add_domain_events
 from dmp_identity.domain.contacts import ContactAnswer
 from dmp_identity.domain.errors import InvalidFieldsError, OverloadedError
+from dmp_identity.domain.graph_memory import GraphMemory
 from dmp_identity.domain.identify import ContactRequest
 from dmp_identity.domain.reading import PolicyReader, Reading
-from dmp_identity.record_sightings import GraphMemory, Recorded, in_graph_transaction, record_sightings
+from dmp_identity.record_sightings import Recorded, in_graph_transaction, record_sightings
 
 SOURCE: Final = "identify"
 _GROUP: Final = 256
@@ -138,7 +139,7 @@ class ContactIdentifier:
         if not requests:
             return []
         recorded = await in_graph_transaction(self._database, unit)
-        self._memory.remember(recorded)
+        self._memory.remember(recorded.learned)
         self._changed = recorded.structural
         if recorded.events:
             self._wake.set()

@@ -6,7 +6,7 @@ number of transactions, in any number of processes, leave what they would have l
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
@@ -20,13 +20,16 @@ from dmp_identity.adapters.contact_store import load_contacts, save_contacts
 from dmp_identity.adapters.graph_locks import lock_merges, lock_stripes, share_graph, stripe, stripes
 from dmp_identity.adapters.graph_snapshot import add_guard_facts, load_snapshot
 from dmp_identity.adapters.graph_store import PlanWriter, allocate_profiles, real_persons
+from dmp_identity.adapters.graph_version import read_graph_version
 from dmp_identity.domain.contacts import ContactAnswer, ContactBook, ContactRow
+from dmp_identity.domain.graph import Graph
+from dmp_identity.domain.graph_memory import GraphMemory, Learned
 from dmp_identity.domain.identify import ContactRequest, record_request
-from dmp_identity.domain.plan import NewLink, Plan
+from dmp_identity.domain.plan import Plan
 from dmp_identity.domain.profile_id import public_id
 from dmp_identity.domain.reading import Key, PolicyReader, Sighting
 from dmp_identity.domain.resolve_sightings import SightingResolver
-from dmp_identity.domain.snapshot import Snapshot
+from dmp_identity.domain.snapshot import GraphVersion, Snapshot
 
 _Result = TypeVar("_Result")
 _EVERY_STRIPE: Final = frozenset(range(256))
@@ -34,32 +37,12 @@ _UNIQUE_VIOLATION: Final = "23505"
 _EVENT_SIZE: Final = 1000
 
 
-class GraphMemory:
-    """What this process knows to be stored: links and pairs that never change, so that they are not written again and
-    again.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beside:
+    """Sightings that the memory settled: the version of the graph at which it did, and their profiles -> persons."""
 
-    Stale entries do no harm: erased profiles do not come back. To be told of an outcome only once that is committed.
-    """
-
-    def __init__(self, limit: int = 500_000) -> None:
-        self._limit = limit
-        self._hints: set[tuple[Key, int]] = set()
-        self._pairs: set[tuple[Key, Key]] = set()
-
-    def new_hints(self, plan: Plan) -> list[NewLink]:
-        """The plan's hints that may not be stored yet."""
-        return [link for place, link in plan.hints.items() if place not in self._hints]
-
-    def new_pairs(self, plan: Plan) -> dict[tuple[Key, Key], Sighting]:
-        """The plan's pairs that may not be stored yet."""
-        return {pair: sighting for pair, sighting in plan.pairs.items() if pair not in self._pairs}
-
-    def remember(self, recorded: Recorded) -> None:
-        """Notes what a committed transaction stored."""
-        for known, stored in ((self._hints, recorded.stored_hints), (self._pairs, recorded.stored_pairs)):
-            if len(known) + len(stored) > self._limit:
-                known.clear()
-            known.update(stored)  # type: ignore[arg-type]  # each set is paired with its own kind
+    version: GraphVersion
+    persons: Mapping[int, int]
 
 
 class GraphMovedError(Exception):
@@ -72,22 +55,23 @@ class GraphMovedError(Exception):
 class Recorded:
     """What became of the sightings, in their order. profiles: where each went (0: nowhere). persons: profile -> person.
 
-    contacts: the answer to each request, in order. structural: the graph changed.
-    events: domain events for the caller to put in its outbox.
+    contacts: the answer to each request, in order. structural: the graph changed. people_changed: people that others
+    could see did. events: domain events for the caller to put in its outbox. learned: for the memory, after the commit.
     """
 
     profiles: list[int]
     persons: dict[int, int]
+    learned: Learned
     contacts: list[ContactAnswer] = field(default_factory=list)
     events: list[DomainEvent] = field(default_factory=list)
     structural: bool = False
-    stored_hints: list[tuple[Key, int]] = field(default_factory=list)
-    stored_pairs: list[tuple[Key, Key]] = field(default_factory=list)
+    people_changed: bool = False
 
 
 @dataclass(slots=True)
 class _Decision:
     snapshot: Snapshot
+    graph: Graph
     plan: Plan
     book: ContactBook | None
     answers: list[ContactAnswer]
@@ -99,7 +83,7 @@ class _Decision:
 
     @property
     def needs_merge_lock(self) -> bool:
-        return self.plan.changes_people or (self.book is not None and self.book.has_changes)
+        return self.plan.changes_people or bool(self.plan.shared) or (self.book is not None and self.book.has_changes)
 
 
 async def in_graph_transaction(
@@ -139,19 +123,28 @@ async def record_sightings(
     now_us: int,
     created_at_us: int | None = None,
     requests: Sequence[ContactRequest] = (),
+    beside: Beside | None = None,
     every_lock: bool = False,
     changes_expected: bool = False,
 ) -> Recorded:
     """Records sightings in order, as if each was stored before the next one was looked at.
 
     created_at_us: when profiles made here count as created, default now. requests: for each sighting, what its
-    contact request asked for; empty if the sightings are events. Raises GraphMovedError.
+    contact request asked for; empty if the sightings are events. beside: what was placed already among the sightings,
+    whose people are told, too. Raises GraphMovedError.
 
     changes_expected: take the locks of all identifiers at once instead of looking first whether any is needed. It makes
     no difference but in cost.
     """
     step = _Step(
-        connection, reader, memory, sightings, now_us, now_us if created_at_us is None else created_at_us, requests
+        connection,
+        reader,
+        memory,
+        sightings,
+        now_us,
+        now_us if created_at_us is None else created_at_us,
+        requests,
+        beside,
     )
     held: frozenset[int] | None = None
     merge_held = False
@@ -159,14 +152,15 @@ async def record_sightings(
         held, merge_held = _EVERY_STRIPE, True
         await lock_stripes(connection, held, merge=True)
     elif changes_expected:
-        held, merge_held = step.stripes_for(Snapshot()), True
+        held, merge_held = step.stripes_for(memory.owners_among(step.strong_keys())), True
         await lock_stripes(connection, held, merge=True)
     while True:
         decision = await step.decide(locked=held is not None)
         if decision.settled:
             break
         if held is None:
-            held, merge_held = step.stripes_for(decision.snapshot), decision.needs_merge_lock
+            known = decision.snapshot.owners.keys() - decision.snapshot.shared
+            held, merge_held = step.stripes_for(known), decision.needs_merge_lock
             await lock_stripes(connection, held, merge=merge_held)
             continue
         if not stripes(_changed_keys(decision.plan)) <= held:
@@ -190,6 +184,7 @@ class _Step:
         now_us: int,
         created_at_us: int,
         requests: Sequence[ContactRequest],
+        beside: Beside | None,
     ) -> None:
         self._connection = connection
         self._reader = reader
@@ -198,11 +193,14 @@ class _Step:
         self._now_us = now_us
         self._created_at_us = created_at_us
         self._requests = requests
+        self._beside = beside
 
     async def decide(self, *, locked: bool) -> _Decision:
         """Loads and resolves. Without locks it stops at the first sighting that changes the graph."""
         policy = self._reader.policy
         snapshot = await load_snapshot(self._connection, self._sightings)
+        if self._beside is not None and self._beside.version != snapshot.version:
+            snapshot = await load_snapshot(self._connection, self._sightings, list(self._beside.persons))
         if locked:
             await add_guard_facts(self._connection, snapshot, policy, self._sightings, now_us=self._now_us)
         resolver = SightingResolver(policy, snapshot, now_us=self._created_at_us)
@@ -216,7 +214,7 @@ class _Step:
                 break
         plan = resolver.plan()
         book = await self._contacts_of_merged(plan) if locked and plan.merges else None
-        return _Decision(snapshot, plan, book, [], complete)
+        return _Decision(snapshot, resolver.graph, plan, book, [], complete)
 
     async def _decide_requests(self, resolver: SightingResolver, snapshot: Snapshot) -> _Decision:
         book = self._book(await load_contacts(self._connection, snapshot.people))
@@ -224,7 +222,7 @@ class _Step:
             record_request(resolver, book, sighting, request)
             for sighting, request in zip(self._sightings, self._requests, strict=True)
         ]
-        return _Decision(snapshot, resolver.plan(), book, answers, True)
+        return _Decision(snapshot, resolver.graph, resolver.plan(), book, answers, True)
 
     async def _contacts_of_merged(self, plan: Plan) -> ContactBook:
         edges = [edge for merge in plan.merges for edge in merge.edges]
@@ -238,12 +236,16 @@ class _Step:
         now = datetime.fromtimestamp(self._now_us / 1e6, UTC)
         return ContactBook(rows, now=now, phone_key=self._reader.phone_key)
 
-    def stripes_for(self, snapshot: Snapshot) -> frozenset[int]:
-        """The stripes of everything that any sighting could make known."""
+    def strong_keys(self) -> Iterator[Key]:
+        """All strong identifiers."""
+        return (reading.key for sighting in self._sightings for reading in sighting.strong)
+
+    def stripes_for(self, known: Container[Key]) -> frozenset[int]:
+        """The stripes of everything that any sighting could make known. `known`: strong identifiers that match."""
         numbers: set[int] = set()
         for sighting in self._sightings:
             for reading in sighting.strong:
-                if reading.key not in snapshot.owners or reading.key in snapshot.shared:
+                if reading.key not in known:
                     numbers.add(stripe(reading.key))
             for reading in (*sighting.hints, *sighting.flawed):
                 numbers.add(stripe(reading.key))
@@ -252,27 +254,64 @@ class _Step:
     async def save(self, decision: _Decision) -> Recorded:
         """Writes the plan and the contacts."""
         plan, connection = decision.plan, self._connection
+        if plan.shared and self._beside is not None:
+            # One of these values may have placed what was not looked at here.
+            raise GraphMovedError
         ids = await allocate_profiles(connection, len(plan.profiles))
         writer = PlanWriter(connection, plan, ids, now_us=self._now_us)
         merge_ids = [uuid7_text() for _ in plan.merges]
         if plan.structural:
             await writer.write_graph(merge_ids)
-        hints, pairs = self._memory.new_hints(plan), self._memory.new_pairs(plan)
-        await writer.write_hints(hints)
-        await writer.write_pairs(pairs)
+        version = decision.snapshot.version
+        self._memory.follow(version)
+        await writer.write_hints(self._memory.new_hints(plan))
+        await writer.write_pairs(self._memory.new_pairs(plan))
         await writer.write_refusals()
         contact_ids: dict[int, int] = {}
         if decision.book is not None and decision.book.has_changes:
             contact_ids = await save_contacts(connection, decision.book, merge_ids, writer.real)
+        persons = real_persons(plan, writer, decision.snapshot.persons)
+        absorbed = {old: writer.real(new) for old, new in plan.absorbed.items()}
+        changed = bool(plan.absorbed or plan.shared)
         return Recorded(
             profiles=[writer.real(profile) for profile in plan.placements],
-            persons=real_persons(plan, writer, decision.snapshot.persons),
+            persons=persons | self._persons_beside(persons, absorbed),
             contacts=[_with_ids(answer, contact_ids) for answer in decision.answers],
             events=list(_domain_events(plan, writer, merge_ids)),
             structural=plan.structural,
-            stored_hints=[(link.reading.key, writer.real(link.profile)) for link in hints],
-            stored_pairs=list(pairs),
+            people_changed=decision.needs_merge_lock,
+            learned=Learned(
+                version=version,
+                after=await read_graph_version(connection) if changed else version,
+                owners={
+                    key: (writer.real(profile), decision.graph.arrivals[key])
+                    for key, profile in decision.graph.owners.items()
+                    if key not in decision.graph.shared
+                },
+                persons=persons,
+                absorbed=absorbed,
+                links=[(key, writer.real(profile)) for key, profile in _links(plan)],
+                pairs=list(plan.pairs),
+            ),
         )
+
+    def _persons_beside(self, persons: Mapping[int, int], absorbed: Mapping[int, int]) -> dict[int, int]:
+        """The people of what was placed beside the sightings: as read along with these, or as they were and merged
+        since.
+        """
+        if self._beside is None:
+            return {}
+        return {
+            profile: persons.get(profile, absorbed.get(person, person))
+            for profile, person in self._beside.persons.items()
+        }
+
+
+def _links(plan: Plan) -> Iterator[tuple[Key, int]]:
+    """All weak identifiers that profiles have, as far as the plan tells."""
+    yield from plan.links_seen
+    yield from plan.hints
+    yield from ((link.reading.key, link.profile) for link in plan.links)
 
 
 def _changed_keys(plan: Plan) -> Iterable[Key]:

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 import psycopg
 
 from dmp_identity.adapters.bulk import bulk_cursor, copy_rows
+from dmp_identity.adapters.graph_version import SERVER
+from dmp_identity.domain.snapshot import GraphVersion
+
+_REMEMBER: Final = f"""
+WITH noted AS (INSERT INTO inbox (batch_id) VALUES (%s) ON CONFLICT DO NOTHING RETURNING 1)
+SELECT coalesce((SELECT max(erased_at_us) FROM erasure), 0), {SERVER}, v.people, v.evidence
+FROM noted, graph_version v
+""".encode()  # noqa: S608  # no input in it
 
 
-async def remember_batch(connection: psycopg.AsyncConnection[Any], batch_id: str) -> int | None:
+async def remember_batch(connection: psycopg.AsyncConnection[Any], batch_id: str) -> tuple[int, GraphVersion] | None:
     """Notes that this transaction applies the batch; None if another one has. Waits for one that is about to.
 
-    Otherwise returns when a person was erased last, in microseconds since 1970, 0 if nobody ever was.
+    Otherwise returns when a person was erased last, in microseconds since 1970, 0 if nobody ever was, and the version
+    of the graph.
     """
-    cursor = await connection.execute(
-        "WITH noted AS (INSERT INTO inbox (batch_id) VALUES (%s) ON CONFLICT DO NOTHING RETURNING 1)"
-        " SELECT coalesce((SELECT max(erased_at_us) FROM erasure), 0) FROM noted",
-        (batch_id,),
-    )
+    cursor = await connection.execute(_REMEMBER, (batch_id,))
     row = await cursor.fetchone()
-    return None if row is None else int(row[0])
+    return None if row is None else (row[0], GraphVersion(*row[1:]))
 
 
 async def append_to_timelines(

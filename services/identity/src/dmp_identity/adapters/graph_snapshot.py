@@ -9,13 +9,14 @@ import msgspec
 import psycopg
 
 from dmp_identity.adapters.bulk import Bigints, Texts, bulk_cursor
+from dmp_identity.adapters.graph_version import SERVER
 from dmp_identity.domain.identifier_policy import IdentifierPolicy
 from dmp_identity.domain.reading import Key, Sighting
-from dmp_identity.domain.snapshot import Person, Snapshot
+from dmp_identity.domain.snapshot import GraphVersion, Person, Snapshot
 
 _DAY_US: Final = 86_400_000_000
 
-_FOUND: Final = b"""
+_FOUND: Final = f"""
 WITH found AS MATERIALIZED (
   SELECT 0 AS kind, k.n, i.profile_id, i.shared_at_us IS NOT NULL AS shared,
     hashtextextended(i.ref, 0) & 9223372036854775807 AS arrival
@@ -34,10 +35,14 @@ WITH found AS MATERIALIZED (
   SELECT 2, k.n, a.profile_id, false, 0
   FROM unnest(%s::text[], %s::text[]) WITH ORDINALITY AS k (type, value, n)
   JOIN anonymous_profile a ON a.type = k.type AND a.value = k.value
+  UNION ALL
+  SELECT 3, 0, k.id, false, 0 FROM unnest(%b::bigint[]) AS k (id)
 )
 SELECT f.kind, f.n, f.profile_id, f.shared, f.arrival, p.root_id, r.created_at_us, r.identified
 FROM found f JOIN profile p ON p.id = f.profile_id JOIN profile r ON r.id = p.root_id
-"""
+UNION ALL
+SELECT 4, 0, 0, false, {SERVER}, people, evidence, false FROM graph_version
+""".encode()  # noqa: S608  # no input in it
 
 _MEMBERS: Final = """
 WITH member AS MATERIALIZED (
@@ -97,8 +102,12 @@ def wanted_keys(sightings: Sequence[Sighting]) -> WantedKeys:
     return WantedKeys(strong=list(strong), attributing=attributing, anonymous=list(anonymous))
 
 
-async def load_snapshot(connection: psycopg.AsyncConnection[Any], sightings: Sequence[Sighting]) -> Snapshot:
-    """Everything about the sightings' identifiers but what only guards need, as one statement saw it."""
+async def load_snapshot(
+    connection: psycopg.AsyncConnection[Any], sightings: Sequence[Sighting], profiles: Sequence[int] = ()
+) -> Snapshot:
+    """Everything about the sightings' identifiers but what only guards need, as one statement saw it, and the people of
+    some profiles.
+    """
     wanted = wanted_keys(sightings)
     strong, holding, anonymous = wanted.strong, list(wanted.attributing), list(wanted.anonymous)
     cursor = bulk_cursor(connection)
@@ -109,8 +118,10 @@ async def load_snapshot(connection: psycopg.AsyncConnection[Any], sightings: Seq
             *_columns(holding),
             Bigints([wanted.attributing[key] for key in holding]),
             *_columns(anonymous),
+            Bigints(profiles),
         ),
     )
+    version = GraphVersion(0, 0, 0)
     owners: dict[Key, int] = {}
     arrivals: dict[Key, int] = {}
     shared: list[Key] = []
@@ -126,13 +137,18 @@ async def load_snapshot(connection: psycopg.AsyncConnection[Any], sightings: Seq
                 shared.append(strong[n - 1])
         elif kind == 1:
             holders.setdefault(holding[n - 1], []).append(profile)
-        elif not identified:
-            anonymous_profiles[anonymous[n - 1]] = profile
+        elif kind == 2:
+            if not identified:
+                anonymous_profiles[anonymous[n - 1]] = profile
+        elif kind == 4:
+            version = GraphVersion(arrival, root, created_at_us)
+            continue
         persons[profile] = root
         if root not in people:
             people[root] = Person(created_at_us=created_at_us, identified=identified)
             persons[root] = root
     snapshot = Snapshot(
+        version=version,
         owners=owners,
         arrivals=arrivals,
         shared=frozenset(shared),
@@ -206,11 +222,13 @@ async def _add_anonymous_of_shared(
     """Adds the anonymous profiles of strong identifiers that match nobody any more."""
     keys = list(shared)
     cursor = bulk_cursor(connection)
-    await cursor.execute(_FOUND, (*_columns([]), *_columns([]), Bigints([]), *_columns(keys)))
+    await cursor.execute(_FOUND, (*_columns([]), *_columns([]), Bigints([]), *_columns(keys), Bigints([])))
     found: Mapping[Key, int] = snapshot.anonymous
     added: dict[Key, int] = dict(found)
     persons, people = dict(snapshot.persons), dict(snapshot.people)
-    for _, n, profile, _, _, root, created_at_us, identified in await cursor.fetchall():
+    for kind, n, profile, _, _, root, created_at_us, identified in await cursor.fetchall():
+        if kind != 2:
+            continue
         persons[profile] = persons[root] = root
         people.setdefault(root, Person(created_at_us=created_at_us, identified=identified))
         if not identified:

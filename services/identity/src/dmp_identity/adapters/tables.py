@@ -23,6 +23,16 @@ def _big(name: str, *, nullable: bool = False, primary_key: bool = False) -> sa.
     return sa.Column(name, sa.BigInteger, nullable=nullable, primary_key=primary_key, autoincrement=False)
 
 
+# One row. Triggers count in it, so that it changes with what they watch, in one transaction: `people` when profiles
+# come to belong to other people, `evidence` when identifiers, links or pairs go or an identifier stops matching.
+GRAPH_VERSION: Final = sa.Table(
+    "graph_version",
+    METADATA,
+    sa.Column("is_only", sa.Boolean, sa.CheckConstraint("is_only"), primary_key=True, server_default=sa.true()),
+    _big("people"),
+    _big("evidence"),
+)
+
 PROFILE_IDS: Final = sa.Sequence("profile_ids", data_type=sa.BigInteger, metadata=METADATA)
 
 PROFILE: Final = sa.Table(

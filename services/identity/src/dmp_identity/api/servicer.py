@@ -14,6 +14,7 @@ from dmp_chassis.database import Database
 from dmp_identity.api import convert, convert_erasure, convert_explanation, convert_history, convert_trial
 from dmp_identity.apply_batch import apply_batch
 from dmp_identity.count_entries import count_entries
+from dmp_identity.domain.graph_memory import GraphMemory
 from dmp_identity.domain.profile_id import public_id
 from dmp_identity.domain.reading import PolicyReader
 from dmp_identity.erase_person import confirm_erasure, erase_person, list_erased_events, preview_erasure
@@ -24,7 +25,6 @@ from dmp_identity.keep_apart import create_never_merge, list_merges, remove_neve
 from dmp_identity.list_refusals import list_refusals
 from dmp_identity.merge_profiles import merge_profiles
 from dmp_identity.read_profile import match_identifier, read_profile
-from dmp_identity.record_sightings import GraphMemory
 from dmp_identity.trial_run import run_trial
 from dmp_identity.undo_merge import undo_merge
 

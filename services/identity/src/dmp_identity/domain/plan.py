@@ -76,6 +76,7 @@ class Plan:
     """Everything to store for a batch. placements: for each sighting the profile it goes to, 0 if it shows nothing.
 
     links: weak identifiers that may attribute; hints: the others, whose being there already makes no difference.
+    links_seen: those that were there and were seen again.
     pairs: strong identifiers that were seen together, the smaller first, unless their arrival tells it anyway.
     identified: existing people that were anonymous until now. absorbed: existing person -> the person it is part of
     now.
@@ -87,6 +88,7 @@ class Plan:
     identifiers: list[NewIdentifier] = field(default_factory=list)
     links: list[NewLink] = field(default_factory=list)
     hints: dict[tuple[Key, int], NewLink] = field(default_factory=dict)
+    links_seen: set[tuple[Key, int]] = field(default_factory=set)
     anonymous: dict[Key, int] = field(default_factory=dict)
     identified: set[int] = field(default_factory=set)
     merges: list[NewMerge] = field(default_factory=list)

@@ -8,7 +8,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from dmp_identity.domain.identifier_policy import IdentifierPolicy, IdentifierType, Strength
+from dmp_identity.domain.identifier_policy import IdentifierPolicy, IdentifierType
 
 Key: TypeAlias = tuple[str, str]
 """An identifier as it is compared: its type and its normalised value."""
@@ -40,13 +40,14 @@ class Reading(msgspec.Struct, frozen=True, gc=False):
     """One identifier as the policy reads it.
 
     key: as compared. shown: as it was sent, trimmed. type: None if the policy does not know it. flaw: why it proves
-    nothing, None if it does.
+    nothing, None if it does. proves: it is strong, and without a flaw.
     """
 
     key: Key
     shown: str
     type: IdentifierType | None
     flaw: Rule | None
+    proves: bool = False
 
 
 class Sighting(msgspec.Struct, frozen=True, gc=False):
@@ -94,19 +95,19 @@ class PolicyReader:
         hints: dict[Key, Reading] = {}
         flawed: dict[Key, Reading] = {}
         for reading in readings:
-            if reading.flaw is not None or reading.type is None:
-                flawed.setdefault(reading.key, reading)
-            elif reading.type.strength is Strength.STRONG:
+            if reading.proves:
                 strong.setdefault(reading.key, reading)
+            elif reading.flaw is not None:
+                flawed.setdefault(reading.key, reading)
             else:
                 hints.setdefault(reading.key, reading)
         return Sighting(
             ref=ref,
             source=source,
             cause=cause,
-            strong=_ranked(strong),
-            hints=_ranked(hints),
-            flawed=_ranked(flawed),
+            strong=ranked(strong),
+            hints=ranked(hints),
+            flawed=ranked(flawed),
         )
 
 
@@ -128,7 +129,13 @@ def _read(identifier_type: IdentifierType | None, type_name: str, text: str) -> 
         normalized = normalized[: identifier_type.max_length]
     flaw = Rule.BLOCKED if identifier_type.is_blocked(normalized) else None
     shown = shown if identifier_type.show_as_seen else normalized
-    return Reading(key=(identifier_type.name, normalized), shown=shown, type=identifier_type, flaw=flaw)
+    return Reading(
+        key=(identifier_type.name, normalized),
+        shown=shown,
+        type=identifier_type,
+        flaw=flaw,
+        proves=flaw is None and identifier_type.strong,
+    )
 
 
 def _unreadable(type_name: str, shown: str) -> Key:
@@ -138,7 +145,8 @@ def _unreadable(type_name: str, shown: str) -> Key:
     return (type_name[:64], "sha256:" + hashlib.sha256(shown.encode("utf-8", "surrogatepass")).hexdigest())
 
 
-def _ranked(readings: dict[Key, Reading]) -> tuple[Reading, ...]:
+def ranked(readings: dict[Key, Reading]) -> tuple[Reading, ...]:
+    """The readings in order of rank."""
     if len(readings) < 2:
         return tuple(readings.values())
     return tuple(sorted(readings.values(), key=_rank))

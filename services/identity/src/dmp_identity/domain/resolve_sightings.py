@@ -289,6 +289,8 @@ class SightingResolver:
             elif target not in holders:
                 holders.append(target)
                 self._plan.links.append(NewLink(reading=reading, profile=target))
+            else:
+                self._plan.links_seen.add((reading.key, target))
 
 
 def resolve_sightings(

@@ -4,10 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import msgspec
 
 from dmp_identity.domain.reading import Key
+
+
+class GraphVersion(NamedTuple):
+    """Which state of the graph a statement saw, in everything but what was merely added.
+
+    server: when the database server started, so that one which was restored is another. people: counts changes of who
+    belongs together. evidence: counts identifiers, links and pairs that went or stopped matching.
+    """
+
+    server: int
+    people: int
+    evidence: int
 
 
 class Person(msgspec.Struct, gc=False):
@@ -27,6 +40,7 @@ class Person(msgspec.Struct, gc=False):
 class Snapshot:
     """A consistent view. Profile ids are positive; a profile's person is the id of the oldest profile in its cluster.
 
+    version: of the graph that was seen.
     owners: strong identifier -> the profile at which it arrived.
     arrivals: strong identifier -> a number for the sighting in which it arrived there, the same for all that did.
     shared: those of them that match nobody any more.
@@ -37,6 +51,7 @@ class Snapshot:
     degrees: strong identifier -> type -> how many values of the type came with it.
     """
 
+    version: GraphVersion
     owners: Mapping[Key, int] = field(default_factory=dict)
     arrivals: Mapping[Key, int] = field(default_factory=dict)
     shared: frozenset[Key] = frozenset()
