@@ -83,6 +83,7 @@ async def apply_batch(
                 created_at_us=batch.accepted_at_us,
                 beside=Beside(version=version, persons=applied.persons) if applied.persons else None,
                 every_lock=every_lock,
+                expected=memory.expected,
             )
             applied.persons = recorded.persons
             for position, profile in zip(rest, recorded.profiles, strict=True):
@@ -98,6 +99,7 @@ async def apply_batch(
     recorded = applied.recorded
     if recorded is not None:
         memory.remember(recorded.learned)
+        memory.expected = recorded.changed
         if recorded.events:
             wake.set()
     return _answer(applied)

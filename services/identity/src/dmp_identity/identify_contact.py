@@ -16,7 +16,7 @@ from dmp_chassis.uuid7 import uuid7_text
 from dmp_identity.adapters.domain_event_store import add_domain_events
 from dmp_identity.domain.contacts import ContactAnswer
 from dmp_identity.domain.errors import InvalidFieldsError, OverloadedError
-from dmp_identity.domain.graph_memory import GraphMemory
+from dmp_identity.domain.graph_memory import Expected, GraphMemory
 from dmp_identity.domain.identify import ContactRequest
 from dmp_identity.domain.reading import PolicyReader, Reading
 from dmp_identity.record_sightings import Recorded, in_graph_transaction, record_sightings
@@ -76,8 +76,7 @@ class ContactIdentifier:
         self._memory = memory
         self._clock_us = clock_us
         self._wake = wake
-        # New contacts come in waves: what the last group did is the best guess.
-        self._changed = False
+        self._expected = Expected.NOTHING
         self._queue: asyncio.Queue[_Waiting] = asyncio.Queue(queue_length)
 
     async def identify(self, request: ContactRequest) -> ContactAnswer:
@@ -131,7 +130,7 @@ class ContactIdentifier:
                 now_us=self._clock_us(),
                 requests=requests,
                 every_lock=every_lock,
-                changes_expected=self._changed,
+                expected=self._expected,
             )
             await add_domain_events(connection, recorded.events)
             return recorded
@@ -140,7 +139,7 @@ class ContactIdentifier:
             return []
         recorded = await in_graph_transaction(self._database, unit)
         self._memory.remember(recorded.learned)
-        self._changed = recorded.structural
+        self._expected = recorded.changed
         if recorded.events:
             self._wake.set()
         return recorded.contacts

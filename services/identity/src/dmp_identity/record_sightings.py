@@ -23,7 +23,7 @@ from dmp_identity.adapters.graph_store import PlanWriter, allocate_profiles, rea
 from dmp_identity.adapters.graph_version import read_graph_version
 from dmp_identity.domain.contacts import ContactAnswer, ContactBook, ContactRow
 from dmp_identity.domain.graph import Graph
-from dmp_identity.domain.graph_memory import GraphMemory, Learned
+from dmp_identity.domain.graph_memory import Expected, GraphMemory, Learned
 from dmp_identity.domain.identify import ContactRequest, record_request
 from dmp_identity.domain.plan import Plan
 from dmp_identity.domain.profile_id import public_id
@@ -55,8 +55,8 @@ class GraphMovedError(Exception):
 class Recorded:
     """What became of the sightings, in their order. profiles: where each went (0: nowhere). persons: profile -> person.
 
-    contacts: the answer to each request, in order. structural: the graph changed. people_changed: people that others
-    could see did. events: domain events for the caller to put in its outbox. learned: for the memory, after the commit.
+    learned: for the memory, after the commit. contacts: the answer to each request, in order. events: domain events for
+    the caller to put in its outbox. changed: what would have been worth expecting.
     """
 
     profiles: list[int]
@@ -64,8 +64,7 @@ class Recorded:
     learned: Learned
     contacts: list[ContactAnswer] = field(default_factory=list)
     events: list[DomainEvent] = field(default_factory=list)
-    structural: bool = False
-    people_changed: bool = False
+    changed: Expected = Expected.NOTHING
 
 
 @dataclass(slots=True)
@@ -80,6 +79,12 @@ class _Decision:
     @property
     def settled(self) -> bool:
         return self.complete and not self.plan.structural and (self.book is None or not self.book.has_changes)
+
+    @property
+    def changes(self) -> Expected:
+        if self.needs_merge_lock:
+            return Expected.PEOPLE
+        return Expected.NOTHING if self.settled else Expected.IDENTIFIERS
 
     @property
     def needs_merge_lock(self) -> bool:
@@ -125,7 +130,7 @@ async def record_sightings(
     requests: Sequence[ContactRequest] = (),
     beside: Beside | None = None,
     every_lock: bool = False,
-    changes_expected: bool = False,
+    expected: Expected = Expected.NOTHING,
 ) -> Recorded:
     """Records sightings in order, as if each was stored before the next one was looked at.
 
@@ -133,8 +138,8 @@ async def record_sightings(
     contact request asked for; empty if the sightings are events. beside: what was placed already among the sightings,
     whose people are told, too. Raises GraphMovedError.
 
-    changes_expected: take the locks of all identifiers at once instead of looking first whether any is needed. It makes
-    no difference but in cost.
+    expected: which locks to take at once instead of looking first whether any is needed. It makes no difference but in
+    cost.
     """
     step = _Step(
         connection,
@@ -151,9 +156,9 @@ async def record_sightings(
     if every_lock:
         held, merge_held = _EVERY_STRIPE, True
         await lock_stripes(connection, held, merge=True)
-    elif changes_expected:
-        held, merge_held = step.stripes_for(memory.owners_among(step.strong_keys())), True
-        await lock_stripes(connection, held, merge=True)
+    elif expected is not Expected.NOTHING:
+        held, merge_held = step.stripes_for(memory.owners_among(step.strong_keys())), expected is Expected.PEOPLE
+        await lock_stripes(connection, held, merge=merge_held)
     while True:
         decision = await step.decide(locked=held is not None)
         if decision.settled:
@@ -278,8 +283,7 @@ class _Step:
             persons=persons | self._persons_beside(persons, absorbed),
             contacts=[_with_ids(answer, contact_ids) for answer in decision.answers],
             events=list(_domain_events(plan, writer, merge_ids)),
-            structural=plan.structural,
-            people_changed=decision.needs_merge_lock,
+            changed=decision.changes,
             learned=Learned(
                 version=version,
                 after=await read_graph_version(connection) if changed else version,

@@ -7,6 +7,7 @@ version; merging, undoing, sharing and erasing do make one.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from enum import Enum
 from typing import Final, Generic, TypeVar
 
 import msgspec
@@ -18,6 +19,14 @@ from dmp_identity.domain.snapshot import GraphVersion
 _K = TypeVar("_K")
 _V = TypeVar("_V")
 _KEPT: Final = 400_000
+
+
+class Expected(Enum):
+    """What sightings are expected to change, by the last ones of their kind: those that change come in waves."""
+
+    NOTHING = 0
+    IDENTIFIERS = 1
+    PEOPLE = 2
 
 
 class Learned(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,9 +80,13 @@ class _Kept(Generic[_K, _V]):
 
 
 class GraphMemory:
-    """To be told of an outcome only once that is committed. Keeps up to `limit` entries of each kind."""
+    """To be told of an outcome only once that is committed. Keeps up to `limit` entries of each kind.
+
+    expected: what the next batch of events is going to change, for all that is known.
+    """
 
     def __init__(self, limit: int = _KEPT) -> None:
+        self.expected = Expected.NOTHING
         self._version: GraphVersion | None = None
         self._owners: _Kept[Key, tuple[int, int]] = _Kept(limit)
         self._persons: _Kept[int, int] = _Kept(limit)
