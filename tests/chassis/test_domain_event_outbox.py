@@ -6,6 +6,8 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -176,7 +178,7 @@ async def test_a_drain_that_hangs_holds_up_no_other(database: Database) -> None:
 
 async def test_the_loop_wakes_up_for_what_this_process_adds(database: Database) -> None:
     wake, publisher = asyncio.Event(), InMemoryPublisher()
-    loop = asyncio.ensure_future(drain_loop(database, publisher, wake=wake, interval_seconds=600))
+    loop = asyncio.ensure_future(drain_loop(database, publisher, wake=wake, interval_seconds=600, rest_seconds=0.01))
     for number in range(5):
         started = time.monotonic()
         await store(database, [number], wake)
@@ -187,6 +189,49 @@ async def test_the_loop_wakes_up_for_what_this_process_adds(database: Database) 
         await eventually(has_come)
         assert time.monotonic() - started < 1
     await cancel(loop)
+
+
+async def test_events_that_are_committed_one_by_one_are_published_together(database: Database) -> None:
+    """Each publishing is a transaction and a round trip: so it happens a few times a second, not for each commit."""
+    wake = asyncio.Event()
+    stored: list[DomainEvent] = []
+
+    published_at: list[float] = []
+
+    class Watched(InMemoryPublisher):
+        async def publish(self, events: Sequence[DomainEvent]) -> None:
+            published_at.append(time.monotonic())
+            await super().publish(events)
+
+    publisher = Watched()
+    loop = asyncio.ensure_future(drain_loop(database, publisher, wake=wake, interval_seconds=600, rest_seconds=0.1))
+
+    async def three_have_been_published() -> bool:
+        stored.extend(await store(database, [len(stored)], wake))
+        return len(published_at) == 3
+
+    async def all_have_come() -> bool:
+        return len(await published(publisher)) == len(stored)
+
+    await eventually(three_have_been_published)
+    await eventually(all_have_come)
+    await cancel(loop)
+    assert await published(publisher) == stored
+    assert min(later - earlier for earlier, later in pairwise(published_at)) > 0.09
+    assert len(published_at) < len(stored)
+
+
+async def test_an_event_is_stored_as_it_is(database: Database) -> None:
+    event = DomainEvent(
+        kind='"ThingHappened"',
+        payload={"text": 'ä\n\\"😀', "number": -1.5, "large": 2**53 + 1, "list": [None, True, {"deep": {}}], "": []},
+        occurred_at=datetime(2026, 3, 29, 2, 59, 59, 999_999, tzinfo=UTC),
+    )
+    async with database.begin() as connection:
+        await add(connection, [event])
+    publisher = InMemoryPublisher()
+    await drain(database, publisher)
+    assert await published(publisher) == [event]
 
 
 async def test_the_loop_finds_what_other_processes_added(database: Database) -> None:

@@ -8,11 +8,12 @@ import random
 from collections.abc import Sequence
 from typing import Final
 
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from dmp_chassis.database import Database, after_commit
+from dmp_chassis.database import Database, after_commit, raw
 from dmp_chassis.domain_events.event import DomainEvent
 from dmp_chassis.domain_events.publishers import Publisher
 from dmp_chassis.outages import outage
@@ -39,7 +40,12 @@ def domain_event_outbox(metadata: sa.MetaData) -> sa.Table:
 
 
 _OUTBOX: Final = domain_event_outbox(sa.MetaData())
-_ADD: Final = sa.insert(_OUTBOX)
+# One parameter however many events: half of what the insert costs through SQLAlchemy, for every group of events.
+_ADD: Final = b"""
+INSERT INTO domain_event_outbox (id, kind, occurred_at, payload)
+SELECT id, kind, occurred_at, payload
+FROM jsonb_to_recordset(%s::jsonb) AS event (id uuid, kind text, occurred_at timestamptz, payload jsonb)
+"""
 _TAKE: Final = sa.select(_OUTBOX).order_by(_OUTBOX.c.id).limit(sa.bindparam("take")).with_for_update(skip_locked=True)
 _DELETE: Final = sa.delete(_OUTBOX).where(
     _OUTBOX.c.id == sa.func.any(sa.bindparam("ids", type_=sa.ARRAY(sa.Uuid(as_uuid=False))))
@@ -50,10 +56,7 @@ async def add(connection: AsyncConnection, events: Sequence[DomainEvent], *, wak
     """Stores the events in the caller's transaction. `wake`, that of the `drain_loop`, is set once it is committed."""
     if not events:
         return
-    rows = [
-        {"id": each.id, "kind": each.kind, "occurred_at": each.occurred_at, "payload": each.payload} for each in events
-    ]
-    await connection.execute(_ADD, rows)
+    await raw(connection).execute(_ADD, (msgspec.json.encode(events).decode(),))
     if wake is not None:
         after_commit(connection, wake.set)
 
@@ -84,10 +87,13 @@ async def drain_loop(
     wake: asyncio.Event,
     limit: int = 500,
     interval_seconds: float = 1.0,
+    rest_seconds: float = 0.2,
 ) -> None:
     """Drains until cancelled: when `wake` is set, and every `interval_seconds` for what other processes left behind.
 
-    After a failure it waits a random, growing time of at most five seconds, whatever `wake` says.
+    But only `rest_seconds` after the last time: a lone event goes out at once, and of many that are committed one by
+    one those of a rest share one transaction and one round trip to the publisher. After a failure it waits a random,
+    growing time of at most five seconds, whatever `wake` says.
     """
     failures = 0
     while True:
@@ -104,7 +110,8 @@ async def drain_loop(
         if failures:
             _LOG.info("domain events are published again", extra={"failures": failures})
             failures = 0
-        await _set_within(wake, interval_seconds)
+        await asyncio.sleep(rest_seconds)
+        await _set_within(wake, interval_seconds - rest_seconds)
 
 
 def _log_failure(error: Exception, failures: int) -> None:
