@@ -1,9 +1,10 @@
-"""`python -m bench`: starts a durable stack of its own, loads it, and prints a table and a JSON file.
+"""`python -m bench`: starts durable systems of its own, loads them, and prints tables and a JSON file.
 
-    python -m bench                        the whole matrix: medians over 3 rounds of 8 s a case, 10 to 15 minutes
-    python -m bench --quick                one round of 2 s a case, to see that everything works
-    python -m bench --only json/1000       the cases whose name contains the text
-    python -m bench --stored 10            also with 10 million events in the log
+    python -m bench                        everything: medians over 3 rounds of 8 s a case, about 25 minutes
+    python -m bench --quick                one round of 2 s a case and little data, to see that everything works
+    python -m bench --parts ingest         one or several of ingest (the whole system under events), identity and stats
+    python -m bench --only json/1000       of ingest's cases those whose name contains the text, and nothing else
+    python -m bench --stored 10            ingest also with 10 million events in the log
 
 Every round visits the limits and then all cases in turn, so that a slow minute of the machine falls on all alike. A
 case is not a figure unless every answer was right: each event accepted once or recognised, and `/stats` showing
@@ -23,14 +24,18 @@ from typing import Any
 
 from bench import report
 from bench.cases import CASES, STORED_CASES, Case, chosen_cases
+from bench.figures import Figures
+from bench.identity_graph import measure_identity
 from bench.limits import CopyLimit, measure_empty_handler
 from bench.load_client import LoadClient, LoadError
 from bench.machine import describe_machine
 from bench.measure import Measurement
+from bench.stats_scale import measure_stats
 from bench.system import System, WrongAnswerError
-from bench.targets import promises, promises_table
+from bench.targets import Promise, promises, promises_table
 from dmp_stack.errors import StackError
 
+_PARTS = ("ingest", "identity", "stats")
 _EMPTY_HANDLER_CONNECTIONS = (1, 16, 64)
 
 
@@ -57,12 +62,56 @@ def main() -> int:
 
 
 def run(options: argparse.Namespace, directory: Path) -> dict[str, Any]:
-    """Measures what the options name and prints it. A failure ends the rounds; what was measured before it stands."""
-    client = LoadClient(directory)
+    """Measures what the options name and prints it. A failure ends the measuring; what was measured before stands."""
     machine = describe_machine(directory)
     print(report.machine_line(machine), flush=True)
+    measured: dict[str, Any] = {"limits": {}, "cases": {}}
+    figures, failure = Figures(), ""
+    judged: list[Promise] = []
+    try:
+        if "ingest" in options.parts:
+            measured, judged = _measure_ingest(options, directory)
+        if "identity" in options.parts:
+            print("\nidentity", flush=True)
+            measure_identity(figures, scale=options.scale)
+        if "stats" in options.parts:
+            print("\nstats", flush=True)
+            measured["stats_memory_mib"] = measure_stats(figures, scale=options.scale)
+    except (LoadError, WrongAnswerError, AssertionError) as error:
+        failure = str(error) or type(error).__name__
+    judged += figures.promises()
+    if judged:
+        print("", promises_table(judged), sep="\n\n")
+    return {
+        "failure": measured.pop("failure", "") or failure,
+        "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "options": {
+            "parts": options.parts,
+            "runs": options.runs,
+            "seconds": options.seconds,
+            "stored_million": options.stored,
+            "scale": options.scale,
+        },
+        "machine": machine,
+        **measured,
+        "figures": figures.rows,
+        "promises": [
+            {
+                "name": promise.name,
+                "measured": promise.measured,
+                "floor": promise.floor,
+                "target": promise.target,
+                "reached": promise.verdict,
+            }
+            for promise in judged
+        ],
+    }
+
+
+def _measure_ingest(options: argparse.Namespace, directory: Path) -> tuple[dict[str, Any], list[Promise]]:
+    """The whole system under events: runs and medians, and what they mean for the promises."""
     with System() as system:
-        bench = _Bench(system, client, directory, options)
+        bench = _Bench(system, LoadClient(directory), directory, options)
         failure = ""
         try:
             for number in range(options.runs):
@@ -71,13 +120,8 @@ def run(options: argparse.Namespace, directory: Path) -> dict[str, Any]:
                 bench.fill_up(options.stored)
         except (LoadError, WrongAnswerError) as error:
             failure = str(error)
-        return {
-            "failure": failure,
-            "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
-            "options": {"runs": options.runs, "seconds": options.seconds, "stored_million": options.stored},
-            "machine": machine,
-            **bench.result(),
-        }
+        result, judged = bench.result()
+    return {"failure": failure, **result}, judged
 
 
 class _Bench:
@@ -110,21 +154,19 @@ class _Bench:
                 if case.name in STORED_CASES:
                     self._measure(case, f"{case.name} @{millions:g}M")
 
-    def result(self) -> dict[str, Any]:
-        """Prints the tables; returns runs and medians."""
+    def result(self) -> tuple[dict[str, Any], list[Promise]]:
+        """Prints the tables; returns runs and medians, and the promises that they allow to judge."""
         cases = {name: report.medians(runs) for name, runs in self._runs.items()}
         limits = [report.medians(runs) for runs in self._limits.values()]
-        judged = promises(cases, limits)
         tables = [report.limits_table(limits), report.cases_table(cases), report.cpu_table(cases)]
         if cases:
             tables.append(report.memory_table([*cases.values()][-1]["memory_mib"]))
-        if judged:
-            tables.append(promises_table(judged))
         print("", *tables, sep="\n\n")
-        return {
+        result = {
             "limits": {name: {"median": report.medians(runs), "runs": runs} for name, runs in self._limits.items()},
             "cases": {name: {"median": cases[name], "runs": runs} for name, runs in self._runs.items()},
         }
+        return result, promises(cases, limits)
 
     def _measure(self, case: Case, name: str) -> None:
         figures = self._measurement.run(case, seconds=self._options.seconds)
@@ -156,6 +198,10 @@ def _options() -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--quick", action="store_true", help="one round of 2 s a case")
+    parser.add_argument(
+        "--parts", nargs="+", choices=_PARTS, default=[], metavar="PART", help=f"of {', '.join(_PARTS)} (default: all)"
+    )
+    parser.add_argument("--scale", type=float, default=0.0, help="data of identity and stats (default: 1, quick: 0.01)")
     parser.add_argument("--only", nargs="+", default=[], metavar="TEXT", help="cases whose name contains one of these")
     parser.add_argument("--runs", type=int, default=0, metavar="N", help="rounds (default: 3, quick: 1)")
     parser.add_argument("--seconds", type=float, default=0.0, help="load per run (default: 8, quick: 2)")
@@ -165,6 +211,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=Path("bench.json"), metavar="FILE")
     parser.add_argument("--list", action="store_true", help="list the cases and stop")
     options = parser.parse_args()
+    options.parts = options.parts or (["ingest"] if options.only else list(_PARTS))
+    options.scale = options.scale or (0.01 if options.quick else 1.0)
     options.runs = options.runs or (1 if options.quick else 3)
     options.seconds = options.seconds or (2.0 if options.quick else 8.0)
     return options

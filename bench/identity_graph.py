@@ -1,22 +1,21 @@
-"""`python -m bench.identity_graph`: what the identity graph costs, on a durable PostgreSQL of its own.
+"""What the identity graph costs, on a durable PostgreSQL of its own: `python -m bench --parts identity`.
 
-    records    50,000 records with 3 to 6 strong identifiers each, as events in batches of 1000, then the same again
-    steady     events of known people, each with an e-mail and a browser
-    clusters   64 clients, 12,000 /identify requests over 2,600 clusters with 500 bridges
-    identify   /identify over 16 connections, half of the requests known already
-    large      p99 of /users and /debug/match with 10 million timeline entries and a million profiles; merging two
-               profiles with 100,000 events each
+* records: 50,000 records with 3 to 6 strong identifiers each, as events in batches of 1000, then the same again
+* steady: events of known people, each with an e-mail and a browser
+* clusters: 64 clients, 12,000 `/identify` requests over 2,600 clusters with 500 bridges
+* identify: `/identify` over 16 connections, half of the requests known already
+* large: p99 of `/users` and `/debug/match` with 10 million timeline entries and a million profiles; merging two
+  profiles with 100,000 events each
 
 A figure stands only if the answers were right: clusters are checked one by one. CPU is that of the service and of
-PostgreSQL, each for one record, event or request. Without names it runs all but `large`.
+PostgreSQL, each for one record, event or request.
 """
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import random
-import sys
+import statistics
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -24,6 +23,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 
+from bench.figures import Figures
 from bench.identity_system import IdentitySystem, running_identity
 from dmp.identity.v1 import identity_service_pb2 as pb
 from dmp.ingest.v1 import accepted_batch_pb2
@@ -40,13 +40,13 @@ _FILL = (
     """,
     """
     INSERT INTO timeline_entry
-    SELECT n, 1700000000000000 + m * 1000000, 'l' || n || '-' || m, 'page_view', 's'
+    SELECT n, 1700000000000000 + m::bigint * 1000000, 'l' || n || '-' || m, 'page_view', 's'
     FROM generate_series(1000000, {last}) n, generate_series(1, {per_profile}) m
     """,
     "INSERT INTO profile VALUES (999998, 999998, 1, true), (999999, 999999, 2, true)",
     """
     INSERT INTO timeline_entry
-    SELECT p, 1700000000000000 + m * 1000000 + p, 'h' || p || '-' || m, 'click', 's'
+    SELECT p, 1700000000000000 + m::bigint * 1000000 + p, 'h' || p || '-' || m, 'click', 's'
     FROM unnest(ARRAY[999998, 999999]) p, generate_series(1, 100000) m
     """,
     "VACUUM ANALYZE",
@@ -122,7 +122,7 @@ def rows(system: IdentitySystem, statement: str) -> list[tuple[object, ...]]:
         return connection.execute(statement.encode()).fetchall()
 
 
-def run_records(system: IdentitySystem, count: int) -> None:
+def _run_records(figures: Figures, system: IdentitySystem, count: int) -> None:
     """New records, then the same events again as new ones."""
     records, people = make_records(count)
     batches = [make_batch(records[n : n + _BATCH], n) for n in range(0, count, _BATCH)]
@@ -130,23 +130,24 @@ def run_records(system: IdentitySystem, count: int) -> None:
     once_more = [make_batch(records[n : n + _BATCH], 2 * count + n) for n in range(0, count, _BATCH)]
     before = system.cpu_seconds()
     seconds = apply_all(system, batches, 2)
-    show("records", count, seconds, cpu_of(system, before))
+    note(figures, "new records", count, seconds, cpu_of(system, before), floor=10_000, target=20_000)
     found = rows(
         system, "SELECT count(DISTINCT p.root_id), count(*) FROM identifier i JOIN profile p ON p.id = i.profile_id"
     )
     assert found == [(people, sum(map(len, records)) - (count - people))], (found, people)
-    for name, same in (("known, first time", again), ("steady", once_more)):
+    for name, same in (("known records, first time", again), ("known records", once_more)):
         before = system.cpu_seconds()
         seconds = apply_all(system, same, 2)
-        show(name, count, seconds, cpu_of(system, before))
+        note(figures, name, count, seconds, cpu_of(system, before))
     assert rows(system, "SELECT count(*) FROM timeline_entry") == [(3 * count,)]
 
 
-def run_steady(system: IdentitySystem, count: int) -> None:
+def _run_steady(figures: Figures, system: IdentitySystem, count: int) -> None:
     """Events of known people as they come: an e-mail or a user id and a browser."""
     chance = random.Random(2)
     people = [[("email", f"s{n}@example.com"), ("browser_id", f"browser-{n}")] for n in range(5000)]
     apply_all(system, [make_batch(people[n : n + _BATCH], 10**8 + n) for n in range(0, len(people), _BATCH)], 1)
+    costs = []
     for attempt in range(3):
         batches = [
             make_batch([chance.choice(people) for _ in range(_BATCH)], 10**8 + (attempt + 1) * 10**6 + n)
@@ -154,10 +155,11 @@ def run_steady(system: IdentitySystem, count: int) -> None:
         ]
         before = system.cpu_seconds()
         seconds = apply_all(system, batches, 2)
-        show("steady, e-mail and browser", count, seconds, cpu_of(system, before))
+        costs.append(note(figures, "known e-mail and browser", count, seconds, cpu_of(system, before)))
+    figures.note("identity, CPU per event of known people", "us", [statistics.median(costs)], target=15)
 
 
-def run_clusters(system: IdentitySystem) -> None:
+def _run_clusters(figures: Figures, system: IdentitySystem) -> None:
     """2,600 clusters of chained pairs, 500 bridges, 12,000 requests in random order from 64 clients."""
     chance = random.Random(3)
     requests = []
@@ -182,7 +184,7 @@ def run_clusters(system: IdentitySystem) -> None:
 
     before = system.cpu_seconds()
     seconds = in_parallel(client, 64)
-    show("identify, 64 clients, 12,000 requests", len(requests), seconds, cpu_of(system, before))
+    note(figures, "/identify, 64 clients, 12,000 requests", len(requests), seconds, cpu_of(system, before))
     joined = {b: a for a, b in bridges}
     expected: dict[int, set[str]] = {}
     for number in range(2600):
@@ -196,7 +198,7 @@ def run_clusters(system: IdentitySystem) -> None:
     print(f"  {len(expected)} clusters, every one right")
 
 
-def run_identify(system: IdentitySystem, seconds_to_run: float) -> None:
+def _run_identify(figures: Figures, system: IdentitySystem, seconds_to_run: float) -> None:
     """16 connections; every second request is known."""
     counter, stop = itertools.count(), time.perf_counter() + seconds_to_run
     done: list[float] = []
@@ -213,11 +215,12 @@ def run_identify(system: IdentitySystem, seconds_to_run: float) -> None:
 
     before = system.cpu_seconds()
     seconds = in_parallel(client, 16)
-    show("identify, 16 connections", len(done), seconds, cpu_of(system, before))
-    print(f"  p50 {percentile(done, 50):.1f} ms, p99 {percentile(done, 99):.1f} ms")
+    cpu = cpu_of(system, before)
+    note(figures, "/identify, 16 connections", len(done), seconds, cpu, floor=1_000, target=1_400)
+    figures.note("/identify, 16 connections", "ms", [1000 * one for one in done])
 
 
-def run_large(system: IdentitySystem, profiles: int, entries: int) -> None:
+def _run_large(figures: Figures, system: IdentitySystem, profiles: int, entries: int) -> None:
     """Fills the tables directly, then reads one at a time, and merges two heavy profiles."""
     last, per_profile = 1_000_000 + profiles - 1, entries // profiles
     with psycopg.connect(system.database_url, autocommit=True) as connection:
@@ -236,14 +239,16 @@ def run_large(system: IdentitySystem, profiles: int, entries: int) -> None:
         for number in numbers:
             started = time.perf_counter()
             call(number)
-            latencies.append(time.perf_counter() - started)
-        print(f"{name}: p50 {percentile(latencies, 50):.1f} ms, p99 {percentile(latencies, 99):.1f} ms")
+            latencies.append(1000 * (time.perf_counter() - started))
+        figures.note(f"{name}, {profiles:,} profiles, {entries:,} entries", "ms", latencies, target=20)
     started = time.perf_counter()
     merged = stub.MergeProfiles(pb.MergeProfilesRequest(internal_user_ids=[public_id(999998), public_id(999999)]))
-    print(f"merging two profiles with 100,000 events each: {(time.perf_counter() - started) * 1000:.1f} ms")
+    spent = 1000 * (time.perf_counter() - started)
+    figures.note("merging two profiles with 100,000 events each", "ms", [spent], target=50)
     started = time.perf_counter()
     page = stub.GetProfile(pb.GetProfileRequest(internal_user_id=public_id(999999)))
-    print(f"their first page of {len(page.events)} events: {(time.perf_counter() - started) * 1000:.1f} ms")
+    spent = 1000 * (time.perf_counter() - started)
+    figures.note(f"their first page of {len(page.events):,} events", "ms", [spent])
     assert page.internal_user_id == merged.internal_user_id == public_id(999998)
 
 
@@ -253,47 +258,33 @@ def cpu_of(system: IdentitySystem, before: tuple[float, float]) -> tuple[float, 
     return now[0] - before[0], now[1] - before[1]
 
 
-def percentile(seconds: Sequence[float], percent: int) -> float:
-    """In milliseconds."""
-    ordered = sorted(seconds)
-    return ordered[min(len(ordered) - 1, len(ordered) * percent // 100)] * 1000
-
-
-def show(name: str, count: int, seconds: float, cpu: tuple[float, float]) -> None:
-    """One line: rate, and CPU of the service and of PostgreSQL for each."""
+def note(
+    figures: Figures,
+    name: str,
+    count: int,
+    seconds: float,
+    cpu: tuple[float, float],
+    *,
+    floor: float | None = None,
+    target: float | None = None,
+) -> float:
+    """Takes down a rate with the CPU of the service and of PostgreSQL for each; returns their sum in microseconds."""
     service, postgres = (one / count * 1e6 for one in cpu)
-    print(
-        f"{name}: {count / seconds:,.0f}/s; CPU each {service + postgres:.1f} us"
-        f" (service {service:.1f}, PostgreSQL {postgres:.1f})",
-        flush=True,
-    )
+    more = {"service us": round(service, 1), "PostgreSQL us": round(postgres, 1)}
+    figures.note(name, "/s", [count / seconds], floor=floor, target=target, more=more)
+    return service + postgres
 
 
-def main() -> int:
-    """Runs what the options name."""
-    names = ("records", "steady", "clusters", "identify", "large")
-    parser = argparse.ArgumentParser(prog="python -m bench.identity_graph")
-    parser.add_argument("names", nargs="*", metavar="|".join(names))
-    parser.add_argument("--records", type=int, default=50_000)
-    parser.add_argument("--entries", type=int, default=10_000_000)
-    parser.add_argument("--profiles", type=int, default=1_000_000)
-    parser.add_argument("--seconds", type=float, default=10.0)
-    options = parser.parse_args()
-    chosen = options.names or names[:-1]
-    if not set(chosen) <= set(names):
-        parser.error(f"the names are {', '.join(names)}")
-    runs: dict[str, Callable[[IdentitySystem], None]] = {
-        "records": lambda system: run_records(system, options.records),
-        "steady": lambda system: run_steady(system, options.records),
-        "clusters": run_clusters,
-        "identify": lambda system: run_identify(system, options.seconds),
-        "large": lambda system: run_large(system, options.profiles, options.entries),
-    }
+def measure_identity(figures: Figures, *, scale: float = 1.0) -> None:
+    """Runs all cases on a system of their own. scale: a part of the records and of the stored data, 0.001 to 1.
+
+    Raises AssertionError if an answer was wrong.
+    """
+    records = max(_BATCH, round(50 * scale) * _BATCH)
     with running_identity() as system:
-        for name in chosen:
-            runs[name](system)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+        _run_records(figures, system, records)
+        _run_steady(figures, system, records)
+        _run_clusters(figures, system)
+        _run_identify(figures, system, max(2.0, 10 * scale))
+        profiles = max(1000, round(1_000_000 * scale))
+        _run_large(figures, system, profiles, 10 * profiles)
