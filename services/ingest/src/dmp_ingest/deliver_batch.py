@@ -22,7 +22,7 @@ _RELAY_LEASE_SECONDS: Final = 30.0
 _RELAY_TIMEOUT_SECONDS: Final = 10.0
 _LONGEST_PAUSE_SECONDS: Final = 15.0
 _IDLE_SECONDS: Final = 0.5
-_DROP_SECONDS: Final = 0.05
+_DROP_SECONDS: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
