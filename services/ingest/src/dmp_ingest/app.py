@@ -21,6 +21,7 @@ from dmp_ingest.adapters.consumers import Consumers
 from dmp_ingest.adapters.counted_cells import CountedCells
 from dmp_ingest.adapters.erasures import Erasures
 from dmp_ingest.adapters.event_log import EventLog
+from dmp_ingest.adapters.group_writer import GroupWriter
 from dmp_ingest.adapters.log_cells import LogCells
 from dmp_ingest.adapters.outbox import Outbox
 from dmp_ingest.adapters.owners import Owners
@@ -54,7 +55,8 @@ def parts(settings: Settings) -> dict[str, Any]:
     database = Database.connect(settings.database_url, pool_size=settings.pool_size, application_name="ingest")
     redis = connect_redis(settings.redis_url, client_name="dmp_ingest")
     identity, stats = channel(settings.identity_address), channel(settings.stats_address)
-    log = EventLog(database)
+    groups = GroupWriter(settings.database_url)
+    log = EventLog(database, groups)
     patience_seconds = settings.apply_wait_seconds
     consumers = Consumers(identity=identity, stats=stats, patience_seconds=patience_seconds)
     deliverer = Deliverer(Outbox(database), consumers)
@@ -99,6 +101,7 @@ def parts(settings: Settings) -> dict[str, Any]:
         await identity.close()
         await stats.close()
         await redis.aclose()
+        await groups.close()
         await database.close()
 
     return {

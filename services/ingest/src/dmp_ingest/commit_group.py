@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Final
 
 import msgspec
 
@@ -26,7 +27,9 @@ from dmp_ingest.domain.event import AcceptableEvent
 from dmp_ingest.domain.event_time import microseconds
 from dmp_ingest.domain.verdict import Verdict, first_of_each_key, judge
 
-LEASE_SECONDS = 10.0
+_AT_ONCE_EVENTS: Final = 200
+"""Up to so many events one statement costs less than copying them within a transaction."""
+LEASE_SECONDS: Final = 10.0
 """For how long the replica that committed a batch is the only one to deliver it."""
 
 
@@ -71,16 +74,22 @@ async def commit_group(
     claimed = await claims.claim(list(firsts), [event.fingerprint for event in candidates], token=token)
     stored, in_doubt = claimed.stored, claimed.in_doubt
     missing = [event for event in candidates if event.key not in stored] if stored else candidates
+    announcements_of = partial(_announcements, size=len(events), rejected=rejected)
     try:
         if missing:
-            finish = partial(_finish, size=len(events), rejected=rejected, acknowledged=acknowledged)
-            accepted, batch, found = await _store(missing, log=log, believed_new=claimed.all_decided, finish=finish)
+            accepted, batch, found = await _store(
+                missing,
+                log=log,
+                believed_new=claimed.all_decided,
+                announcements_of=announcements_of,
+                acknowledged=acknowledged,
+            )
             stored |= found
             in_doubt += found
         else:
             accepted, batch = (), None
             async with log.begin() as appending:
-                await _finish(appending, None, size=len(events), rejected=rejected, acknowledged=acknowledged)
+                await appending.announce(announcements_of(None))
     except BaseException:
         await claims.release([event.key for event in missing], token=token)
         raise
@@ -94,14 +103,14 @@ async def _store(
     *,
     log: EventLog,
     believed_new: bool,
-    finish: Callable[[Appending, Batch | None], Awaitable[None]],
+    announcements_of: Callable[[Batch | None], Sequence[DomainEvent]],
+    acknowledged: Sequence[str],
 ) -> tuple[Sequence[AcceptableEvent], Batch | None, dict[bytes, int]]:
     """Appends what the log does not have: the new events, their batch, and the fingerprints of those that were there
     already.
 
-    believed_new: nobody else is known to have or to be storing any of them. They are then copied straight into the
-    log, which costs half
-    as much, and one that is there all the same costs a second try.
+    believed_new: nobody else is known to have or to be storing any of them. They then go straight into the log, which
+    costs half as much, and one that is there all the same costs a second try.
     """
     now_us = time.time_ns() // 1000
     batch_id = uuid7_text()
@@ -111,12 +120,27 @@ async def _store(
         payload = batch_payload(events, batch_id=batch_id, accepted_at_us=now_us)
         return Batch(batch_id=batch_id, payload=payload, size=len(events)) if events else None
 
+    async def finish(appending: Appending, batch: Batch | None) -> None:
+        if batch is not None:
+            await appending.add_batch(batch, lease_seconds=LEASE_SECONDS, acknowledged=acknowledged)
+        await appending.announce(announcements_of(batch))
+
     if believed_new:
         batch = batch_of(missing)
         try:
-            async with log.begin() as appending:
-                await appending.append(missing, batch_id=batch_key, received_at_us=now_us)
-                await finish(appending, batch)
+            if batch is not None and len(missing) <= _AT_ONCE_EVENTS:
+                await log.append_at_once(
+                    missing,
+                    batch=batch,
+                    received_at_us=now_us,
+                    lease_seconds=LEASE_SECONDS,
+                    acknowledged=acknowledged,
+                    announcements=announcements_of(batch),
+                )
+            else:
+                async with log.begin() as appending:
+                    await appending.append(missing, batch_id=batch_key, received_at_us=now_us)
+                    await finish(appending, batch)
             return missing, batch, {}
         except AlreadyStoredError:
             pass
@@ -128,20 +152,17 @@ async def _store(
     return accepted, batch, found
 
 
-async def _finish(
-    appending: Appending, batch: Batch | None, *, size: int, rejected: int, acknowledged: Sequence[str]
-) -> None:
-    """Completes the transaction: the batch for the consumers, and the announcement of what happened."""
+def _announcements(batch: Batch | None, *, size: int, rejected: int) -> list[DomainEvent]:
+    """What happened to a group of this size, for whoever wants to know. batch: what is new in it."""
     announcements = []
     new = batch.size if batch is not None else 0
     if batch is not None:
-        await appending.add_batch(batch, lease_seconds=LEASE_SECONDS, acknowledged=acknowledged)
         announcements.append(DomainEvent(kind="EventsAccepted", payload={"batch_id": batch.batch_id, "count": new}))
     if size > new:
         announcements.append(DomainEvent(kind="DuplicatesIgnored", payload={"count": size - new}))
     if rejected:
         announcements.append(DomainEvent(kind="EventsRejected", payload={"count": rejected}))
-    await appending.announce(announcements)
+    return announcements
 
 
 async def _same_content(
