@@ -140,3 +140,27 @@ async def test_callers_that_arrive_together_at_a_frozen_server_all_fail_quickly(
     assert all(isinstance(result, Exception) for result in results)
     fragile_postgres.thaw()
     await recovers(database)
+
+
+async def test_a_statement_that_is_under_way_when_the_server_freezes_can_be_given_up_quickly(
+    database: Database, fragile_postgres: FragilePostgres
+) -> None:
+    async def wait_for_the_server() -> None:
+        async with database.begin() as connection:
+            await connection.execute(sa.text("SELECT pg_sleep(60)"))
+
+    async def is_under_way() -> bool:
+        async with database.read() as connection:
+            running = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%' AND state = 'active'"
+            return bool((await connection.execute(sa.text(running))).scalar())
+
+    waiting = asyncio.ensure_future(wait_for_the_server())
+    await eventually(is_under_way)
+    fragile_postgres.freeze()
+    started = time.monotonic()
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert time.monotonic() - started < 2
+    fragile_postgres.thaw()
+    await recovers(database)
