@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
+import time
 from collections.abc import Callable
 
 import grpc
@@ -126,7 +127,7 @@ async def test_closing_lets_running_calls_finish_and_refuses_new_ones() -> None:
     async with serving({"Hold": hold, "M": echo}) as (running, to_server):
         held = asyncio.ensure_future(call(to_server, "Hold", "kept"))
         await arrived.wait()
-        closing = asyncio.ensure_future(running.close(grace_seconds=30))
+        closing = asyncio.ensure_future(running.close(end_seconds=60))
 
         async def refuses() -> bool:
             async with channel(running.address) as another:
@@ -175,6 +176,47 @@ async def test_the_loops_run_until_everything_is_flushed_and_end_before_anything
     await looping.wait()
     await asyncio.gather(running.close(), running.close())
     assert steps == ["flush", "loop ends", "close"]
+
+
+async def test_what_does_not_end_is_cut_short_so_that_the_end_takes_no_longer_than_promised() -> None:
+    closed: list[str] = []
+    arrived = asyncio.Event()
+
+    async def for_ever(*_: object) -> StringValue:
+        arrived.set()
+        await asyncio.Event().wait()
+        raise AssertionError("unreachable")
+
+    async def loop() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(3.0)
+
+    async def flush() -> None:
+        await for_ever()
+
+    async def close() -> None:
+        closed.append("close")
+
+    running = await start_server(
+        service_names=[SERVICE],
+        add_services=add_methods({"Hold": for_ever}),
+        table={},
+        domain=DOMAIN,
+        background=[loop],
+        on_stop=[flush, flush],
+        on_close=[close],
+    )
+    async with channel(running.address) as to_server:
+        held = asyncio.ensure_future(call(to_server, "Hold", timeout=30))
+        await arrived.wait()
+        begun = time.monotonic()
+        await running.close(end_seconds=1.0)
+        assert time.monotonic() - begun < 1.25
+        with pytest.raises(grpc.aio.AioRpcError):
+            await held
+    assert closed == ["close"]
 
 
 async def test_frequent_pings_of_an_idle_peer_are_answered() -> None:

@@ -91,6 +91,17 @@ def test_a_signal_ends_everything_within_ten_seconds(temporary: Path, number: si
         assert "killed" not in running.output
 
 
+def test_a_service_whose_work_does_not_end_is_not_waited_for_too_long(temporary: Path) -> None:
+    with launcher(DMP_DATA_DIR=str(temporary / "data")) as running:
+        url = running.wait_ready()
+        # Somebody who listens for ever keeps the gateway busy until it is told to end.
+        with httpx.stream("GET", f"{url}/live", timeout=20, trust_env=False):
+            psutil.Process(running.children()["dmp_identity serve"]).suspend()
+            assert send(url).json()["applied"] is False  # ingest goes on handing it over, for longer than there is time
+            assert running.end() == 0
+        assert "killed" not in running.output
+
+
 def test_a_signal_while_it_starts_ends_everything_too(temporary: Path) -> None:
     with launcher(DMP_DATA_DIR=str(temporary / "data")) as running:
         wait_until(lambda: len(running.family()) >= 3, "children")

@@ -126,7 +126,7 @@ class StatsCluster:
             reference_max_users=2_000_000,
         )
         server = await start_server(**assemble(replace(defaults, **changes), clock=self.clock))
-        self._stack.push_async_callback(server.close, grace_seconds=0.2)
+        self._stack.push_async_callback(server.close, end_seconds=0.4)
         opened = channel(server.address)
         self._stack.push_async_callback(opened.close)
         return Replica(server=server, channel=opened)

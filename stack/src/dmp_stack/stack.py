@@ -42,12 +42,13 @@ _REACHED_BY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what is list
 
 _Part = TypeVar("_Part")
 
-# When each step of an orderly end must be over, in seconds since its begin. Who is early leaves time to the next.
+# When each step of an orderly end must be over, in seconds since its begin. Who is early leaves time to the next. A
+# service needs at most two seconds (`dmp_chassis.lifecycle`), and its process a moment to go.
 _DRAINED_BY = 1.0
 _GATEWAY_ENDED_BY = 1.5
-_INGEST_ENDED_BY = 4.0
-_SERVICES_ENDED_BY = 6.0
-_STORES_ENDED_BY = 8.0
+_INGEST_ENDED_BY = 4.5
+_SERVICES_ENDED_BY = 7.0
+_STORES_ENDED_BY = 8.5
 _TOLD_AGAIN_SECONDS = 0.1
 
 

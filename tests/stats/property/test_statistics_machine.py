@@ -141,7 +141,7 @@ class Statistics(RuleBasedStateMachine):
         async def restart() -> Replica:
             old = self.replicas[replica]
             await old.channel.close()
-            await old.server.close(grace_seconds=0.1)
+            await old.server.close(end_seconds=0.2)
             return await self.cluster.start(fold_interval_seconds=3_600.0)
 
         self.replicas[replica] = self.run(restart())

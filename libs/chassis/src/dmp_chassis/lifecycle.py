@@ -13,7 +13,9 @@ import grpc
 from dmp_chassis.health import DependencyHealth
 
 _LOG: Final = logging.getLogger(__name__)
-_CALLBACK_SECONDS: Final = 3.0
+_END_SECONDS: Final = 2.0
+_CALLS_END, _FLUSHED, _LOOPS_END = 0.5, 0.8, 0.9
+"""When each step of the end is over at the latest, as a share of it; who is early leaves time to the next."""
 
 Callback: TypeAlias = Callable[[], Awaitable[None]]
 
@@ -55,14 +57,15 @@ class RunningServer:
         await asyncio.shield(self._loops)
         raise AssertionError("unreachable: loops do not end without an error")
 
-    async def close(self, *, drain_seconds: float = 0.0, grace_seconds: float = 3.0) -> None:
+    async def close(self, *, drain_seconds: float = 0.0, end_seconds: float = _END_SECONDS) -> None:
         """Ends in the order described above; calls after the first wait for the first one's end.
 
-        drain_seconds: how long to serve on while the health says NOT_SERVING. grace_seconds: what running calls get.
-        Each callback gets three seconds. Errors of callbacks and loops are logged, not raised.
+        drain_seconds: how long to serve on while the health says NOT_SERVING. end_seconds: what everything after that
+        gets together, running calls half of it. Whoever stops the process counts on that: what does not end in time is
+        cut short, not waited for. Errors of callbacks and loops are logged, not raised.
         """
         if self._end is None:
-            self._end = asyncio.ensure_future(self._close(drain_seconds, grace_seconds))
+            self._end = asyncio.ensure_future(self._close(drain_seconds, end_seconds))
         await asyncio.shield(self._end)
 
     def hurry(self) -> None:
@@ -77,19 +80,23 @@ class RunningServer:
     ) -> None:
         await self.close()
 
-    async def _close(self, drain_seconds: float, grace_seconds: float) -> None:
+    async def _close(self, drain_seconds: float, end_seconds: float) -> None:
         await self._health.stop()
         _LOG.info("draining", extra={"port": self.port, "seconds": drain_seconds})
         hurry = asyncio.ensure_future(self._hurry.wait())
         await asyncio.wait({hurry}, timeout=drain_seconds)
         hurry.cancel()
-        await self._server.stop(grace_seconds)
-        await _call_all(self._on_stop)
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        await self._server.stop(_CALLS_END * end_seconds)
+        await _call_all(self._on_stop, until=begun + _FLUSHED * end_seconds)
         self._loops.cancel()
-        await asyncio.wait({self._loops})
-        if not self._loops.cancelled() and (error := self._loops.exception()) is not None:
+        await asyncio.wait({self._loops}, timeout=max(0.0, begun + _LOOPS_END * end_seconds - loop.time()))
+        if not self._loops.done():
+            _LOG.error("a background loop does not end")
+        elif not self._loops.cancelled() and (error := self._loops.exception()) is not None:
             _LOG.error("a background loop failed", exc_info=error)
-        await _call_all(self._on_close)
+        await _call_all(self._on_close, until=begun + end_seconds)
         _LOG.info("stopped", extra={"port": self.port})
 
 
@@ -101,13 +108,19 @@ async def _run_loops(loops: Sequence[Callback]) -> None:
 
 async def _run_for_ever(loop: Callback) -> None:
     await loop()
-    raise RuntimeError(f"the background loop {getattr(loop, '__qualname__', loop)!s} has ended")
+    raise RuntimeError(f"the background loop {_name(loop)} has ended")
 
 
-async def _call_all(callbacks: Sequence[Callback]) -> None:
+def _name(callback: Callback) -> str:
+    return str(getattr(callback, "__qualname__", callback))
+
+
+async def _call_all(callbacks: Sequence[Callback], *, until: float) -> None:
     for callback in callbacks:
         try:
-            async with asyncio.timeout(_CALLBACK_SECONDS):
+            async with asyncio.timeout_at(until):
                 await callback()
+        except TimeoutError:
+            _LOG.warning("a callback was cut short while stopping", extra={"callback": _name(callback)})
         except Exception:  # noqa: BLE001 -- one that fails must not keep the others from running
             _LOG.exception("a callback failed while stopping")
