@@ -257,3 +257,22 @@ def test_too_many_headers_are_answered_as_json(gateway_url: str, headers: list[t
     assert answer.status == 431
     assert answer.json()["error"]["status"] == "RESOURCE_EXHAUSTED"
     assert answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("protocol", ["websocket", "h2c", "TLS/1.2", "something"])
+@pytest.mark.parametrize(("method", "path"), [("POST", "/events"), ("GET", "/healthz"), ("GET", "/users/user_a")])
+def test_a_wish_to_upgrade_is_ignored(
+    api: httpx.Client, backends: Backends, method: str, path: str, protocol: str
+) -> None:
+    """*Source:* RFC 9110, section 7.8: a server may."""
+    headers = {"connection": "upgrade", "upgrade": protocol}
+    response = api.request(method, path, headers=headers, content=b"{}" if method == "POST" else None)
+    assert response.is_success, response.text
+    assert sum(len(backend.calls) for backend in backends.all()) == 1
+
+
+def test_a_proxy_that_speaks_http_1_0_is_served(gateway_url: str, backends: Backends) -> None:
+    head = b"POST /events HTTP/1.0\r\ncontent-length: 2\r\n\r\n"
+    answer = exchange(gateway_url, [head, b"{}"])
+    assert answer.status == 202
+    assert backends.ingest.only_call().request.body.data == b"{}"
