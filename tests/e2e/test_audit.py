@@ -139,6 +139,16 @@ def test_a_range_that_makes_no_sense_is_refused_by_field(stack: Stack) -> None:
     assert httpx.post(f"{stack.http_url}/audit/repair", json=RANGE).status_code == 400
 
 
+@pytest.mark.parametrize("year", ["0002", "1900", "1902", "2038", "2039", "9998"])
+def test_any_year_can_be_audited_and_repaired(stack: Stack, campaign: str, year: str) -> None:
+    whole_year = {"campaign_id": campaign, "from": f"{year}-01-02T00:00:00Z", "to": f"{year}-12-30T00:00:00Z"}
+    for campaign_id in (campaign, ""):
+        answer = httpx.get(f"{stack.http_url}/audit", params=whole_year | {"campaign_id": campaign_id}, timeout=30)
+        assert answer.status_code == 200, answer.text
+        assert (answer.json()["clean"], answer.json()["events"]) == (True, 0)
+    assert httpx.post(f"{stack.http_url}/audit/repair", json=whole_year).json() == {"minutes": []}
+
+
 def test_an_event_tells_what_became_of_it(stack: Stack) -> None:
     event_id = str(uuid.uuid4())
     event = {

@@ -15,9 +15,11 @@ _HALVES: Final[LiteralString] = (
     "bit_xor(('x' || encode(substr(uuid_send(event_key), 1, 8), 'hex'))::bit(64)::bigint),"
     " bit_xor(('x' || encode(substr(uuid_send(event_key), 9, 8), 'hex'))::bit(64)::bigint)"
 )
+_MINUTES: Final[LiteralString] = (
+    "occurred_at >= to_timestamp(%(first)s::bigint * 60) AND occurred_at < to_timestamp((%(last)s::bigint + 1) * 60)"
+)
 _RANGE: Final[LiteralString] = (
-    "occurred_at >= to_timestamp(%(first)s * 60) AND occurred_at < to_timestamp((%(last)s + 1) * 60)"
-    " AND campaign_id IS NOT NULL AND (%(campaign_id)s = '' OR campaign_id = %(campaign_id)s)"
+    f"{_MINUTES} AND campaign_id IS NOT NULL AND (%(campaign_id)s = '' OR campaign_id = %(campaign_id)s)"
 )
 _CELLS: Final = (
     f"SELECT campaign_id, {_MINUTE}, type, count(*), {_HALVES} FROM event"  # noqa: S608  # constants of this module only
@@ -35,12 +37,12 @@ _DETAILED: Final = (
 )
 _NAMED: Final = (
     f"SELECT {_MINUTE}, count(*), bit_xor(('x' || left(md5(event_id), 16))::bit(64)::bigint) FROM event"  # noqa: S608
-    " WHERE occurred_at >= to_timestamp(%(first)s * 60) AND occurred_at < to_timestamp((%(last)s + 1) * 60)"
+    f" WHERE {_MINUTES}"
     " AND identifiers IS NOT NULL GROUP BY 1"
 )
 _NAMED_ON_THEIR_WAY: Final = (
     f"SELECT DISTINCT {_MINUTE} FROM event"  # noqa: S608  # constants only
-    " WHERE occurred_at >= to_timestamp(%(first)s * 60) AND occurred_at < to_timestamp((%(last)s + 1) * 60)"
+    f" WHERE {_MINUTES}"
     " AND batch_id IN (SELECT batch_id FROM outbox WHERE NOT identity_applied)"
 )
 _ANY_ON_ITS_WAY_TO_IDENTITY: Final = "SELECT EXISTS (SELECT FROM outbox WHERE NOT identity_applied)"
