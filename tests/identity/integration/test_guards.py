@@ -147,3 +147,15 @@ async def test_a_policy_can_be_tried_first(identity: Identity) -> None:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await trial(identity, text)
         assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_a_trial_counts_the_people_of_today_as_they_are(identity: Identity) -> None:
+    await identity.apply(event(email="a@b.com"), event(wallet_address="0xa1"), event(browser_id="x"))
+    weaker = await trial(
+        identity, DEFAULT.replace('wallet_address]\nstrength = "strong"', 'wallet_address]\nstrength = "weak"')
+    )
+    assert (weaker.people_before, weaker.people_after) == (2, 1)
+    stronger = await trial(
+        identity, DEFAULT.replace('browser_id]\nstrength = "weak"', 'browser_id]\nstrength = "strong"')
+    )
+    assert (stronger.people_before, stronger.people_after) == (2, 3)

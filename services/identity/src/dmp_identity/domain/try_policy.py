@@ -16,7 +16,10 @@ from dmp_identity.domain.reading import Key, PolicyReader
 
 
 class Arrival(msgspec.Struct, frozen=True):
-    """A stored identifier, strong or weak: its profile and person, and, if it is strong, what it arrived with."""
+    """A stored identifier, strong or weak: its profile and person, and, if it is strong, what it arrived with.
+
+    ref: the event or request that showed it; empty if it is weak.
+    """
 
     key: Key
     shown: str
@@ -138,7 +141,7 @@ def _compared(evidence: Evidence, proving: dict[Key, Key], sets: _Sets) -> Trial
             people.setdefault(arrival.person, {}).setdefault(group, arrival.key)
             groups.setdefault(group, {}).setdefault(arrival.person, arrival.key)
     return Trial(
-        people_before=len(people),
+        people_before=len({arrival.person for arrival in evidence.arrivals if arrival.ref}),
         people_after=len(groups),
         merges=_effects((sorted(of_group), 1, of_group.values()) for of_group in groups.values() if len(of_group) > 1),
         splits=_effects(
