@@ -142,11 +142,37 @@ local function status_of_headers(headers)
   return '{"code":' .. code .. ',"message":"' .. message .. '","details":[]}'
 end
 
+-- What a parameter or a field of a typed body has to be, by the transcoder's name of its type.
+local MUST_BE = {
+  BOOL = "must be true or false", DOUBLE = "must be a number", INT32 = "must be a whole number of at most 32 bits", STRING = "must be a text",
+}
+
+-- An error envelope with the transcoder's own words, in the words and with the details that the services have for the same mistake.
+-- Nil if it is about no field. What is taken from the words is JSON text already and stays as it is.
+local function about_a_field(raw)
+  local words = raw:match('^{"error":{"code":400,"details":%[%],"message":"(.*)","status":"INVALID_ARGUMENT"}}%s*$')
+  if words == nil then return nil end
+  local problem = "is not a parameter of this path"
+  local field = words:match('^Could not find field \\"(.-)\\" in the type ')
+  if field == nil then
+    local kind
+    field, kind = words:match("^([%w_.%[%]]+): invalid value .* for type TYPE_(%w+)$")
+    problem = MUST_BE[kind] or "has a value of the wrong type"
+  end
+  if field == nil then
+    field, problem = words:match("Cannot set '([%w_]+)' for type oneof$"), "must come once"
+  end
+  if field == nil then return nil end
+  return '{"error":{"code":400,"status":"INVALID_ARGUMENT","message":"' .. field .. " " .. problem
+    .. '","details":[{"@type":"type.googleapis.com/google.rpc.BadRequest","fieldViolations":[{"field":"' .. field
+    .. '","description":"' .. problem .. '","reason":""}]}]}}'
+end
+
 -- Turns a google.rpc.Status as the transcoder prints it into the error envelope; anything else stays as it is.
 -- Returns the HTTP status, the text, and the seconds after which to try again if the status says so.
 local function in_envelope(http, raw)
   local code, rest = raw:match('^{"code":(%d+),(.*)$')
-  if code == nil then return http, raw end
+  if code == nil then return http, about_a_field(raw) or raw end
   code = tonumber(code)
   if code == 1 then
     -- The caller is still there: it was the service that gave up, because it is stopping.

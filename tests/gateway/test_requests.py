@@ -158,13 +158,37 @@ def test_the_same_holds_for_events(api: httpx.Client, backends: Backends) -> Non
         ("/metrics?window=abc", "window"),
         ("/metrics?window=1.5", "window"),
         ("/metrics?window=99999999999", "window"),
+        ("/metrics?window=%22%5C", "window"),
+        ("/metrics?window=1&window=2", "window"),
         ("/metrics?bogus=1", "bogus"),
+        ("/metrics?a%22%5C=1", "a%22%5C"),
         ("/users/user_a?page_size=many", "page_size"),
     ],
 )
 def test_a_parameter_that_does_not_fit_is_named(api: httpx.Client, backends: Backends, path: str, word: str) -> None:
-    assert word in assert_error(api.get(path), 400, "INVALID_ARGUMENT")["message"]
+    error = assert_error(api.get(path), 400, "INVALID_ARGUMENT")
+    assert error["message"].startswith(f"{word} ")
+    assert [violation["field"] for violation in error["details"][0]["fieldViolations"]] == [word]
+    assert "dmp." not in error["message"]
     assert not any(backend.calls for backend in backends.all())
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        (b'{"internal_user_ids": [5]}', "internal_user_ids[0]"),
+        (b'{"reason": {"a": 1}}', ""),
+        (b'{"reason": 7}', "reason"),
+    ],
+)
+def test_a_field_of_a_typed_body_that_does_not_fit_is_named(
+    api: httpx.Client, backends: Backends, body: bytes, field: str
+) -> None:
+    error = assert_error(api.post("/merge", content=body), 400, "INVALID_ARGUMENT")
+    if field:
+        assert error["message"] == f"{field} must be a text"
+        assert error["details"][0]["fieldViolations"][0]["field"] == field
+    assert not backends.identity.calls
 
 
 @pytest.mark.parametrize("path", ["/nope", "/users", "/users/", "/users/a/b", "/openapi.json/x", "/merge/x"])
