@@ -159,3 +159,30 @@ async def test_a_trial_counts_the_people_of_today_as_they_are(identity: Identity
         identity, DEFAULT.replace('browser_id]\nstrength = "weak"', 'browser_id]\nstrength = "strong"')
     )
     assert (stronger.people_before, stronger.people_after) == (2, 3)
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        r"(a+)+b",
+        r"(a|a)*b",
+        r"(a?a?)+b",
+        r"(\\w+\\s?)*!",
+        r"((ab)*c*){2,}",
+        r".*.*.*.*x",
+        r"(?:(?:a*)b?)*",
+        r"a{99999999999999}",
+        "(",
+    ],
+)
+async def test_a_pattern_that_could_take_for_ever_is_refused(identity: Identity, pattern: str) -> None:
+    with pytest.raises(grpc.aio.AioRpcError, match="blocked_patterns") as caught:
+        await trial(identity, DEFAULT.replace("(null|undefined|none|anonymous)@.*", pattern))
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+@pytest.mark.parametrize(
+    "pattern", [r"[a-z]+@[a-z]+\\.[a-z]+", r"(no-?reply|info)@.*", r"(\\+49)?0+", r"([0-9a-f]{2}:){5}00"]
+)
+async def test_a_pattern_that_is_quick_is_followed(identity: Identity, pattern: str) -> None:
+    assert (await trial(identity, DEFAULT.replace("(null|undefined|none|anonymous)@.*", pattern))).people_before == 0

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from dmp_identity.domain.normalisation import RULES
+from dmp_identity.domain.pattern_cost import is_quick
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _LONGEST: Final = 512
@@ -184,6 +185,8 @@ def _patterns(values: list[str] | tuple[str, ...], where: str, problems: list[st
     for value in sorted(_texts(list(values), where, problems) & set(values)):
         try:
             patterns.append(re.compile(value))
-        except re.error:
+            if not is_quick(value):
+                problems.append(f"{where}: {value!r} could take very long: it repeats too much, or what has a choice")
+        except (re.error, OverflowError, RecursionError):
             problems.append(f"{where}: {value!r} is not a regular expression")
     return tuple(patterns)
