@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import grpc
@@ -19,7 +21,9 @@ from dmp.identity.v1 import identity_service_pb2 as pb
 from dmp_chassis.uuid7 import uuid7_text
 from dmp_identity.app import IdentityService
 from dmp_identity.domain.errors import NeverMergeError
+from dmp_identity.domain.graph_memory import GraphMemory, KnownProfile
 from dmp_identity.domain.profile_id import public_id
+from dmp_identity.domain.reading import Reading
 from dmp_identity.settings import load_policy
 from tests.identity.batches import START_US, Event, batch
 from tests.identity.client import Identity, people
@@ -49,25 +53,28 @@ TABLES = (
 
 
 class System:
-    """One service for all examples, in a loop of its own, and a connection to its database."""
+    """Two services for all examples, in one loop, and a connection to their database."""
 
     def __init__(self, database_url: str, redis_url: str) -> None:
         self.runner = asyncio.Runner()
-        self.service = self.runner.run(self._start(database_url, redis_url))
+        self.services = self.runner.run(self._start(database_url, redis_url))
         self.database = psycopg.connect(database_url, autocommit=True)
 
-    async def _start(self, database_url: str, redis_url: str) -> IdentityService:
-        service = IdentityService(service_settings(database_url, redis_url, load_policy()))
-        self._requests = asyncio.ensure_future(service.identifier.run())
-        return service
+    async def _start(self, database_url: str, redis_url: str) -> list[IdentityService]:
+        policy = load_policy()
+        services = [IdentityService(service_settings(database_url, redis_url, policy)) for _ in range(2)]
+        self._requests = [asyncio.ensure_future(service.identifier.run()) for service in services]
+        return services
 
     def close(self) -> None:
         """Stops the service."""
 
         async def stop() -> None:
-            self._requests.cancel()
-            await asyncio.wait({self._requests})
-            await self.service.close()
+            for requests in self._requests:
+                requests.cancel()
+            await asyncio.wait(self._requests)
+            for service in self.services:
+                await service.close()
 
         self.runner.run(stop())
         self.runner.close()
@@ -75,13 +82,18 @@ class System:
 
 
 class IdentityGraph(RuleBasedStateMachine):
-    """Does everything to the service and to the model, and compares all that both know after each step."""
+    """Does everything to two services and to the model, and compares all that both know after each step.
+
+    Each call goes to either service, so what one of them remembers is often changed by the other.
+    """
 
     system: ClassVar[System]
 
     def __init__(self) -> None:
         super().__init__()
         self.model = Model()
+        self.chance = random.Random(0)
+        self.seen: list[tuple[Identifiers, Identifiers]] = []
         self.numbers = itertools.count(1)
         self.database = self.system.database
         for table in TABLES.replace(" ", "").split(","):
@@ -91,7 +103,7 @@ class IdentityGraph(RuleBasedStateMachine):
         """Calls an RPC's method."""
 
         async def run() -> Any:  # noqa: ANN401
-            return await getattr(self.system.service.servicer, method)(request, None)
+            return await getattr(self.chance.choice(self.system.services).servicer, method)(request, None)
 
         return self.system.runner.run(run())
 
@@ -99,9 +111,10 @@ class IdentityGraph(RuleBasedStateMachine):
         """The rows of a statement."""
         return self.database.execute(statement.encode()).fetchall()
 
-    @initialize()
-    def nothing(self) -> None:
+    @initialize(seed=st.integers(0, 2**32 - 1))
+    def nothing(self, seed: int) -> None:
         """An empty graph."""
+        self.chance = random.Random(seed)
         self.compare()
 
     @rule(choice=CHOICES)
@@ -112,6 +125,7 @@ class IdentityGraph(RuleBasedStateMachine):
     def apply_events(self, events: list[tuple[Identifiers, Identifiers]]) -> None:
         """Applies the events, twice, as one batch."""
         at = next(self.numbers)
+        self.seen.extend(events)
         made = [
             Event(identifiers={**strong, **weak}, event_id=f"e{at}-{n}", at_us=START_US + n)
             for n, (strong, weak) in enumerate(events)
@@ -132,6 +146,14 @@ class IdentityGraph(RuleBasedStateMachine):
     def apply_one(self, choice: random.Random) -> None:
         """A batch of one event."""
         self.apply_events([any_event(choice)])
+
+    @precondition(lambda self: bool(self.seen))
+    @rule(choice=CHOICES)
+    def see_again(self, choice: random.Random) -> None:
+        """Events like some of before, and sometimes a new one: mostly they change nothing, once they have been seen."""
+        again = choice.choices(self.seen[-12:], k=choice.randint(1, 4))
+        self.apply_events(again + [any_event(choice)] * choice.choice([0, 0, 1]))
+        self.apply_events(again)
 
     @rule(choice=CHOICES)
     def identify(self, choice: random.Random) -> None:
@@ -266,7 +288,18 @@ class IdentityGraph(RuleBasedStateMachine):
 
 
 @pytest.mark.timeout(300)
-def test_the_graph_does_what_the_model_says(identity_database_url: str, redis_url: str) -> None:
+def test_the_graph_does_what_the_model_says(
+    identity_database_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outcomes = Counter[bool]()
+
+    def settled(memory: GraphMemory, readings: Sequence[Reading]) -> KnownProfile | None:
+        known = settle(memory, readings)
+        outcomes[known is not None] += 1
+        return known
+
+    settle = GraphMemory.settled
+    monkeypatch.setattr(GraphMemory, "settled", settled)
     IdentityGraph.system = System(identity_database_url, redis_url)
     # Without shrinking: each step is real work on a real database, and a failure should be told within a minute.
     limits = settings(
@@ -281,6 +314,9 @@ def test_the_graph_does_what_the_model_says(identity_database_url: str, redis_ur
         run_state_machine_as_test(IdentityGraph, settings=limits)
     finally:
         IdentityGraph.system.close()
+    # Both ways were tried.
+    assert outcomes[True] > 100
+    assert outcomes[False] > 100
 
 
 async def test_everything_at_once_leaves_a_sound_graph(replicas: list[Identity]) -> None:

@@ -117,14 +117,15 @@ class _Applied:
 def _settle(memory: GraphMemory, batch: EventBatch, positions: Sequence[int], applied: _Applied) -> list[int]:
     """Places the events that the memory can place; returns the others."""
     readings, profiles, settled = batch.readings, applied.profiles, memory.settled
-    rest = []
+    rest, known = [], {}
     for position in positions:
         profile = settled(readings[position])
-        if profile:
-            profiles[position] = profile
-        else:
+        if profile is None:
             rest.append(position)
-    applied.persons = {profile: memory.person(profile) for profile in set(profiles) if profile}
+        else:
+            profiles[position] = profile.id
+            known[profile.id] = profile
+    applied.persons = {number: memory.person(profile) for number, profile in known.items()}
     return rest
 
 

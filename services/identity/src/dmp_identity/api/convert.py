@@ -29,9 +29,10 @@ def batch_from_proto(batch: accepted_batch_pb2.AcceptedBatch, reader: PolicyRead
     """The batch with its identifiers as the policy reads them. Raises InvalidFieldsError if the columns do not fit
     together.
     """
-    count = len(batch.event_ids)
     texts = list(batch.texts)
+    event_ids, kinds, sources = list(batch.event_ids), list(batch.types), list(batch.sources)
     events, types, values = list(batch.identifier_events), list(batch.identifier_types), list(batch.identifier_values)
+    count = len(event_ids)
     problems = [
         (f"batch.{name}", f"must have {count} entries") for name in _COLUMNS if len(getattr(batch, name)) != count
     ]
@@ -44,29 +45,23 @@ def batch_from_proto(batch: accepted_batch_pb2.AcceptedBatch, reader: PolicyRead
         problems.append(("batch.identifier_events", "must be as long as identifier_types and identifier_values"))
     if max(events, default=-1) >= count:
         problems.append(("batch.identifier_events", "must be positions of events"))
-    positions = (*batch.types, *batch.sources, *types, *values)
-    if max(positions, default=-1) >= len(texts):
+    if max(max(column, default=-1) for column in (kinds, sources, types, values)) >= len(texts):
         problems.append(("batch.texts", "must have every text that the columns refer to"))
-    if any("\0" in text for text in texts) or any("\0" in text for text in batch.event_ids):
+    if "\0" in "".join(texts) or "\0" in "".join(event_ids):
         problems.append(("batch.texts", "must not have NUL characters"))
     if problems:
         raise InvalidFieldsError(problems)
     readings: list[list[Reading]] = [[] for _ in range(count)]
-    known: dict[tuple[int, int], Reading | None] = {}
-    for event, kind, value in zip(events, types, values, strict=True):
-        try:
-            reading = known[kind, value]
-        except KeyError:
-            reading = known[kind, value] = reader.read(texts[kind], texts[value])
+    for event, reading in zip(events, reader.read_columns(texts, types, values), strict=True):
         if reading is not None:
             readings[event].append(reading)
     return EventBatch(
         batch_id=batch_id,
         accepted_at_us=batch.accepted_at_us,
-        event_ids=list(batch.event_ids),
+        event_ids=event_ids,
         occurred_at_us=list(batch.occurred_at_us),
-        types=[texts[n] for n in batch.types],
-        sources=[texts[n] for n in batch.sources],
+        types=[texts[n] for n in kinds],
+        sources=[texts[n] for n in sources],
         readings=readings,
     )
 

@@ -52,7 +52,7 @@ class IdentityServicer(identity_service_pb2_grpc.IdentityServiceServicer):
     ) -> None:
         self._database = database
         self._reader = reader
-        self._memory = memory
+        self.memory = memory
         self._identifier = identifier
         self._clock_us = clock_us
         self._wake = wake
@@ -63,7 +63,7 @@ class IdentityServicer(identity_service_pb2_grpc.IdentityServiceServicer):
         batch = convert.batch_from_proto(request.batch, self._reader)
         async with self._batches:
             applied = await apply_batch(
-                self._database, self._reader, self._memory, batch, clock_us=self._clock_us, wake=self._wake
+                self._database, self._reader, self.memory, batch, clock_us=self._clock_us, wake=self._wake
             )
         return convert.applied_batch_to_proto(applied)
 

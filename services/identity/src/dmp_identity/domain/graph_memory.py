@@ -19,6 +19,7 @@ from dmp_identity.domain.snapshot import GraphVersion
 _K = TypeVar("_K")
 _V = TypeVar("_V")
 _KEPT: Final = 400_000
+_MOST_LINKS: Final = 1000
 
 
 class Expected(Enum):
@@ -46,6 +47,15 @@ class Learned(msgspec.Struct, frozen=True, kw_only=True):
     pairs: Iterable[tuple[Key, Key]]
 
 
+class KnownProfile(msgspec.Struct, gc=False, eq=False):
+    """A profile, its person when that was looked at in the memory's `round`, and weak identifiers that it has."""
+
+    id: int
+    person: int
+    round: int
+    links: set[Key]
+
+
 class _Kept(Generic[_K, _V]):
     """The entries that were added or asked for last: at least half of `limit`, at most all of it."""
 
@@ -61,22 +71,16 @@ class _Kept(Generic[_K, _V]):
         if found is None and self._old:
             found = self._old.get(key)
             if found is not None:
-                self._young[key] = found
-                self._turn()
+                self.put(key, found)
         return found
 
-    def update(self, entries: Mapping[_K, _V]) -> None:
-        if len(entries) > self._half:
-            return
-        self._young.update(entries)
-        self._turn()
+    def put(self, key: _K, entry: _V) -> None:
+        self._young[key] = entry
+        if len(self._young) >= self._half:
+            self._young, self._old = {}, self._young
 
     def clear(self) -> None:
         self._young, self._old = {}, {}
-
-    def _turn(self) -> None:
-        if len(self._young) > self._half:
-            self._young, self._old = {}, self._young
 
 
 class GraphMemory:
@@ -88,12 +92,13 @@ class GraphMemory:
     def __init__(self, limit: int = _KEPT) -> None:
         self.expected = Expected.NOTHING
         self._version: GraphVersion | None = None
-        self._owners: _Kept[Key, tuple[int, int]] = _Kept(limit)
-        self._persons: _Kept[int, int] = _Kept(limit)
-        self._links: _Kept[tuple[Key, int], bool] = _Kept(limit)
+        # Strong identifier -> the profile at which it arrived, and a number for the sighting in which it did.
+        self._owners: _Kept[Key, tuple[KnownProfile, int]] = _Kept(limit)
+        self._profiles: _Kept[int, KnownProfile] = _Kept(limit)
         self._pairs: _Kept[tuple[Key, Key], bool] = _Kept(limit)
         self._absorbed: dict[int, int] = {}
         self._limit = limit
+        self._round = 0
         self._arrivals = 0
 
     def follow(self, version: GraphVersion) -> bool:
@@ -112,13 +117,14 @@ class GraphMemory:
                 self._version = version
                 return True
         self._forget_people()
-        for kept in (self._owners, self._links, self._pairs):
-            kept.clear()
+        self._owners.clear()
+        self._profiles.clear()
+        self._pairs.clear()
         self._version = version
         return True
 
-    def settled(self, readings: Sequence[Reading]) -> int:
-        """The profile to which a sighting of these goes if it is sure that nothing else happens; otherwise 0."""
+    def settled(self, readings: Sequence[Reading]) -> KnownProfile | None:
+        """The profile to which a sighting of these goes, if it is sure that nothing else happens."""
         first: Reading | None = None
         for reading in readings:
             if reading.proves:
@@ -127,36 +133,33 @@ class GraphMemory:
                 elif reading.key != first.key:
                     return self._settled_by_several(readings)
             elif reading.flaw is not None:
-                return 0
-        if first is None:
-            return 0
-        owner = self._owners.get(first.key)
-        if owner is None or self._persons.get(owner[0]) is None:
-            return 0
-        return owner[0] if self._has_links(readings, owner[0]) else 0
+                return None
+        owner = None if first is None else self._owners.get(first.key)
+        if owner is None:
+            return None
+        profile = owner[0]
+        if profile.round != self._round:
+            return None
+        links = profile.links
+        for reading in readings:
+            if not reading.proves and reading.key not in links:
+                return None
+        return profile
 
-    def person(self, profile: int) -> int:
-        """The person whom a profile belongs to, 0 if that is not known."""
-        person = self._persons.get(profile)
-        if person is None:
-            return 0
-        absorbed = self._absorbed
+    def person(self, profile: KnownProfile) -> int:
+        """The person whom a profile that `settled` gave belongs to."""
+        person, absorbed = profile.person, self._absorbed
         while person in absorbed:
             person = absorbed[person]
         return person
 
-    def owners_among(self, keys: Iterable[Key]) -> dict[Key, int]:
-        """Those of the strong identifiers that are known -> the profile at which they arrived."""
-        found = {}
-        for key in keys:
-            owner = self._owners.get(key)
-            if owner is not None:
-                found[key] = owner[0]
-        return found
+    def owners_among(self, keys: Iterable[Key]) -> set[Key]:
+        """Those of the strong identifiers that are known to match."""
+        return {key for key in keys if self._owners.get(key) is not None}
 
     def new_hints(self, plan: Plan) -> list[NewLink]:
         """The plan's hints that may not be stored yet."""
-        return [link for place, link in plan.hints.items() if self._links.get(place) is None]
+        return [link for (key, profile), link in plan.hints.items() if not self._has_link(key, profile)]
 
     def new_pairs(self, plan: Plan) -> dict[tuple[Key, Key], Sighting]:
         """The plan's pairs that may not be stored yet."""
@@ -174,40 +177,59 @@ class GraphMemory:
             self._version = after
             if len(self._absorbed) > self._limit:
                 self._forget_people()
-        made = self._arrivals
-        owners = {key: owner if owner[1] >= 0 else (owner[0], owner[1] - made) for key, owner in learned.owners.items()}
-        self._arrivals = made - min((owner[1] for owner in learned.owners.values()), default=0)
-        self._owners.update(owners)
-        self._persons.update(learned.persons)
-        self._links.update(dict.fromkeys(learned.links, True))
-        self._pairs.update(dict.fromkeys(learned.pairs, True))
+        profiles: dict[int, KnownProfile] = {}
+        for number, person in learned.persons.items():
+            profile = profiles[number] = self._profile(number)
+            profile.person, profile.round = person, self._round
+        made, least = self._arrivals, 0
+        for key, (number, arrival) in learned.owners.items():
+            least = min(least, arrival)
+            self._owners.put(key, (profiles[number], arrival if arrival >= 0 else arrival - made))
+        self._arrivals = made - least
+        for key, number in learned.links:
+            links = (profiles.get(number) or self._profile(number)).links
+            if len(links) >= _MOST_LINKS:
+                links.clear()
+            links.add(key)
+        for pair in learned.pairs:
+            self._pairs.put(pair, True)
 
-    def _settled_by_several(self, readings: Sequence[Reading]) -> int:
+    def _settled_by_several(self, readings: Sequence[Reading]) -> KnownProfile | None:
         strong = ranked({reading.key: reading for reading in readings if reading.proves})
         owners = []
         for reading in strong:
             owner = self._owners.get(reading.key)
-            if owner is None:
-                return 0
+            if owner is None or owner[0].round != self._round:
+                return None
             owners.append(owner)
         profile = owners[0][0]
         person = self.person(profile)
-        if not person or any(self.person(owner[0]) != person for owner in owners):
-            return 0
         for position, owner in enumerate(owners):
+            if self.person(owner[0]) != person:
+                return None
             one = strong[position].key
             for second in range(position + 1, len(owners)):
-                other = strong[second].key
-                if owner != owners[second] and self._pairs.get((one, other) if one < other else (other, one)) is None:
-                    return 0
-        return profile if self._has_links(readings, profile) else 0
-
-    def _has_links(self, readings: Sequence[Reading], profile: int) -> bool:
+                # What arrived at one profile in one sighting is known to have been seen together.
+                if owner[1] != owners[second][1] or owner[0].id != owners[second][0].id:
+                    other = strong[second].key
+                    if self._pairs.get((one, other) if one < other else (other, one)) is None:
+                        return None
         for reading in readings:
-            if not reading.proves and (reading.flaw is not None or self._links.get((reading.key, profile)) is None):
-                return False
-        return True
+            if not reading.proves and (reading.flaw is not None or reading.key not in profile.links):
+                return None
+        return profile
+
+    def _profile(self, number: int) -> KnownProfile:
+        known = self._profiles.get(number)
+        if known is None:
+            known = KnownProfile(id=number, person=0, round=-1, links=set())
+            self._profiles.put(number, known)
+        return known
+
+    def _has_link(self, key: Key, profile: int) -> bool:
+        known = self._profiles.get(profile)
+        return known is not None and key in known.links
 
     def _forget_people(self) -> None:
-        self._persons.clear()
+        self._round += 1
         self._absorbed.clear()

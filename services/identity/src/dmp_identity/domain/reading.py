@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Final, TypeAlias
 
@@ -70,18 +71,34 @@ class PolicyReader:
 
     def __init__(self, policy: IdentifierPolicy) -> None:
         self.policy = policy
-        self._known: dict[Key, Reading | None] = {}
+        self._known: dict[str, dict[str, Reading | None]] = {}
+        self._count = 0
 
     def read(self, type_name: str, text: str) -> Reading | None:
         """The identifier, None if there is no value in the text."""
-        given = (type_name, text)
         try:
-            return self._known[given]
+            return self._known[type_name][text]
         except KeyError:
-            pass
-        if len(self._known) >= _KEPT:
+            return self._add(type_name, text)
+
+    def read_columns(self, texts: Sequence[str], types: Sequence[int], values: Sequence[int]) -> list[Reading | None]:
+        """What `read` says of each type and value; the columns have positions among the texts."""
+        known = {position: self._known.get(texts[position], {}) for position in set(types)}
+        readings = []
+        for kind, value in zip(types, values, strict=True):
+            try:
+                readings.append(known[kind][texts[value]])
+            except KeyError:
+                readings.append(self.read(texts[kind], texts[value]))
+        return readings
+
+    def _add(self, type_name: str, text: str) -> Reading | None:
+        if self._count >= _KEPT:
             self._known.clear()
-        reading = self._known[given] = _read(self.policy.types.get(type_name), type_name, text)
+            self._count = 0
+        reading = _read(self.policy.types.get(type_name), type_name, text)
+        self._known.setdefault(type_name, {})[text] = reading
+        self._count += 1
         return reading
 
     def phone_key(self, text: str) -> str:
