@@ -10,6 +10,7 @@ import pytest
 from dmp.identity.v1 import erasure_pb2, merge_pb2
 from dmp_chassis.uuid7 import uuid7_text
 from dmp_identity.domain.identifier_policy import IdentifierPolicy, policy_from_mapping
+from dmp_identity.domain.reading import Reading
 from tests.identity.batches import Event, batch, event
 from tests.identity.client import Identity, people
 
@@ -28,10 +29,11 @@ def policy() -> IdentifierPolicy:
 
 
 def knows(identity: Identity, one: Event) -> bool:
-    """True if the replica would place the event without looking."""
-    service = identity.service
+    """True if the replica would place the event without looking, and change nothing."""
+    service, missing = identity.service, list[Reading]()
     readings = [service.reader.read(kind, value) for kind, value in one.identifiers.items()]
-    return service.servicer.memory.settled([reading for reading in readings if reading is not None]) is not None
+    known = service.servicer.memory.place([reading for reading in readings if reading is not None], missing)
+    return known is not None and not missing
 
 
 async def learn(identities: Sequence[Identity], *events: Event) -> list[str]:
@@ -65,6 +67,18 @@ async def test_a_merge_by_an_event_counts_for_both_replicas_and_its_own_batch(re
     assert await replicas[1].apply(bridge, event(email="b")) == [a, a]
     assert await replicas[0].apply(event(email="c"), event(email="b")) == [a, a]
     assert c not in {a, b}
+
+
+async def test_a_merge_counts_for_everybody_who_belonged_to_the_merged(replicas: list[Identity]) -> None:
+    a, b, c = await learn(replicas, *(event(email=name) for name in "abc"))
+    await replicas[0].merge(b, c)
+    assert await learn(replicas, *(event(email=name) for name in "abc")) == [a, b, b]
+    bridge = Event(identifiers={"email": "a"}, more=[("email", "b")], event_id="bridge")
+    # In the batch that merges, and after it in the replica that did.
+    assert await replicas[0].apply(event(email="c"), bridge) == [a, a]
+    assert knows(replicas[0], event(email="c"))
+    assert await replicas[0].apply(event(email="c")) == [a]
+    assert await replicas[1].apply(event(email="c")) == [a]
 
 
 async def test_a_merge_by_identify_counts_for_both_replicas(replicas: list[Identity]) -> None:
@@ -138,6 +152,40 @@ async def test_a_value_that_becomes_shared_within_a_batch_matches_nobody_after_t
     assert knows(replicas[0], event(phone="1"))
     before, last, after = await replicas[0].apply(event(phone="1"), event(phone="1", email="c"), event(phone="1"))
     assert len({before, last, after}) == 3
+
+
+async def test_a_new_browser_of_a_known_person_decides_for_the_events_after_it(replicas: list[Identity]) -> None:
+    await learn(replicas, event(email="a"))
+    before, linked, after, other = await replicas[0].apply(
+        event(browser_id="x"), event(email="a", browser_id="x"), event(browser_id="x"), event(browser_id="y")
+    )
+    # An anonymous one had it before.
+    assert len({before, linked, other}) == 3
+    assert after == before
+    linked, after = await replicas[0].apply(event(email="a", browser_id="z"), event(browser_id="z"))
+    assert linked == after
+    assert await replicas[1].apply(event(browser_id="z")) == [linked]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE profile SET root_id = root_id",
+        "DELETE FROM profile",
+        "UPDATE identifier SET shared_at_us = 1",
+        "DELETE FROM identifier",
+        "DELETE FROM identifier_pair",
+        "DELETE FROM weak_link",
+        "TRUNCATE weak_link",
+    ],
+)
+async def test_whoever_changes_what_is_remembered_makes_a_new_version(identity: Identity, change: str) -> None:
+    version = "SELECT people, evidence FROM graph_version"
+    before = await identity.rows(version)
+    await identity.apply(event(email="a", browser_id="x"), event(phone="1"))
+    assert await identity.rows(version) == before
+    await identity.rows(change)
+    assert await identity.rows(version) != before
 
 
 async def test_batches_and_merges_at_once_give_one_answer_for_one_person(replicas: list[Identity]) -> None:

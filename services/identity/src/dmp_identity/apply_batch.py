@@ -14,7 +14,9 @@ from dmp_identity.adapters.batch_store import append_to_timelines, remember_batc
 from dmp_identity.adapters.bulk import all_escaped
 from dmp_identity.adapters.domain_event_store import add_domain_events
 from dmp_identity.adapters.erasure_store import add_late_events, erased_keys
-from dmp_identity.domain.graph_memory import GraphMemory
+from dmp_identity.adapters.graph_store import write_links
+from dmp_identity.domain.graph_memory import GraphMemory, KnownProfile, Learned
+from dmp_identity.domain.plan import NewLink
 from dmp_identity.domain.profile_id import public_id
 from dmp_identity.domain.reading import PolicyReader, Reading, Sighting
 from dmp_identity.record_sightings import Beside, Recorded, in_graph_transaction, record_sightings
@@ -69,10 +71,10 @@ async def apply_batch(
         if last_erasure_us > batch.accepted_at_us:
             kept = await _without_erased(connection, batch, _sightings(reader, batch, showing))
         applied = _Applied(profiles=[0] * len(batch.event_ids))
-        rest = kept
+        rest, links = kept, list[NewLink]()
         # When something is to be decided with every lock, nothing is taken for granted.
         if not every_lock and memory.follow(version):
-            rest = _settle(memory, batch, kept, applied)
+            rest, links = _place(memory, batch, kept, applied)
         if rest:
             applied.recorded = recorded = await record_sightings(
                 connection,
@@ -81,14 +83,17 @@ async def apply_batch(
                 list(_sightings(reader, batch, rest).values()),
                 now_us=clock_us(),
                 created_at_us=batch.accepted_at_us,
-                beside=Beside(version=version, persons=applied.persons) if applied.persons else None,
+                beside=Beside(version=version, persons=applied.persons, links=links) if applied.persons else None,
                 every_lock=every_lock,
                 expected=memory.expected,
             )
-            applied.persons = recorded.persons
+            applied.persons, applied.learned = recorded.persons, recorded.learned
             for position, profile in zip(rest, recorded.profiles, strict=True):
                 applied.profiles[position] = profile
             await add_domain_events(connection, recorded.events)
+        else:
+            await write_links(connection, [(link.reading, link.profile) for link in links], now_us=clock_us())
+            applied.learned = Learned.of_links(version, [(link.reading.key, link.profile) for link in links])
         # The log hands an event over twice only when it was told to: after a restore, or to repair a range.
         await append_to_timelines(connection, _rows(batch, kept, applied.profiles), some_may_be_there=every_lock)
         return applied
@@ -97,8 +102,9 @@ async def apply_batch(
     if applied is None:
         return AppliedBatch(already_applied=True)
     recorded = applied.recorded
+    if applied.learned is not None:
+        memory.remember(applied.learned)
     if recorded is not None:
-        memory.remember(recorded.learned)
         memory.expected = recorded.changed
         if recorded.events:
             wake.set()
@@ -112,21 +118,39 @@ class _Applied:
     profiles: list[int]
     persons: Mapping[int, int] = field(default_factory=dict)
     recorded: Recorded | None = None
+    learned: Learned | None = None
 
 
-def _settle(memory: GraphMemory, batch: EventBatch, positions: Sequence[int], applied: _Applied) -> list[int]:
-    """Places the events that the memory can place; returns the others."""
-    readings, profiles, settled = batch.readings, applied.profiles, memory.settled
-    rest, known = [], {}
+def _place(
+    memory: GraphMemory, batch: EventBatch, positions: Sequence[int], applied: _Applied
+) -> tuple[list[int], list[NewLink]]:
+    """Places the events that the memory can place; returns the others, and what links the placed ones make."""
+    readings, profiles, place = batch.readings, applied.profiles, memory.place
+    known: dict[int, KnownProfile] = {}
+    rest, linking = [], []
     for position in positions:
-        profile = settled(readings[position])
+        missing: list[Reading] = []
+        profile = place(readings[position], missing)
         if profile is None:
             rest.append(position)
-        else:
-            profiles[position] = profile.id
-            known[profile.id] = profile
+            continue
+        profiles[position] = profile.id
+        known[profile.id] = profile
+        if missing:
+            linking.append((position, missing))
+    if rest and linking:
+        # What an event links decides where later ones go that have nothing else: those take the same way, in order.
+        decisive = {reading.key for position in rest for reading in readings[position]}
+        apart = [(position, missing) for position, missing in linking if decisive.isdisjoint(r.key for r in missing)]
+        rest = sorted({*rest, *(position for position, _ in linking)} - {position for position, _ in apart})
+        linking = apart
     applied.persons = {number: memory.person(profile) for number, profile in known.items()}
-    return rest
+    links = {
+        (reading.key, profiles[position]): NewLink(reading=reading, profile=profiles[position])
+        for position, missing in linking
+        for reading in missing
+    }
+    return rest, list(links.values())
 
 
 def _sightings(reader: PolicyReader, batch: EventBatch, positions: Iterable[int]) -> dict[int, Sighting]:

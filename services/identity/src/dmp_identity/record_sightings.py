@@ -25,7 +25,7 @@ from dmp_identity.domain.contacts import ContactAnswer, ContactBook, ContactRow
 from dmp_identity.domain.graph import Graph
 from dmp_identity.domain.graph_memory import Expected, GraphMemory, Learned
 from dmp_identity.domain.identify import ContactRequest, record_request
-from dmp_identity.domain.plan import Plan
+from dmp_identity.domain.plan import NewLink, Plan
 from dmp_identity.domain.profile_id import public_id
 from dmp_identity.domain.reading import Key, PolicyReader, Sighting
 from dmp_identity.domain.resolve_sightings import SightingResolver
@@ -39,10 +39,13 @@ _EVENT_SIZE: Final = 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Beside:
-    """Sightings that the memory settled: the version of the graph at which it did, and their profiles -> persons."""
+    """Sightings that the memory placed: the version of the graph at which it did, their profiles -> persons, and the
+    links that they make.
+    """
 
     version: GraphVersion
     persons: Mapping[int, int]
+    links: Sequence[NewLink]
 
 
 class GraphMovedError(Exception):
@@ -269,7 +272,8 @@ class _Step:
             await writer.write_graph(merge_ids)
         version = decision.snapshot.version
         self._memory.follow(version)
-        await writer.write_hints(self._memory.new_hints(plan))
+        beside = [] if self._beside is None else self._beside.links
+        await writer.write_links(self._memory.new_hints(plan), beside)
         await writer.write_pairs(self._memory.new_pairs(plan))
         await writer.write_refusals()
         contact_ids: dict[int, int] = {}
@@ -294,7 +298,10 @@ class _Step:
                 },
                 persons=persons,
                 absorbed=absorbed,
-                links=[(key, writer.real(profile)) for key, profile in _links(plan)],
+                links=[
+                    *((key, writer.real(profile)) for key, profile in _links(plan)),
+                    *((link.reading.key, link.profile) for link in beside),
+                ],
                 pairs=list(plan.pairs),
             ),
         )

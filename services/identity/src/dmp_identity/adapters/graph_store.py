@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import psycopg
@@ -75,6 +75,22 @@ async def allocate_profiles(connection: psycopg.AsyncConnection[Any], count: int
     return sorted(row[0] for row in await cursor.fetchall())
 
 
+async def write_links(
+    connection: psycopg.AsyncConnection[Any], places: Sequence[tuple[Reading, int]], *, now_us: int
+) -> None:
+    """Weak identifiers of profiles, all at once and in one order; those that are there already stay as they are."""
+    if places:
+        await bulk_cursor(connection).execute(
+            _LINK,
+            (
+                now_us,
+                *_columns([reading.key for reading, _ in places]),
+                Bigints([profile for _, profile in places]),
+                Texts([reading.shown for reading, _ in places]),
+            ),
+        )
+
+
 class PlanWriter:
     """Writes one plan. `ids[-1 - n]` of a new profile n: what `allocate_profiles` gave, in order of making."""
 
@@ -91,7 +107,7 @@ class PlanWriter:
         return profile if profile >= 0 else self._ids[-1 - profile]
 
     async def write_graph(self, merge_ids: Sequence[str]) -> None:
-        """Everything but refusals and timelines. `merge_ids`: one for each merge of the plan."""
+        """Everything but links, pairs and refusals. `merge_ids`: one for each merge of the plan."""
         plan, real = self._plan, self.real
         cursor = bulk_cursor(self._connection)
         await copy_rows(
@@ -112,7 +128,6 @@ class PlanWriter:
             await cursor.execute(
                 b"UPDATE profile SET identified = true WHERE id = ANY(%b)", (Bigints(sorted(plan.identified)),)
             )
-        await self._write_links(plan.links)
         if plan.anonymous:
             keys = list(plan.anonymous)
             await cursor.execute(_ANONYMOUS, (*_columns(keys), Bigints([real(plan.anonymous[key]) for key in keys])))
@@ -121,9 +136,11 @@ class PlanWriter:
         if plan.merges:
             await self._write_merges(merge_ids)
 
-    async def write_hints(self, hints: Sequence[NewLink]) -> None:
-        """Weak identifiers that decide nothing; those that are there already stay as they are."""
-        await self._write_links(hints)
+    async def write_links(self, hints: Iterable[NewLink], beside: Iterable[NewLink]) -> None:
+        """The plan's links, its hints as far as they are given, and links to profiles that exist."""
+        places = [(link.reading, self.real(link.profile)) for link in (*self._plan.links, *hints)]
+        places += [(link.reading, link.profile) for link in beside]
+        await write_links(self._connection, places, now_us=self._now_us)
 
     async def write_pairs(self, pairs: Mapping[tuple[Key, Key], Sighting]) -> None:
         """Identifiers that were seen together; of those that are there already the first sighting stays."""
@@ -178,19 +195,6 @@ class PlanWriter:
                 f"{sighting.cause}\t{escaped(sighting.ref)}\t{escaped(sighting.source)}\t{origin}"
             )
         return rows
-
-    async def _write_links(self, links: Sequence[NewLink]) -> None:
-        if links:
-            readings: list[Reading] = [link.reading for link in links]
-            await bulk_cursor(self._connection).execute(
-                _LINK,
-                (
-                    self._now_us,
-                    *_columns([reading.key for reading in readings]),
-                    Bigints([self.real(link.profile) for link in links]),
-                    Texts([reading.shown for reading in readings]),
-                ),
-            )
 
     async def _write_merges(self, merge_ids: Sequence[str]) -> None:
         real = self.real

@@ -46,6 +46,11 @@ class Learned(msgspec.Struct, frozen=True, kw_only=True):
     links: Iterable[tuple[Key, int]]
     pairs: Iterable[tuple[Key, Key]]
 
+    @classmethod
+    def of_links(cls, version: GraphVersion, links: Iterable[tuple[Key, int]]) -> Learned:
+        """What is learned from links to profiles that exist."""
+        return cls(version=version, after=version, owners={}, persons={}, absorbed={}, links=links, pairs=())
+
 
 class KnownProfile(msgspec.Struct, gc=False, eq=False):
     """A profile, its person when that was looked at in the memory's `round`, and weak identifiers that it has."""
@@ -123,31 +128,35 @@ class GraphMemory:
         self._version = version
         return True
 
-    def settled(self, readings: Sequence[Reading]) -> KnownProfile | None:
-        """The profile to which a sighting of these goes, if it is sure that nothing else happens."""
+    def place(self, readings: Sequence[Reading], missing: list[Reading]) -> KnownProfile | None:
+        """The profile to which a sighting of these goes, if it is sure that nothing happens but that the profile gets
+        weak identifiers, which are added to `missing`.
+        """
         first: Reading | None = None
         for reading in readings:
             if reading.proves:
                 if first is None:
                     first = reading
                 elif reading.key != first.key:
-                    return self._settled_by_several(readings)
+                    profile = self._placed_by_several(readings)
+                    break
             elif reading.flaw is not None:
                 return None
-        owner = None if first is None else self._owners.get(first.key)
-        if owner is None:
-            return None
-        profile = owner[0]
-        if profile.round != self._round:
+        else:
+            owner = None if first is None else self._owners.get(first.key)
+            profile = None if owner is None else owner[0]
+        if profile is None or profile.round != self._round:
             return None
         links = profile.links
         for reading in readings:
             if not reading.proves and reading.key not in links:
-                return None
+                if reading.flaw is not None:
+                    return None
+                missing.append(reading)
         return profile
 
     def person(self, profile: KnownProfile) -> int:
-        """The person whom a profile that `settled` gave belongs to."""
+        """The person whom a profile that `place` gave belongs to."""
         person, absorbed = profile.person, self._absorbed
         while person in absorbed:
             person = absorbed[person]
@@ -194,7 +203,7 @@ class GraphMemory:
         for pair in learned.pairs:
             self._pairs.put(pair, True)
 
-    def _settled_by_several(self, readings: Sequence[Reading]) -> KnownProfile | None:
+    def _placed_by_several(self, readings: Sequence[Reading]) -> KnownProfile | None:
         strong = ranked({reading.key: reading for reading in readings if reading.proves})
         owners = []
         for reading in strong:
@@ -214,9 +223,6 @@ class GraphMemory:
                     other = strong[second].key
                     if self._pairs.get((one, other) if one < other else (other, one)) is None:
                         return None
-        for reading in readings:
-            if not reading.proves and (reading.flaw is not None or reading.key not in profile.links):
-                return None
         return profile
 
     def _profile(self, number: int) -> KnownProfile:
