@@ -33,6 +33,8 @@ from dmp_identity.domain.snapshot import GraphVersion, Snapshot
 
 _Result = TypeVar("_Result")
 _EVERY_STRIPE: Final = frozenset(range(256))
+# So many identifiers leave no stripe out, as good as surely: then it is not worth looking at each.
+_MOST_OF_EVERY_STRIPE: Final = 2048
 _UNIQUE_VIOLATION: Final = "23505"
 _EVENT_SIZE: Final = 1000
 
@@ -160,7 +162,7 @@ async def record_sightings(
         held, merge_held = _EVERY_STRIPE, True
         await lock_stripes(connection, held, merge=True)
     elif expected is not Expected.NOTHING:
-        held, merge_held = step.stripes_for(memory.owners_among(step.strong_keys())), expected is Expected.PEOPLE
+        held, merge_held = step.stripes_expected(), expected is Expected.PEOPLE
         await lock_stripes(connection, held, merge=merge_held)
     while True:
         decision = await step.decide(locked=held is not None)
@@ -171,7 +173,7 @@ async def record_sightings(
             held, merge_held = step.stripes_for(known), decision.needs_merge_lock
             await lock_stripes(connection, held, merge=merge_held)
             continue
-        if not stripes(_changed_keys(decision.plan)) <= held:
+        if held != _EVERY_STRIPE and not stripes(_changed_keys(decision.plan)) <= held:
             raise GraphMovedError
         if merge_held or not decision.needs_merge_lock:
             break
@@ -244,9 +246,12 @@ class _Step:
         now = datetime.fromtimestamp(self._now_us / 1e6, UTC)
         return ContactBook(rows, now=now, phone_key=self._reader.phone_key)
 
-    def strong_keys(self) -> Iterator[Key]:
-        """All strong identifiers."""
-        return (reading.key for sighting in self._sightings for reading in sighting.strong)
+    def stripes_expected(self) -> frozenset[int]:
+        """The stripes of everything that is not remembered as known; all, where there is that much."""
+        strong = [reading.key for sighting in self._sightings for reading in sighting.strong]
+        if len(strong) > _MOST_OF_EVERY_STRIPE:
+            return _EVERY_STRIPE
+        return self.stripes_for(self._memory.owners_among(strong))
 
     def stripes_for(self, known: Container[Key]) -> frozenset[int]:
         """The stripes of everything that any sighting could make known. `known`: strong identifiers that match."""

@@ -133,18 +133,19 @@ class GraphMemory:
         weak identifiers, which are added to `missing`.
         """
         first: Reading | None = None
+        profile: KnownProfile | None = None
         for reading in readings:
             if reading.proves:
                 if first is None:
-                    first = reading
+                    first, owner = reading, self._owners.get(reading.key)
+                    if owner is None:
+                        return None
+                    profile = owner[0]
                 elif reading.key != first.key:
                     profile = self._placed_by_several(readings)
                     break
             elif reading.flaw is not None:
                 return None
-        else:
-            owner = None if first is None else self._owners.get(first.key)
-            profile = None if owner is None else owner[0]
         if profile is None or profile.round != self._round:
             return None
         links = profile.links
