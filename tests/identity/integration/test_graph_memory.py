@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
 from dmp.identity.v1 import erasure_pb2, merge_pb2
 from dmp_chassis.uuid7 import uuid7_text
+from dmp_identity.adapters.graph_snapshot import load_snapshot
 from dmp_identity.domain.identifier_policy import IdentifierPolicy, policy_from_mapping
 from dmp_identity.domain.reading import Reading
+from dmp_identity.domain.snapshot import Snapshot
 from tests.identity.batches import Event, batch, event
 from tests.identity.client import Identity, people
 
@@ -79,6 +82,23 @@ async def test_a_merge_counts_for_everybody_who_belonged_to_the_merged(replicas:
     assert knows(replicas[0], event(email="c"))
     assert await replicas[0].apply(event(email="c")) == [a]
     assert await replicas[1].apply(event(email="c")) == [a]
+
+
+async def test_a_merge_in_the_middle_of_a_batch_gives_one_answer_for_one_person(
+    replicas: list[Identity], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = await learn(replicas, event(email="a"), event(email="b"))
+    merges = [replicas[1].merge(a, b)]
+    load = load_snapshot
+
+    async def load_after_a_merge(*arguments: Any) -> Snapshot:  # noqa: ANN401
+        while merges:
+            await merges.pop()
+        return await load(*arguments)
+
+    monkeypatch.setattr("dmp_identity.record_sightings.load_snapshot", load_after_a_merge)
+    remembered, looked_up = await replicas[0].apply(event(email="b"), event(email="b", phone="1"))
+    assert remembered == looked_up == a
 
 
 async def test_a_merge_by_identify_counts_for_both_replicas(replicas: list[Identity]) -> None:

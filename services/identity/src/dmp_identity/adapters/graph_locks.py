@@ -5,7 +5,8 @@
 3. stripes, ascending: one of 256 for each identifier that is about to become known. A row that does not exist cannot
 be locked, its
    stripe can;
-4. the merge lock, if people that exist are merged, split or stop being anonymous, or contacts change.
+4. the merge lock, if people that exist are merged, split or stop being anonymous, identifiers become shared, or
+   contacts change. Who changes the version of the graph holds it, so its row is never waited for.
 
 All are held to the end of the transaction. Since the order is one, nobody waits in a circle.
 """
