@@ -132,20 +132,21 @@ class GraphMemory:
         """The profile to which a sighting of these goes, if it is sure that nothing happens but that the profile gets
         weak identifiers, which are added to `missing`.
         """
-        first: Reading | None = None
         profile: KnownProfile | None = None
+        arrival, together = 0, True
         for reading in readings:
             if reading.proves:
-                if first is None:
-                    first, owner = reading, self._owners.get(reading.key)
-                    if owner is None:
-                        return None
-                    profile = owner[0]
-                elif reading.key != first.key:
-                    profile = self._placed_by_several(readings)
-                    break
+                owner = self._owners.get(reading.key)
+                if owner is None:
+                    return None
+                if profile is None:
+                    profile, arrival = owner
+                elif owner[0] is not profile or owner[1] != arrival:
+                    together = False
             elif reading.flaw is not None:
                 return None
+        if not together:
+            profile = self._placed_by_several(readings)
         if profile is None or profile.round != self._round:
             return None
         links = profile.links

@@ -14,7 +14,7 @@ from dmp_identity.domain.identifier_policy import IdentifierPolicy, IdentifierTy
 Key: TypeAlias = tuple[str, str]
 """An identifier as it is compared: its type and its normalised value."""
 
-_KEPT: Final = 200_000
+_KEPT: Final = 400_000
 _UNREADABLE_LENGTH: Final = 128
 
 
@@ -72,6 +72,7 @@ class PolicyReader:
     def __init__(self, policy: IdentifierPolicy) -> None:
         self.policy = policy
         self._known: dict[str, dict[str, Reading | None]] = {}
+        self._known_before: dict[str, dict[str, Reading | None]] = {}
         self._count = 0
 
     def read(self, type_name: str, text: str) -> Reading | None:
@@ -93,10 +94,14 @@ class PolicyReader:
         return readings
 
     def _add(self, type_name: str, text: str) -> Reading | None:
-        if self._count >= _KEPT:
-            self._known.clear()
+        if self._count >= _KEPT // 2:
+            self._known, self._known_before = {}, self._known
             self._count = 0
-        reading = _read(self.policy.types.get(type_name), type_name, text)
+        before = self._known_before.get(type_name)
+        if before is not None and text in before:
+            reading = before[text]
+        else:
+            reading = _read(self.policy.types.get(type_name), type_name, text)
         self._known.setdefault(type_name, {})[text] = reading
         self._count += 1
         return reading
