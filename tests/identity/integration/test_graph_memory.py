@@ -87,7 +87,9 @@ async def test_a_merge_counts_for_everybody_who_belonged_to_the_merged(replicas:
 async def test_a_merge_in_the_middle_of_a_batch_gives_one_answer_for_one_person(
     replicas: list[Identity], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    a, b = await learn(replicas, event(email="a"), event(email="b"))
+    a, b, c = await learn(replicas, *(event(email=name) for name in "abc"))
+    await replicas[0].merge(b, c)
+    await learn(replicas, event(email="c"))
     merges = [replicas[1].merge(a, b)]
     load = load_snapshot
 
@@ -97,7 +99,7 @@ async def test_a_merge_in_the_middle_of_a_batch_gives_one_answer_for_one_person(
         return await load(*arguments)
 
     monkeypatch.setattr("dmp_identity.record_sightings.load_snapshot", load_after_a_merge)
-    remembered, looked_up = await replicas[0].apply(event(email="b"), event(email="b", phone="1"))
+    remembered, looked_up = await replicas[0].apply(event(email="c"), event(email="b", phone="1"))
     assert remembered == looked_up == a
 
 

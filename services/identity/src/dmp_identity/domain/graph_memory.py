@@ -143,8 +143,6 @@ class GraphMemory:
                     profile, arrival = owner
                 elif owner[0] is not profile or owner[1] != arrival:
                     together = False
-            elif reading.flaw is not None:
-                return None
         if not together:
             profile = self._placed_by_several(readings)
         if profile is None or profile.round != self._round:
