@@ -17,7 +17,7 @@ from dmp_chassis.database import Database
 from dmp_chassis.domain_events import RedisStreamPublisher
 from dmp_chassis.logging import configure
 from dmp_chassis.server import run_server
-from dmp_stats.adapters.batch_connections import BatchConnections
+from dmp_stats.adapters.batch_writer import BatchWriter
 from dmp_stats.adapters.delta_store import DeltaCache
 from dmp_stats.api.errors import DOMAIN, ERRORS
 from dmp_stats.api.servicer import Dependencies, StatsServicer
@@ -37,7 +37,7 @@ _EXPIRE_SECONDS: Final = 30.0
 def assemble(settings: Settings, *, clock: Callable[[], float] = time.time) -> dict[str, Any]:
     """The service as the arguments of `dmp_chassis.server.start_server` and `run_server`. Opens no connection yet."""
     database = Database.connect(settings.database_url, pool_size=settings.pool_size, application_name="dmp-stats")
-    batches = BatchConnections(settings.database_url, size=settings.pool_size)
+    batches = BatchWriter(settings.database_url)
     redis = Redis.from_url(settings.redis_url, socket_timeout=2.0, socket_connect_timeout=1.0)
     deltas = DeltaCache()
     window = LiveWindow(database, retention_seconds=settings.window_seconds, clock=clock)

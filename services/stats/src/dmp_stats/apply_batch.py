@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import psycopg
-
-from dmp_stats.adapters import delta_store
-from dmp_stats.adapters.batch_connections import BatchConnections
-from dmp_stats.adapters.delta_store import Applied, DeltaCache
+from dmp_stats.adapters.batch_writer import BatchWriter
+from dmp_stats.adapters.delta_store import DeltaCache
 from dmp_stats.domain.cells import Batch, count_batch, pack_cells
 from dmp_stats.domain.sightings import pack_sightings, sightings_of
 from dmp_stats.live_window import LiveWindow
 
 
 async def apply_batch(
-    batch: Batch, connections: BatchConnections, deltas: DeltaCache, window: LiveWindow, *, now: float
+    batch: Batch, batches: BatchWriter, deltas: DeltaCache, window: LiveWindow, *, now: float
 ) -> bool:
     """Adds the batch to the rollups and to the window, in one transaction with the mark that says so.
 
@@ -23,19 +18,12 @@ async def apply_batch(
     """
     cells = count_batch(batch)
     sightings = sightings_of(batch, after_second=int(now) - window.retention_seconds)
-    packed_cells = None if cells is None else pack_cells(cells)
-    packed_sightings = None if sightings is None else pack_sightings(sightings)
-
-    async def write(connection: psycopg.AsyncConnection[Any]) -> Applied:
-        return await delta_store.apply(
-            connection,
-            batch_id=batch.batch_id,
-            cells=packed_cells,
-            last_second=None if sightings is None else sightings.last_second,
-            sightings=packed_sightings,
-        )
-
-    applied = await connections.run(write)
+    applied = await batches.write(
+        batch_id=batch.batch_id,
+        cells=None if cells is None else pack_cells(cells),
+        last_second=None if sightings is None else sightings.last_second,
+        sightings=None if sightings is None else pack_sightings(sightings),
+    )
     if cells is not None and applied.delta_seq is not None:
         deltas.put(applied.delta_seq, cells)
     if sightings is not None and applied.window_seq is not None:

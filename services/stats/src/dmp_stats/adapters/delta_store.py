@@ -1,15 +1,11 @@
-"""Applied batches: the inbox, and what batches add to the rollups and to the sliding window before it is folded or
-has gone by.
-"""
+"""Deltas: what applied batches add to the rollups and has not been folded into them yet."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-import psycopg
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dmp_chassis.database import raw
@@ -18,14 +14,6 @@ from dmp_stats.domain.cells import Cells, campaign_rows, select_cells, unpack_ce
 
 _MOST_CACHED: Final = 2_000
 
-_APPLY: Final = b"""
-WITH claimed AS (INSERT INTO inbox (batch_id) VALUES (%(batch_id)s::text::uuid) ON CONFLICT DO NOTHING RETURNING true),
-     delta AS (INSERT INTO rollup_delta (cells)
-               SELECT %(cells)b::bytea FROM claimed WHERE %(cells)b::bytea IS NOT NULL RETURNING seq),
-     seen AS (INSERT INTO window_batch (last_second, sightings)
-              SELECT %(last_second)b::int8, %(sightings)b::bytea FROM claimed WHERE %(sightings)b::bytea IS NOT NULL
-              RETURNING seq) SELECT EXISTS (SELECT FROM claimed), (SELECT seq FROM delta), (SELECT seq FROM seen)
-"""
 _PENDING: Final = b"""
 SELECT seq, CASE WHEN seq = ANY(%b) THEN NULL ELSE cells END FROM rollup_delta
 """
@@ -33,18 +21,6 @@ _TAKE: Final = b"""
 DELETE FROM rollup_delta WHERE seq IN (SELECT seq FROM rollup_delta ORDER BY seq LIMIT %b)
 RETURNING seq, CASE WHEN seq = ANY(%b) THEN NULL ELSE cells END
 """
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Applied:
-    """What became of a batch.
-
-    `delta_seq` and `window_seq` name the rows that were written, None where there was nothing to write.
-    """
-
-    is_new: bool
-    delta_seq: int | None
-    window_seq: int | None
 
 
 class Delta:
@@ -109,27 +85,6 @@ class DeltaCache:
             if len(self._deltas) < _MOST_CACHED:
                 self._deltas[seq] = delta
         return list(listed.values())
-
-
-async def apply(
-    connection: psycopg.AsyncConnection[Any],
-    *,
-    batch_id: str,
-    cells: bytes | None,
-    last_second: int | None,
-    sightings: bytes | None,
-) -> Applied:
-    """Writes a batch unless it is there: one statement, on a connection in autocommit mode.
-
-    Waits for another transaction that is writing the same batch.
-    """
-    async with connection.cursor(binary=True) as cursor:
-        await cursor.execute(
-            _APPLY, {"batch_id": batch_id, "cells": cells, "last_second": last_second, "sightings": sightings}
-        )
-        row = await cursor.fetchone()
-    assert row is not None
-    return Applied(is_new=row[0], delta_seq=row[1], window_seq=row[2])
 
 
 async def pending(connection: AsyncConnection, cache: DeltaCache) -> list[Delta]:

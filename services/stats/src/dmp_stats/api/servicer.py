@@ -16,7 +16,7 @@ from dmp.stats.v1 import stats_service_pb2_grpc
 from dmp_chassis.database import Database
 from dmp_chassis.http_body import came_through_gateway
 from dmp_stats.adapters import reference_store
-from dmp_stats.adapters.batch_connections import BatchConnections
+from dmp_stats.adapters.batch_writer import BatchWriter
 from dmp_stats.adapters.delta_store import DeltaCache
 from dmp_stats.adapters.reference_store import Generation
 from dmp_stats.api import rendered
@@ -58,7 +58,7 @@ class Dependencies:
     """
 
     database: Database
-    batches: BatchConnections
+    batches: BatchWriter
     deltas: DeltaCache
     window: LiveWindow
     live: LiveFeed
