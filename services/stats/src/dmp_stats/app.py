@@ -8,10 +8,8 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-import grpc
 from redis.asyncio import Redis
 
-from dmp.stats.v1 import stats_service_pb2_grpc
 from dmp_chassis import domain_events
 from dmp_chassis.database import Database
 from dmp_chassis.domain_events import RedisStreamPublisher
@@ -20,15 +18,13 @@ from dmp_chassis.server import run_server
 from dmp_stats.adapters.batch_writer import BatchWriter
 from dmp_stats.adapters.delta_store import DeltaCache
 from dmp_stats.api.errors import DOMAIN, ERRORS
-from dmp_stats.api.servicer import Dependencies, StatsServicer
+from dmp_stats.api.servicer import SERVICE_NAME, Dependencies, StatsServicer
 from dmp_stats.domain.buckets import DAY, HOUR, MINUTE
 from dmp_stats.expire import expire_for_ever
 from dmp_stats.fold_deltas import fold_for_ever
 from dmp_stats.live_window import LiveWindow
 from dmp_stats.settings import Settings, settings_from_env
 from dmp_stats.watch_live import LiveFeed
-
-SERVICE_NAME: Final = "dmp.stats.v1.StatsService"
 
 _KEEP_UP_SECONDS: Final = 1.0
 _EXPIRE_SECONDS: Final = 30.0
@@ -62,9 +58,6 @@ def assemble(settings: Settings, *, clock: Callable[[], float] = time.time) -> d
         DAY: settings.day_retention_days,
     }
 
-    def add_services(server: grpc.aio.Server) -> None:
-        stats_service_pb2_grpc.add_StatsServiceServicer_to_server(servicer, server)
-
     async def fold() -> None:
         await fold_for_ever(database, deltas, interval_seconds=settings.fold_interval_seconds)
 
@@ -88,7 +81,7 @@ def assemble(settings: Settings, *, clock: Callable[[], float] = time.time) -> d
 
     return {
         "service_names": (SERVICE_NAME,),
-        "add_services": add_services,
+        "add_services": servicer.add_to,
         "listen": settings.listen,
         "table": ERRORS,
         "domain": DOMAIN,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Iterable
 from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -18,12 +18,13 @@ from dmp_chassis.database import Database
 from dmp_stats.adapters import reference_store, window_store
 from dmp_stats.adapters.reference_store import Generation
 from dmp_stats.domain.reference import Labels, unpack_chunk
-from dmp_stats.domain.sightings import Sightings, unpack_sightings
+from dmp_stats.domain.sightings import Sightings, merge_sightings, unpack_sightings
 from dmp_stats.domain.window import Window, WindowCounts
 
 _LOG: Final = logging.getLogger(__name__)
 ALWAYS_GROUPED: Final = ("plan", "region")
 _MOST_EXTRA_ATTRIBUTES: Final = 8
+_EVENTS_AT_ONCE: Final = 5_000
 
 
 class LiveWindow:
@@ -148,13 +149,10 @@ class LiveWindow:
         own_before = list(self._own)
         changes = await window_store.changes_since(connection, self._horizon)
         new = changes.batches.keys() - self._loaded.keys()
-        for seq in new & self._own.keys():
-            self._take_in(seq, self._own.pop(seq), changes.batches[seq])
+        await self._take_in((seq, self._own.pop(seq), changes.batches[seq]) for seq in new & self._own.keys())
         missing = [seq for seq in new if seq not in self._loaded]
         async for page in window_store.sightings_of_batches(connection, missing):
-            for seq, payload in page:
-                self._take_in(seq, unpack_sightings(payload), changes.batches[seq])
-            await asyncio.sleep(0)
+            await self._take_in((seq, unpack_sightings(payload), changes.batches[seq]) for seq, payload in page)
         # What was committed before this look has been seen by it or by one before.
         for seq in own_before:
             self._own.pop(seq, None)
@@ -163,9 +161,23 @@ class LiveWindow:
         if changes.generation > self.labels.generation:
             await self._change_version(connection, changes.generation)
 
-    def _take_in(self, seq: int, sightings: Sightings, xact_id: int) -> None:
-        self._window.add(sightings)
-        self._loaded[seq] = xact_id
+    async def _take_in(self, batches: Iterable[tuple[int, Sightings, int]]) -> None:
+        """Takes in batches: number, content, transaction id. Some thousand events at a time, whatever their batches."""
+        gathered: list[Sightings] = []
+        xact_ids: dict[int, int] = {}
+        events = 0
+        for seq, sightings, xact_id in batches:
+            xact_ids[seq] = xact_id
+            gathered.append(sightings)
+            events += len(sightings.seconds)
+            if events >= _EVENTS_AT_ONCE:
+                self._window.add(merge_sightings(gathered))
+                self._loaded.update(xact_ids)
+                gathered, xact_ids, events = [], {}, 0
+                await asyncio.sleep(0)
+        if gathered:
+            self._window.add(merge_sightings(gathered))
+            self._loaded.update(xact_ids)
 
     async def _change_version(self, connection: AsyncConnection, generation: int) -> None:
         version = await reference_store.by_number(connection, generation)

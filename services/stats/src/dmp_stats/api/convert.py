@@ -9,10 +9,12 @@ from typing import Final
 
 import numpy as np
 from google.protobuf import timestamp_pb2
+from google.protobuf.message import DecodeError
 
 from dmp.ingest.v1 import accepted_batch_pb2
 from dmp.stats.v1 import stats_service_pb2
 from dmp_stats.adapters.campaign_store import Totals
+from dmp_stats.api.batch_columns import COLUMNS, RequestColumns, decoded_columns
 from dmp_stats.domain.cells import CLICK, Batch, Ints
 from dmp_stats.domain.errors import InvalidRequestError, Violation
 from dmp_stats.domain.instants import instant_of_minute
@@ -22,57 +24,80 @@ from dmp_stats.query_stats import StatsAnswer
 from dmp_stats.watch_live import LiveView
 
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
-_COLUMNS: Final = ("occurred_at_us", "types", "sources", "campaigns", "creatives", "users", "counts_as")
 _LARGEST_COUNT: Final = 2**31 - 1
 _LONGEST_TEXT: Final = 255
+_MANY_TEXTS: Final = 64
 _EARLIEST_US: Final = -62_135_596_800_000_000
 _LATEST_US: Final = 253_402_300_799_999_999
 
 
-def batch_from_proto(message: accepted_batch_pb2.AcceptedBatch) -> Batch:
+def batch_from_request(request: RequestColumns | stats_service_pb2.ApplyBatchRequest) -> Batch:
     """The columns of a batch that statistics are made of. Raises InvalidRequestError if they contradict each other."""
+    if isinstance(request, stats_service_pb2.ApplyBatchRequest):
+        return batch_from_proto(request.batch)
+    table = decoded_columns(request.batch, len(request.batch.event_ids))
+    if table is None:
+        try:
+            whole = stats_service_pb2.ApplyBatchRequest.FromString(request.SerializeToString())
+        except DecodeError:
+            raise InvalidRequestError([Violation(field="batch", description="is not a valid message")]) from None
+        return batch_from_proto(whole.batch)
+    return _checked_batch(request.batch, table)
+
+
+def batch_from_proto(message: accepted_batch_pb2.AcceptedBatch) -> Batch:
+    """The same from the message itself, however it was encoded. Raises InvalidRequestError."""
     size = len(message.event_ids)
-    texts = list(message.texts)
-    raw = {name: getattr(message, name)[:] for name in _COLUMNS}
+    raw = {name: getattr(message, name)[:] for name in COLUMNS}
     problems = [
         Violation(field=f"batch.{name}", description="must have one entry for each event")
         for name, column in raw.items()
         if len(column) != size
     ]
-    if _UUID.fullmatch(message.batch_id) is None:
-        problems.append(Violation(field="batch.batch_id", description="must be a UUID in its text form"))
-    if len(message.event_keys) != 16 * size:
-        problems.append(Violation(field="batch.event_keys", description="must have 16 bytes for each event"))
-    if not texts or texts[0]:
-        problems.append(Violation(field="batch.texts", description="must begin with the empty text"))
+    if problems:
+        raise InvalidRequestError([*problems, *_contradictions(message)])
+    table = np.array([value for column in raw.values() for value in column], np.int64).reshape(len(COLUMNS), size)
+    return _checked_batch(message, table)
+
+
+def _checked_batch(message: accepted_batch_pb2.AcceptedBatch, table: Ints) -> Batch:
+    problems = _contradictions(message)
     if problems:
         raise InvalidRequestError(problems)
-    # One array for all columns: for a small batch seven would cost more than everything that is done with them.
-    together = np.array([value for column in raw.values() for value in column], np.int64).reshape(len(_COLUMNS), size)
-    columns = dict(zip(_COLUMNS, together, strict=True))
-    if size:
-        problems = _impossible_values(columns, texts)
-    if problems:
+    texts = list(message.texts)
+    if table.size and (problems := _impossible_values(table, texts)):
         raise InvalidRequestError(problems)
     return Batch(
         batch_id=message.batch_id,
         texts=texts,
-        event_keys=np.frombuffer(message.event_keys, ">u8").astype(np.uint64).reshape(size, 2),
-        **columns,
+        event_keys=np.frombuffer(message.event_keys, ">u8").astype(np.uint64).reshape(-1, 2),
+        **dict(zip(COLUMNS, table, strict=True)),
     )
 
 
-def _impossible_values(columns: dict[str, Ints], texts: Sequence[str]) -> list[Violation]:
+def _contradictions(message: accepted_batch_pb2.AcceptedBatch) -> list[Violation]:
     problems: list[Violation] = []
-    positions = [columns[name] for name in ("types", "sources", "campaigns", "creatives", "users")]
-    if max(int(column.max()) for column in positions) >= len(texts):
+    if _UUID.fullmatch(message.batch_id) is None:
+        problems.append(Violation(field="batch.batch_id", description="must be a UUID in its text form"))
+    if len(message.event_keys) != 16 * len(message.event_ids):
+        problems.append(Violation(field="batch.event_keys", description="must have 16 bytes for each event"))
+    if not message.texts or message.texts[0]:
+        problems.append(Violation(field="batch.texts", description="must begin with the empty text"))
+    return problems
+
+
+def _impossible_values(table: Ints, texts: Sequence[str]) -> list[Violation]:
+    problems: list[Violation] = []
+    latest, *positions, counts_as = table.max(axis=1).tolist()
+    if max(positions) >= len(texts):
         return [Violation(field="batch.texts", description="must hold every position that is referred to")]
-    if int(columns["counts_as"].max()) > CLICK:
+    if counts_as > CLICK:
         problems.append(Violation(field="batch.counts_as", description="must be 0, 1 or 2"))
-    times = columns["occurred_at_us"]
-    if int(times.min()) < _EARLIEST_US or int(times.max()) > _LATEST_US:
+    if int(table[0].min()) < _EARLIEST_US or latest > _LATEST_US:
         problems.append(Violation(field="batch.occurred_at_us", description="must lie in the years 1 to 9999"))
-    if max(map(len, texts)) > _LONGEST_TEXT and _uses_a_long_text(positions[:-1], texts):
+    # Of a large batch most texts are users, which may be longer.
+    names = texts if len(texts) < _MANY_TEXTS else _texts_at(table[1:5], texts)
+    if max(map(len, names)) > _LONGEST_TEXT and max(map(len, _texts_at(table[1:5], texts))) > _LONGEST_TEXT:
         problems.append(
             Violation(
                 field="batch.texts",
@@ -84,8 +109,10 @@ def _impossible_values(columns: dict[str, Ints], texts: Sequence[str]) -> list[V
     return problems
 
 
-def _uses_a_long_text(columns: Sequence[Ints], texts: Sequence[str]) -> bool:
-    return any(len(texts[place]) > _LONGEST_TEXT for column in columns for place in np.unique(column).tolist())
+def _texts_at(positions: Ints, texts: Sequence[str]) -> list[str]:
+    used = np.zeros(len(texts), bool)
+    used[positions] = True
+    return [texts[place] for place in np.flatnonzero(used).tolist()]
 
 
 def stats_to_proto(query: StatsQuery, answer: StatsAnswer) -> stats_service_pb2.QueryStatsResponse:

@@ -20,9 +20,10 @@ from dmp_stats.adapters.batch_writer import BatchWriter
 from dmp_stats.adapters.delta_store import DeltaCache
 from dmp_stats.adapters.reference_store import Generation
 from dmp_stats.api import rendered
+from dmp_stats.api.batch_columns import RequestColumns, parse_request
 from dmp_stats.api.cells_convert import cells_to_proto, correction_from_proto, minutes_from_proto
 from dmp_stats.api.convert import (
-    batch_from_proto,
+    batch_from_request,
     campaign_to_proto,
     live_to_proto,
     metrics_to_proto,
@@ -45,6 +46,8 @@ from dmp_stats.watch_live import LiveFeed, check_live
 
 if TYPE_CHECKING:  # generic in the stubs only
     Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
+
+SERVICE_NAME: Final = "dmp.stats.v1.StatsService"
 
 _DEFAULT_TOP: Final = 10
 UPDATED: Final = "Reference table updated successfully"
@@ -75,10 +78,25 @@ class StatsServicer(stats_service_pb2_grpc.StatsServiceServicer):
     def __init__(self, dependencies: Dependencies) -> None:
         self._with = dependencies
 
-    async def ApplyBatch(self, request: pb.ApplyBatchRequest, context: Context) -> pb.ApplyBatchResponse:
+    def add_to(self, server: grpc.aio.Server) -> None:
+        """Registers all methods. ApplyBatch, which is called for every group of events, reads its request itself."""
+        apply_batch_handler = grpc.unary_unary_rpc_method_handler(
+            self.ApplyBatch,
+            request_deserializer=parse_request,
+            response_serializer=pb.ApplyBatchResponse.SerializeToString,
+        )
+        # The first that knows a method answers it.
+        server.add_generic_rpc_handlers(
+            (grpc.method_handlers_generic_handler(SERVICE_NAME, {"ApplyBatch": apply_batch_handler}),)
+        )
+        stats_service_pb2_grpc.add_StatsServiceServicer_to_server(self, server)
+
+    async def ApplyBatch(
+        self, request: RequestColumns | pb.ApplyBatchRequest, context: Context
+    ) -> pb.ApplyBatchResponse:
         """See the proto."""
         to = self._with
-        batch = batch_from_proto(request.batch)
+        batch = batch_from_request(request)
         is_new = await apply_batch(batch, to.batches, to.deltas, to.window, now=to.clock())
         return pb.ApplyBatchResponse(already_applied=not is_new)
 

@@ -45,8 +45,9 @@ class Roster:
         known, names = self._numbers, self._names
         found = list(map(known.get, user_ids))
         if None in found:
-            new = [user_id for user_id, number in zip(user_ids, found, strict=True) if number is None]
-            # Of a user that comes twice the last number counts; the other one stands for nobody.
+            new = list(
+                dict.fromkeys(user_id for user_id, number in zip(user_ids, found, strict=True) if number is None)
+            )
             known.update(zip(new, range(len(names), len(names) + len(new)), strict=True))
             names.extend(new)
             found = list(map(known.get, user_ids))

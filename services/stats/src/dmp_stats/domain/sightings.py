@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate, chain
 from typing import Final
 
 import msgspec
@@ -61,6 +62,18 @@ def sightings_of(batch: Batch, *, after_second: int) -> Sightings | None:
         user_ids=[texts[position] for position in np.flatnonzero(used).tolist()],
         seconds=seconds[chosen],
         users=(np.cumsum(used) - 1)[positions],
+    )
+
+
+def merge_sightings(parts: Sequence[Sightings]) -> Sightings:
+    """All of them, at least one. A user that is in several parts comes several times."""
+    if len(parts) == 1:
+        return parts[0]
+    starts = accumulate((len(part.user_ids) for part in parts), initial=0)
+    return Sightings(
+        user_ids=list(chain.from_iterable(part.user_ids for part in parts)),
+        seconds=np.concatenate([part.seconds for part in parts]),
+        users=np.concatenate([part.users + start for part, start in zip(parts, starts, strict=False)]),
     )
 
 
