@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dmp_stats.domain import window as window_module
 from dmp_stats.domain.reference import Labels, pack_chunk, unpack_chunk
 from dmp_stats.domain.sightings import Sightings, pack_sightings, unpack_sightings
 from dmp_stats.domain.window import Window, WindowCounts
@@ -32,7 +33,8 @@ def window(now: int = NOW, retention: int = 1800) -> Window:
 
 def adopt(target: Window, users: Mapping[str, Mapping[str, str]], generation: int = 1) -> None:
     labels = Labels(generation=generation)
-    labels.add(unpack_chunk(pack_chunk(users)), target.roster)
+    for _ in labels.add(unpack_chunk(pack_chunk(users)), target.roster):
+        pass
     for _ in target.prepare(labels, ()):
         pass
     target.adopt()
@@ -148,26 +150,57 @@ def test_a_known_user_without_the_attribute_is_in_no_group_and_not_unknown() -> 
     }
 
 
-def test_events_that_come_while_a_version_is_prepared_are_in_it() -> None:
+@pytest.mark.parametrize("events_a_step", [1, 3, 20_000])
+def test_events_that_come_while_a_version_is_prepared_are_in_it(
+    events_a_step: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever minute they fall into: one that is to be counted, one that is, or one that is half counted."""
+    monkeypatch.setattr(window_module, "_EVENTS_A_STEP", events_a_step)
     target = window()
-    target.add(sightings([(NOW - 60 * minute, "u") for minute in range(10)]))
+    for minute in range(10):
+        target.add(sightings([(NOW - 60 * minute - second, "u") for second in range(5)]))
     labels = Labels(generation=7)
-    labels.add(unpack_chunk(pack_chunk({"u": {"plan": "pro"}, "v": {"plan": "free"}})), target.roster)
+    for _ in labels.add(unpack_chunk(pack_chunk({"u": {"plan": "pro"}, "v": {"plan": "free"}})), target.roster):
+        pass
     added = 0
     for step, _ in enumerate(target.prepare(labels, ())):
         target.add(sightings([(NOW - 60 * (step % 12), "v"), (NOW - 700, "w")]))
         target.advance(NOW + step)
         added = step + 1
         before = target.counts(1_800, ("plan",))
-        assert before.unknown == before.events == 10 + 2 * added
+        assert before.unknown == before.events == 50 + 2 * added
     assert added >= 10
     added += 1
     target.add(sightings([(NOW - 1_500, "v"), (NOW - 1_500, "w")]))
     target.adopt()
     after = target.counts(1_800, ("plan",))
     assert after.generation == 7
-    assert after.by["plan"] == {"free": added, "pro": 10}
+    assert after.by["plan"] == {"free": added, "pro": 50}
     assert after.unknown == added
+
+
+def test_seconds_that_pass_while_a_version_is_prepared_are_not_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(window_module, "_EVENTS_A_STEP", 1)
+    target = window(retention=60)
+    target.add(sightings([(NOW - second, "u") for second in range(60)]))
+    labels = Labels(generation=7)
+    for step, _ in enumerate(target.prepare(labels, ())):
+        target.advance(NOW + step // 2)
+    passed = target.now - NOW
+    assert passed > 10
+    target.adopt()
+    assert target.counts(60, ()).unknown == 60 - passed
+
+
+def test_a_large_chunk_is_added_in_steps() -> None:
+    """So that readers are answered in between."""
+    target = window()
+    labels = Labels(generation=1)
+    users = {f"u{number}": {"plan": f"p{number % 3}"} for number in range(20_000)}
+    steps = sum(1 for _ in labels.add(unpack_chunk(pack_chunk(users)), target.roster))
+    assert steps >= 20
+    assert labels.users() == 20_000
+    assert all(labels.of_user(target.roster.number(user)) == users[user] for user in ("u0", "u999", "u1000", "u19999"))
 
 
 def test_more_than_a_thousand_values_are_cut_to_those_with_most_events() -> None:

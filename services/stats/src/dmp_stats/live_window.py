@@ -28,7 +28,11 @@ _EVENTS_AT_ONCE: Final = 5_000
 
 
 class LiveWindow:
-    """State of one process. All methods belong to one event loop; long work is done in slices of a few milliseconds."""
+    """State of one process. All methods belong to one event loop.
+
+    Long work is done in steps of a millisecond or two: a reader's request passes through the loop a dozen times before
+    it is answered, and may have to wait for a step each time.
+    """
 
     def __init__(self, database: Database, *, retention_seconds: int, clock: Callable[[], float]) -> None:
         """`clock` gives seconds since 1970 UTC."""
@@ -197,8 +201,10 @@ class LiveWindow:
         self._window.keeps_everybody = True
         try:
             async for payload in payloads:
-                labels.add(unpack_chunk(payload), self._window.roster)
+                chunk = unpack_chunk(payload)
                 await asyncio.sleep(0)
+                for _ in labels.add(chunk, self._window.roster):
+                    await asyncio.sleep(0)
         finally:
             self._window.keeps_everybody = False
 

@@ -21,6 +21,7 @@ LONGEST_USER_ID: Final = 255
 LONGEST_NAME: Final = 64
 LONGEST_VALUE: Final = 255
 MOST_ATTRIBUTES: Final = 64
+_USERS_A_STEP: Final = 1_000
 
 ABSENT: Final = -1
 """The number that stands for "this user has no such attribute"."""
@@ -165,9 +166,14 @@ class Labels:
             for attribute in self.attributes.values():
                 attribute.codes = np.concatenate([attribute.codes, np.full(room, ABSENT, np.int32)])
 
-    def add(self, chunk: Chunk, roster: Roster) -> None:
-        """Adds or changes the chunk's users, and takes out those it removes."""
-        users, removed = roster.numbers(chunk.users), roster.numbers(chunk.removed)
+    def add(self, chunk: Chunk, roster: Roster) -> Iterator[None]:
+        """Adds or changes the chunk's users, and takes out those it removes, in steps of a millisecond or two."""
+        parts: list[npt.NDArray[np.int64]] = []
+        for start in range(0, len(chunk.users), _USERS_A_STEP):
+            parts.append(roster.numbers(chunk.users[start : start + _USERS_A_STEP]))
+            yield
+        users = np.concatenate([np.zeros(0, np.int64), *parts])
+        removed = roster.numbers(chunk.removed)
         self.cover(len(roster))
         for name, raw in chunk.codes.items():
             attribute = self.attributes.get(name)
@@ -178,6 +184,7 @@ class Labels:
             codes = places[np.frombuffer(raw, "<i4")]
             named = codes != UNCHANGED
             attribute.codes[users[named]] = codes[named]
+            yield
         self.is_known[users] = True
         self.is_known[removed] = False
         for attribute in self.attributes.values():

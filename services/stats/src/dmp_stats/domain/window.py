@@ -24,6 +24,7 @@ MOST_LISTED_VALUES: Final = 1_000
 _MOST_RING_VALUES: Final = 4_096
 _NEVER: Final = -(2**62)
 _ROSTER_SLACK: Final = 50_000
+_EVENTS_A_STEP: Final = 20_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,12 +216,15 @@ class Window:
         self._is_covered = False
         while uncovered := self._minutes.keys() - self._covered:
             number = max(uncovered)
-            minute = self._minutes[number]
-            seconds, users = _sightings_of(number, minute)
-            fresh = seconds > self._now - self._retention
-            self._next.add(seconds[fresh], users[fresh])
+            # What is added to this minute from now on is counted at once: it lies behind what is counted here.
             self._covered.add(number)
-            yield
+            minute = self._minutes[number]
+            size = minute.size
+            for start in range(0, size, _EVENTS_A_STEP):
+                seconds, users = _sightings_of(number, minute, start, min(start + _EVENTS_A_STEP, size))
+                fresh = seconds > self._now - self._retention
+                self._next.add(seconds[fresh], users[fresh])
+                yield
         self._is_covered = True
 
     def is_prepared_for(self, generation: int) -> bool:
@@ -272,7 +276,7 @@ class Window:
         total = np.zeros(len(attribute.values) + 1, np.int64)
         for number, minute in self._minutes.items():
             if number * 60 + 59 >= first:
-                seconds, users = _sightings_of(number, minute)
+                seconds, users = _sightings_of(number, minute, 0, minute.size)
                 total += np.bincount(attribute.codes[users[seconds >= first]] + 1, minlength=len(total))
         return total[1:]
 
@@ -296,9 +300,9 @@ class Window:
             minute.users[: minute.size] = numbers[minute.users[: minute.size]]
 
 
-def _sightings_of(number: int, minute: _Minute) -> tuple[Ints, Ints]:
-    seconds = minute.seconds[: minute.size].astype(np.int64) + number * 60
-    return seconds, minute.users[: minute.size].astype(np.int64)
+def _sightings_of(number: int, minute: _Minute, start: int, end: int) -> tuple[Ints, Ints]:
+    seconds = minute.seconds[start:end].astype(np.int64) + number * 60
+    return seconds, minute.users[start:end].astype(np.int64)
 
 
 def _count(ring: npt.NDArray[np.int32], rows: Ints, columns: Ints) -> None:
