@@ -228,6 +228,7 @@ async def test_a_large_table_is_read_elsewhere_while_others_are_answered(cluster
         (b'{"user_metadata": {"u": null}, "ts": "2026-01-01T00:00:00Z"}', "user_metadata.u"),
         (b'{"user_metadata": {"u": {"plan": [1]}}, "ts": "2026-01-01T00:00:00Z"}', "user_metadata.u.plan"),
         (b'{"user_metadata": {"u": {"plan": "a\\u0000"}}, "ts": "2026-01-01T00:00:00Z"}', "user_metadata.u.plan"),
+        (b'{"user_metadata": {"u": {"n": 1e999}}, "ts": "2026-01-01T00:00:00Z"}', "user_metadata.u"),
         (b'{"user_metadata": {"": {}}, "ts": "2026-01-01T00:00:00Z"}', "user_metadata."),
         (b'{"user_metadata": {"u": {"' + b"n" * 65 + b'": "x"}}, "ts": "2026-01-01T00:00:00Z"}', "nnnn"),
         (b'{"user_metadata": {"' + b"u" * 256 + b'": {}}, "ts": "2026-01-01T00:00:00Z"}', "uuuu"),

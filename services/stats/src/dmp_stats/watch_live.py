@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
@@ -152,6 +153,7 @@ class LiveFeed:
             await asyncio.gather(self._loop, return_exceptions=True)
 
     async def _compute_for_ever(self) -> None:
+        due = time.monotonic()
         while True:
             try:
                 view = await self._compute()
@@ -161,7 +163,9 @@ class LiveFeed:
                 async with self._changed:
                     self._latest, self._number = view, self._number + 1
                     self._changed.notify_all()
-            await asyncio.sleep(self._interval_seconds)
+            # What computing has taken is part of the interval; what was missed is not made up for.
+            due = max(due + self._interval_seconds, time.monotonic())
+            await asyncio.sleep(due - time.monotonic())
 
     async def _compute(self) -> LiveView:
         now = self._clock()

@@ -172,7 +172,11 @@ def _read_anything(
     user_id: str, raw: msgspec.Raw, is_change: bool, violations: list[tuple[str, str]]
 ) -> Mapping[str, str | None] | None:
     """The attributes of a user who has other values than texts; None if the user is to be removed."""
-    value = _ANYTHING.decode(raw)
+    try:
+        value = _ANYTHING.decode(raw)
+    except msgspec.ValidationError:
+        violations.append((_path(user_id), "must not hold a number that is too large for a double"))
+        return {}
     if value is None and is_change:
         return None
     if not isinstance(value, dict):
