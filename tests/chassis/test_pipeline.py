@@ -58,6 +58,16 @@ async def test_a_large_call_gets_through(pipeline: Pipeline) -> None:
         await pipeline.run([(b"x" * 50_000_000,)])
 
 
+async def test_many_large_calls_with_large_answers_get_through(database_url: str) -> None:
+    """The first answers come while the last calls are still being sent: nobody waits for the other."""
+    echo = await Pipeline.connect(database_url, b"SELECT $1::text", parameters=1)
+    texts = [str(number).encode() * 100_000 for number in range(10, 90)]
+    for _ in range(2):
+        assert [result.get_value(0, 0) for result in await echo.run([(text,) for text in texts])] == texts
+        assert not echo.is_lost
+    await echo.close()
+
+
 async def test_a_lost_connection_is_noticed_by_the_call(pipeline: Pipeline, database_url: str) -> None:
     await end_server_process(database_url)
     with pytest.raises(psycopg.OperationalError):

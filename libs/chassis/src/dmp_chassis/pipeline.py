@@ -31,7 +31,7 @@ class Pipeline:
         self._formats = [_BINARY] * parameters
         self._loop = asyncio.get_running_loop()
         self._is_reading = False
-        self._readable: asyncio.Future[None] | None = None
+        self._ready: asyncio.Future[None] | None = None
         self._was_hung_up = False
 
     @classmethod
@@ -80,11 +80,13 @@ class Pipeline:
         pgconn = self._pgconn
         pgconn.pipeline_sync()
         while pgconn.flush():
-            await self._until_writable()
+            # The server answers the first calls before it has the last: somebody has to read, or both wait.
+            await self._until_ready(writing=True)
+            pgconn.consume_input()
         results: list[PGresult] = []
         while True:
             while pgconn.is_busy():
-                await self._until_readable()
+                await self._until_ready()
                 pgconn.consume_input()
             result = pgconn.get_result()
             if result is None:  # the end of one statement
@@ -95,27 +97,24 @@ class Pipeline:
             else:
                 results.append(result)
 
-    async def _until_writable(self) -> None:
-        writable = self._loop.create_future()
-        self._loop.add_writer(self._socket, _set, writable)
-        try:
-            await writable
-        finally:
-            self._loop.remove_writer(self._socket)
-
-    async def _until_readable(self) -> None:
+    async def _until_ready(self, *, writing: bool = False) -> None:
+        """Waits until there is something to read, or with `writing` also until something can be written."""
         if not self._is_reading:
             self._loop.add_reader(self._socket, self._on_readable)
             self._is_reading = True
-        self._readable = self._loop.create_future()
+        self._ready = self._loop.create_future()
+        if writing:
+            self._loop.add_writer(self._socket, _set, self._ready)
         try:
-            await self._readable
+            await self._ready
         finally:
-            self._readable = None
+            self._ready = None
+            if writing:
+                self._loop.remove_writer(self._socket)
 
     def _on_readable(self) -> None:
-        if self._readable is not None:
-            _set(self._readable)
+        if self._ready is not None:
+            _set(self._ready)
         else:
             # Nobody asked: the server is going away.
             self._was_hung_up = True
