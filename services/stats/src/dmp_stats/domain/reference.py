@@ -9,7 +9,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, count
 from typing import Final
 
 import msgspec
@@ -46,12 +46,14 @@ class Roster:
         known, names = self._numbers, self._names
         found = list(map(known.get, user_ids))
         if None in found:
-            new = list(
-                dict.fromkeys(user_id for user_id, number in zip(user_ids, found, strict=True) if number is None)
-            )
-            known.update(zip(new, range(len(names), len(names) + len(new)), strict=True))
+            missing = (user_id for user_id, number in zip(user_ids, found, strict=True) if number is None)
+            new = dict(zip(dict.fromkeys(missing), count(len(names)), strict=False))
+            known.update(new)
             names.extend(new)
-            found = list(map(known.get, user_ids))
+            # A look into a dictionary of a million users costs several cache misses: one for each user is enough.
+            found = [
+                new[user_id] if number is None else number for user_id, number in zip(user_ids, found, strict=True)
+            ]
         return np.array(found, np.int64)
 
     def names(self, numbers: npt.NDArray[np.int64]) -> list[str]:
