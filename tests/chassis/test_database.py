@@ -55,6 +55,27 @@ async def test_a_block_that_ends_is_committed(database: Database) -> None:
     assert await names(database) == ["a"]
 
 
+async def test_a_block_that_is_cancelled_says_so_even_if_its_connection_is_lost(database: Database) -> None:
+    """A background loop that survives outages must not take its own end for one of them."""
+    begun = asyncio.Event()
+
+    async def wait_and_lose() -> None:
+        async with database.begin() as connection:
+            await put(connection, "a")
+            begun.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                raw(connection).pgconn.finish()
+
+    task = asyncio.ensure_future(wait_and_lose())
+    await begun.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await names(database) == []
+
+
 async def test_a_block_that_raises_is_rolled_back(database: Database) -> None:
     async def put_and_fail() -> None:
         async with database.begin() as connection:

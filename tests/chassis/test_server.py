@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import struct
 import time
 from collections.abc import Callable
@@ -176,6 +177,31 @@ async def test_the_loops_run_until_everything_is_flushed_and_end_before_anything
     await looping.wait()
     await asyncio.gather(running.close(), running.close())
     assert steps == ["flush", "loop ends", "close"]
+
+
+async def test_a_loop_that_takes_its_cancellation_for_an_error_is_cancelled_again() -> None:
+    looping = asyncio.Event()
+    ends: list[str] = []
+
+    async def loop() -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            looping.set()
+            await asyncio.Event().wait()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ends.append("loop")
+
+    running = await start_server(
+        service_names=[SERVICE],
+        add_services=add_methods({"M": echo}),
+        table={},
+        domain=DOMAIN,
+        background=[loop],
+    )
+    await looping.wait()
+    await running.close()
+    assert ends == ["loop"]
 
 
 async def test_what_does_not_end_is_cut_short_so_that_the_end_takes_no_longer_than_promised() -> None:

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from typing import Any, Final, Literal, TypeAlias, cast
 
 import psycopg
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncTransaction
 
 from dmp_chassis.conflicts import retrying, sql_state
 from dmp_chassis.engine import driver_url, make_engine
@@ -97,8 +97,13 @@ class Database:
         callbacks: list[Callable[[], None]] = []
         connection.info[_AFTER_COMMIT] = callbacks
         try:
-            async with connection.begin():
+            transaction = await connection.begin()
+            try:
                 yield connection
+            except BaseException:
+                await _roll_back(transaction)
+                raise
+            await transaction.commit()
         finally:
             # A cancelled caller must not leave the connection half returned.
             await asyncio.shield(asyncio.ensure_future(connection.close()))
@@ -155,6 +160,15 @@ def raw(connection: AsyncConnection) -> psycopg.AsyncConnection[Any]:
 def after_commit(connection: AsyncConnection, callback: Callable[[], None]) -> None:
     """Has `callback` called once the transaction of this connection has been committed, not at all if it is not."""
     connection.info[_AFTER_COMMIT].append(callback)
+
+
+async def _roll_back(transaction: AsyncTransaction) -> None:
+    """Rolls back. If that fails the connection is lost, and the transaction with it: what the caller must hear is what
+    came before, above all that it was cancelled."""
+    try:
+        await transaction.rollback()
+    except Exception:  # noqa: BLE001
+        await transaction.connection.invalidate()
 
 
 async def _give_back(attempt: asyncio.Task[AsyncConnection]) -> None:

@@ -17,6 +17,8 @@ _END_SECONDS: Final = 2.0
 _CALLS_END, _FLUSHED, _LOOPS_END = 0.5, 0.8, 0.9
 """When each step of the end is over at the latest, as a share of it; who is early leaves time to the next."""
 
+_CANCELLED_AGAIN_SECONDS: Final = 0.3
+
 Callback: TypeAlias = Callable[[], Awaitable[None]]
 
 
@@ -43,7 +45,8 @@ class RunningServer:
         self._health = health
         self._on_stop = on_stop
         self._on_close = on_close
-        self._loops = asyncio.ensure_future(_run_loops((health.poll, *background)))
+        self._running: list[asyncio.Task[None]] = []
+        self._loops = asyncio.ensure_future(_run_loops((health.poll, *background), self._running))
         self._hurry = asyncio.Event()
         self._end: asyncio.Task[None] | None = None
 
@@ -90,20 +93,27 @@ class RunningServer:
         begun = loop.time()
         await self._server.stop(_CALLS_END * end_seconds)
         await _call_all(self._on_stop, until=begun + _FLUSHED * end_seconds)
+        await self._end_loops(until=begun + _LOOPS_END * end_seconds)
+        await _call_all(self._on_close, until=begun + end_seconds)
+        _LOG.info("stopped", extra={"port": self.port})
+
+    async def _end_loops(self, *, until: float) -> None:
+        """Cancels the loops again and again: one that survives errors may survive one that hides a cancellation."""
+        loop = asyncio.get_running_loop()
         self._loops.cancel()
-        await asyncio.wait({self._loops}, timeout=max(0.0, begun + _LOOPS_END * end_seconds - loop.time()))
+        while not self._loops.done() and loop.time() < until:
+            for running in self._running:
+                running.cancel()
+            await asyncio.wait({self._loops}, timeout=_CANCELLED_AGAIN_SECONDS)
         if not self._loops.done():
             _LOG.error("a background loop does not end")
         elif not self._loops.cancelled() and (error := self._loops.exception()) is not None:
             _LOG.error("a background loop failed", exc_info=error)
-        await _call_all(self._on_close, until=begun + end_seconds)
-        _LOG.info("stopped", extra={"port": self.port})
 
 
-async def _run_loops(loops: Sequence[Callback]) -> None:
+async def _run_loops(loops: Sequence[Callback], running: list[asyncio.Task[None]]) -> None:
     async with asyncio.TaskGroup() as group:
-        for loop in loops:
-            group.create_task(_run_for_ever(loop))
+        running.extend(group.create_task(_run_for_ever(loop)) for loop in loops)
 
 
 async def _run_for_ever(loop: Callback) -> None:

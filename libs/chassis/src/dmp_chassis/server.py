@@ -142,8 +142,9 @@ async def run_server(
 def _collect_garbage_rarely() -> None:
     """Looks for cycles after 50,000 new containers instead of 700, and never again among what has been imported.
 
-    Requests make many objects and few cycles: one batch of a thousand events would start the collector a dozen times.
+    Requests make many objects and few cycles: one batch of a thousand events would start the collector a dozen times,
+    and now and then it would look through all that a service remembers.
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(_YOUNG_OBJECTS, 10, 10)
+    gc.set_threshold(_YOUNG_OBJECTS, 20, 20)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import time
 from typing import Final
@@ -124,10 +123,6 @@ async def serve() -> None:
     """`python -m dmp_identity serve`."""
     settings = from_env(os.environ)
     configure(settings.log_level, "identity")
-    # What is remembered lives long and has no cycles; looking through it for garbage whenever 700 objects were made
-    # costs a tenth of all when identifiers are new.
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 20)
     await IdentityService(settings).run()
 
 
