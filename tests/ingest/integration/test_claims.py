@@ -49,6 +49,28 @@ async def test_what_the_log_has_comes_with_its_own_fingerprint(claims: Claims) -
     assert claimed.all_decided
 
 
+async def test_a_group_is_settled_with_one_word(claims: Claims, redis: Redis) -> None:
+    await claims.claim(KEYS[:2], PRINTS[:2], token=OURS)
+    await claims.claim(KEYS[2:4], PRINTS[2:4], token=THEIRS)
+    before = await redis.dbsize()
+    await claims.settle_group(OURS, applied=True)
+    await claims.settle_group(THEIRS, applied=False)
+    assert await redis.dbsize() == before + 2
+    claimed = await claims.claim(KEYS, [7] * len(KEYS), token=b"others..")
+    assert claimed.stored == dict(zip(KEYS[:4], PRINTS[:4], strict=True))
+    assert claimed.in_doubt == KEYS[2:4]
+    assert claimed.all_decided
+
+
+async def test_a_group_that_says_nothing_decides_nothing(claims: Claims) -> None:
+    await claims.claim(KEYS[:2], PRINTS[:2], token=OURS)
+    await claims.claim(KEYS[2:], PRINTS[2:], token=THEIRS)
+    await claims.settle_group(OURS, applied=True)
+    claimed = await claims.claim(KEYS, PRINTS, token=b"others..")
+    assert claimed.stored == dict(zip(KEYS[:2], PRINTS[:2], strict=True))
+    assert not claimed.all_decided
+
+
 async def test_only_the_holder_gives_a_claim_up(claims: Claims) -> None:
     await claims.claim(KEYS, PRINTS, token=OURS)
     await claims.release(KEYS, token=THEIRS)
@@ -72,8 +94,9 @@ async def test_a_value_that_nobody_here_wrote_decides_nothing(claims: Claims, re
 async def test_claims_expire(claims: Claims, redis: Redis) -> None:
     await claims.claim(KEYS, PRINTS, token=OURS)
     await claims.settle(KEYS[:1], PRINTS[:1], applied=True)
-    assert 30_000 < await redis.pttl(b"dmp:{claim}:" + KEYS[0]) <= 60_000
-    assert 0 < await redis.pttl(b"dmp:{claim}:" + KEYS[1]) <= 30_000
+    await claims.settle_group(OURS, applied=True)
+    for name in await redis.keys("*"):
+        assert 30_000 < await redis.pttl(name) <= 60_000
 
 
 async def test_claims_are_not_written_to_the_append_only_file(
@@ -100,6 +123,7 @@ async def test_claims_are_not_written_to_the_append_only_file(
             claims = Claims(redis, window_seconds=60)
             await claims.claim(KEYS, PRINTS, token=OURS)
             await claims.settle(KEYS[1:], PRINTS[1:], applied=True)
+            await claims.settle_group(OURS, applied=True)
             await claims.release(KEYS, token=OURS)
             assert await appended() == before
             await redis.set("something", "else")
@@ -113,4 +137,5 @@ async def test_a_redis_that_is_away_decides_nothing_and_is_left_alone(redis_url:
         claims = Claims(nobody, window_seconds=60)
         assert await claims.claim(KEYS, PRINTS, token=OURS) == Claimed(all_decided=False)
         await claims.settle(KEYS, PRINTS, applied=True)
+        await claims.settle_group(OURS, applied=True)
         await claims.release(KEYS, token=OURS)

@@ -37,17 +37,18 @@ LEASE_SECONDS: Final = 10.0
 class GroupCommitted:
     """What became of a group.
 
-    verdicts: one for each event, in order. batch: what is to be handed over, None if nothing is new. accepted: the
-    new events, in the order of
-    the batch. known: fingerprints in the log of the events that were there before. in_doubt: keys of those that may
-    not be applied yet.
+    verdicts: one for each event, in order. batch: what is to be handed over, None if nothing is new. accepted: the new
+    events, in the order of the batch. token: that of the claims on them. disputed: somebody else had claimed some of
+    them, or Redis was away. unsettled: fingerprints in the log of those that were there before and that Redis does not
+    know to be applied.
     """
 
     verdicts: Sequence[Verdict]
     batch: Batch | None
     accepted: Sequence[AcceptableEvent]
-    known: Mapping[bytes, int]
-    in_doubt: Sequence[bytes]
+    unsettled: Mapping[bytes, int]
+    token: bytes
+    disputed: bool
 
 
 async def commit_group(
@@ -62,11 +63,9 @@ async def commit_group(
     """Stores the new ones among these events in one transaction, with their batch in the outbox and what is to be
     announced.
 
-    rejected: how many invalid events came with the group, for the announcement. acknowledged: batches to drop from
-    the outbox on the way.
-    announced: called when domain events have been committed. Raises what the database raises; nothing is stored then,
-    or it is not known
-    whether it was, and the claims are given up.
+    rejected: how many invalid events came with the group, for the announcement. acknowledged: batches to drop from the
+    outbox on the way. announced: called when domain events have been committed. Raises what the database raises;
+    nothing is stored then, or it is not known whether it was, and the claims are given up.
     """
     firsts = first_of_each_key(events)
     token = secrets.token_bytes(8)
@@ -95,7 +94,14 @@ async def commit_group(
         raise
     announced()
     verdicts = judge(events, firsts, stored, await _same_content(events, stored, log))
-    return GroupCommitted(verdicts=verdicts, batch=batch, accepted=accepted, known=stored, in_doubt=in_doubt)
+    return GroupCommitted(
+        verdicts=verdicts,
+        batch=batch,
+        accepted=accepted,
+        unsettled={key: stored[key] for key in in_doubt},
+        token=token,
+        disputed=not claimed.all_decided,
+    )
 
 
 async def _store(

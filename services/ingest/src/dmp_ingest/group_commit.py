@@ -213,17 +213,20 @@ class GroupCommitter:
         """
         handing_over = asyncio.ensure_future(self._hand_over(committed))
         try:
-            in_doubt = bool(committed.in_doubt) and await self._in_doubt(committed)
+            in_doubt = bool(committed.unsettled) and await self._in_doubt(committed)
             await asyncio.wait({handing_over}, timeout=self._apply_wait_seconds)
             delivered = handing_over.result() if handing_over.done() else Delivered(applied=False)
             self._answer(group, committed, delivered, applied=delivered.applied and not in_doubt)
         finally:
             self._end_group(group)
-        known = committed.known
-        await self._claims.settle(list(known), list(known.values()), applied=not in_doubt)
+        unsettled = committed.unsettled
+        await self._claims.settle(list(unsettled), list(unsettled.values()), applied=not in_doubt)
         applied = (await handing_over).applied
         new = committed.accepted
-        await self._claims.settle([event.key for event in new], [e.fingerprint for e in new], applied=applied)
+        if committed.disputed:
+            await self._claims.settle([event.key for event in new], [e.fingerprint for e in new], applied=applied)
+        elif new:
+            await self._claims.settle_group(committed.token, applied=applied)
 
     async def _hand_over(self, committed: GroupCommitted) -> Delivered:
         return (
@@ -233,7 +236,7 @@ class GroupCommitter:
     async def _in_doubt(self, committed: GroupCommitted) -> bool:
         """Whether an event that was stored before this group may not be applied yet."""
         try:
-            return await self._log.undelivered(committed.in_doubt)
+            return await self._log.undelivered(list(committed.unsettled))
         except Exception as error:
             if outage(error) is None:
                 raise

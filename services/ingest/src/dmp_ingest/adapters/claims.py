@@ -1,9 +1,11 @@
 """Claims on event ids in Redis: the quick answer to "has this event been seen?". A hint that saves work, never the
 truth.
 
-Keys: `dmp:{claim}:` and the event's 16-byte key, owned by ingest. Two kinds of values:
-`p` + owner token + fingerprint, for 30 seconds: somebody is storing this event; says nothing about the outcome.
-`d` or `a` + fingerprint, for the configured window: the log has the event (`a`: and everybody has applied it).
+Keys, all owned by ingest and kept for the configured window:
+`dmp:{claim}:` + the event's 16-byte key. `p` + a group's token + fingerprint: that group was the first to show this
+event. `d` or `a` + fingerprint: the log has the event (`a`: and everybody has applied it).
+`dmp:{claim}:group:` + a group's token. `d` or `a`, for all events that the group claimed; while it is not there nothing
+is known of them: the group is being stored, or was lost with its process.
 If all of it is lost, or Redis is away, ingest asks PostgreSQL about every event and is slower for it. So claims are
 neither replicated nor written to an append-only file, which would double what they cost (ADR 0005).
 """
@@ -13,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -23,10 +25,12 @@ from redis.exceptions import RedisError
 
 _LOG: Final = logging.getLogger(__name__)
 _PREFIX: Final = b"dmp:{claim}:"
-_PENDING_MS: Final = 30_000
+_GROUP_PREFIX: Final = b"dmp:{claim}:group:"
 _TIMEOUT_SECONDS: Final = 0.25
 _PAUSE_SECONDS: Final = 1.0
 _STORED_LENGTH: Final = 9
+_CLAIMED_LENGTH: Final = 17
+_STORED_KINDS: Final = (b"d", b"a")
 
 # ARGV of the first two ends with the fingerprints, 8 bytes each, in the order of the keys.
 _CLAIM: Final = """
@@ -47,6 +51,10 @@ local kind, window, fingerprints = ARGV[1], ARGV[2], ARGV[3]
 for i, key in ipairs(KEYS) do
   redis.call('SET', key, kind .. string.sub(fingerprints, i * 8 - 7, i * 8), 'PX', window)
 end
+"""
+_SETTLE_GROUP: Final = """
+redis.set_repl(redis.REPL_NONE)
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 """
 _RELEASE: Final = """
 redis.set_repl(redis.REPL_NONE)
@@ -81,31 +89,44 @@ class Claims:
         self._claim = redis.register_script(_CLAIM)
         self._settle = redis.register_script(_SETTLE)
         self._release = redis.register_script(_RELEASE)
+        self._settle_group = redis.register_script(_SETTLE_GROUP)
+        self._redis = redis
         self._away_until = 0.0
 
     async def claim(self, keys: Sequence[bytes], fingerprints: Sequence[int], *, token: bytes) -> Claimed:
-        """Claims these events in one round trip. Never raises."""
-        seen = await self._call(self._claim, keys, [token, _PENDING_MS, _packed(fingerprints)])
+        """Claims these events in one round trip, two if some were seen before. Never raises."""
+        seen = await self._call(self._claim, keys, [token, self._window_ms, _packed(fingerprints)])
         if seen is None:
             return Claimed(all_decided=False)
         if not seen:
             return Claimed()
+        kinds = await self._kinds_of_groups({value[1:9] for value in seen[1::2] if len(value) == _CLAIMED_LENGTH})
         stored: dict[bytes, int] = {}
         in_doubt: list[bytes] = []
         all_decided = True
         for position, value in zip(seen[::2], seen[1::2], strict=True):
             kind = value[:1]
-            if kind not in (b"d", b"a") or len(value) != _STORED_LENGTH:
+            if len(value) == _CLAIMED_LENGTH:
+                kind = kinds.get(value[1:9])
+            elif len(value) != _STORED_LENGTH:
+                kind = None
+            if kind not in _STORED_KINDS:
                 all_decided = False
                 continue
             key = keys[position]
-            stored[key] = int.from_bytes(value[1:], "big", signed=True)
+            stored[key] = int.from_bytes(value[-8:], "big", signed=True)
             if kind == b"d":
                 in_doubt.append(key)
         return Claimed(stored=stored, in_doubt=in_doubt, all_decided=all_decided)
 
+    async def settle_group(self, token: bytes, *, applied: bool) -> None:
+        """Notes that the log has every event that was claimed with this token. To be called after the commit, never
+        before. Never raises."""
+        await self._call(self._settle_group, [b"group:" + token], [b"a" if applied else b"d", self._window_ms])
+
     async def settle(self, keys: Sequence[bytes], fingerprints: Sequence[int], *, applied: bool) -> None:
-        """Notes that the log has these events. To be called after the commit, never before. Never raises."""
+        """Notes that the log has these events, whoever claimed them. To be called after their commit, never before.
+        Never raises."""
         if keys:
             await self._call(self._settle, keys, [b"a" if applied else b"d", self._window_ms, _packed(fingerprints)])
 
@@ -113,14 +134,24 @@ class Claims:
         """Gives up the claims that this token still holds on these events. Never raises."""
         await self._call(self._release, keys, [token])
 
-    async def _call(
-        self, script: AsyncScript, keys: Sequence[bytes], arguments: Sequence[bytes | int]
-    ) -> list[Any] | None:
+    async def _kinds_of_groups(self, tokens: Collection[bytes]) -> dict[bytes, bytes | None]:
+        """What is known of the groups with these tokens: `d`, `a` or None."""
+        if not tokens:
+            return {}
+        ordered = list(tokens)
+        kinds = await self._guarded(self._redis.mget([_GROUP_PREFIX + token for token in ordered]))
+        return dict(zip(ordered, kinds, strict=True)) if kinds else {}
+
+    async def _call(self, script: AsyncScript, keys: Sequence[bytes], arguments: Sequence[bytes]) -> list[Any] | None:
         if time.monotonic() < self._away_until:
             return None
+        return await self._guarded(script(keys=[_PREFIX + key for key in keys], args=arguments))
+
+    async def _guarded(self, call: Awaitable[list[Any] | None]) -> list[Any] | None:
+        """The answer to a call; None, and none of the next for a while, if it does not come in time."""
         try:
             async with asyncio.timeout(_TIMEOUT_SECONDS):
-                answer: list[Any] | None = await script(keys=[_PREFIX + key for key in keys], args=arguments)
+                answer = await call
         except (RedisError, TimeoutError, OSError) as error:
             self._away_until = time.monotonic() + _PAUSE_SECONDS
             _LOG.warning("Redis is of no help at the moment", extra={"error": type(error).__name__})
