@@ -11,6 +11,7 @@ import psycopg
 import redis
 
 from dmp_stack.stack import Stack
+from tests.freezing import frozen
 
 PROCESSES = ("ingest", "identity", "stats", "gateway", "postgres", "valkey")
 
@@ -24,10 +25,8 @@ def _kill(name: str) -> Callable[[Stack, random.Random], None]:
 
 def _freeze(name: str) -> Callable[[Stack, random.Random], None]:
     def fault(stack: Stack, chance: random.Random) -> None:
-        child = stack.child(name)
-        child.pause()
-        time.sleep(chance.uniform(0.3, 2.5))
-        child.resume()
+        with frozen(stack.child(name)):
+            time.sleep(chance.uniform(0.3, 2.5))
 
     return fault
 

@@ -33,6 +33,13 @@ _LARGE_GROUP_EVENTS: Final = 500
 _LONGEST_GATHERING_SECONDS: Final = 0.03
 """For how long events wait for others while groups are under way."""
 _RETRY_AFTER_SECONDS: Final = 1.0
+_LONGEST_WAIT_SECONDS: Final = 4.0
+"""When the first in the queue has waited for so long, nobody else may join it."""
+_SLOW_COMMIT_SECONDS: Final = 0.1
+"""After so long a commit is suspected: is the database still there?"""
+_CHECK_SECONDS: Final = 0.75
+_PATIENCE_SECONDS: Final = _SLOW_COMMIT_SECONDS + _CHECK_SECONDS
+"""Who waits while the database is away is told so after about this long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +57,7 @@ class _Submission:
     events: Sequence[AcceptableEvent]
     rejected: int
     answer: asyncio.Future[Committed]
+    since: float
 
 
 class GroupCommitter:
@@ -85,10 +93,13 @@ class GroupCommitter:
         self._deliveries = asyncio.Semaphore(_DELIVERIES)
         self._delivering: set[asyncio.Task[None]] = set()
         self._unanswered: set[asyncio.Future[Committed]] = set()
+        self._abandoned: set[asyncio.Task[GroupCommitted]] = set()
 
     def refuse_if_full(self) -> None:
-        """Raises OverloadedError if the queue is full: to be asked before any work is spent on a request."""
-        if self._queued_events >= self._max_queued_events:
+        """Raises OverloadedError if the queue is full or slow: to be asked before any work is spent on a request."""
+        if self._queued_events >= self._max_queued_events or (
+            self._queue and time.monotonic() - self._queue[0].since > _LONGEST_WAIT_SECONDS
+        ):
             raise OverloadedError(retry_after_seconds=_RETRY_AFTER_SECONDS)
 
     async def wait_for_room(self) -> None:
@@ -108,7 +119,7 @@ class GroupCommitter:
         answer.add_done_callback(self._unanswered.discard)
         if not self._queue:
             self._begin_gathering()
-        self._queue.append(_Submission(events=events, rejected=rejected, answer=answer))
+        self._queue.append(_Submission(events=events, rejected=rejected, answer=answer, since=time.monotonic()))
         self._queued_events += len(events)
         self._wake_committer()
         return await answer
@@ -184,26 +195,62 @@ class GroupCommitter:
     async def _commit(self, group: Sequence[_Submission]) -> GroupCommitted | None:
         """Commits a group; answers its submissions with an error and returns None if that is not possible."""
         acknowledged = self._deliverer.take_acknowledged()
+        committing = asyncio.ensure_future(
+            commit_group(
+                [event for submission in group for event in submission.events],
+                rejected=sum(submission.rejected for submission in group),
+                log=self._log,
+                claims=self._claims,
+                acknowledged=acknowledged,
+                announced=self._announced,
+            )
+        )
         try:
             async with asyncio.timeout(self._commit_timeout_seconds):
-                return await commit_group(
-                    [event for submission in group for event in submission.events],
-                    rejected=sum(submission.rejected for submission in group),
-                    log=self._log,
-                    claims=self._claims,
-                    acknowledged=acknowledged,
-                    announced=self._announced,
-                )
-        except Exception as error:  # noqa: BLE001  # whatever it is, the callers get an answer
+                return await self._watched(committing)
+        except BaseException as error:
+            self._abandon(committing)
             self._deliverer.give_back(acknowledged)
-            if outage(error) is None and not isinstance(error, TimeoutError):
-                _LOG.exception("a group could not be stored")
-            else:
+            if not isinstance(error, Exception):
+                raise
+            away = outage(error) is not None or isinstance(error, TimeoutError)
+            if away:
                 _LOG.warning("the log cannot store", extra={"error": type(error).__name__})
-            for submission in group:
-                if not submission.answer.done():
-                    submission.answer.set_exception(CannotStoreError())
+            else:
+                _LOG.exception("a group could not be stored")
+            _refuse([*group, *(self._take_overdue() if away else ())])
             return None
+
+    async def _watched(self, committing: asyncio.Task[GroupCommitted]) -> GroupCommitted:
+        """Waits for a commit while the database is there. Raises what either of them raises."""
+        while not (await asyncio.wait({committing}, timeout=_SLOW_COMMIT_SECONDS))[0]:
+            async with asyncio.timeout(_CHECK_SECONDS):
+                await self._log.check()
+        return committing.result()
+
+    def _abandon(self, committing: asyncio.Task[GroupCommitted]) -> None:
+        """Lets a commit end by itself: its callers are not to wait until a database that is away agrees."""
+        if not committing.done():
+            committing.cancel()
+            self._abandoned.add(committing)
+            committing.add_done_callback(self._forget)
+
+    def _forget(self, committing: asyncio.Task[GroupCommitted]) -> None:
+        self._abandoned.discard(committing)
+        if not committing.cancelled() and (error := committing.exception()) is not None:
+            _LOG.info("a commit that was given up has failed", extra={"error": type(error).__name__})
+
+    def _take_overdue(self) -> list[_Submission]:
+        """Those in the queue that have waited as long as anybody should while the database is away."""
+        overdue = []
+        before = time.monotonic() - _PATIENCE_SECONDS
+        while self._queue and self._queue[0].since < before:
+            submission = self._queue.popleft()
+            self._queued_events -= len(submission.events)
+            overdue.append(submission)
+        if overdue:
+            self._room.set()
+        return overdue
 
     async def _deliver(self, group: Sequence[_Submission], committed: GroupCommitted) -> None:
         """Hands the batch over, answers the submissions, and tells Redis what the log has.
@@ -261,3 +308,9 @@ class GroupCommitter:
                     )
                 )
             position = end
+
+
+def _refuse(submissions: Sequence[_Submission]) -> None:
+    for submission in submissions:
+        if not submission.answer.done():
+            submission.answer.set_exception(CannotStoreError())

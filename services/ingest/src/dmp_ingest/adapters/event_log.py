@@ -129,6 +129,10 @@ class EventLog:
         except psycopg.errors.UniqueViolation:
             raise AlreadyStoredError from None
 
+    async def check(self) -> None:
+        """Returns if the database answers, else raises."""
+        await self._database.check()
+
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[Appending]:
         """One transaction, committed when the block ends."""
