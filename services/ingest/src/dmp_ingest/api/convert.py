@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 from google.protobuf import json_format, struct_pb2, timestamp_pb2
 
 from dmp.ingest.v1 import audit_pb2, erasure_pb2, event_pb2, ingest_service_pb2
-from dmp_ingest.api.json_answer import message_of
+from dmp_ingest.api.json_answer import MESSAGES, message_of
 from dmp_ingest.audit_events import Audited, AuditedTimelines
 from dmp_ingest.domain.audit import NOTHING, CellKey
 from dmp_ingest.domain.erasure import Erased, Erasure
@@ -23,15 +23,18 @@ from dmp_ingest.find_event import FoundEvent
 from dmp_ingest.publish_events import Outcome, StoredOutcome
 
 _VERDICTS: Final = {
-    Verdict.ACCEPTED: event_pb2.VERDICT_ACCEPTED,
-    Verdict.DUPLICATE: event_pb2.VERDICT_DUPLICATE,
-    Verdict.CONFLICT: event_pb2.VERDICT_CONFLICT,
+    Verdict.ACCEPTED: (event_pb2.VERDICT_ACCEPTED, MESSAGES[Verdict.ACCEPTED]),
+    Verdict.DUPLICATE: (event_pb2.VERDICT_DUPLICATE, MESSAGES[Verdict.DUPLICATE]),
+    Verdict.CONFLICT: (event_pb2.VERDICT_CONFLICT, MESSAGES[Verdict.CONFLICT]),
 }
 _SHOWN_DIFFERENCES: Final = 1_000
 _STRUCT_DEPTH: Final = 30
 _EXACT_SECONDS: Final = 2**32
 """Up to here a double holds seconds to better than half a microsecond."""
 _NO_METADATA: Final = msgspec.Raw(b"")
+
+
+_Response: TypeAlias = ingest_service_pb2.PublishEventsResponse | ingest_service_pb2.PublishEventStreamResponse
 
 
 def event_from_proto(event: event_pb2.Event) -> SubmittedEvent | RefusedEvent:
@@ -66,7 +69,8 @@ def event_from_proto(event: event_pb2.Event) -> SubmittedEvent | RefusedEvent:
         campaign_id=event.campaign_id,
         creative_id=event.creative_id,
         user_id=event.user_id,
-        identifiers=dict(identifiers.items()) if identifiers else None,
+        # Key by key: twice as fast as `dict`, which asks a protobuf map for its keys and for each of them once more.
+        identifiers={kind: identifiers[kind] for kind in identifiers} if identifiers else None,
         metadata=metadata,
     )
 
@@ -81,11 +85,14 @@ def _moment(stamp: timestamp_pb2.Timestamp) -> datetime | None:
 
 def _plain(value: struct_pb2.Struct) -> dict[str, object]:
     """A Struct as a dictionary; whole numbers stay whole."""
-    return {name: _plain_value(item) for name, item in value.fields.items()}
+    fields = value.fields
+    return {name: _plain_value(fields[name]) for name in fields}
 
 
 def _plain_value(value: struct_pb2.Value) -> object:
     kind = value.WhichOneof("kind")
+    if kind == "string_value":
+        return value.string_value
     if kind == "number_value":
         number = value.number_value
         if number != number or number in (float("inf"), float("-inf")):
@@ -98,31 +105,31 @@ def _plain_value(value: struct_pb2.Value) -> object:
     return getattr(value, kind) if kind not in (None, "null_value") else None
 
 
-def results_to_proto(outcomes: Sequence[Outcome], *, minimal: bool) -> list[event_pb2.EventResult]:
-    """One result for each outcome, in order; with `minimal` none for events that were simply accepted."""
-    return [
-        _result_to_proto(index, outcome)
-        for index, outcome in enumerate(outcomes)
-        if not (minimal and isinstance(outcome, StoredOutcome) and outcome.verdict is Verdict.ACCEPTED)
-    ]
-
-
-def _result_to_proto(index: int, outcome: Outcome) -> event_pb2.EventResult:
-    if isinstance(outcome, StoredOutcome):
-        return event_pb2.EventResult(
-            event_id=outcome.event_id,
-            verdict=_VERDICTS[outcome.verdict],
-            message=message_of(outcome),
-            internal_user_id=outcome.internal_user_id,
-            index=index,
-        )
-    return event_pb2.EventResult(
-        event_id=outcome.event_id,
-        verdict=event_pb2.VERDICT_REJECTED,
-        message=message_of(outcome),
-        errors=[event_pb2.FieldError(field=field, messages=problems) for field, problems in outcome.errors.items()],
-        index=index,
-    )
+def add_results(response: _Response, outcomes: Sequence[Outcome], *, minimal: bool) -> None:
+    """Adds a result for each outcome, in order; with `minimal` none for events that were simply accepted."""
+    add = response.results.add
+    for index, outcome in enumerate(outcomes):
+        if isinstance(outcome, StoredOutcome):
+            verdict = outcome.verdict
+            if not (minimal and verdict is Verdict.ACCEPTED):
+                number, message = _VERDICTS[verdict]
+                add(
+                    event_id=outcome.event_id,
+                    verdict=number,
+                    message=message,
+                    internal_user_id=outcome.internal_user_id,
+                    index=index,
+                )
+        else:
+            add(
+                event_id=outcome.event_id,
+                verdict=event_pb2.VERDICT_REJECTED,
+                message=message_of(outcome),
+                errors=[
+                    event_pb2.FieldError(field=field, messages=problems) for field, problems in outcome.errors.items()
+                ],
+                index=index,
+            )
 
 
 def found_to_proto(found: FoundEvent, policy: EventPolicy) -> ingest_service_pb2.GetEventResponse:

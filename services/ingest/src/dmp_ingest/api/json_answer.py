@@ -11,11 +11,12 @@ from dmp_ingest.domain.event import RefusedEvent
 from dmp_ingest.domain.verdict import Verdict
 from dmp_ingest.publish_events import Outcome, Published, StoredOutcome
 
-_MESSAGES: Final = {
+MESSAGES: Final = {
     Verdict.ACCEPTED: "accepted",
     Verdict.DUPLICATE: "duplicate ignored",
     Verdict.CONFLICT: "duplicate ignored: an event of this id with other content was stored before and stands",
 }
+"""What became of an event that passed validation, in words."""
 
 
 class _Result(msgspec.Struct, omit_defaults=True):
@@ -64,7 +65,7 @@ def write_refusal(errors: Mapping[str, Sequence[str]]) -> bytes:
 def message_of(outcome: Outcome) -> str:
     """One outcome in words."""
     if isinstance(outcome, StoredOutcome):
-        return _MESSAGES[outcome.verdict]
+        return MESSAGES[outcome.verdict]
     return "; ".join(f"{field} {problems[0]}" for field, problems in outcome.errors.items())
 
 
@@ -78,7 +79,7 @@ def _result(outcome: Outcome) -> _Result:
     if outcome.verdict is Verdict.ACCEPTED:
         return _Result(outcome.event_id, "success", False, "accepted", internal_user_id=outcome.internal_user_id)
     result = _Result(
-        outcome.event_id, "success", True, _MESSAGES[outcome.verdict], internal_user_id=outcome.internal_user_id
+        outcome.event_id, "success", True, MESSAGES[outcome.verdict], internal_user_id=outcome.internal_user_id
     )
     if outcome.verdict is Verdict.CONFLICT:
         result.conflict = True

@@ -20,6 +20,7 @@ from dmp_ingest.adapters.owners import Owners
 from dmp_ingest.adapters.people import People
 from dmp_ingest.api.audit_range import audit_range
 from dmp_ingest.api.convert import (
+    add_results,
     add_timelines,
     audit_to_proto,
     erasure_to_proto,
@@ -27,7 +28,6 @@ from dmp_ingest.api.convert import (
     found_to_proto,
     minute_to_proto,
     preview_to_proto,
-    results_to_proto,
 )
 from dmp_ingest.api.json_answer import write_answer, write_refusal
 from dmp_ingest.api.json_body import read_body
@@ -82,13 +82,14 @@ class IngestServicer(ingest_service_pb2_grpc.IngestServiceServicer):
     async def PublishEvents(self, request: pb.PublishEventsRequest, context: Context) -> pb.PublishEventsResponse:
         self._committer.refuse_if_full()
         published = await self._publish(request)
-        return pb.PublishEventsResponse(
+        response = pb.PublishEventsResponse(
             accepted=published.accepted,
             duplicates=published.duplicates,
             rejected=published.rejected,
             applied=published.applied,
-            results=results_to_proto(published.outcomes, minimal=request.minimal_results),
         )
+        add_results(response, published.outcomes, minimal=request.minimal_results)
+        return response
 
     async def PublishEventStream(
         self, request_iterator: AsyncIterator[pb.PublishEventStreamRequest], context: Context
@@ -96,13 +97,14 @@ class IngestServicer(ingest_service_pb2_grpc.IngestServiceServicer):
         async for request in request_iterator:
             await self._committer.wait_for_room()
             published = await self._publish(request)
-            yield pb.PublishEventStreamResponse(
+            response = pb.PublishEventStreamResponse(
                 accepted=published.accepted,
                 duplicates=published.duplicates,
                 rejected=published.rejected,
                 applied=published.applied,
-                results=results_to_proto(published.outcomes, minimal=False),
             )
+            add_results(response, published.outcomes, minimal=False)
+            yield response
 
     async def PublishEventsJson(
         self, request: pb.PublishEventsJsonRequest, context: Context
