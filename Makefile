@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install --qui
 PACKAGES := protos libs/chassis $(sort $(patsubst %/pyproject.toml,%,$(wildcard services/*/pyproject.toml))) stack
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo bench chaos test lint format types imports protos protos-check lock clean ci
+.PHONY: help run demo audit bench chaos test lint format types imports protos protos-check lock clean ci
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 16
@@ -19,6 +19,9 @@ run: .venv/.running  ## start the whole system on this machine: http://127.0.0.1
 
 demo: .venv/.running  ## start a throw-away system, send it a few thousand events, show what it made of them
 	@$(BIN)/python -m dmp_stack demo
+
+audit: .venv/.running  ## is what the running system counted what it logged? ARGS="--from 2026-02-10T00:00:00Z --to ..."
+	@$(BIN)/python -m dmp_stack audit $(ARGS)
 
 bench: .venv/.running  ## rates, latencies, CPU per event beside the machine's limits; ARGS=--quick for a first look
 	@$(BIN)/python -m bench $(ARGS)

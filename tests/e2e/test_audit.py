@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import uuid
 from typing import Any
 
@@ -86,6 +88,28 @@ def test_a_damaged_cell_is_named_and_repaired(
     )
     [hour] = stats.raise_for_status().json()["series"]
     assert (hour["impressions"], hour["clicks"]) == (20, 10)
+
+
+def test_the_command_says_what_differs_and_fails_then(stack: Stack, campaign: str) -> None:
+    def command(*options: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "dmp_stack", "audit", "--address", stack.http_url.removeprefix("http://"), *options],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    chosen = ("--campaign", campaign, "--from", RANGE["from"], "--to", RANGE["to"])
+    clean = command(*chosen)
+    assert (clean.returncode, clean.stdout.splitlines()[-1]) == (0, "clean")
+    assert "30 counted events in 3 cells" in clean.stdout
+    fewer = "UPDATE rollup SET count = count - 1 WHERE campaign_id = %(campaign)s AND type = 'click' AND grain = 1"
+    assert damage(stack, fewer, campaign) == 1
+    damaged = command(*chosen)
+    assert damaged.returncode == 1
+    assert f"DIFFERS {campaign} 2026-03-01T10:00:00Z click: 10 logged, 9 counted" in damaged.stdout
+    assert command("--from", "yesterday").returncode == 2
 
 
 def test_a_lost_and_a_repeated_timeline_entry_are_found(stack: Stack) -> None:

@@ -1,4 +1,5 @@
-"""`python -m dmp_stack run`: the whole system on this machine until Ctrl-C. `... demo`: a throw-away one at work."""
+"""`python -m dmp_stack run`: the whole system on this machine until Ctrl-C. `... demo`: a throw-away one at work.
+`... audit`: whether a running one counted what it logged."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ import threading
 import time
 
 from dmp_chassis.settings import SettingsError
+from dmp_stack.audit import add_arguments, audit
 from dmp_stack.errors import StackError
 from dmp_stack.settings import StackSettings
 from dmp_stack.stack import Stack, StackCancelled
@@ -26,10 +28,16 @@ _ONE_SIGNAL_SECONDS = 1.0
 def main() -> int:
     """Returns the exit code: 0 after an orderly end, 1 if the stack cannot start, 2 for settings that are wrong."""
     parser = argparse.ArgumentParser(prog="python -m dmp_stack")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="run | demo")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="run | demo | audit")
     commands.add_parser("run", help="start the whole system and keep it running until Ctrl-C")
     commands.add_parser("demo", help="start a throw-away system, send it a few thousand events, show the result")
-    if parser.parse_args().command == "demo":
+    address = f"{os.environ.get('DMP_HTTP_HOST') or '127.0.0.1'}:{os.environ.get('DMP_HTTP_PORT') or '8080'}"
+    auditing = commands.add_parser("audit", help="ask a running system whether what it counted is what it logged")
+    add_arguments(auditing, address=address)
+    options = parser.parse_args()
+    if options.command == "audit":
+        return audit(options)
+    if options.command == "demo":
         from dmp_stack.demo import demo  # its generator is of no use to `run`
 
         return demo()

@@ -1,4 +1,4 @@
-"""The few requests that the demo sends, over one kept connection."""
+"""The few requests that the demo and the audit send, over one kept connection."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class DemoError(Exception):
 class DemoClient:
     """JSON over HTTP to `host:port`. Not thread-safe."""
 
-    def __init__(self, address: str) -> None:
-        self._connection = http.client.HTTPConnection(address, timeout=_TIMEOUT_SECONDS)
+    def __init__(self, address: str, *, timeout_seconds: float = _TIMEOUT_SECONDS) -> None:
+        self._connection = http.client.HTTPConnection(address, timeout=timeout_seconds)
 
     def get(self, path: str, **query: str) -> Answer:
         """The answer, which must be a 200."""
