@@ -60,7 +60,7 @@ async def test_a_large_call_gets_through(pipeline: Pipeline) -> None:
 
 async def test_many_large_calls_with_large_answers_get_through(database_url: str) -> None:
     """The first answers come while the last calls are still being sent: nobody waits for the other."""
-    echo = await Pipeline.connect(database_url, b"SELECT $1::text", parameters=1)
+    echo = await Pipeline.connect(database_url, b"SELECT $1::text", parameters=1, application_name="echo")
     texts = [str(number).encode() * 100_000 for number in range(10, 90)]
     for _ in range(2):
         assert [result.get_value(0, 0) for result in await echo.run([(text,) for text in texts])] == texts
@@ -88,4 +88,4 @@ async def test_a_connection_that_was_used_is_known_to_be_lost_before(pipeline: P
 
 async def test_a_wrong_statement_is_said_at_once(database_url: str) -> None:
     with pytest.raises(psycopg.errors.UndefinedTable):
-        await Pipeline.connect(database_url, b"SELECT FROM nowhere", parameters=0)
+        await Pipeline.connect(database_url, b"SELECT FROM nowhere", parameters=0, application_name="wrong")

@@ -17,6 +17,14 @@ from psycopg.pq.abc import PGresult
 
 Values: TypeAlias = Sequence[bytes | None]
 
+_CONNECTION: Final[dict[str, Any]] = {
+    "connect_timeout": 2,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 2,
+    "tcp_user_timeout": 10_000,
+    "options": "-c statement_timeout=30000",
+}
 _NAME: Final = b"statement"
 _BINARY: Final = Format.BINARY
 
@@ -35,9 +43,12 @@ class Pipeline:
         self._was_hung_up = False
 
     @classmethod
-    async def connect(cls, url: str, statement: bytes, *, parameters: int, **options: Any) -> Pipeline:  # noqa: ANN401 -- libpq's
-        """Connects and prepares the statement. `options`: connection parameters of libpq. Raises psycopg.Error."""
-        pipeline = cls(await psycopg.AsyncConnection.connect(url, autocommit=True, **options), parameters)
+    async def connect(cls, url: str, statement: bytes, *, parameters: int, application_name: str) -> Pipeline:
+        """Connects and prepares the statement, which the server gives up after 30 seconds. Raises psycopg.Error."""
+        connection = await psycopg.AsyncConnection.connect(
+            url, autocommit=True, application_name=application_name, **_CONNECTION
+        )
+        pipeline = cls(connection, parameters)
         try:
             pipeline._pgconn.enter_pipeline_mode()
             pipeline._pgconn.send_prepare(_NAME, statement)

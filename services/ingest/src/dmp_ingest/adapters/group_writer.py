@@ -25,7 +25,6 @@ from dmp_ingest.domain.event_time import microseconds
 _ACQUIRE_SECONDS: Final = 0.9
 _TRUSTED_SECONDS: Final = 0.25
 """A connection that answered so lately is believed to live."""
-_CONNECT_SECONDS: Final = 2
 _POSTGRES_EPOCH_US: Final = 946_684_800_000_000
 
 _STORE: Final = b"""
@@ -131,18 +130,7 @@ class GroupWriter:
             self._idle.append((time.monotonic(), pipeline))
 
     async def _connect(self) -> Pipeline:
-        return await Pipeline.connect(
-            self._url,
-            _STORE,
-            parameters=_PARAMETERS,
-            application_name="ingest groups",
-            connect_timeout=_CONNECT_SECONDS,
-            keepalives_idle=10,
-            keepalives_interval=5,
-            keepalives_count=2,
-            tcp_user_timeout=10_000,
-            options="-c statement_timeout=30000",
-        )
+        return await Pipeline.connect(self._url, _STORE, parameters=_PARAMETERS, application_name="ingest groups")
 
 
 def _values(

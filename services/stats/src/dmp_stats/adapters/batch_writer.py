@@ -21,7 +21,6 @@ from dmp_chassis.pipeline import Pipeline, Values
 _LANES: Final = 2
 """One transaction waits for the disk while the next is written."""
 _MOST_TOGETHER: Final = 32
-_CONNECT_SECONDS: Final = 2
 _INT8: Final = Struct("!q")
 
 _APPLY: Final = b"""
@@ -178,18 +177,7 @@ class BatchWriter:
         return results
 
     async def _connect(self) -> Pipeline:
-        return await Pipeline.connect(
-            self._url,
-            _APPLY,
-            parameters=4,
-            application_name="dmp-stats batches",
-            connect_timeout=_CONNECT_SECONDS,
-            keepalives_idle=10,
-            keepalives_interval=5,
-            keepalives_count=2,
-            tcp_user_timeout=10_000,
-            options="-c statement_timeout=30000",
-        )
+        return await Pipeline.connect(self._url, _APPLY, parameters=4, application_name="dmp-stats batches")
 
     async def _close_idle(self) -> None:
         idle, self._idle = self._idle, []
