@@ -45,6 +45,8 @@ class ValkeyServer:
             "save": "",
             "appendonly": "yes" if self.persistent else "no",
             "appendfsync": "everysec",
+            "maxmemory": "1gb",  # some seven million claims; beyond it those go that expire first, never the stream
+            "maxmemory-policy": "volatile-ttl",
             "aof-load-truncated": "yes",
             "daemonize": "no",
             "set-proc-title": "no",  # it would write over the environment, which tells whose it is
