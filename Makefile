@@ -31,7 +31,7 @@ bench: .venv/.running  ## rates, latencies, CPU per event beside the machine's l
 test: .venv/.developing  ## all tests, on real servers
 	@$(BIN)/pytest
 
-chaos: .venv/.developing  ## kill, freeze, flush and cut everything, 50 times each, then compare every event (hours)
+chaos: .venv/.developing  ## kill, freeze, flush and cut everything, 50 times each, then compare every event (a quarter of an hour)
 	@DMP_CHAOS_ROUNDS=$${DMP_CHAOS_ROUNDS:-50} $(BIN)/pytest tests/chaos -s
 
 lint: .venv/.developing  ## style and likely mistakes
