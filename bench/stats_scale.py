@@ -152,8 +152,11 @@ class Bench:
         self.note(f"/metrics?window=1800, {found['events']:,} events", "ms", full, floor=200, target=100)
         feeder = multiprocessing.get_context("spawn").Process(target=feed, args=(self.address, 20, 15.0))
         feeder.start()
-        time.sleep(3)
+        while json.loads(self.client.get("/metrics", window=5)[1])["events"] < 40_000:
+            time.sleep(0.1)
         busy = [self.client.get("/metrics", window=1800)[0] for _ in range(200)]
+        if not feeder.is_alive():
+            raise WrongAnswerError("the events had all arrived before the last reading")
         feeder.join()
         self.note("/metrics?window=1800 while 20,000 events/s arrive", "ms", busy, floor=400, target=200)
 

@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -136,22 +137,33 @@ def stats_database_url(postgres: PostgresFixture) -> Iterator[str]:
     yield from _context_database_url(postgres, "stats")
 
 
-@pytest.fixture(scope="session")
-def valkey(server_directory: Path, server_environment: dict[str, str]) -> Iterator[tuple[ValkeyServer, Child]]:
-    """One Valkey for the whole session: the server and its process."""
+@contextmanager
+def running_valkey(
+    name: str, directory: Path, environment: dict[str, str], *, persistent: bool = False
+) -> Iterator[tuple[ValkeyServer, Child]]:
+    """A Valkey that runs while the block does: the server and its process."""
     server = ValkeyServer(
-        data_directory=server_directory / "valkey",
-        socket_path=server_directory / "valkey.sock",
-        log_path=server_directory / "valkey.log",
-        environment=server_environment,
-        persistent=False,
+        data_directory=directory / name,
+        socket_path=directory / f"{name}.sock",
+        log_path=directory / f"{name}.log",
+        environment=environment,
+        persistent=persistent,
     )
     server.prepare()
     child = Child(server.child_spec(), report=print)
     child.start()
-    server.wait_ready(child)
-    yield server, child
-    child.close(5)
+    try:
+        server.wait_ready(child)
+        yield server, child
+    finally:
+        child.close(5)
+
+
+@pytest.fixture(scope="session")
+def valkey(server_directory: Path, server_environment: dict[str, str]) -> Iterator[tuple[ValkeyServer, Child]]:
+    """One Valkey for the whole session: the server and its process."""
+    with running_valkey("valkey", server_directory, server_environment) as running:
+        yield running
 
 
 @pytest.fixture

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, LiteralString
@@ -14,6 +13,7 @@ import psycopg
 
 from dmp_stack.stack import Stack
 from tests.chaos.clients import CAMPAIGNS, Ledger
+from tests.conditions import wait_until
 
 _SETTLED_SECONDS = 120.0
 
@@ -37,7 +37,11 @@ class Reckoning:
 def reckon(stack: Stack, ledger: Ledger) -> Reckoning:
     """Waits until everything is delivered, then compares log, rollups and timelines with the ledger and one another."""
     stack.wait_healthy(_SETTLED_SECONDS)
-    _wait(lambda: _one(stack, "ingest", "SELECT count(*) FROM outbox") == 0)
+    wait_until(
+        lambda: _one(stack, "ingest", "SELECT count(*) FROM outbox") == 0,
+        "everything handed over",
+        timeout_seconds=_SETTLED_SECONDS,
+    )
     stored: dict[str, tuple[str, datetime, str, bool]] = {
         row[0]: (row[1], row[2], row[3], row[4])
         for row in _rows(
@@ -92,10 +96,3 @@ def _rows(stack: Stack, context: str, query: LiteralString) -> Iterator[tuple[An
 
 def _one(stack: Stack, context: str, query: LiteralString) -> object:
     return next(_rows(stack, context, query))[0]
-
-
-def _wait(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + _SETTLED_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, "the system did not settle in time"
-        time.sleep(0.1)

@@ -21,6 +21,7 @@ from dmp_stack.stack import Stack
 from tests.chaos.clients import Client, Ledger, total
 from tests.chaos.faults import FAULTS
 from tests.chaos.reckoning import reckon
+from tests.conditions import wait_until
 
 ROUNDS = int(os.environ.get("DMP_CHAOS_ROUNDS", "1"))
 SEED = int(os.environ.get("DMP_CHAOS_SEED", "20261122"))
@@ -73,10 +74,11 @@ def test_the_order_of_claim_commit_and_done_decides(crash: str, kept: bool) -> N
     shims = str(Path(__file__).parent / "shims")
     with _running(DMP_CHAOS_CRASH=crash, PYTHONPATH=shims) as stack:
         with _clients(stack) as ledgers:
-            deadline = time.monotonic() + 60
-            while stack.child("ingest").deaths < 3 or len(total(ledgers).promised) < 300:
-                assert time.monotonic() < deadline, "ingest did not die often enough"
-                time.sleep(0.1)
+            wait_until(
+                lambda: stack.child("ingest").deaths >= 3 and len(total(ledgers).promised) >= 300,
+                "ingest dead three times and 300 events promised",
+                timeout_seconds=60,
+            )
         stack.child("ingest")
         ledger = total(ledgers)
         reckoning = reckon(stack, ledger)

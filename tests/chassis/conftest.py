@@ -14,8 +14,7 @@ import uvloop
 
 from dmp_stack.child import Child
 from dmp_stack.postgres import PostgresOptions, PostgresServer
-from dmp_stack.valkey import ValkeyServer
-from tests.servers import PostgresFixture
+from tests.servers import PostgresFixture, running_valkey
 
 _NUMBERS = itertools.count(1)
 
@@ -114,16 +113,5 @@ def fragile_postgres(fragile_server: FragilePostgres) -> Iterator[FragilePostgre
 @pytest.fixture
 def fragile_valkey(server_directory: Path, server_environment: dict[str, str]) -> Iterator[tuple[str, Child]]:
     """A Valkey of its own for one test, which may stop, kill and freeze it: its URL and its process."""
-    server = ValkeyServer(
-        data_directory=server_directory / "fragile-valkey",
-        socket_path=server_directory / "fragile.sock",
-        log_path=server_directory / "fragile-valkey.log",
-        environment=server_environment,
-        persistent=False,
-    )
-    server.prepare()
-    child = Child(server.child_spec(), report=print)
-    child.start()
-    server.wait_ready(child)
-    yield server.url, child
-    child.close(5)
+    with running_valkey("fragile-valkey", server_directory, server_environment) as (server, child):
+        yield server.url, child

@@ -10,8 +10,7 @@ from redis.asyncio import Redis
 
 from dmp_chassis.redis_client import connect_redis
 from dmp_ingest.adapters.claims import Claimed, Claims
-from dmp_stack.child import Child
-from dmp_stack.valkey import ValkeyServer
+from tests.servers import running_valkey
 
 KEYS = [bytes([number]) * 16 for number in range(5)]
 PRINTS = [0, 1, 2**63 - 1, -(2**63), -1]
@@ -102,18 +101,8 @@ async def test_claims_expire(claims: Claims, redis: Redis) -> None:
 async def test_claims_are_not_written_to_the_append_only_file(
     server_directory: Path, server_environment: dict[str, str]
 ) -> None:
-    server = ValkeyServer(
-        data_directory=server_directory / "appending-valkey",
-        socket_path=server_directory / "appending.sock",
-        log_path=server_directory / "appending-valkey.log",
-        environment=server_environment,
-        persistent=True,
-    )
-    server.prepare()
-    child = Child(server.child_spec(), report=print)
-    child.start()
-    try:
-        server.wait_ready(child)
+    valkey = running_valkey("appending-valkey", server_directory, server_environment, persistent=True)
+    with valkey as (server, _):
         async with connect_redis(server.url, client_name="test") as redis:
 
             async def appended() -> int:
@@ -128,8 +117,6 @@ async def test_claims_are_not_written_to_the_append_only_file(
             assert await appended() == before
             await redis.set("something", "else")
             assert await appended() > before
-    finally:
-        child.close(5)
 
 
 async def test_a_redis_that_is_away_decides_nothing_and_is_left_alone(redis_url: str) -> None:

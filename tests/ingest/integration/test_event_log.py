@@ -16,7 +16,7 @@ from dmp_chassis.domain_events import DomainEvent
 from dmp_chassis.errors import DependencyUnavailable
 from dmp_chassis.uuid7 import uuid7_text
 from dmp_ingest.adapters.event_log import AlreadyStoredError, EventLog
-from dmp_ingest.adapters.group_writer import GroupWriter
+from dmp_ingest.adapters.group_writer import GroupWriter, NewGroup
 from dmp_ingest.domain.batch import Batch
 from dmp_ingest.domain.event import AcceptableEvent
 from dmp_ingest.domain.event_time import EARLIEST_US, LATEST_US
@@ -68,13 +68,16 @@ def batch_of(events: Sequence[AcceptableEvent]) -> Batch:
 
 async def at_once(log: EventLog, events: Sequence[AcceptableEvent], *acknowledged: str) -> Batch:
     batch = batch_of(events)
+    announcement = DomainEvent(kind="EventsAccepted", payload={"batch_id": batch.batch_id, "count": len(events)})
     await log.append_at_once(
-        events,
-        batch=batch,
-        received_at_us=RECEIVED_US,
-        lease_seconds=10,
-        acknowledged=acknowledged,
-        announcements=[DomainEvent(kind="EventsAccepted", payload={"batch_id": batch.batch_id, "count": len(events)})],
+        NewGroup(
+            events=events,
+            batch=batch,
+            received_at_us=RECEIVED_US,
+            lease_seconds=10,
+            announcements=[announcement],
+            acknowledged=acknowledged,
+        )
     )
     return batch
 

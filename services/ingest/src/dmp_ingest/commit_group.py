@@ -22,6 +22,7 @@ from dmp_chassis.uuid7 import uuid7_text
 from dmp_ingest.adapters.batch_payload import batch_payload
 from dmp_ingest.adapters.claims import Claims
 from dmp_ingest.adapters.event_log import AlreadyStoredError, Appending, EventLog, Row
+from dmp_ingest.adapters.group_writer import NewGroup
 from dmp_ingest.domain.batch import Batch
 from dmp_ingest.domain.event import AcceptableEvent
 from dmp_ingest.domain.event_time import microseconds
@@ -135,14 +136,15 @@ async def _store(
         batch = batch_of(missing)
         try:
             if batch is not None and len(missing) <= _AT_ONCE_EVENTS:
-                await log.append_at_once(
-                    missing,
+                group = NewGroup(
+                    events=missing,
                     batch=batch,
                     received_at_us=now_us,
                     lease_seconds=LEASE_SECONDS,
-                    acknowledged=acknowledged,
                     announcements=announcements_of(batch),
+                    acknowledged=acknowledged,
                 )
+                await log.append_at_once(group)
             else:
                 async with log.begin() as appending:
                     await appending.append(missing, batch_id=batch_key, received_at_us=now_us)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Final, TypeAlias
 
 import psycopg
@@ -15,7 +16,7 @@ from dmp_chassis import domain_events
 from dmp_chassis.database import Database, raw
 from dmp_ingest.adapters import tables
 from dmp_ingest.adapters.copy_block import COLUMNS, copy_block
-from dmp_ingest.adapters.group_writer import GroupWriter
+from dmp_ingest.adapters.group_writer import GroupWriter, NewGroup
 from dmp_ingest.domain.batch import Batch
 from dmp_ingest.domain.event import AcceptableEvent
 
@@ -103,29 +104,13 @@ class EventLog:
         self._database = database
         self._groups = groups
 
-    async def append_at_once(
-        self,
-        events: Sequence[AcceptableEvent],
-        *,
-        batch: Batch,
-        received_at_us: int,
-        lease_seconds: float,
-        acknowledged: Sequence[str],
-        announcements: Sequence[domain_events.DomainEvent],
-    ) -> None:
+    async def append_at_once(self, group: NewGroup) -> None:
         """Everything that `Appending` does, for a small group of events that are believed to be new, in one statement.
 
         Raises AlreadyStoredError, and changes nothing, if one of them is in the log.
         """
         try:
-            await self._groups.store(
-                _in_key_order(events),
-                batch=batch,
-                received_at_us=received_at_us,
-                lease_seconds=lease_seconds,
-                acknowledged=acknowledged,
-                announcements=announcements,
-            )
+            await self._groups.store(replace(group, events=_in_key_order(group.events)))
         except psycopg.errors.UniqueViolation:
             raise AlreadyStoredError from None
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from struct import Struct
 from typing import Final
 
@@ -58,6 +59,19 @@ _NULL: Final = b"\xff\xff\xff\xff"
 _encode_json: Final = msgspec.json.Encoder().encode
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewGroup:
+    """What is stored together: events, their batch, which nobody else delivers before the lease is over, what is
+    announced, and the acknowledged batches that leave the outbox."""
+
+    events: Sequence[AcceptableEvent]
+    batch: Batch
+    received_at_us: int
+    lease_seconds: float
+    announcements: Sequence[DomainEvent]
+    acknowledged: Sequence[str]
+
+
 class GroupWriter:
     """Writes groups over a few connections, which are opened when first needed, one for each group under way."""
 
@@ -66,17 +80,8 @@ class GroupWriter:
         self._idle: list[tuple[float, Pipeline]] = []
         self._is_closed = False
 
-    async def store(
-        self,
-        events: Sequence[AcceptableEvent],
-        *,
-        batch: Batch,
-        received_at_us: int,
-        lease_seconds: float,
-        acknowledged: Sequence[str],
-        announcements: Sequence[DomainEvent],
-    ) -> None:
-        """Stores the events, in this order, with their batch and what is announced, and drops acknowledged batches.
+    async def store(self, group: NewGroup) -> None:
+        """Stores the group, its events in their order.
 
         Raises DependencyUnavailable if the database does not answer, psycopg.errors.UniqueViolation if one of the
         events is there already, else what the database raises. Nothing is stored then, but if the connection was lost
@@ -84,7 +89,7 @@ class GroupWriter:
         """
         pipeline = await self._acquire()
         try:
-            await pipeline.run([_values(events, batch, received_at_us, lease_seconds, acknowledged, announcements)])
+            await pipeline.run([_values(group)])
         except psycopg.Error:
             await self._release(pipeline)
             raise
@@ -133,26 +138,20 @@ class GroupWriter:
         return await Pipeline.connect(self._url, _STORE, parameters=_PARAMETERS, application_name="ingest groups")
 
 
-def _values(
-    events: Sequence[AcceptableEvent],
-    batch: Batch,
-    received_at_us: int,
-    lease_seconds: float,
-    acknowledged: Sequence[str],
-    announcements: Sequence[DomainEvent],
-) -> list[bytes]:
+def _values(group: NewGroup) -> list[bytes]:
     """The statement's parameters."""
+    events = group.events
     texts = _SizedTexts({"": _NULL})
     return [
-        _array(_UUID, [_UUID_SIZE + _uuid(batch_id) for batch_id in acknowledged]),
-        _uuid(batch.batch_id),
-        batch.payload,
-        _DOUBLE(lease_seconds),
-        _array(_UUID, [_UUID_SIZE + _uuid(each.id) for each in announcements]),
-        _array(_TEXT, [texts[each.kind] for each in announcements]),
-        _array(_TIMESTAMPTZ, [_time(microseconds(each.occurred_at)) for each in announcements]),
-        _array(_TEXT, [_sized(_encode_json(each.payload)) for each in announcements]),
-        _LONG(received_at_us - _POSTGRES_EPOCH_US),
+        _array(_UUID, [_UUID_SIZE + _uuid(batch_id) for batch_id in group.acknowledged]),
+        _uuid(group.batch.batch_id),
+        group.batch.payload,
+        _DOUBLE(group.lease_seconds),
+        _array(_UUID, [_UUID_SIZE + _uuid(each.id) for each in group.announcements]),
+        _array(_TEXT, [texts[each.kind] for each in group.announcements]),
+        _array(_TIMESTAMPTZ, [_time(microseconds(each.occurred_at)) for each in group.announcements]),
+        _array(_TEXT, [_sized(_encode_json(each.payload)) for each in group.announcements]),
+        _LONG(group.received_at_us - _POSTGRES_EPOCH_US),
         _array(_UUID, [_UUID_SIZE + event.key for event in events]),
         _array(_INT8, [_SIZED_INT8(8, event.fingerprint) for event in events]),
         _array(_TIMESTAMPTZ, [_time(event.occurred_at_us) for event in events]),
