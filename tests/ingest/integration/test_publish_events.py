@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
+import grpc
 import psycopg
 
+from dmp_ingest.domain.event_key import event_key
 from tests.ingest.conftest import Ingest, campaign_event
 
 
@@ -74,3 +77,29 @@ async def test_one_bad_event_does_not_spoil_its_neighbours(ingest: Ingest) -> No
     assert [result["status"] for result in answer["results"]] == ["success", "error", "error", "error"]
     assert [sorted(result.get("errors", {})) for result in answer["results"]] == [[], ["type"], ["event"], ["metadata"]]
     assert ingest.consumers.stats.event_ids == ["a"]
+
+
+async def test_nobody_joins_a_queue_whose_first_has_waited_too_long(ingest: Ingest) -> None:
+    held = ["held-0", "held-1", "held-2"]
+    async with await psycopg.AsyncConnection.connect(ingest.database_url) as holder:
+        for event_id in held:
+            await holder.execute(
+                "INSERT INTO event (event_key, batch_id, fingerprint, occurred_at, received_at, event_id, type)"
+                " VALUES (%s, gen_random_uuid(), 0, now(), now(), %s, 'click')",
+                (event_key(event_id).hex(), event_id),
+            )
+        waiting = [asyncio.ensure_future(ingest.post(campaign_event(event_id))) for event_id in held]
+        refused: grpc.aio.AioRpcError | None = None
+        deadline = time.monotonic() + 15
+        while refused is None:
+            assert time.monotonic() < deadline, "everybody may join"
+            try:
+                await asyncio.wait_for(ingest.post(campaign_event("late")), 0.3)
+            except TimeoutError:
+                continue
+            except grpc.aio.AioRpcError as error:
+                if error.code() is not grpc.StatusCode.UNAVAILABLE:
+                    refused = error
+        assert refused.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        await holder.rollback()
+    await asyncio.gather(*waiting, return_exceptions=True)
