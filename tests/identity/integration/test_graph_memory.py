@@ -11,6 +11,7 @@ import pytest
 from dmp.identity.v1 import erasure_pb2, merge_pb2
 from dmp_chassis.uuid7 import uuid7_text
 from dmp_identity.adapters.graph_snapshot import load_snapshot
+from dmp_identity.domain.graph_memory import Reliance
 from dmp_identity.domain.identifier_policy import IdentifierPolicy, policy_from_mapping
 from dmp_identity.domain.reading import Reading
 from dmp_identity.domain.snapshot import Snapshot
@@ -35,7 +36,8 @@ def knows(identity: Identity, one: Event) -> bool:
     """True if the replica would place the event without looking, and change nothing."""
     service, missing = identity.service, list[Reading]()
     readings = [service.reader.read(kind, value) for kind, value in one.identifiers.items()]
-    known = service.servicer.memory.place([reading for reading in readings if reading is not None], missing)
+    shown = [reading for reading in readings if reading is not None]
+    known = service.servicer.memory.place(shown, missing, Reliance(), 0)
     return known is not None and not missing
 
 

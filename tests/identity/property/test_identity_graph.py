@@ -19,11 +19,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from dmp.identity.v1 import erasure_pb2, merge_pb2
 from dmp.identity.v1 import identity_service_pb2 as pb
 from dmp_chassis.uuid7 import uuid7_text
+from dmp_identity.adapters.graph_check import changed_keys
 from dmp_identity.app import IdentityService
 from dmp_identity.domain.errors import NeverMergeError
-from dmp_identity.domain.graph_memory import GraphMemory, KnownProfile
+from dmp_identity.domain.graph_memory import GraphMemory, KnownProfile, Reliance
 from dmp_identity.domain.profile_id import public_id
-from dmp_identity.domain.reading import Reading
+from dmp_identity.domain.reading import Key, Reading
 from dmp_identity.settings import load_policy
 from tests.identity.batches import START_US, Event, batch
 from tests.identity.client import Identity, people
@@ -44,7 +45,7 @@ def any_weak(choice: random.Random) -> Identifiers:
 
 def any_event(choice: random.Random) -> tuple[Identifiers, Identifiers]:
     """Strong and weak identifiers, at least one, of a few values, so that people meet."""
-    strong = {kind: choice.choice("23456") for kind in choice.sample(STRONG_TYPES, choice.choice([0, 1, 1, 2, 2, 3]))}
+    strong = {kind: choice.choice("23456") for kind in choice.sample(STRONG_TYPES, choice.choice([0, 0, 1, 1, 2, 2, 3]))}
     weak = any_weak(choice) if choice.random() < 0.6 else {}
     return ({"email": "2"}, weak) if not strong and not weak else (strong, weak)
 
@@ -161,6 +162,15 @@ class IdentityGraph(RuleBasedStateMachine):
         self.apply_events(again)
         moved = [(strong, any_weak(choice) if strong else weak) for strong, weak in again]
         self.apply_events([*moved, *again, *choice.choice([[], [], [any_event(choice)]])])
+
+    @rule(choice=CHOICES)
+    def browse(self, choice: random.Random) -> None:
+        """The same browsers again and again, with now and then a login among them."""
+        for _ in range(4):
+            events = [({}, any_weak(choice) or {"browser_id": "7"}) for _ in range(choice.randint(1, 4))]
+            if choice.random() < 0.3:
+                events.insert(choice.randint(0, len(events)), any_event(choice))
+            self.apply_events(events)
 
     @rule(choice=CHOICES)
     def identify(self, choice: random.Random) -> None:
@@ -300,13 +310,24 @@ def test_the_graph_does_what_the_model_says(
 ) -> None:
     outcomes = Counter[str]()
 
-    def counted(memory: GraphMemory, readings: Sequence[Reading], missing: list[Reading]) -> KnownProfile | None:
-        known = place(memory, readings, missing)
+    def counted(
+        memory: GraphMemory, readings: Sequence[Reading], missing: list[Reading], reliance: Reliance, position: int
+    ) -> KnownProfile | None:
+        known = place(memory, readings, missing, reliance, position)
         outcomes["unknown" if known is None else "linked" if missing else "settled"] += 1
+        if known is not None and not any(reading.proves for reading in readings):
+            by_holder = any(reliance.holders.get(reading.key) for reading in readings)
+            outcomes["attributed" if by_holder else "anonymous"] += 1
         return known
+
+    async def counted_changes(*arguments: Any) -> list[Key]:  # noqa: ANN401
+        changed = await changed_keys(*arguments)
+        outcomes["changed"] += len(changed)
+        return changed
 
     place = GraphMemory.place
     monkeypatch.setattr(GraphMemory, "place", counted)
+    monkeypatch.setattr("dmp_identity.apply_batch.changed_keys", counted_changes)
     IdentityGraph.system = System(identity_database_url, redis_url)
     # Without shrinking: each step is real work on a real database, and a failure should be told within a minute.
     limits = settings(
@@ -322,7 +343,9 @@ def test_the_graph_does_what_the_model_says(
     finally:
         IdentityGraph.system.close()
     # Every way was tried.
-    assert all(outcomes[outcome] > 20 for outcome in ("unknown", "linked", "settled")), outcomes
+    rare, usual = ("attributed", "anonymous", "changed"), ("unknown", "linked", "settled")
+    assert all(outcomes[outcome] > 20 for outcome in usual), outcomes
+    assert all(outcomes[outcome] > 5 for outcome in rare), outcomes
 
 
 async def test_everything_at_once_leaves_a_sound_graph(replicas: list[Identity]) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dmp_identity.domain.graph_memory import GraphMemory, Learned
+from dmp_identity.domain.graph_memory import GraphMemory, Learned, Reliance
 from dmp_identity.domain.reading import Key, PolicyReader, Reading
 from dmp_identity.domain.snapshot import GraphVersion
 from dmp_identity.settings import load_policy
@@ -48,7 +48,7 @@ def memory() -> GraphMemory:
 def place(memory: GraphMemory, *keys: Key) -> tuple[int, int, list[Key]] | None:
     """Profile, person, and the links that are missing."""
     missing: list[Reading] = []
-    profile = memory.place(read(*keys), missing)
+    profile = memory.place(read(*keys), missing, Reliance(), 0)
     return None if profile is None else (profile.id, memory.person(profile), [reading.key for reading in missing])
 
 
@@ -150,6 +150,6 @@ def test_the_oldest_entries_go_when_there_are_too_many() -> None:
 
 def test_one_profile_does_not_fill_the_memory(memory: GraphMemory) -> None:
     memory.remember(learned(links=[(("ip_address", f"10.0.{n // 256}.{n % 256}"), 1) for n in range(5000)]))
-    profile = memory.place(read(A), [])
+    profile = memory.place(read(A), [], Reliance(), 0)
     assert profile is not None
     assert len(profile.links) <= 1000

@@ -14,11 +14,13 @@ from dmp_identity.adapters.batch_store import append_to_timelines, remember_batc
 from dmp_identity.adapters.bulk import all_escaped
 from dmp_identity.adapters.domain_event_store import add_domain_events
 from dmp_identity.adapters.erasure_store import add_late_events, erased_keys
+from dmp_identity.adapters.graph_check import changed_keys
 from dmp_identity.adapters.graph_store import write_links
-from dmp_identity.domain.graph_memory import GraphMemory, KnownProfile, Learned
-from dmp_identity.domain.plan import NewLink
+from dmp_identity.domain.graph_memory import GraphMemory, Learned
+from dmp_identity.domain.placing import Placing
 from dmp_identity.domain.profile_id import public_id
 from dmp_identity.domain.reading import PolicyReader, Reading, Sighting
+from dmp_identity.domain.snapshot import GraphVersion
 from dmp_identity.record_sightings import Beside, Recorded, in_graph_transaction, record_sightings
 
 
@@ -71,10 +73,13 @@ async def apply_batch(
         if last_erasure_us > batch.accepted_at_us:
             kept = await _without_erased(connection, batch, _sightings(reader, batch, showing))
         applied = _Applied(profiles=[0] * len(batch.event_ids))
-        rest, links = kept, list[NewLink]()
+        rest, beside = kept, None
         # When something is to be decided with every lock, nothing is taken for granted.
         if not every_lock and memory.follow(version):
-            rest, links = _place(memory, batch, kept, applied)
+            placing = Placing(memory, batch.readings, kept)
+            if placing.reliance.events:
+                placing.withdraw(await changed_keys(connection, placing.reliance, version))
+            rest, beside = placing.unplaced(), _beside(placing, version, applied)
         if rest:
             applied.recorded = recorded = await record_sightings(
                 connection,
@@ -83,7 +88,7 @@ async def apply_batch(
                 list(_sightings(reader, batch, rest).values()),
                 now_us=clock_us(),
                 created_at_us=batch.accepted_at_us,
-                beside=Beside(version=version, persons=applied.persons, links=links) if applied.persons else None,
+                beside=beside,
                 every_lock=every_lock,
                 expected=memory.expected,
             )
@@ -91,9 +96,10 @@ async def apply_batch(
             for position, profile in zip(rest, recorded.profiles, strict=True):
                 applied.profiles[position] = profile
             await add_domain_events(connection, recorded.events)
-        else:
-            await write_links(connection, [(link.reading, link.profile) for link in links], now_us=clock_us())
-            applied.learned = Learned.of_links(version, [(link.reading.key, link.profile) for link in links])
+        elif beside is not None:
+            places = [(link.reading, link.profile) for link in beside.links]
+            await write_links(connection, places, now_us=clock_us())
+            applied.learned = Learned.of_links(version, [(reading.key, profile) for reading, profile in places])
         # The log hands an event over twice only when it was told to: after a restore, or to repair a range.
         await append_to_timelines(connection, _rows(batch, kept, applied.profiles), some_may_be_there=every_lock)
         return applied
@@ -121,36 +127,15 @@ class _Applied:
     learned: Learned | None = None
 
 
-def _place(
-    memory: GraphMemory, batch: EventBatch, positions: Sequence[int], applied: _Applied
-) -> tuple[list[int], list[NewLink]]:
-    """Places the events that the memory can place; returns the others, and what links the placed ones make."""
-    readings, profiles, place = batch.readings, applied.profiles, memory.place
-    known: dict[int, KnownProfile] = {}
-    rest, linking = [], []
-    for position in positions:
-        missing: list[Reading] = []
-        profile = place(readings[position], missing)
-        if profile is None:
-            rest.append(position)
-            continue
-        profiles[position] = profile.id
-        known[profile.id] = profile
-        if missing:
-            linking.append((position, missing))
-    if rest and linking:
-        # What an event links decides where later ones go that have nothing else: those take the same way, in order.
-        decisive = {reading.key for position in rest for reading in readings[position]}
-        apart = [(position, missing) for position, missing in linking if decisive.isdisjoint(r.key for r in missing)]
-        rest = sorted({*rest, *(position for position, _ in linking)} - {position for position, _ in apart})
-        linking = apart
-    applied.persons = {number: memory.person(profile) for number, profile in known.items()}
-    links = {
-        (reading.key, profiles[position]): NewLink(reading=reading, profile=profiles[position])
-        for position, missing in linking
-        for reading in missing
-    }
-    return rest, list(links.values())
+def _beside(placing: Placing, version: GraphVersion, applied: _Applied) -> Beside | None:
+    """What is placed, noted in `applied`, too; None if nothing is."""
+    placed = placing.placed()
+    for position, profile in placed.items():
+        applied.profiles[position] = profile
+    applied.persons = placing.persons
+    if not placed:
+        return None
+    return Beside(version=version, persons=placing.persons, links=placing.links(), apart=placing.reliance.apart)
 
 
 def _sightings(reader: PolicyReader, batch: EventBatch, positions: Iterable[int]) -> dict[int, Sighting]:

@@ -6,7 +6,7 @@ number of transactions, in any number of processes, leave what they would have l
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
@@ -41,13 +41,14 @@ _EVENT_SIZE: Final = 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Beside:
-    """Sightings that the memory placed: the version of the graph at which it did, their profiles -> persons, and the
-    links that they make.
+    """Sightings that the memory placed: the version of the graph at which it did, their profiles -> persons, the
+    links that they make, and people who would have placed some elsewhere, had they become one or been identified.
     """
 
     version: GraphVersion
     persons: Mapping[int, int]
     links: Sequence[NewLink]
+    apart: Collection[int]
 
 
 class GraphMovedError(Exception):
@@ -267,8 +268,10 @@ class _Step:
     async def save(self, decision: _Decision) -> Recorded:
         """Writes the plan and the contacts."""
         plan, connection = decision.plan, self._connection
-        if plan.shared and self._beside is not None:
-            # One of these values may have placed what was not looked at here.
+        if self._beside is not None and (
+            plan.shared or any(person in plan.absorbed or person in plan.identified for person in self._beside.apart)
+        ):
+            # One of these values or people may have placed what was not looked at here.
             raise GraphMovedError
         ids = await allocate_profiles(connection, len(plan.profiles))
         writer = PlanWriter(connection, plan, ids, now_us=self._now_us)
@@ -308,8 +311,22 @@ class _Step:
                     *((link.reading.key, link.profile) for link in beside),
                 ],
                 pairs=list(plan.pairs),
+                holders={
+                    key: self._attributed_by(key, [writer.real(profile) for profile in holders])
+                    for key, holders in decision.graph.holders.items()
+                    if holders
+                },
+                anonymous={
+                    key: writer.real(profile)
+                    for key, profile in decision.graph.anonymous.items()
+                    if decision.graph.anonymous_profile(key) is not None
+                },
             ),
         )
+
+    def _attributed_by(self, key: Key, holders: list[int]) -> Sequence[int]:
+        """The profiles that have a weak identifier, none if they are too many for it to attribute."""
+        return holders if len(holders) <= self._reader.policy.types[key[0]].max_holders else ()
 
     def _persons_beside(self, persons: Mapping[int, int], absorbed: Mapping[int, int]) -> dict[int, int]:
         """The people of what was placed beside the sightings: as read along with these, or as they were and merged

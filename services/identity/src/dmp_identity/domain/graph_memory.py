@@ -1,7 +1,8 @@
 """What a process remembers of the stored graph, so that sightings which change nothing need not be looked up.
 
-Everything remembered is true of one version of the graph. Storing something new makes none of it wrong and no new
-version; merging, undoing, sharing and erasing do make one.
+Everything remembered is true of one version of the graph. Merging, undoing, sharing and erasing make a new one. Storing
+something new makes none, and nothing wrong but who has a weak identifier: whoever relies on that has to look whether it
+is still so, which costs less than to look it up.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ class Learned(msgspec.Struct, frozen=True, kw_only=True):
     version: of the graph that it decided on. after: the version that it made of it, the same if none. owners: strong
     identifier that matches -> the profile at which it arrived, and the sighting, negative if it was made here. persons:
     profile -> person. absorbed: person -> the person it is part of since. links: weak identifiers that profiles have.
+    holders: weak identifier that may attribute -> all profiles that have it, none if they are too many for it to do so.
+    anonymous: identifier -> its anonymous profile.
     """
 
     version: GraphVersion
@@ -45,6 +48,8 @@ class Learned(msgspec.Struct, frozen=True, kw_only=True):
     absorbed: Mapping[int, int]
     links: Iterable[tuple[Key, int]]
     pairs: Iterable[tuple[Key, Key]]
+    holders: Mapping[Key, Sequence[int]] = {}
+    anonymous: Mapping[Key, int] = {}
 
     @classmethod
     def of_links(cls, version: GraphVersion, links: Iterable[tuple[Key, int]]) -> Learned:
@@ -59,6 +64,38 @@ class KnownProfile(msgspec.Struct, gc=False, eq=False):
     person: int
     round: int
     links: set[Key]
+
+
+class Reliance:
+    """What events without a strong identifier were placed by, to be looked at again before it counts.
+
+    holders: weak identifier -> how many profiles had it. anonymous: identifier -> the person, not identified, whose
+    profile it is. apart: people who must not become one, nor identified. events: for each of the identifiers, the
+    positions of the events that rely on it.
+    """
+
+    __slots__ = ("anonymous", "apart", "events", "holders")
+
+    def __init__(self) -> None:
+        self.holders: dict[Key, int] = {}
+        self.anonymous: dict[Key, int] = {}
+        self.apart: set[int] = set()
+        self.events: dict[Key, list[int]] = {}
+
+    def note(self, key: Key, position: int) -> None:
+        """Notes that an event relies on what is known of an identifier."""
+        self.events.setdefault(key, []).append(position)
+
+
+class _Held(msgspec.Struct, frozen=True, gc=False):
+    """Who has a weak identifier: the profile made first, None if too many have it to attribute; how many; and, if
+    several, their people as of the memory's `round`.
+    """
+
+    profile: KnownProfile | None
+    count: int
+    people: tuple[int, ...]
+    round: int
 
 
 class _Kept(Generic[_K, _V]):
@@ -101,6 +138,8 @@ class GraphMemory:
         self._owners: _Kept[Key, tuple[KnownProfile, int]] = _Kept(limit)
         self._profiles: _Kept[int, KnownProfile] = _Kept(limit)
         self._pairs: _Kept[tuple[Key, Key], bool] = _Kept(limit)
+        self._holders: _Kept[Key, _Held] = _Kept(limit)
+        self._anonymous: _Kept[Key, KnownProfile] = _Kept(limit)
         self._absorbed: dict[int, int] = {}
         self._limit = limit
         self._round = 0
@@ -125,12 +164,17 @@ class GraphMemory:
         self._owners.clear()
         self._profiles.clear()
         self._pairs.clear()
+        self._holders.clear()
+        self._anonymous.clear()
         self._version = version
         return True
 
-    def place(self, readings: Sequence[Reading], missing: list[Reading]) -> KnownProfile | None:
+    def place(
+        self, readings: Sequence[Reading], missing: list[Reading], reliance: Reliance, position: int
+    ) -> KnownProfile | None:
         """The profile to which a sighting of these goes, if it is sure that nothing happens but that the profile gets
-        weak identifiers, which are added to `missing`.
+        weak identifiers, which are added to `missing`. If that depends on who has weak ones, it is sure only if what
+        is noted in `reliance`, under the sighting's `position`, is still so.
         """
         profile: KnownProfile | None = None
         arrival, together = 0, True
@@ -143,7 +187,9 @@ class GraphMemory:
                     profile, arrival = owner
                 elif owner[0] is not profile or owner[1] != arrival:
                     together = False
-        if not together:
+        if profile is None:
+            profile = self._attributed(readings, reliance, position)
+        elif not together:
             profile = self._placed_by_several(readings)
         if profile is None or profile.round != self._round:
             return None
@@ -157,10 +203,7 @@ class GraphMemory:
 
     def person(self, profile: KnownProfile) -> int:
         """The person whom a profile that `place` gave belongs to."""
-        person, absorbed = profile.person, self._absorbed
-        while person in absorbed:
-            person = absorbed[person]
-        return person
+        return self._now(profile.person)
 
     def owners_among(self, keys: Iterable[Key]) -> set[Key]:
         """Those of the strong identifiers that are known to match."""
@@ -202,6 +245,55 @@ class GraphMemory:
             links.add(key)
         for pair in learned.pairs:
             self._pairs.put(pair, True)
+        for key, holders in learned.holders.items():
+            first = profiles[min(holders)] if holders else None
+            people = tuple({learned.persons[number] for number in holders}) if len(holders) > 1 else ()
+            self._holders.put(key, _Held(first, len(holders), people, self._round))
+        for key, number in learned.anonymous.items():
+            self._anonymous.put(key, profiles[number])
+
+    def _attributed(self, readings: Sequence[Reading], reliance: Reliance, position: int) -> KnownProfile | None:
+        """Where an event goes that shows nothing strong."""
+        attributing = [reading for reading in readings if reading.attributes]
+        if len(attributing) == 1:
+            # Nearly always: one browser, of one profile.
+            key = attributing[0].key
+            held = self._holders.get(key)
+            if held is None:
+                return None
+            if held.count == 1:
+                reliance.holders[key] = 1
+                reliance.note(key, position)
+                return held.profile
+        ordered = ranked({reading.key: reading for reading in readings})
+        for reading in ordered:
+            if reading.attributes:
+                key = reading.key
+                held = self._holders.get(key)
+                if held is None or (held.count > 1 and held.round != self._round):
+                    return None
+                reliance.note(key, position)
+                people = {self._now(person) for person in held.people}
+                if held.profile is not None and len(people) < 2:
+                    reliance.holders[key] = held.count
+                    return held.profile
+                reliance.apart |= people
+        if not ordered:
+            return None
+        first = ordered[0].key
+        anonymous = self._anonymous.get(first)
+        if anonymous is not None:
+            person = reliance.anonymous[first] = self.person(anonymous)
+            reliance.note(first, position)
+            reliance.apart.add(person)
+        return anonymous
+
+    def _now(self, person: int) -> int:
+        """The person whom one is part of after the merges since."""
+        absorbed = self._absorbed
+        while person in absorbed:
+            person = absorbed[person]
+        return person
 
     def _placed_by_several(self, readings: Sequence[Reading]) -> KnownProfile | None:
         strong = ranked({reading.key: reading for reading in readings if reading.proves})

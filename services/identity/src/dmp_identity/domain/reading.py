@@ -41,7 +41,8 @@ class Reading(msgspec.Struct, frozen=True, gc=False):
     """One identifier as the policy reads it.
 
     key: as compared. shown: as it was sent, trimmed. type: None if the policy does not know it. flaw: why it proves
-    nothing, None if it does. proves: it is strong, and without a flaw.
+    nothing, None if it does. proves: it is strong, and without a flaw. attributes: it is weak, without a flaw, and may
+    say where an event goes that shows nothing strong.
     """
 
     key: Key
@@ -49,6 +50,7 @@ class Reading(msgspec.Struct, frozen=True, gc=False):
     type: IdentifierType | None
     flaw: Rule | None
     proves: bool = False
+    attributes: bool = False
 
 
 class Sighting(msgspec.Struct, frozen=True, gc=False):
@@ -157,6 +159,7 @@ def _read(identifier_type: IdentifierType | None, type_name: str, text: str) -> 
         type=identifier_type,
         flaw=flaw,
         proves=flaw is None and identifier_type.strong,
+        attributes=flaw is None and identifier_type.attribute and not identifier_type.strong,
     )
 
 

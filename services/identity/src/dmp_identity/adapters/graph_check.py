@@ -1,0 +1,52 @@
+"""Looks whether who has a weak identifier is still as remembered."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import psycopg
+
+from dmp_identity.adapters.bulk import Bigints, Texts, bulk_cursor
+from dmp_identity.adapters.graph_version import SERVER
+from dmp_identity.domain.graph_memory import Reliance
+from dmp_identity.domain.reading import Key
+from dmp_identity.domain.snapshot import GraphVersion
+
+_CHANGED: Final = f"""
+SELECT 0, k.n
+FROM unnest(%s::text[], %s::text[], %b::bigint[]) WITH ORDINALITY AS k (type, value, holders, n)
+CROSS JOIN LATERAL (SELECT FROM weak_link w WHERE w.type = k.type AND w.value = k.value OFFSET k.holders LIMIT 1) AS more
+UNION ALL
+SELECT 1, k.n
+FROM unnest(%b::bigint[]) WITH ORDINALITY AS k (id, n) JOIN profile p ON p.id = k.id
+WHERE p.identified
+UNION ALL
+SELECT 2, 0 FROM graph_version v WHERE ({SERVER}, v.people, v.evidence) <> (%s, %s, %s)
+""".encode()  # noqa: S608  # no input in it
+
+
+async def changed_keys(
+    connection: psycopg.AsyncConnection[Any], reliance: Reliance, version: GraphVersion
+) -> list[Key]:
+    """The identifiers of which what is relied on is no longer so; all, if the graph has another version by now.
+
+    Within a version a weak identifier only gets more profiles, so one index entry tells.
+    """
+    held, anonymous = list(reliance.holders), list(reliance.anonymous)
+    cursor = bulk_cursor(connection)
+    await cursor.execute(
+        _CHANGED,
+        (
+            Texts([key[0] for key in held]),
+            Texts([key[1] for key in held]),
+            Bigints(list(reliance.holders.values())),
+            Bigints(list(reliance.anonymous.values())),
+            *version,
+        ),
+    )
+    changed: list[Key] = []
+    for kind, n in await cursor.fetchall():
+        if kind == 2:
+            return list(reliance.events)
+        changed.append((held if kind == 0 else anonymous)[n - 1])
+    return changed
