@@ -45,7 +45,9 @@ def any_weak(choice: random.Random) -> Identifiers:
 
 def any_event(choice: random.Random) -> tuple[Identifiers, Identifiers]:
     """Strong and weak identifiers, at least one, of a few values, so that people meet."""
-    strong = {kind: choice.choice("23456") for kind in choice.sample(STRONG_TYPES, choice.choice([0, 0, 1, 1, 2, 2, 3]))}
+    strong = {
+        kind: choice.choice("23456") for kind in choice.sample(STRONG_TYPES, choice.choice([0, 0, 1, 1, 2, 2, 3]))
+    }
     weak = any_weak(choice) if choice.random() < 0.6 else {}
     return ({"email": "2"}, weak) if not strong and not weak else (strong, weak)
 

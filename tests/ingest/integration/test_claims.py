@@ -48,6 +48,29 @@ async def test_what_the_log_has_comes_with_its_own_fingerprint(claims: Claims) -
     assert claimed.all_decided
 
 
+@pytest.mark.parametrize("knows_msetex", [True, False])
+async def test_many_are_claimed_at_once_but_none_that_was_seen(
+    server_directory: Path, server_environment: dict[str, str], knows_msetex: bool
+) -> None:
+    keys = [number.to_bytes(16, "big") for number in range(100)]
+    with running_valkey("claiming-valkey", server_directory, server_environment) as (server, _):
+        async with connect_redis(server.url, client_name="test") as redis:
+            await redis.execute_command("ACL", "SETUSER", "default", "+msetex" if knows_msetex else "-msetex")
+            claims = Claims(redis, window_seconds=60)
+            await claims.claim(keys[40:41], [4], token=THEIRS)
+            await claims.claim(keys[99:], [9], token=THEIRS)
+            await claims.settle_group(THEIRS, applied=True)
+            calls = (await redis.info("commandstats")).get("cmdstat_msetex", {"calls": 0})["calls"]
+            assert calls == (2 if knows_msetex else 0)
+            claimed = await claims.claim(keys, list(range(100)), token=OURS)
+            assert claimed == Claimed(stored={keys[40]: 4, keys[99]: 9})
+            await claims.settle_group(OURS, applied=True)
+            for name in await redis.keys("*"):
+                assert 30_000 < await redis.pttl(name) <= 60_000
+            again = await claims.claim(keys, [0] * 100, token=b"others..")
+            assert again.stored == {key: n for n, key in enumerate(keys)} | {keys[40]: 4, keys[99]: 9}
+
+
 async def test_a_group_is_settled_with_one_word(claims: Claims, redis: Redis) -> None:
     await claims.claim(KEYS[:2], PRINTS[:2], token=OURS)
     await claims.claim(KEYS[2:4], PRINTS[2:4], token=THEIRS)

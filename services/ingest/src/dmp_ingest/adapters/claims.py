@@ -33,14 +33,27 @@ _CLAIMED_LENGTH: Final = 17
 _STORED_KINDS: Final = (b"d", b"a")
 
 # ARGV of the first two ends with the fingerprints, 8 bytes each, in the order of the keys.
+# Most events are new: MSETEX claims 32 of them at once if all are, at 0.6 of the cost. Where one was seen, or the server
+# does not know the command (before Redis 8.4 and Valkey 9.1), each is claimed by itself.
 _CLAIM: Final = """
 redis.set_repl(redis.REPL_NONE)
-local mine, fingerprints, seen = 'p' .. ARGV[1], ARGV[3], {}
-for i, key in ipairs(KEYS) do
-  local value = redis.call('SET', key, mine .. string.sub(fingerprints, i * 8 - 7, i * 8), 'NX', 'GET', 'PX', ARGV[2])
-  if value then
-    seen[#seen + 1] = i - 1
-    seen[#seen + 1] = value
+local mine, window, fingerprints, seen = 'p' .. ARGV[1], ARGV[2], ARGV[3], {}
+for first = 1, #KEYS, 32 do
+  local last, pairs = math.min(first + 31, #KEYS), {}
+  for i = first, last do
+    pairs[#pairs + 1] = KEYS[i]
+    pairs[#pairs + 1] = mine .. string.sub(fingerprints, i * 8 - 7, i * 8)
+  end
+  local values = #pairs
+  pairs[values + 1], pairs[values + 2], pairs[values + 3] = 'NX', 'PX', window
+  if redis.pcall('MSETEX', last - first + 1, unpack(pairs)) ~= 1 then
+    for i = first, last do
+      local value = redis.call('SET', KEYS[i], pairs[(i - first) * 2 + 2], 'NX', 'GET', 'PX', window)
+      if value then
+        seen[#seen + 1] = i - 1
+        seen[#seen + 1] = value
+      end
+    end
   end
 end
 return seen
