@@ -169,7 +169,9 @@ class IdentityGraph(RuleBasedStateMachine):
     def browse(self, choice: random.Random) -> None:
         """The same browsers again and again, with now and then a login among them."""
         for _ in range(4):
-            events = [({}, any_weak(choice) or {"browser_id": "7"}) for _ in range(choice.randint(1, 4))]
+            events: list[tuple[Identifiers, Identifiers]] = [
+                ({}, any_weak(choice) or {"browser_id": "7"}) for _ in range(choice.randint(1, 4))
+            ]
             if choice.random() < 0.3:
                 events.insert(choice.randint(0, len(events)), any_event(choice))
             self.apply_events(events)

@@ -76,10 +76,7 @@ async def apply_batch(
         rest, beside = kept, None
         # When something is to be decided with every lock, nothing is taken for granted.
         if not every_lock and memory.follow(version):
-            placing = Placing(memory, batch.readings, kept)
-            if placing.reliance.events:
-                placing.withdraw(await changed_keys(connection, placing.reliance, version))
-            rest, beside = placing.unplaced(), _beside(placing, version, applied)
+            rest, beside = await _place(connection, memory, version, batch, kept, applied)
         if rest:
             applied.recorded = recorded = await record_sightings(
                 connection,
@@ -127,15 +124,27 @@ class _Applied:
     learned: Learned | None = None
 
 
-def _beside(placing: Placing, version: GraphVersion, applied: _Applied) -> Beside | None:
-    """What is placed, noted in `applied`, too; None if nothing is."""
-    placed = placing.placed()
-    for position, profile in placed.items():
-        applied.profiles[position] = profile
+async def _place(
+    connection: psycopg.AsyncConnection[Any],
+    memory: GraphMemory,
+    version: GraphVersion,
+    batch: EventBatch,
+    positions: Sequence[int],
+    applied: _Applied,
+) -> tuple[list[int], Beside | None]:
+    """Places what the memory can, as far as the database does not say otherwise, and notes it in `applied`. Returns the
+    events that are not placed and what is, None if nothing.
+    """
+    placing = Placing(memory, batch.readings, positions)
+    if placing.reliance.events:
+        placing.withdraw(await changed_keys(connection, placing.reliance, version))
+    for position, profile in placing.placed.items():
+        applied.profiles[position] = profile.id
     applied.persons = placing.persons
-    if not placed:
-        return None
-    return Beside(version=version, persons=placing.persons, links=placing.links(), apart=placing.reliance.apart)
+    if not placing.placed:
+        return sorted(placing.unplaced), None
+    beside = Beside(version=version, persons=placing.persons, links=placing.links(), apart=placing.reliance.apart)
+    return sorted(placing.unplaced), beside
 
 
 def _sightings(reader: PolicyReader, batch: EventBatch, positions: Iterable[int]) -> dict[int, Sighting]:

@@ -15,7 +15,9 @@ from dmp_identity.domain.snapshot import GraphVersion
 _CHANGED: Final = f"""
 SELECT 0, k.n
 FROM unnest(%s::text[], %s::text[], %b::bigint[]) WITH ORDINALITY AS k (type, value, holders, n)
-CROSS JOIN LATERAL (SELECT FROM weak_link w WHERE w.type = k.type AND w.value = k.value OFFSET k.holders LIMIT 1) AS more
+CROSS JOIN LATERAL (
+  SELECT FROM weak_link w WHERE w.type = k.type AND w.value = k.value OFFSET k.holders LIMIT 1
+) AS more
 UNION ALL
 SELECT 1, k.n
 FROM unnest(%b::bigint[]) WITH ORDINALITY AS k (id, n) JOIN profile p ON p.id = k.id

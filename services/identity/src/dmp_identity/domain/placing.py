@@ -14,68 +14,59 @@ class Placing:
     place.
 
     What is not placed is to be resolved, in order. An event whose links or whose place depend on one that is not placed
-    is not placed either.
+    is not placed either. placed: event -> profile. persons: their profiles -> persons, when they were placed.
     """
 
     def __init__(self, memory: GraphMemory, readings: Sequence[list[Reading]], positions: Sequence[int]) -> None:
         self.reliance = Reliance()
         self._readings = readings
-        self._places: dict[int, KnownProfile] = {}
+        self.placed: dict[int, KnownProfile] = {}
         self._missing: dict[int, list[Reading]] = {}
         self._linking: dict[Key, list[int]] = {}
-        self._unplaced: set[int] = set()
+        self.unplaced: set[int] = set()
         for position in positions:
             missing: list[Reading] = []
             profile = memory.place(readings[position], missing, self.reliance, position)
             if profile is None:
-                self._unplaced.add(position)
+                self.unplaced.add(position)
                 continue
-            self._places[position] = profile
+            self.placed[position] = profile
             if missing:
                 self._missing[position] = missing
                 for reading in missing:
                     if reading.type is not None and reading.type.attributing:
                         self._linking.setdefault(reading.key, []).append(position)
-        self.persons = {profile.id: memory.person(profile) for profile in set(self._places.values())}
-        self._withdraw_dependents(self._unplaced)
+        self.persons = {profile.id: memory.person(profile) for profile in set(self.placed.values())}
+        self._withdraw_dependents(self.unplaced)
         self.withdraw(self._linking.keys() & self.reliance.events.keys())
 
     def withdraw(self, keys: Iterable[Key]) -> None:
         """Leaves unplaced what was placed by, or links, one of these identifiers."""
         self._withdraw_dependents(self._dependents(keys))
 
-    def unplaced(self) -> list[int]:
-        """The events that are not placed, in order."""
-        return sorted(self._unplaced)
-
-    def placed(self) -> dict[int, int]:
-        """Event -> profile."""
-        return {position: profile.id for position, profile in self._places.items()}
-
     def links(self) -> list[NewLink]:
         """The weak identifiers that profiles may get by what is placed, each once."""
-        return list(
-            {
-                (reading.key, self._places[position].id): NewLink(reading=reading, profile=self._places[position].id)
-                for position, missing in self._missing.items()
-                for reading in missing
-            }.values()
-        )
+        links: dict[tuple[Key, int], NewLink] = {}
+        for position, missing in self._missing.items():
+            profile = self.placed[position].id
+            for reading in missing:
+                links[reading.key, profile] = NewLink(reading=reading, profile=profile)
+        return list(links.values())
 
     def _dependents(self, keys: Iterable[Key]) -> set[int]:
         found: set[int] = set()
         for key in keys:
             found.update(self.reliance.events.get(key, ()))
             found.update(self._linking.get(key, ()))
-        return found & self._places.keys()
+        return found & self.placed.keys()
 
     def _withdraw_dependents(self, positions: set[int]) -> None:
         """Leaves these events unplaced, then those that depend on their identifiers, and so on."""
         while positions:
             for position in positions:
-                self._places.pop(position, None)
+                self.placed.pop(position, None)
                 self._missing.pop(position, None)
-            self._unplaced |= positions
+            self.unplaced |= positions
             positions = self._dependents(
                 {
                     reading.key
