@@ -55,7 +55,7 @@ async def test_many_are_claimed_at_once_but_none_that_was_seen(
     keys = [number.to_bytes(16, "big") for number in range(100)]
     with running_valkey("claiming-valkey", server_directory, server_environment) as (server, _):
         async with connect_redis(server.url, client_name="test") as redis:
-            await redis.execute_command("ACL", "SETUSER", "default", "+msetex" if knows_msetex else "-msetex")
+            await redis.acl_setuser("default", commands=["+msetex" if knows_msetex else "-msetex"])
             claims = Claims(redis, window_seconds=60)
             await claims.claim(keys[40:41], [4], token=THEIRS)
             await claims.claim(keys[99:], [9], token=THEIRS)

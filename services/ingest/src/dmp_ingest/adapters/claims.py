@@ -33,8 +33,8 @@ _CLAIMED_LENGTH: Final = 17
 _STORED_KINDS: Final = (b"d", b"a")
 
 # ARGV of the first two ends with the fingerprints, 8 bytes each, in the order of the keys.
-# Most events are new: MSETEX claims 32 of them at once if all are, at 0.6 of the cost. Where one was seen, or the server
-# does not know the command (before Redis 8.4 and Valkey 9.1), each is claimed by itself.
+# Most events are new: MSETEX claims 32 of them at once if all are, at 0.6 of the cost. Where one was seen, or the
+# server does not know the command (before Redis 8.4 and Valkey 9.1), each is claimed by itself.
 _CLAIM: Final = """
 redis.set_repl(redis.REPL_NONE)
 local mine, window, fingerprints, seen = 'p' .. ARGV[1], ARGV[2], ARGV[3], {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
 from typing import Final, TypeAlias
 
 import msgspec
@@ -16,7 +15,7 @@ from dmp_ingest.domain.audit import NOTHING, CellKey
 from dmp_ingest.domain.erasure import Erased, Erasure
 from dmp_ingest.domain.event import RefusedEvent, SubmittedEvent
 from dmp_ingest.domain.event_policy import COUNTS_AS, EventPolicy
-from dmp_ingest.domain.event_time import EARLIEST_US, EPOCH, LATEST_US, microseconds
+from dmp_ingest.domain.event_time import EARLIEST_US, LATEST_US, microseconds
 from dmp_ingest.domain.json_text import nesting_depth
 from dmp_ingest.domain.verdict import Verdict
 from dmp_ingest.find_event import FoundEvent
@@ -29,8 +28,6 @@ _VERDICTS: Final = {
 }
 _SHOWN_DIFFERENCES: Final = 1_000
 _STRUCT_DEPTH: Final = 30
-_EXACT_SECONDS: Final = 2**32
-"""Up to here a double holds seconds to better than half a microsecond."""
 _NO_METADATA: Final = msgspec.Raw(b"")
 
 
@@ -40,7 +37,7 @@ _Response: TypeAlias = ingest_service_pb2.PublishEventsResponse | ingest_service
 def event_from_proto(event: event_pb2.Event) -> SubmittedEvent | RefusedEvent:
     """An event as a stub's caller sent it; refused if its time or metadata cannot be read."""
     time_field = event.WhichOneof("time")
-    stamp: datetime | None = None
+    stamp: int | None = None
     seconds: float | None = None
     if time_field == "timestamp":
         seconds = event.timestamp
@@ -75,12 +72,10 @@ def event_from_proto(event: event_pb2.Event) -> SubmittedEvent | RefusedEvent:
     )
 
 
-def _moment(stamp: timestamp_pb2.Timestamp) -> datetime | None:
-    if 0 <= stamp.seconds < _EXACT_SECONDS:
-        return datetime.fromtimestamp(stamp.seconds + stamp.nanos // 1000 / 1_000_000, UTC)
-    if not EARLIEST_US <= stamp.seconds * 1_000_000 <= LATEST_US:
-        return None
-    return EPOCH + timedelta(seconds=stamp.seconds, microseconds=stamp.nanos // 1000)
+def _moment(stamp: timestamp_pb2.Timestamp) -> int | None:
+    """Microseconds since 1970; None outside the years 1 to 9999."""
+    moment = stamp.seconds * 1_000_000 + stamp.nanos // 1000
+    return moment if EARLIEST_US <= moment <= LATEST_US else None
 
 
 def _plain(value: struct_pb2.Struct) -> dict[str, object]:
@@ -90,9 +85,12 @@ def _plain(value: struct_pb2.Struct) -> dict[str, object]:
 
 
 def _plain_value(value: struct_pb2.Value) -> object:
+    text = value.string_value
+    if text:
+        return text
     kind = value.WhichOneof("kind")
     if kind == "string_value":
-        return value.string_value
+        return ""
     if kind == "number_value":
         number = value.number_value
         if number != number or number in (float("inf"), float("-inf")):

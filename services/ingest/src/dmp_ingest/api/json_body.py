@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final, Never, TypeAlias
+from typing import Annotated, Any, Final, Never, TypeAlias
 
 import msgspec
 
@@ -21,6 +21,7 @@ from dmp_ingest.domain.event_policy import EventPolicy
 from dmp_ingest.domain.json_text import is_clean, is_surely_clean
 
 ReadEvent: TypeAlias = SubmittedEvent | UnreadableEvent | RefusedEvent
+_AwareDatetime: TypeAlias = Annotated[datetime, msgspec.Meta(tz=True)]
 
 _WHITE_SPACE: Final = b" \t\n\r"
 _TEXT_FIELDS: Final = ("event_id", "type", "event_type", "source", "campaign_id", "creative_id")
@@ -29,10 +30,17 @@ _SHOWN_NAME_LENGTH: Final = 64
 _TIME_FIELDS: Final = ("occurred_at", "ts")
 
 
-class _Body(SubmittedEvent):
+class _Event(SubmittedEvent):
+    """An event in JSON: its times are ISO 8601 with an offset."""
+
+    occurred_at: _AwareDatetime | None = None
+    ts: _AwareDatetime | None = None
+
+
+class _Body(_Event):
     """Both object shapes at once: an event, or a source and its events."""
 
-    events: list[SubmittedEvent] | msgspec.UnsetType = msgspec.UNSET
+    events: list[_Event] | msgspec.UnsetType = msgspec.UNSET
 
 
 class _RawBatch(msgspec.Struct):
@@ -68,9 +76,9 @@ class _NumberText(str):
     __slots__ = ()
 
 
-_ARRAY: Final = msgspec.json.Decoder(list[SubmittedEvent])
+_ARRAY: Final = msgspec.json.Decoder(list[_Event])
 _OBJECT: Final = msgspec.json.Decoder(_Body)
-_EVENT: Final = msgspec.json.Decoder(SubmittedEvent)
+_EVENT: Final = msgspec.json.Decoder(_Event)
 _RAW_ARRAY: Final = msgspec.json.Decoder(list[msgspec.Raw])
 _RAW_BATCH: Final = msgspec.json.Decoder(_RawBatch)
 _RAW_METADATA: Final = msgspec.json.Decoder(_RawMetadata)

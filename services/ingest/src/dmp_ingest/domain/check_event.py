@@ -13,7 +13,11 @@ from dmp_ingest.domain.event_time import EARLIEST_US, LATEST_US, microseconds
 from dmp_ingest.domain.json_text import is_clean, nesting_depth
 
 _MAX_ID_LENGTH: Final = 255
+_EXACT_SECONDS: Final = 2**32
+"""Up to here a double holds seconds to better than half a microsecond."""
 _TEXT_FIELDS: Final = ("event_id", "source", "campaign_id", "creative_id", "user_id")
+_OPENING_BRACE: Final = ord("{")
+_BACKSLASH: Final = ord("\\")
 _NOT_TEXT: Final = "must be valid text without NUL characters"
 
 
@@ -31,8 +35,13 @@ def check_event(  # noqa: C901  # one rule after another; splitting it would cos
     """
     errors: dict[str, list[str]] = {}
     occurred_at_us = 0
-    if event.occurred_at is not None and event.ts is None and event.timestamp is None:
-        occurred_at_us = microseconds(event.occurred_at)
+    seconds = event.timestamp
+    if event.ts is None:
+        if seconds is None:
+            if event.occurred_at is not None:
+                occurred_at_us = microseconds(event.occurred_at)
+        elif event.occurred_at is None and 0 < seconds < _EXACT_SECONDS:
+            occurred_at_us = round(seconds * 1_000_000)
     if not 0 < occurred_at_us <= now_us + policy.max_ahead_us:
         occurred_at_us = _event_time(event, policy, now_us, errors)
     if not event_id:
@@ -70,11 +79,9 @@ def check_event(  # noqa: C901  # one rule after another; splitting it would cos
     person = user_id
     identifiers: tuple[tuple[str, str], ...] = (("user_id", user_id),) if user_id else ()
     if event.identifiers:
-        identifiers = _identifiers(event.identifiers, user_id, policy, errors)
-        if not person:
-            person = next((value for kind, value in identifiers if kind == "user_id"), "")
-        content = f"{content}\0{identifiers}"
-    if event.timestamp is not None and not identifiers and not _identifier_errors(errors):
+        identifiers, person, text = _identifiers(event.identifiers, user_id, policy, errors)
+        content += text
+    if seconds is not None and not identifiers and not _identifier_errors(errors):
         errors["identifiers"] = ["at least one value is required"]
 
     metadata = bytes(event.metadata)
@@ -85,10 +92,9 @@ def check_event(  # noqa: C901  # one rule after another; splitting it would cos
             _check_metadata(metadata, policy, errors)
     if errors:
         return RefusedEvent(event_id=event_id if "event_id" not in errors else "", errors=errors)
-    described = f"{content[len(event_id) :]}\0{occurred_at_us}\0".encode()
     return AcceptableEvent(
         key,
-        fingerprint(described + metadata),
+        fingerprint(f"{content[len(event_id) :]}\0{occurred_at_us}\0".encode() + metadata),
         event_id,
         event_type or "",
         counts_as,
@@ -157,22 +163,30 @@ def _check_text(field: str, value: str, errors: dict[str, list[str]], max_length
 
 def _identifiers(
     sent: dict[str, str | None], user_id: str, policy: EventPolicy, errors: dict[str, list[str]]
-) -> tuple[tuple[str, str], ...]:
-    """The event's identifiers without blanks and repetitions, its own user id first."""
-    found: dict[tuple[str, str], None] = {("user_id", user_id): None} if user_id else {}
+) -> tuple[tuple[tuple[str, str], ...], str, str]:
+    """The event's identifiers without blanks and repetitions, its own user id first; the user among them, empty if
+    there is none; and what was sent as text, to be compared."""
+    found = [("user_id", user_id)] if user_id else []
+    person, text = user_id, ""
+    names, lengths = policy.identifier_names, policy.identifier_lengths
     for name, raw in sent.items():
-        kind = policy.identifier_names.get(name)
+        kind = names.get(name)
         if kind is None:
             shown = name if len(name) <= 64 and is_clean(name) else "(unreadable)"
-            errors[f"identifiers.{shown}"] = [f"is not a known identifier: {', '.join(policy.identifier_names)}"]
+            errors[f"identifiers.{shown}"] = [f"is not a known identifier: {', '.join(names)}"]
             continue
-        value = raw.strip() if raw is not None else ""
+        value = raw.strip() if raw else ""
         if not value:
             continue
-        if "\x00" in value or not value.isascii() or len(value) > policy.identifier_lengths[kind]:
-            _check_text(f"identifiers.{name}", value, errors, policy.identifier_lengths[kind])
-        found[kind, value] = None
-    return tuple(found)
+        if not value.isascii() or "\x00" in value or len(value) > lengths[kind]:
+            _check_text(f"identifiers.{name}", value, errors, lengths[kind])
+        identifier = (kind, value)
+        if identifier not in found:
+            found.append(identifier)
+            text = f"{text}\0{kind}\0{value}"
+            if not person and kind == "user_id":
+                person = value
+    return tuple(found), person, text
 
 
 def _identifier_errors(errors: dict[str, list[str]]) -> bool:
@@ -182,16 +196,22 @@ def _identifier_errors(errors: dict[str, list[str]]) -> bool:
 
 def _check_metadata(metadata: bytes, policy: EventPolicy, errors: dict[str, list[str]]) -> None:
     """Metadata must be a JSON object that PostgreSQL can hold: valid text, no NUL, not too large, not too deep."""
-    if metadata[:1] != b"{":
+    if metadata[0] != _OPENING_BRACE:
         errors["metadata"] = ["must be a JSON object"]
         return
     if len(metadata) > policy.max_metadata_bytes:
         errors["metadata"] = [f"must have at most {policy.max_metadata_bytes} bytes"]
         return
-    if len(metadata) > 2 * policy.max_metadata_depth and nesting_depth(metadata) > policy.max_metadata_depth:
-        errors["metadata"] = [f"must not be nested deeper than {policy.max_metadata_depth} levels"]
+    deepest = policy.max_metadata_depth
+    # What is short or has few brackets cannot nest deeper.
+    if (
+        len(metadata) > 2 * deepest
+        and metadata.count(b"{") + metadata.count(b"[") > deepest
+        and nesting_depth(metadata) > deepest
+    ):
+        errors["metadata"] = [f"must not be nested deeper than {deepest} levels"]
         return
-    if b"\\" in metadata or not metadata.isascii():
+    if _BACKSLASH in metadata or not metadata.isascii():
         try:
             clean = is_clean(msgspec.json.decode(metadata))
         except ValueError:

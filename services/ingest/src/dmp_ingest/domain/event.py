@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, TypeAlias
 
 import msgspec
-
-AwareDatetime: TypeAlias = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 class SubmittedEvent(msgspec.Struct, kw_only=True, gc=False):
     """An event as its sender wrote it: right types, nothing else checked. `None` and the empty `metadata` stand for
-    absent.
+    absent. occurred_at, ts: an aware time, or microseconds since 1970 of one between the years 1 and 9999.
 
     At most one of `type` and `event_type` and exactly one of the three time fields belong here; `check_event` says so
     otherwise.
@@ -22,8 +19,8 @@ class SubmittedEvent(msgspec.Struct, kw_only=True, gc=False):
     type: str | None = None
     event_type: str | None = None
     source: str | None = None
-    occurred_at: AwareDatetime | None = None
-    ts: AwareDatetime | None = None
+    occurred_at: datetime | int | None = None
+    ts: datetime | int | None = None
     timestamp: int | float | None = None
     campaign_id: str | None = None
     creative_id: str | None = None

@@ -14,8 +14,11 @@ _EXACT_SECONDS: Final = 2.0**32
 """Up to here a double holds seconds to better than half a microsecond."""
 
 
-def microseconds(moment: datetime) -> int:
-    """An aware time as microseconds since 1970, exact."""
+def microseconds(moment: datetime | int) -> int:
+    """An aware time as microseconds since 1970, exact; what is that already stays as it is."""
+    if type(moment) is int:
+        return moment
+    assert isinstance(moment, datetime)
     seconds = moment.timestamp()
     if 0.0 < seconds < _EXACT_SECONDS:
         return int(seconds * 1_000_000 + 0.5)
