@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
 
 import psycopg
 
-from dmp_identity.adapters.bulk import bulk_cursor, copy_rows
+from dmp_identity.adapters.bulk import Bigints, Texts, all_escaped, bulk_cursor, copy_rows
 from dmp_identity.adapters.graph_version import SERVER
 from dmp_identity.domain.snapshot import GraphVersion
 
@@ -16,6 +16,14 @@ WITH noted AS (INSERT INTO inbox (batch_id) VALUES (%s) ON CONFLICT DO NOTHING R
 SELECT coalesce((SELECT max(erased_at_us) FROM erasure), 0), {SERVER}, v.people, v.evidence
 FROM noted, graph_version v
 """.encode()  # noqa: S608  # no input in it
+
+
+_COLUMNS: Final = ("profile_id", "occurred_at_us", "event_id", "type", "source")
+_APPEND: Final = f"""
+INSERT INTO timeline_entry ({", ".join(_COLUMNS)})
+SELECT * FROM unnest(%b::bigint[], %b::bigint[], %s::text[], %s::text[], %s::text[])
+""".encode()  # noqa: S608  # no input in it
+_AT_ONCE_ENTRIES: Final = 200
 
 
 async def remember_batch(connection: psycopg.AsyncConnection[Any], batch_id: str) -> tuple[int, GraphVersion] | None:
@@ -29,18 +37,47 @@ async def remember_batch(connection: psycopg.AsyncConnection[Any], batch_id: str
     return None if row is None else (row[0], GraphVersion(*row[1:]))
 
 
-async def append_to_timelines(
-    connection: psycopg.AsyncConnection[Any], rows: Iterable[str], *, some_may_be_there: bool
-) -> None:
-    """Appends entries: profile, occurred_at_us, event_id, type, source, joined by tabs, as `escaped` makes them.
+class Entries(NamedTuple):
+    """Entries of timelines, in columns of equal length."""
 
-    An entry that is there already is a unique violation, unless `some_may_be_there`, which costs twice as much.
+    profile_ids: Sequence[int]
+    occurred_at_us: Sequence[int]
+    event_ids: Sequence[str]
+    types: Sequence[str]
+    sources: Sequence[str]
+
+
+async def append_to_timelines(
+    connection: psycopg.AsyncConnection[Any], entries: Entries, *, some_may_be_there: bool
+) -> None:
+    """Appends entries. One that is there already is a unique violation, unless `some_may_be_there`.
+
+    Few go in one statement, many are copied: from there on that costs PostgreSQL less.
     """
-    columns = "(profile_id, occurred_at_us, event_id, type, source)"
     cursor = bulk_cursor(connection)
-    if not some_may_be_there:
-        await copy_rows(cursor, f"timeline_entry {columns}", rows)
-        return
-    await cursor.execute(b"CREATE TEMPORARY TABLE arriving (LIKE timeline_entry) ON COMMIT DROP")
-    await copy_rows(cursor, f"arriving {columns}", rows)
-    await cursor.execute(b"INSERT INTO timeline_entry SELECT * FROM arriving ON CONFLICT DO NOTHING")
+    if some_may_be_there:
+        await cursor.execute(_APPEND + b" ON CONFLICT DO NOTHING", _arrays(entries))
+    elif len(entries.profile_ids) > _AT_ONCE_ENTRIES:
+        await copy_rows(cursor, f"timeline_entry ({', '.join(_COLUMNS)})", _lines(entries))
+    elif entries.profile_ids:
+        await cursor.execute(_APPEND, _arrays(entries))
+
+
+def _arrays(entries: Entries) -> tuple[Bigints | Texts, ...]:
+    return (
+        Bigints(entries.profile_ids),
+        Bigints(entries.occurred_at_us),
+        Texts(entries.event_ids),
+        Texts(entries.types),
+        Texts(entries.sources),
+    )
+
+
+def _lines(entries: Entries) -> list[str]:
+    texts = (all_escaped(entries.event_ids), all_escaped(entries.types), all_escaped(entries.sources))
+    return [
+        f"{profile_id}\t{at_us}\t{event_id}\t{kind}\t{source}"
+        for profile_id, at_us, event_id, kind, source in zip(
+            entries.profile_ids, entries.occurred_at_us, *texts, strict=True
+        )
+    ]

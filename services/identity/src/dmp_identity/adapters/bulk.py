@@ -63,12 +63,14 @@ class _BigintsDumper(Dumper):
         return obj.data
 
 
+# For all connections that are made from now on: for each cursor it would cost as much as sending a small statement.
+psycopg.adapters.register_dumper(Texts, _TextsDumper)
+psycopg.adapters.register_dumper(Bigints, _BigintsDumper)
+
+
 def bulk_cursor(connection: psycopg.AsyncConnection[Any]) -> psycopg.AsyncCursor[Any]:
     """A cursor that takes Texts and Bigints as parameters and receives binary rows."""
-    cursor = connection.cursor(binary=True)
-    cursor.adapters.register_dumper(Texts, _TextsDumper)
-    cursor.adapters.register_dumper(Bigints, _BigintsDumper)
-    return cursor
+    return connection.cursor(binary=True)
 
 
 def escaped(text: str) -> str:

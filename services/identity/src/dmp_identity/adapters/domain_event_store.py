@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import psycopg
 
 from dmp_chassis.domain_events import DomainEvent
-from dmp_identity.adapters.bulk import bulk_cursor, copy_rows, escaped
+from dmp_identity.adapters.bulk import Texts, bulk_cursor
+
+_ADD: Final = b"""
+INSERT INTO domain_event_outbox (id, kind, occurred_at, payload)
+SELECT e.id::uuid, e.kind, e.occurred_at::timestamptz, e.payload::jsonb
+FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[]) AS e (id, kind, occurred_at, payload)
+"""
 
 
 async def add_domain_events(connection: psycopg.AsyncConnection[Any], events: Sequence[DomainEvent]) -> None:
     """Stores the events in the caller's transaction; the drain loop publishes them after it."""
-    await copy_rows(
-        bulk_cursor(connection),
-        "domain_event_outbox (id, kind, occurred_at, payload)",
-        (
-            f"{event.id}\t{event.kind}\t{event.occurred_at.isoformat()}\t{escaped(msgspec.json.encode(event.payload).decode())}"
-            for event in events
-        ),
-    )
+    if events:
+        await bulk_cursor(connection).execute(
+            _ADD,
+            (
+                Texts([str(event.id) for event in events]),
+                Texts([event.kind for event in events]),
+                Texts([event.occurred_at.isoformat() for event in events]),
+                Texts([msgspec.json.encode(event.payload).decode() for event in events]),
+            ),
+        )

@@ -11,6 +11,12 @@ from dmp_identity.adapters.bulk import Bigints, Texts, bulk_cursor, copy_rows, e
 from dmp_identity.domain.plan import NewLink, Plan, Refusal
 from dmp_identity.domain.reading import Key, Reading, Sighting
 
+_PROFILE: Final = b"""
+INSERT INTO profile (id, root_id, created_at_us, identified)
+SELECT n.id, n.root_id, n.created_at_us, n.identified <> 0
+FROM unnest(%b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[]) AS n (id, root_id, created_at_us, identified)
+"""
+
 _ABSORB: Final = b"""
 UPDATE profile p SET root_id = t.new_root
 FROM (
@@ -110,11 +116,16 @@ class PlanWriter:
         """Everything but links, pairs and refusals. `merge_ids`: one for each merge of the plan."""
         plan, real = self._plan, self.real
         cursor = bulk_cursor(self._connection)
-        await copy_rows(
-            cursor,
-            "profile (id, root_id, created_at_us, identified)",
-            (f"{real(p.id)}\t{real(plan.persons[p.id])}\t{p.created_at_us}\t{p.identified:d}" for p in plan.profiles),
-        )
+        if plan.profiles:
+            await cursor.execute(
+                _PROFILE,
+                (
+                    Bigints([real(profile.id) for profile in plan.profiles]),
+                    Bigints([real(plan.persons[profile.id]) for profile in plan.profiles]),
+                    Bigints([profile.created_at_us for profile in plan.profiles]),
+                    Bigints([profile.identified for profile in plan.profiles]),
+                ),
+            )
         await copy_rows(
             cursor,
             "identifier (type, value, profile_id, first_seen_at_us, ordinal, shown, cause, ref, source,"
