@@ -292,10 +292,7 @@ class GroupCommitter:
     def _answer(
         self, group: Sequence[_Submission], committed: GroupCommitted, delivered: Delivered, *, applied: bool
     ) -> None:
-        profiles: dict[bytes, str] = {}
-        if delivered.internal_user_ids:
-            keys = [event.key for event in committed.accepted]
-            profiles = dict(zip(keys, delivered.internal_user_ids, strict=True))
+        profiles = _profiles_of([event for submission in group for event in submission.events], committed, delivered)
         position = 0
         for submission in group:
             end = position + len(submission.events)
@@ -303,11 +300,23 @@ class GroupCommitter:
                 submission.answer.set_result(
                     Committed(
                         verdicts=committed.verdicts[position:end],
-                        internal_user_ids=[profiles.get(event.key, "") for event in submission.events],
+                        internal_user_ids=profiles[position:end],
                         applied=applied,
                     )
                 )
             position = end
+
+
+def _profiles_of(events: Sequence[AcceptableEvent], committed: GroupCommitted, delivered: Delivered) -> Sequence[str]:
+    """The profile of each event of a group, empty where it is not known."""
+    if not delivered.internal_user_ids:
+        return [""] * len(events)
+    if len(committed.accepted) == len(events):
+        # All are new, so the batch has them in their order.
+        return delivered.internal_user_ids
+    keys = [event.key for event in committed.accepted]
+    profiles = dict(zip(keys, delivered.internal_user_ids, strict=True))
+    return [profiles.get(event.key, "") for event in events]
 
 
 def _refuse(submissions: Sequence[_Submission]) -> None:

@@ -73,7 +73,7 @@ async def publish_events(request: PublishEvents, *, policy: EventPolicy, committ
     if rejected:
         in_order = iter(stored)
         stored = [event if isinstance(event, RefusedEvent) else next(in_order) for event in judged]
-    accepted = sum(verdict is Verdict.ACCEPTED for verdict in committed.verdicts)
+    accepted = committed.verdicts.count(Verdict.ACCEPTED)
     return Published(
         accepted=accepted,
         duplicates=len(acceptable) - accepted,

@@ -109,5 +109,5 @@ class Consumers:
 def profile_ids(response: identity_service_pb2.ApplyBatchResponse) -> Sequence[str]:
     """The profile id of each event of a batch, empty where an event names nobody; none at all if the batch had been
     applied before."""
-    ids = response.internal_user_ids
-    return [ids[position] for position in response.event_profiles]
+    ids = list(response.internal_user_ids)
+    return [ids[position] for position in list(response.event_profiles)]
