@@ -33,6 +33,7 @@ from bench.measure import Measurement
 from bench.stats_scale import measure_stats
 from bench.system import System, WrongAnswerError
 from bench.targets import Promise, promises, promises_table
+from bench.yardstick import Yardstick
 from dmp_stack.errors import StackError
 
 _PARTS = ("ingest", "identity", "stats")
@@ -110,8 +111,8 @@ def run(options: argparse.Namespace, directory: Path) -> dict[str, Any]:
 
 def _measure_ingest(options: argparse.Namespace, directory: Path) -> tuple[dict[str, Any], list[Promise]]:
     """The whole system under events: runs and medians, and what they mean for the promises."""
-    with System() as system:
-        bench = _Bench(system, LoadClient(directory), directory, options)
+    with System() as system, Yardstick() as yardstick:
+        bench = _Bench(system, LoadClient(directory), directory, yardstick, options)
         failure = ""
         try:
             for number in range(options.runs):
@@ -127,8 +128,16 @@ def _measure_ingest(options: argparse.Namespace, directory: Path) -> tuple[dict[
 class _Bench:
     """The rounds and what they gave."""
 
-    def __init__(self, system: System, client: LoadClient, directory: Path, options: argparse.Namespace) -> None:
+    def __init__(
+        self,
+        system: System,
+        client: LoadClient,
+        directory: Path,
+        yardstick: Yardstick,
+        options: argparse.Namespace,
+    ) -> None:
         self._system = system
+        self._yardstick = yardstick
         self._client = client
         self._directory = directory
         self._options = options
@@ -169,7 +178,9 @@ class _Bench:
         return result, promises(cases, limits)
 
     def _measure(self, case: Case, name: str) -> None:
+        before = self._yardstick.measure()
         figures = self._measurement.run(case, seconds=self._options.seconds)
+        figures["yardstick"] = (before + self._yardstick.measure()) / 2
         self._runs.setdefault(name, []).append(figures)
         print(f"  {name:<24} {figures['events_s']:>10,.0f} events/s   p99 {figures['p99_ms']:,.1f} ms", flush=True)
 

@@ -29,6 +29,7 @@ CASES: tuple[Case, ...] = (
     Case(transport="json", batch=10, connections=32),
     Case(transport="json", batch=100, connections=16),
     Case(transport="json", batch=1000, connections=8),
+    Case(transport="json", batch=1000, connections=16),
     Case(transport="json", batch=1000, connections=8, known_percent=50),
     Case(transport="json", batch=1000, connections=8, known_percent=100),
     Case(transport="grpc", batch=1, connections=1),
@@ -37,6 +38,7 @@ CASES: tuple[Case, ...] = (
     Case(transport="grpc", batch=10, connections=32),
     Case(transport="grpc", batch=100, connections=16),
     Case(transport="grpc", batch=1000, connections=8),
+    Case(transport="grpc", batch=1000, connections=16),
 )
 """The whole matrix."""
 

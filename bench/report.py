@@ -54,7 +54,8 @@ def limits_table(limits: Iterable[Mapping[str, Any]]) -> str:
 
 
 def cases_table(cases: Mapping[str, Mapping[str, Any]]) -> str:
-    """Rates and latencies, one case a line; `a batch`: new events in one committed group."""
+    """Rates and latencies, one case a line; `a batch`: new events in one committed group; `yardstick`: how fast the
+    machine was just before and after."""
     rows = [
         [
             "case",
@@ -68,6 +69,7 @@ def cases_table(cases: Mapping[str, Mapping[str, Any]]) -> str:
             "applied",
             "a batch",
             "WAL B/event",
+            "yardstick",
         ]
     ]
     for name, case in cases.items():
@@ -75,7 +77,7 @@ def cases_table(cases: Mapping[str, Mapping[str, Any]]) -> str:
         rates = [f"{case['events_s']:,.0f}", f"{case['requests_s']:,.0f}"]
         applied = [f"{case['catch_up_s']:.2f}", f"{case['applied_share']:.0%}"]
         stored = [_number(case["events_per_batch"]), _number(case["wal_bytes_per_event"])]
-        rows.append([name, *rates, *latencies, *applied, *stored])
+        rows.append([name, *rates, *latencies, *applied, *stored, _number(case["yardstick"])])
     return _aligned(rows)
 
 
