@@ -165,7 +165,6 @@ class GraphMemory:
         self._profiles.clear()
         self._pairs.clear()
         self._holders.clear()
-        self._anonymous.clear()
         self._version = version
         return True
 
@@ -331,3 +330,5 @@ class GraphMemory:
     def _forget_people(self) -> None:
         self._round += 1
         self._absorbed.clear()
+        # While its person was identified, another profile took its place; after an undo nothing else would tell.
+        self._anonymous.clear()
