@@ -201,7 +201,9 @@ async def add_guard_facts(
 
 
 def _touched(snapshot: Snapshot, sightings: Sequence[Sighting]) -> tuple[list[int], list[Key]]:
-    """The people and the known identifiers of all sightings that bring something unknown or name several people."""
+    """The people and the known identifiers of all sightings that bring something unknown or name several people, and
+    the people who have, or may get, a weak identifier that assists.
+    """
     roots: dict[int, None] = {}
     keys: dict[Key, None] = {}
     for sighting in sightings:
@@ -210,9 +212,11 @@ def _touched(snapshot: Snapshot, sightings: Sequence[Sighting]) -> tuple[list[in
         if len(known) < len(sighting.strong) or len(people) > 1:
             roots.update(dict.fromkeys(people))
             keys.update(dict.fromkeys(known))
+        if any(reading.type is not None and reading.type.assist for reading in sighting.hints):
+            # Its person gets the identifier that assists here, and may be assisted by it later in the same batch.
+            roots.update(dict.fromkeys(people))
             for reading in sighting.hints:
-                if reading.type is not None and reading.type.assist:
-                    roots.update(dict.fromkeys(snapshot.persons[p] for p in snapshot.holders.get(reading.key, ())))
+                roots.update(dict.fromkeys(snapshot.persons[p] for p in snapshot.holders.get(reading.key, ())))
     return list(roots), list(keys)
 
 
