@@ -10,7 +10,7 @@ import psycopg
 from google.api import httpbody_pb2
 
 from dmp.identity.v1 import identity_service_pb2 as pb
-from dmp.identity.v1 import identity_service_pb2_grpc
+from dmp.identity.v1 import identity_service_pb2_grpc, merge_pb2
 from dmp.ingest.v1 import accepted_batch_pb2
 from dmp_chassis.client import channel
 from dmp_identity.app import IdentityService
@@ -55,6 +55,10 @@ class Identity:
     async def merge(self, *ids: str, reason: str = "") -> pb.MergeProfilesResponse:
         """Merges by hand."""
         return await self.stub.MergeProfiles(pb.MergeProfilesRequest(internal_user_ids=ids, reason=reason), timeout=30)
+
+    async def undo(self, merge_id: str) -> merge_pb2.UndoMergeResponse:
+        """Takes a merge back."""
+        return await self.stub.UndoMerge(merge_pb2.UndoMergeRequest(merge_id=merge_id, reason="a trial"), timeout=30)
 
     async def identify(self, email: str = "", phone: str = "") -> pb.IdentifyResponse:
         """The typed form of /identify."""

@@ -14,7 +14,8 @@ from dmp_identity.settings import load_policy
 READER = PolicyReader(load_policy())
 VERSION = GraphVersion(server=7, people=1, evidence=1)
 A, B, C = ("email", "a@x.com"), ("phone", "1"), ("user_id", "u")
-BROWSER = ("browser_id", "b")
+BROWSER, OTHER, ADDRESS = ("browser_id", "b"), ("browser_id", "o"), ("ip_address", "1.1.1.1")
+ANONYMOUS: dict[str, Any] = {"persons": {1: 1, 2: 1, 3: 3, 4: 4}, "anonymous": {BROWSER: 4}}
 
 
 def read(*keys: Key) -> list[Reading]:
@@ -153,3 +154,131 @@ def test_one_profile_does_not_fill_the_memory(memory: GraphMemory) -> None:
     profile = memory.place(read(A), [], Reliance(), 0)
     assert profile is not None
     assert len(profile.links) <= 1000
+
+
+def rely(memory: GraphMemory, *keys: Key) -> tuple[int | None, Reliance]:
+    """The profile of an event at position 5, and what it relies on."""
+    reliance = Reliance()
+    profile = memory.place(read(*keys), [], reliance, 5)
+    return None if profile is None else profile.id, reliance
+
+
+def test_the_event_of_a_browser_goes_to_the_only_profile_that_has_it(memory: GraphMemory) -> None:
+    memory.remember(learned(holders={BROWSER: [1]}))
+    assert place(memory, BROWSER, ADDRESS) == (1, 1, [ADDRESS])
+    # Twice the same is no more than once.
+    for keys in (BROWSER,), (BROWSER, BROWSER), (ADDRESS, BROWSER):
+        profile, reliance = rely(memory, *keys)
+        assert profile == 1
+        assert (reliance.holders, reliance.events) == ({BROWSER: 1}, {BROWSER: [5]})
+        assert (reliance.anonymous, reliance.apart) == ({}, set())
+
+
+def test_the_event_of_a_browser_of_one_person_goes_to_the_profile_made_first(memory: GraphMemory) -> None:
+    memory.remember(learned(holders={BROWSER: [2, 1]}))
+    profile, reliance = rely(memory, BROWSER)
+    assert profile == 1
+    assert (reliance.holders, reliance.events) == ({BROWSER: 2}, {BROWSER: [5]})
+    assert (reliance.anonymous, reliance.apart) == ({}, set())
+
+
+def test_the_event_of_a_browser_of_several_people_goes_to_its_anonymous_profile(memory: GraphMemory) -> None:
+    memory.remember(learned(holders={BROWSER: [1, 2, 3]}))
+    assert place(memory, BROWSER) is None
+    memory.remember(learned(**ANONYMOUS))
+    profile, reliance = rely(memory, BROWSER)
+    assert profile == 4
+    # That others get it, too, makes no difference; that its people become one does.
+    assert (reliance.holders, reliance.anonymous) == ({}, {BROWSER: 4})
+    assert reliance.apart == {1, 3, 4}
+    assert set(reliance.events[BROWSER]) == {5}
+
+
+def test_a_browser_that_too_many_have_says_nothing_for_ever(memory: GraphMemory) -> None:
+    memory.remember(learned(**ANONYMOUS, holders={BROWSER: ()}))
+    profile, reliance = rely(memory, BROWSER)
+    assert profile == 4
+    assert (reliance.holders, reliance.anonymous, reliance.apart) == ({}, {BROWSER: 4}, {4})
+
+
+def test_what_attributes_nothing_goes_to_its_anonymous_profile(memory: GraphMemory) -> None:
+    memory.remember(learned(owners={}, persons={4: 4}, anonymous={ADDRESS: 4}))
+    profile, reliance = rely(memory, ADDRESS)
+    assert profile == 4
+    assert (reliance.anonymous, reliance.events, reliance.apart) == ({ADDRESS: 4}, {ADDRESS: [5]}, {4})
+    # An address stands behind a browser, and who has that is not known.
+    assert place(memory, ADDRESS, BROWSER) is None
+    assert place(memory, ADDRESS, ("email", "null")) is None
+
+
+def test_a_browser_that_says_something_counts_after_one_that_does_not(memory: GraphMemory) -> None:
+    memory.remember(learned(holders={OTHER: [3]}))
+    assert place(memory, BROWSER, OTHER) is None
+    memory.remember(learned(holders={BROWSER: [1, 3]}))
+    profile, reliance = rely(memory, BROWSER, OTHER)
+    assert profile == 3
+    assert (reliance.holders, reliance.apart) == ({OTHER: 1}, {1, 3})
+    assert reliance.events == {BROWSER: [5], OTHER: [5]}
+
+
+def test_a_strong_identifier_relies_on_no_browser(memory: GraphMemory) -> None:
+    memory.remember(learned(**ANONYMOUS, holders={BROWSER: [1, 3]}))
+    profile, reliance = rely(memory, BROWSER, C)
+    assert profile == 3
+    assert (reliance.holders, reliance.anonymous, reliance.apart, reliance.events) == ({}, {}, set(), {})
+
+
+def test_people_who_became_one_have_a_browser_as_one(memory: GraphMemory) -> None:
+    memory.remember(learned(**ANONYMOUS, holders={BROWSER: [2, 3], OTHER: [3]}))
+    assert place(memory, BROWSER) == (4, 4, [BROWSER])
+    memory.remember(learned(after=VERSION._replace(people=2), owners={}, absorbed={3: 1}))
+    assert place(memory, OTHER) == (3, 1, [OTHER])
+    profile, reliance = rely(memory, BROWSER)
+    assert profile == 2
+    assert (reliance.holders, reliance.apart) == ({BROWSER: 2}, set())
+
+
+def test_the_person_of_an_anonymous_profile_is_the_one_that_it_is_part_of_now(memory: GraphMemory) -> None:
+    memory.remember(learned(**ANONYMOUS, holders={BROWSER: ()}))
+    memory.remember(learned(after=VERSION._replace(people=2), owners={}, absorbed={4: 3}))
+    profile, reliance = rely(memory, BROWSER)
+    assert profile == 4
+    assert (reliance.anonymous, reliance.apart) == ({BROWSER: 3}, {3})
+
+
+def test_after_another_merge_it_is_not_known_whether_holders_are_one_person(memory: GraphMemory) -> None:
+    memory.remember(learned(**ANONYMOUS, holders={BROWSER: [1, 3], OTHER: [1], ("browser_id", "s"): [1, 2]}))
+    merged = VERSION._replace(people=2)
+    assert memory.follow(merged)
+    assert place(memory, OTHER) is None
+    memory.remember(learned(merged, persons=ANONYMOUS["persons"]))
+    assert place(memory, BROWSER) is None
+    assert place(memory, ("browser_id", "s")) is None
+    # One profile is one person, whoever that is.
+    assert place(memory, OTHER) == (1, 1, [OTHER])
+
+
+def test_after_another_merge_it_is_not_known_whose_the_anonymous_profile_is(memory: GraphMemory) -> None:
+    memory.remember(learned(**ANONYMOUS, holders={BROWSER: ()}))
+    assert rely(memory, BROWSER)[0] == 4
+    undone = VERSION._replace(people=2)
+    assert memory.follow(undone)
+    memory.remember(learned(undone, persons=ANONYMOUS["persons"]))
+    # While 4 was identified, there may have been another one.
+    assert rely(memory, BROWSER)[0] is None
+    memory.remember(learned(undone, **ANONYMOUS))
+    assert rely(memory, BROWSER)[0] == 4
+
+
+def test_a_browser_is_looked_up_again_after_an_erasure(memory: GraphMemory) -> None:
+    known: dict[str, Any] = {"persons": {1: 1, 4: 4}, "owners": {}, "links": []}
+    memory.remember(learned(**known, holders={OTHER: [1], BROWSER: ()}, anonymous={BROWSER: 4, ADDRESS: 4}))
+    assert [rely(memory, key)[0] for key in (OTHER, BROWSER, ADDRESS)] == [1, 4, 4]
+    erased = VERSION._replace(evidence=2)
+    assert memory.follow(erased)
+    memory.remember(learned(erased, **known))
+    assert [rely(memory, key)[0] for key in (OTHER, BROWSER, ADDRESS)] == [None, None, None]
+    memory.remember(learned(erased, **known, anonymous={BROWSER: 4}))
+    assert place(memory, BROWSER) is None
+    memory.remember(learned(erased, **known, holders={BROWSER: ()}))
+    assert rely(memory, BROWSER)[0] == 4
