@@ -19,12 +19,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from dmp.identity.v1 import erasure_pb2, merge_pb2
 from dmp.identity.v1 import identity_service_pb2 as pb
 from dmp_chassis.uuid7 import uuid7_text
-from dmp_identity.adapters.graph_check import changed_keys
 from dmp_identity.app import IdentityService
 from dmp_identity.domain.errors import NeverMergeError
 from dmp_identity.domain.graph_memory import GraphMemory, KnownProfile, Reliance
 from dmp_identity.domain.profile_id import public_id
-from dmp_identity.domain.reading import Key, Reading
+from dmp_identity.domain.reading import Reading
 from dmp_identity.settings import load_policy
 from tests.identity.batches import START_US, Event, batch
 from tests.identity.client import Identity, people
@@ -324,18 +323,12 @@ def test_the_graph_does_what_the_model_says(
             outcomes["attributed" if by_holder else "anonymous"] += 1
         return known
 
-    async def counted_changes(*arguments: Any) -> list[Key]:  # noqa: ANN401
-        changed = await changed_keys(*arguments)
-        outcomes["changed"] += len(changed)
-        return changed
-
     place = GraphMemory.place
     monkeypatch.setattr(GraphMemory, "place", counted)
-    monkeypatch.setattr("dmp_identity.apply_batch.changed_keys", counted_changes)
     IdentityGraph.system = System(identity_database_url, redis_url)
     # Without shrinking: each step is real work on a real database, and a failure should be told within a minute.
     limits = settings(
-        max_examples=20,
+        max_examples=30,
         stateful_step_count=30,
         deadline=None,
         phases=[Phase.generate],
@@ -347,9 +340,8 @@ def test_the_graph_does_what_the_model_says(
     finally:
         IdentityGraph.system.close()
     # Every way was tried.
-    rare, usual = ("attributed", "anonymous", "changed"), ("unknown", "linked", "settled")
-    assert all(outcomes[outcome] > 20 for outcome in usual), outcomes
-    assert all(outcomes[outcome] > 5 for outcome in rare), outcomes
+    ways = ("unknown", "linked", "settled", "attributed", "anonymous")
+    assert all(outcomes[way] > 5 for way in ways), outcomes
 
 
 async def test_everything_at_once_leaves_a_sound_graph(replicas: list[Identity]) -> None:

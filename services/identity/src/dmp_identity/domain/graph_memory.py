@@ -87,6 +87,14 @@ class Reliance:
         self.events.setdefault(key, []).append(position)
 
 
+def _give_away(missing: Sequence[Reading], reliance: Reliance) -> bool:
+    """Whether it decides where other events go that somebody gets one of these, which nobody here relies on."""
+    return any(
+        reading.type is not None and reading.type.attributing and reading.key not in reliance.events
+        for reading in missing
+    )
+
+
 class _Held(msgspec.Struct, frozen=True, gc=False):
     """Who has a weak identifier: the profile made first, None if too many have it to attribute; how many; and, if
     several, their people as of the memory's `round`.
@@ -186,7 +194,8 @@ class GraphMemory:
                     profile, arrival = owner
                 elif owner[0] is not profile or owner[1] != arrival:
                     together = False
-        if profile is None:
+        shows_nothing_strong = profile is None
+        if shows_nothing_strong:
             profile = self._attributed(readings, reliance, position)
         elif not together:
             profile = self._placed_by_several(readings)
@@ -198,7 +207,8 @@ class GraphMemory:
                 if reading.flaw is not None:
                     return None
                 missing.append(reading)
-        return profile
+        # To rely on one and give away another needs locks: somebody may be doing it the other way round.
+        return None if shows_nothing_strong and _give_away(missing, reliance) else profile
 
     def person(self, profile: KnownProfile) -> int:
         """The person whom a profile that `place` gave belongs to."""
