@@ -1,6 +1,6 @@
 """`python -m bench`: starts durable systems of its own, loads them, and prints tables and a JSON file.
 
-    python -m bench                        everything: medians over 3 rounds of 8 s a case, about 25 minutes
+    python -m bench                        everything: medians over 3 rounds of 8 s a case, about 35 minutes
     python -m bench --quick                one round of 2 s a case and little data, to see that everything works
     python -m bench --parts ingest         one or several of ingest (the whole system under events), identity and stats
     python -m bench --only json/1000       of ingest's cases those whose name contains the text, and nothing else
@@ -111,8 +111,8 @@ def run(options: argparse.Namespace, directory: Path) -> dict[str, Any]:
 
 def _measure_ingest(options: argparse.Namespace, directory: Path) -> tuple[dict[str, Any], list[Promise]]:
     """The whole system under events: runs and medians, and what they mean for the promises."""
-    with System() as system, Yardstick() as yardstick:
-        bench = _Bench(system, LoadClient(directory), directory, yardstick, options)
+    with Yardstick() as yardstick:
+        bench = _Bench(LoadClient(directory), directory, yardstick, options)
         failure = ""
         try:
             for number in range(options.runs):
@@ -130,38 +130,40 @@ class _Bench:
 
     def __init__(
         self,
-        system: System,
         client: LoadClient,
         directory: Path,
         yardstick: Yardstick,
         options: argparse.Namespace,
     ) -> None:
-        self._system = system
         self._yardstick = yardstick
         self._client = client
         self._directory = directory
         self._options = options
-        self._measurement = Measurement(system, client, directory=directory, seed=options.seed)
+        self._measurement = Measurement(client, directory=directory, seed=options.seed)
         self._copy: CopyLimit | None = None
         self._runs: dict[str, list[dict[str, Any]]] = {}
         self._limits: dict[str, list[dict[str, Any]]] = {}
 
     def round(self, title: str) -> None:
-        """Limits and cases, once each."""
+        """Limits and cases, once each, every case on a new system: what others stored makes none of them slower."""
         print(f"\n{title}", flush=True)
         if not self._options.no_limits:
             self._measure_limits()
         for case in chosen_cases(self._options.only):
-            self._measure(case, case.name)
+            with System() as system:
+                self._measurement.use(system)
+                self._measure(case, case.name)
 
     def fill_up(self, millions: float) -> None:
         """Measures some cases again with that many million events in the log."""
         print(f"\nstoring {millions:g} million events", flush=True)
-        self._measurement.fill_up(round(millions * 1e6))
-        for _ in range(self._options.runs):
-            for case in CASES:
-                if case.name in STORED_CASES:
-                    self._measure(case, f"{case.name} @{millions:g}M")
+        with System() as system:
+            self._measurement.use(system)
+            self._measurement.fill_up(round(millions * 1e6))
+            for _ in range(self._options.runs):
+                for case in CASES:
+                    if case.name in STORED_CASES:
+                        self._measure(case, f"{case.name} @{millions:g}M")
 
     def result(self) -> tuple[dict[str, Any], list[Promise]]:
         """Prints the tables; returns runs and medians, and the promises that they allow to judge."""
@@ -185,9 +187,11 @@ class _Bench:
         print(f"  {name:<24} {figures['events_s']:>10,.0f} events/s   p99 {figures['p99_ms']:,.1f} ms", flush=True)
 
     def _measure_limits(self) -> None:
-        if self._copy is None:
-            self._measurement.fill_up(100_000)
-            self._copy = CopyLimit(self._system.log)
+        with System() as system:
+            if self._copy is None:
+                self._measurement.use(system)
+                self._copy = CopyLimit(system.log)
+            copies = self._copy.measure(system.log)
         seconds = self._options.seconds / 2
         bare = measure_empty_handler(
             self._client, directory=self._directory, connections=_EMPTY_HANDLER_CONNECTIONS, seconds=seconds
@@ -195,7 +199,7 @@ class _Bench:
         own = measure_empty_handler(
             self._client, directory=self._directory, connections=(64,), seconds=seconds, own_gateway=True
         )
-        for limit in [*self._copy.measure(), *bare, *own]:
+        for limit in [*copies, *bare, *own]:
             self._limits.setdefault(limit["name"], []).append(limit)
             print(f"  {limit['name']:<40} {limit['events_s']:>10,.0f} events/s", flush=True)
 

@@ -18,7 +18,7 @@ from bench.load_client import LoadClient
 from bench.processes import read_usage
 from bench.system import PATHS
 
-_COPY_ROWS = 100_000
+_COPY_ROWS = 50_000
 _COPY_BATCH = 1000
 _HEADER_BYTES = 19
 _TRAILER = b"\xff\xff"
@@ -68,39 +68,40 @@ class CopyLimit:
     happens."""
 
     def __init__(self, connection: psycopg.Connection) -> None:
-        self._connection = connection
+        """Reads the rows."""
         rows = sql.SQL("COPY (SELECT * FROM event LIMIT {}) TO STDOUT (FORMAT binary)").format(_COPY_ROWS)
         with connection.cursor().copy(rows) as copy:
             data = b"".join(bytes(part) for part in copy)
         self._header, self._rows = data[:_HEADER_BYTES], _split_rows(data)
 
-    def measure(self) -> list[dict[str, Any]]:
+    def measure(self, connection: psycopg.Connection) -> list[dict[str, Any]]:
         """Without any index, and with the log's own indexes; one transaction per 1000 rows, and one for all."""
         tables = (("no index", "LIKE event"), ("the log's indexes", "LIKE event INCLUDING INDEXES"))
         sizes = ((f"{_COPY_BATCH} a transaction", _COPY_BATCH), ("one transaction", len(self._rows)))
         return [
-            self._measure(f"COPY, {indexes}, {transactions}", table, size)
+            self._measure(connection, f"COPY, {indexes}, {transactions}", table, size)
             for indexes, table in tables
             for transactions, size in sizes
         ]
 
-    def _measure(self, name: str, table: str, size: int) -> dict[str, Any]:
+    def _measure(self, connection: psycopg.Connection, name: str, table: str, size: int) -> dict[str, Any]:
         blocks = [
             self._header + b"".join(self._rows[start : start + size]) + _TRAILER
             for start in range(0, len(self._rows), size)
         ]
-        self._connection.execute(f"CREATE TABLE copy_limit ({table})")
+        connection.execute(f"CREATE TABLE copy_limit ({table})")
         try:
-            seconds = _timed(lambda: self._copy(blocks))
+            seconds = _timed(lambda: _copy(connection, blocks))
         finally:
-            self._connection.execute("DROP TABLE copy_limit")
+            connection.execute("DROP TABLE copy_limit")
         return {"name": name, "events_s": len(self._rows) / seconds}
 
-    def _copy(self, blocks: Sequence[bytes]) -> None:
-        """Every COPY is a transaction of its own: the connection commits by itself."""
-        for block in blocks:
-            with self._connection.cursor().copy("COPY copy_limit FROM STDIN (FORMAT binary)") as copy:
-                copy.write(block)
+
+def _copy(connection: psycopg.Connection, blocks: Sequence[bytes]) -> None:
+    """Every COPY is a transaction of its own: the connection commits by itself."""
+    for block in blocks:
+        with connection.cursor().copy("COPY copy_limit FROM STDIN (FORMAT binary)") as copy:
+            copy.write(block)
 
 
 def _timed(action: Callable[[], None]) -> float:

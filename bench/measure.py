@@ -16,14 +16,14 @@ from bench.processes import read_memory, read_usage
 from bench.system import PATHS, System, WrongAnswerError
 
 _FIRST_REQUESTS = {1: 300, 10: 120, 100: 60, 1000: 24}
+_WARM_UP_EVENTS = 50_000
 
 
 class Measurement:
-    """Measures cases on one system. Remembers how many requests of a case take how long, and what `/stats` must
-    show."""
+    """Measures cases on one system after another. Remembers how many requests of a case take how long, and what
+    `/stats` must show."""
 
-    def __init__(self, system: System, client: LoadClient, *, directory: Path, seed: int) -> None:
-        self._system = system
+    def __init__(self, client: LoadClient, *, directory: Path, seed: int) -> None:
         self._client = client
         self._bodies = directory / "bodies"
         self._randomness = np.random.default_rng(seed)
@@ -31,6 +31,12 @@ class Measurement:
         self._rendered: dict[tuple[str, int], JsonRequests | GrpcRequests] = {}
         self._rates: dict[str, float] = {}
         self._counted: Counter[str] = Counter()
+
+    def use(self, system: System) -> None:
+        """Turns to a new system and sends it the first events: by them it knows most of the people."""
+        self._system = system
+        self._counted = Counter()
+        self.fill_up(_WARM_UP_EVENTS)
 
     def run(self, case: Case, *, seconds: float) -> dict[str, Any]:
         """Loads the system for about `seconds`.
