@@ -46,8 +46,11 @@ class PostgresOptions:
 
 
 def default_shared_buffers_mebibytes() -> int:
-    """An eighth of the memory, between 64 and 512 MiB."""
-    return max(64, min(512, psutil.virtual_memory().total // 8 // _MEBIBYTE))
+    """An eighth of the memory, between 64 MiB and 4 GiB; it is taken as it is used.
+
+    The indexes should fit: a page that does not is copied in for each event that lands on it, and out again.
+    """
+    return max(64, min(4096, psutil.virtual_memory().total // 8 // _MEBIBYTE))
 
 
 class PostgresServer:
