@@ -74,7 +74,8 @@ async def timeout_of(default: float, limit: float, given: float | None) -> float
 
 
 async def test_a_call_onwards_gets_what_its_caller_has_left() -> None:
-    assert 4 < await timeout_of(1, 60, 5) <= 5
+    # Neither the default nor the limit. gRPC rounds a deadline up on its way.
+    assert 4 < await timeout_of(1, 60, 5) < 6
 
 
 async def test_a_call_onwards_gets_at_most_the_limit() -> None:
