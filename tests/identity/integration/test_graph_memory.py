@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Coroutine, Sequence
 from typing import Any
 
 import pytest
@@ -58,6 +58,18 @@ async def learn(identities: Sequence[Identity], *events: Event) -> list[str]:
     return found
 
 
+def before_loading(monkeypatch: pytest.MonkeyPatch, change: Awaitable[object]) -> None:
+    """Lets a change happen in the middle of the next batch: before what it cannot place is looked up."""
+    changes = [change]
+
+    async def load_after_the_change(*arguments: Any) -> Snapshot:  # noqa: ANN401
+        while changes:
+            await changes.pop()
+        return await load_snapshot(*arguments)
+
+    monkeypatch.setattr("dmp_identity.record_sightings.load_snapshot", load_after_the_change)
+
+
 async def test_a_merge_by_hand_counts_for_the_other_replica(replicas: list[Identity]) -> None:
     first, second = event(email="a"), event(email="b", browser_id="x")
     a, b = await learn(replicas, first, second)
@@ -99,15 +111,7 @@ async def test_a_merge_in_the_middle_of_a_batch_gives_one_answer_for_one_person(
     a, b, c = await learn(replicas, *(event(email=name) for name in "abc"))
     await replicas[0].merge(b, c)
     await learn(replicas, event(email="c"))
-    merges = [replicas[1].merge(a, b)]
-    load = load_snapshot
-
-    async def load_after_a_merge(*arguments: Any) -> Snapshot:  # noqa: ANN401
-        while merges:
-            await merges.pop()
-        return await load(*arguments)
-
-    monkeypatch.setattr("dmp_identity.record_sightings.load_snapshot", load_after_a_merge)
+    before_loading(monkeypatch, replicas[1].merge(a, b))
     remembered, looked_up = await replicas[0].apply(event(email="c"), event(email="b", phone="1"))
     assert remembered == looked_up == a
 
@@ -453,13 +457,6 @@ async def test_a_merge_after_a_browser_was_looked_at_gives_one_answer_for_one_pe
 ) -> None:
     a, b = await learn(replicas, event(email="a"), event(email="b", browser_id="x"))
     await learn(replicas, event(browser_id="x"))
-    merges = [replicas[1].merge(a, b)]
-
-    async def load_after_a_merge(*arguments: Any) -> Snapshot:  # noqa: ANN401
-        while merges:
-            await merges.pop()
-        return await load_snapshot(*arguments)
-
-    monkeypatch.setattr("dmp_identity.record_sightings.load_snapshot", load_after_a_merge)
+    before_loading(monkeypatch, replicas[1].merge(a, b))
     remembered, looked_up = await replicas[0].apply(event(browser_id="x"), event(email="b", phone="1"))
     assert remembered == looked_up == a
