@@ -68,6 +68,16 @@ async def test_a_person_gets_at_most_so_many_values_of_a_type(identity: Identity
     assert sorted(await refusals(identity)) == [("limit", "email", f"{n}@x.com", 1) for n in (3, 4)]
 
 
+async def test_an_event_of_two_people_that_a_limit_keeps_apart_goes_by_rank(identity: Identity) -> None:
+    (older, *_) = await identity.apply(*(event(email=f"{n}@x.com", wallet_address="w") for n in range(2)))
+    (younger, *_) = await identity.apply(*(event(email=f"{n}@y.com", phone="1") for n in range(2)))
+    assert await identity.apply(event(wallet_address="w", phone="1", user_id="u", browser_id="b")) == [younger]
+    assert (await identity.match("user_id", "u")).internal_user_id == younger
+    assert shown(await identity.profile(younger), "browser_ids") == ["b"]
+    assert await refusals(identity, internal_user_id=younger) == [("limit", "wallet_address", "w", 1)]
+    assert (await identity.profile(older)).internal_user_id == older
+
+
 async def test_a_value_that_comes_with_many_others_is_shared_and_stops_matching(identity: Identity) -> None:
     people = await identity.apply(*(event(phone="555", user_id=f"u{n}", wallet_address=f"w{n}") for n in range(1)))
     people += await identity.apply(*(event(phone="555", wallet_address=f"x{n}") for n in range(3)))
@@ -85,10 +95,11 @@ async def test_a_value_that_comes_with_many_others_is_shared_and_stops_matching(
 async def test_two_large_people_are_not_merged_by_an_event(identity: Identity) -> None:
     (a, *_) = await identity.apply(*(event(email="a", wallet_address=f"a{n}") for n in range(5)))
     (b, *_) = await identity.apply(*(event(email="b", wallet_address=f"b{n}") for n in range(5)))
-    assert await identity.apply(event(wallet_address="a1", email="b")) == [a]
+    assert await identity.apply(event(wallet_address="a1", email="b", user_id="u")) == [b]
     assert (await identity.profile(b)).internal_user_id == b
+    assert shown(await identity.profile(b), "user_ids") == ["u"]
     answer = await identity.stub.ListRefusals(explanation_pb2.ListRefusalsRequest(rule="large_clusters"))
-    assert [(r.internal_user_id, r.other_user_id) for r in answer.refusals] == [(a, b)]
+    assert [(r.internal_user_id, r.other_user_id) for r in answer.refusals] == [(b, a)]
     assert (await identity.merge(a, b)).merge_id
 
 

@@ -61,11 +61,10 @@ async def test_evidence_against_a_never_merge_is_shown_and_not_followed(identity
     merged = await identity.merge(a, b)
     answer = await undo(identity, merged.merge_id)
     await identity.apply(event(email="a@b.com", phone="1"))
-    assert await identity.apply(event("bridge", email="c@d.com", phone="1", user_id="new")) == [a]
+    assert await identity.apply(event("bridge", email="c@d.com", phone="1", user_id="new")) == [b]
     assert (await identity.profile(b)).internal_user_id == b
     assert await identity.rows("SELECT rule, times, ref FROM review") == [("never_merge", 1, "bridge")]
-    with pytest.raises(grpc.aio.AioRpcError):
-        await identity.match("user_id", "new")
+    assert (await identity.match("user_id", "new")).internal_user_id == b
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await identity.merge(a, b)
     assert caught.value.code() is grpc.StatusCode.ABORTED
@@ -74,6 +73,24 @@ async def test_evidence_against_a_never_merge_is_shown_and_not_followed(identity
     )
     await identity.apply(event(email="c@d.com", phone="1"))
     assert (await identity.profile(b)).internal_user_id == a
+
+
+async def test_an_event_of_two_people_who_are_kept_apart_goes_to_the_first_type_in_the_policy(
+    identity: Identity,
+) -> None:
+    (mother,) = await identity.apply(event(phone="+49301"))
+    (son,) = await identity.apply(event(email="son@x.com"))
+    assert await identity.apply(event("both", email="son@x.com", phone="+49301")) == [mother]
+    await undo(identity, (await merge_ids(identity, mother))[0])
+    # Already the event that merged them stays where its e-mail is.
+    assert "both" in [one.event_id for one in (await identity.profile(son)).events]
+    again = event(email="son@x.com", phone="+49301", user_id="7", browser_id="b", wallet_address="0x7")
+    assert await identity.apply(again, event(phone="+49301"), event(user_id="7")) == [son, mother, son]
+    known = await identity.profile(son)
+    assert [shown(known, name) for name in ("user_ids", "browser_ids", "wallet_addresses")] == [["7"], ["b"], ["0x7"]]
+    assert shown(known, "phones") == []
+    refused = await identity.rows("SELECT rule, type, profile_id, other_profile_id, times FROM review")
+    assert refused == [("never_merge", "phone", int(son.removeprefix("user_"), 36), int(mother[5:], 36), 1)]
 
 
 async def test_people_who_are_kept_apart_get_contacts_of_their_own(identity: Identity) -> None:

@@ -109,12 +109,10 @@ class Model:
                 known.setdefault(self.person(owner), owner)
         merge = None
         if known:
+            target = next(owner for key in strong if (owner := self.owner(key)) is not None)
             people = sorted(known, key=lambda p: (self.oldest(p).created_at, self.oldest(p).number))
-            target = known[people[0]]
-            if len(people) > 1:
-                if any(self._are_apart(a, b) for a, b in itertools.combinations(people, 2)):
-                    return target, None
-                merge = self._merge([(target, known[other]) for other in people[1:]])
+            if not any(self._are_apart(a, b) for a, b in itertools.combinations(people, 2)) and len(people) > 1:
+                merge = self._merge([(known[people[0]], known[other]) for other in people[1:]])
         elif strong:
             holder = next((self._only_holder(key) for key in weak if key[0] == "browser_id"), None)
             if holder is not None and self._identified(self.person(holder)):

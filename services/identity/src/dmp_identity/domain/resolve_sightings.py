@@ -85,21 +85,22 @@ class SightingResolver:
     def _join(
         self, sighting: Sighting, matched: list[Reading], unknown: list[Reading], refusals: list[tuple[Rule, Key, int]]
     ) -> int:
-        """The event of one or several known people: they become one, unless something speaks against it."""
+        """The event of one or several known people: they become one, unless something speaks against it.
+
+        It goes to the profile of the first identifier in order of rank, and so does what nobody has yet.
+        """
         graph = self.graph
         first_match: dict[int, Reading] = {}
         for reading in matched:
             first_match.setdefault(graph.person(graph.owners[reading.key]), reading)
-        roots = sorted(first_match, key=graph.age) if len(first_match) > 1 else list(first_match)
-        via = first_match[roots[0]]
+        via = matched[0]
         target = graph.owners[via.key]
-        if len(roots) > 1:
-            refused = self._objections(roots)
+        if len(first_match) > 1:
+            refused = self._objections(list(first_match))
             if refused:
-                # Evidence that contradicts itself teaches nothing: no merge, no new identifier.
                 refusals.extend((rule, first_match[other].key, other) for rule, other in refused)
-                return target
-            self._merge(sighting, roots, first_match)
+            else:
+                self._merge(sighting, sorted(first_match, key=graph.age), first_match)
         for reading in unknown:
             self._attach(sighting, reading, target, via.key, refusals)
         if len(matched) > 1:
@@ -144,7 +145,7 @@ class SightingResolver:
         )
 
     def _objections(self, roots: Sequence[int]) -> list[tuple[Rule, int]]:
-        """What speaks against these people being one, the oldest first: a rule and whom it concerns, for each."""
+        """What speaks against these people being one: a rule and whom it keeps from the first of them, for each."""
         graph = self.graph
         objections = [
             (Rule.NEVER_MERGE, second)
@@ -158,8 +159,9 @@ class SightingResolver:
             objections.append((Rule.LARGE_CLUSTERS, roots[1]))
         for kind in self._policy.types.values():
             if kind.strong and kind.max_per_profile:
-                total = sum(graph.people[root].counts.get(kind.name, 0) for root in roots)
-                if total > kind.max_per_profile:
+                counts = [graph.people[root].counts.get(kind.name, 0) for root in roots]
+                # Who has more than the policy allows, from before it did, may still be joined with who has none.
+                if sum(counts) > max(kind.max_per_profile, *counts):
                     objections.append((Rule.LIMIT, roots[1]))
         return objections
 
