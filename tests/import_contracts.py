@@ -35,7 +35,8 @@ class ServiceLayersContract(LayersContract):
 
 
 class OnlyImportsContract(Contract):
-    """The modules below `sources` import only each other, the standard library and what `allowed` names."""
+    """The modules below `sources` import only each other, the standard library and what `allowed` names: packages, or
+    single modules of one."""
 
     type_name = "only_imports"
 
@@ -43,13 +44,14 @@ class OnlyImportsContract(Contract):
     allowed = fields.ListField(subfield=fields.StringField())
 
     def check(self, graph: grimp.ImportGraph, verbose: bool) -> ContractCheck:
-        roots = {*cast(Sequence[str], self.allowed), *sys.stdlib_module_names}
+        roots = (*cast(Sequence[str], self.allowed), *sys.stdlib_module_names)
+        prefixes = tuple(f"{root}." for root in roots)
         offences = [
             (importer, imported)
             for source in cast(Sequence[str], self.sources)
             for importer in sorted({source, *graph.find_descendants(source)})
             for imported in sorted(graph.find_modules_directly_imported_by(importer))
-            if imported.partition(".")[0] not in roots and not f"{imported}.".startswith(f"{source}.")
+            if not f"{imported}.".startswith((*prefixes, f"{source}."))
         ]
         return ContractCheck(kept=not offences, metadata={"offences": offences})
 

@@ -20,8 +20,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from dmp.ingest.v1 import accepted_batch_pb2
 from dmp_chassis.database import Database
+from dmp_chassis.instants import format_instant
 from dmp_stats.adapters.delta_store import DeltaCache
-from dmp_stats.domain.instants import format_instant
 from dmp_stats.expire import expire
 from dmp_stats.fold_deltas import fold_deltas
 from tests.stats.service import COUNTS_AS, Event, Replica, StatsCluster, batch_of

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dmp_chassis.instants import format_instant, parse_instant
 from dmp_stats.domain.buckets import (
     Buckets,
     Granularity,
@@ -19,7 +20,7 @@ from dmp_stats.domain.buckets import (
     buckets_between,
     stretches_of,
 )
-from dmp_stats.domain.instants import format_instant, instant_of_minute, minute_of, parse_instant
+from dmp_stats.domain.instants import instant_of_minute, minute_of
 from tests.stats.service import QUICK
 
 

@@ -10,10 +10,10 @@ from datetime import datetime
 from dmp_chassis import domain_events
 from dmp_chassis.database import Database
 from dmp_chassis.domain_events import DomainEvent
+from dmp_chassis.instants import format_instant
 from dmp_stats.adapters import reference_store
 from dmp_stats.adapters.reference_store import Generation
 from dmp_stats.domain.errors import StaleReferenceError
-from dmp_stats.domain.instants import format_instant
 from dmp_stats.live_window import LiveWindow
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Final
 
 from dmp_chassis.errors import FieldViolation, InvalidArgument
-from dmp_ingest.domain.event_time import EARLIEST_US, LATEST_US, microseconds
+from dmp_chassis.instants import instant_problem, read_instant_us
 
 _MINUTE_US: Final = 60_000_000
 _MAX_MINUTES: Final = 366 * 24 * 60
@@ -30,16 +29,8 @@ def audit_range(first: str, last: str, *, campaign_id: str, campaign_required: b
 
 
 def _minute(field: str, text: str, violations: list[FieldViolation]) -> int:
-    try:
-        moment = datetime.fromisoformat(text) if "T" in text.upper() else None
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        problem = "must be an ISO 8601 time with Z or an offset" if text else "is required"
-        violations.append(FieldViolation(field=field, description=problem))
-        return 0
-    at_us = microseconds(moment)
-    if not EARLIEST_US <= at_us <= LATEST_US:
-        violations.append(FieldViolation(field=field, description="must be a time between the years 1 and 9999"))
+    at_us = read_instant_us(text)
+    if at_us is None:
+        violations.append(FieldViolation(field=field, description=instant_problem(text) if text else "is required"))
         return 0
     return at_us // _MINUTE_US

@@ -9,13 +9,14 @@ import msgspec
 from google.protobuf import json_format, struct_pb2, timestamp_pb2
 
 from dmp.ingest.v1 import audit_pb2, erasure_pb2, event_pb2, ingest_service_pb2
+from dmp_chassis.instants import OUT_OF_RANGE, timestamp_us
 from dmp_ingest.api.json_answer import MESSAGES, message_of
 from dmp_ingest.audit_events import Audited, AuditedTimelines
 from dmp_ingest.domain.audit import NOTHING, CellKey
 from dmp_ingest.domain.erasure import Erased, Erasure
 from dmp_ingest.domain.event import RefusedEvent, SubmittedEvent
 from dmp_ingest.domain.event_policy import COUNTS_AS, EventPolicy
-from dmp_ingest.domain.event_time import EARLIEST_US, LATEST_US, microseconds
+from dmp_ingest.domain.event_time import microseconds
 from dmp_ingest.domain.json_text import nesting_depth
 from dmp_ingest.domain.verdict import Verdict
 from dmp_ingest.find_event import FoundEvent
@@ -44,11 +45,11 @@ def event_from_proto(event: event_pb2.Event) -> SubmittedEvent | RefusedEvent:
         if seconds != seconds:
             return RefusedEvent(event_id=event.event_id, errors={"timestamp": ["must be a number"]})
     elif time_field is not None:
-        stamp = _moment(event.occurred_at if time_field == "occurred_at" else event.ts)
+        message = event.occurred_at if time_field == "occurred_at" else event.ts
+        stamp = timestamp_us(message.seconds, message.nanos)
         if stamp is None:
-            return RefusedEvent(
-                event_id=event.event_id, errors={time_field: ["must be a time between the years 1 and 9999"]}
-            )
+            problem = f"{OUT_OF_RANGE}, with nanos from 0 to 999,999,999"
+            return RefusedEvent(event_id=event.event_id, errors={time_field: [problem]})
     identifiers = event.identifiers
     metadata = _NO_METADATA
     if event.HasField("metadata"):
@@ -70,12 +71,6 @@ def event_from_proto(event: event_pb2.Event) -> SubmittedEvent | RefusedEvent:
         identifiers={kind: identifiers[kind] for kind in identifiers} if identifiers else None,
         metadata=metadata,
     )
-
-
-def _moment(stamp: timestamp_pb2.Timestamp) -> int | None:
-    """Microseconds since 1970; None outside the years 1 to 9999."""
-    moment = stamp.seconds * 1_000_000 + stamp.nanos // 1000
-    return moment if EARLIEST_US <= moment <= LATEST_US else None
 
 
 def _plain(value: struct_pb2.Struct) -> dict[str, object]:

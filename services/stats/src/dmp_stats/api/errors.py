@@ -7,6 +7,7 @@ from typing import Final
 import grpc
 
 from dmp_chassis.errors import DependencyUnavailable, ErrorSpec, ErrorTable
+from dmp_chassis.instants import format_instant
 from dmp_stats.domain.errors import (
     CellsChangedError,
     InvalidRequestError,
@@ -15,7 +16,6 @@ from dmp_stats.domain.errors import (
     TooLargeError,
     UserNotFoundError,
 )
-from dmp_stats.domain.instants import format_instant
 
 DOMAIN: Final = "stats.dmp"
 

@@ -15,8 +15,8 @@ from typing import Any, Final
 
 import msgspec
 
+from dmp_chassis.instants import instant_problem, parse_instant
 from dmp_stats.domain.errors import InvalidRequestError, MalformedBodyError, TooLargeError, Violation
-from dmp_stats.domain.instants import parse_instant
 from dmp_stats.domain.reference import (
     CHUNK_USERS,
     LONGEST_NAME,
@@ -109,7 +109,7 @@ def _read_ts(value: object, violations: list[tuple[str, str]]) -> datetime | Non
     if value is msgspec.UNSET or value is None:
         violations.append(("ts", "is required"))
     elif ts is None:
-        violations.append(("ts", "must be an ISO 8601 date and time with Z or an offset"))
+        violations.append(("ts", instant_problem(str(value) if isinstance(value, (str, int)) else "")))
     return ts
 
 

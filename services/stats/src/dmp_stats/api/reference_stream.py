@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import datetime
 
 from dmp.stats.v1 import stats_service_pb2 as pb
+from dmp_chassis.instants import OUT_OF_RANGE, instant_from_us, timestamp_us
 from dmp_stats.domain.errors import InvalidRequestError, TooLargeError, Violation
 from dmp_stats.domain.reference import (
     CHUNK_USERS,
@@ -58,11 +59,11 @@ def _instant(request: pb.ReplaceReferenceUsersRequest, problems: list[Violation]
     if not request.HasField("ts"):
         problems.append(Violation(field="ts", description="is required in the first message"))
         return None
-    try:
-        return request.ts.ToDatetime(tzinfo=UTC)
-    except (ValueError, OverflowError):
-        problems.append(Violation(field="ts", description="must lie in the years 1 to 9999"))
+    at_us = timestamp_us(request.ts.seconds, request.ts.nanos)
+    if at_us is None:
+        problems.append(Violation(field="ts", description=f"{OUT_OF_RANGE}, with nanos from 0 to 999,999,999"))
         return None
+    return instant_from_us(at_us)
 
 
 def _check_user(user_id: str, attributes: dict[str, str], problems: list[Violation]) -> None:

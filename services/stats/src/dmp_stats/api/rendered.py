@@ -13,9 +13,10 @@ import numpy as np
 from google.api import httpbody_pb2
 
 from dmp_chassis.http_body import json_body
+from dmp_chassis.instants import format_instant
 from dmp_stats.adapters.campaign_store import Totals
 from dmp_stats.api.convert import click_through_rate, page_token
-from dmp_stats.domain.instants import format_instant, instant_of_minute
+from dmp_stats.domain.instants import instant_of_minute
 from dmp_stats.domain.series import Series
 from dmp_stats.domain.stats_query import StatsQuery
 from dmp_stats.domain.window import WindowCounts

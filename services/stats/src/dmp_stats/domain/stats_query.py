@@ -9,9 +9,9 @@ from enum import StrEnum
 from typing import Final, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from dmp_chassis.instants import instant_problem, parse_instant
 from dmp_stats.domain.buckets import Granularity
 from dmp_stats.domain.errors import InvalidRequestError, Violation
-from dmp_stats.domain.instants import parse_instant
 
 LONGEST_RANGE: Final = timedelta(days=366)
 LONGEST_ID: Final = 255
@@ -161,7 +161,7 @@ def _instant(field: str, text: str, problem: Callable[[str, str], None]) -> date
         return None
     instant = parse_instant(text)
     if instant is None:
-        problem(field, "must be an ISO 8601 date and time with Z or an offset, such as 2026-02-10T21:10:00Z")
+        problem(field, instant_problem(text))
         return None
     if not _FIRST_YEAR <= instant.year <= _LAST_YEAR:
         problem(field, f"must lie between the years {_FIRST_YEAR} and {_LAST_YEAR}")

@@ -329,7 +329,7 @@ class AuditEventsRequest(_message.Message):
     campaign_id: _builtins.str
     """The campaign. Empty: all campaigns, and the timelines."""
     to: _builtins.str
-    """The last minute, ISO 8601 with `Z` or an offset, floored and included. Required; at most 366 days after `from`."""
+    """The last minute, RFC 3339 with `Z` or an offset, floored and included. Required; at most 366 days after `from`."""
     def __init__(
         self,
         *,
@@ -410,7 +410,7 @@ class RepairCampaignRequest(_message.Message):
     campaign_id: _builtins.str
     """The campaign. Required."""
     to: _builtins.str
-    """The last minute, ISO 8601 with `Z` or an offset, floored and included. Required; at most 366 days after `from`."""
+    """The last minute, RFC 3339 with `Z` or an offset, floored and included. Required; at most 366 days after `from`."""
     def __init__(
         self,
         *,

@@ -88,7 +88,7 @@ class QueryStatsRequest(_message.Message):
     campaign_id: _builtins.str
     """The campaign. Required."""
     to: _builtins.str
-    """A time in the last bucket, which is included, ISO 8601 with `Z` or an offset. Required; not before `from`, at most 366 days after it."""
+    """A time in the last bucket, which is included, RFC 3339 with `Z` or an offset. Required; not before `from`, at most 366 days after it."""
     granularity: _builtins.str
     """`minute`, `hour` or `day`. Default: `minute`."""
     tz: _builtins.str
