@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import grpc
 import pytest
 
+from dmp.identity.v1 import erasure_pb2
 from dmp.identity.v1 import identity_service_pb2 as pb
 from tests.identity.batches import event
 from tests.identity.client import Identity
@@ -209,3 +210,39 @@ async def test_sixty_four_clients_leave_the_clusters_of_one(replicas: list[Ident
         ' WHERE (p."createdAt", p.id) > (s."createdAt", s.id) OR p."linkedId" IS NOT NULL'
     )
     assert oldest == [(0,)]
+
+
+async def test_every_value_of_the_person_is_listed_though_only_events_showed_it(identity: Identity) -> None:
+    await identity.apply(event(email="a@b.com", phone="+49 30-1"))
+    assert flat(await identity.identify("a@b.com")) == (1, ["a@b.com"], ["+49 30-1"], [])
+    await identity.apply(event(email="a@b.com", user_id="u"), event(email="c@d.com", user_id="u"))
+    assert flat(await identity.identify("A@B.com", "+49301")) == (
+        1,
+        ["a@b.com", "c@d.com"],
+        ["+49 30-1"],
+        [2],
+    )
+    assert await identity.rows('SELECT email, "phoneNumber" FROM contact ORDER BY id') == [
+        ("a@b.com", None),
+        ("a@b.com", "+49301"),
+    ]
+    export = await identity.stub.ExportProfile(
+        erasure_pb2.ExportProfileRequest(internal_user_id=(await identity.match("user_id", "u")).internal_user_id)
+    )
+    assert (list(export.contact.emails), list(export.contact.phone_numbers)) == (["a@b.com", "c@d.com"], ["+49 30-1"])
+
+
+async def test_the_primary_s_values_come_first_and_then_the_others_by_age(identity: Identity) -> None:
+    await identity.apply(event(email="old@x.com", user_id="u"))
+    await identity.apply(event(email="mid@x.com", user_id="u", phone="1"))
+    await identity.identify("new@x.com", "1")
+    assert flat(await identity.identify("mid@x.com")) == (1, ["new@x.com", "old@x.com", "mid@x.com"], ["1"], [2])
+    assert flat(await identity.identify("old@x.com"))[1] == ["new@x.com", "old@x.com", "mid@x.com"]
+
+
+async def test_answers_in_one_group_know_what_the_requests_before_them_brought(identity: Identity) -> None:
+    await identity.apply(event(email="a@b.com", phone="1"), event(email="c@d.com", phone="2"))
+    answers = await asyncio.gather(identity.identify("a@b.com"), identity.identify("c@d.com", "1"))
+    last = flat(await identity.identify("a@b.com"))
+    assert (last[1], last[2]) == (["a@b.com", "c@d.com"], ["1", "2"])
+    assert flat(answers[1])[1:3] == (["a@b.com", "c@d.com"], ["1", "2"])

@@ -51,6 +51,8 @@ class Model:
         self.merges: list[Merge] = []
         self.apart: list[tuple[Profile, Profile]] = []
         self.anonymous: dict[Key, Profile] = {}
+        self.requested: set[Key] = set()
+        """Identifiers that a contact request showed first."""
         self._numbers = itertools.count(1)
 
     # -- looking
@@ -148,7 +150,11 @@ class Model:
     def identify(self, email: str | None, phone: str | None, at: int) -> list[Contact]:
         """A contact request; the person's rows after it."""
         strong = [key for key in (("email", email), ("phone", phone)) if key[1] is not None]
-        target, merge = self.see(None, [(kind, value) for kind, value in strong if value is not None], [], at)
+        shown = [(kind, value) for kind, value in strong if value is not None]
+        unknown = [key for key in shown if self.owner(key) is None]
+        target, merge = self.see(None, shown, [], at)
+        self.requested.difference_update(unknown)
+        self.requested.update(key for key in unknown if self.owner(key) is not None)
         person = self.person(target)
         rows = self.contacts(person)
 
@@ -182,9 +188,35 @@ class Model:
         self.apart.extend(itertools.combinations(sides, 2))
         for profile in self.profiles:
             profile.contacts = [row for row in profile.contacts if row.made_by != merge.number]
+        self._split_contacts()
+
+    def _split_contacts(self) -> None:
+        """Everybody's rows keep what is theirs; a row of which nothing is theirs goes to whose it is."""
+        for profile in self.profiles:
+            for row in list(profile.contacts):
+                values = {"email": row.email, "phone": row.phone}
+                owners = {
+                    kind: self.owner((kind, value)) or profile for kind, value in values.items() if value is not None
+                }
+                place = profile
+                if all(owner not in self.person(profile) for owner in owners.values()):
+                    place = next(iter(owners.values()))
+                for kind, owner in owners.items():
+                    if owner not in self.person(place):
+                        setattr(row, kind, None)
+                if place is not profile:
+                    profile.contacts.remove(row)
+                    place.contacts.append(row)
+
+    def listed(self, person: Person, kind: str) -> set[str]:
+        """The values of a type that the person's contact lists: those of rows, and those that events showed."""
+        known = {key for profile in person for key in profile.strong if key not in self.requested}
+        of_rows = {(kind, getattr(row, kind)) for row in self.contacts(person)}
+        return {value for of_kind, value in known | of_rows if of_kind == kind and value is not None}
 
     def erase(self, person: Person) -> None:
         """Forgets a person."""
+        self.requested.difference_update(key for profile in person for key in profile.strong)
         self.profiles = [profile for profile in self.profiles if profile not in person]
         self.apart = [pair for pair in self.apart if person.isdisjoint(pair)]
         for merge in self.merges:

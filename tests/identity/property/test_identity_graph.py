@@ -184,8 +184,13 @@ class IdentityGraph(RuleBasedStateMachine):
             email = "2"
         answer = self.call("Identify", pb.IdentifyRequest(email=email or "", phone_number=phone or ""))
         rows = self.model.identify(email, phone, 2**60)
-        assert list(answer.emails) == list(dict.fromkeys(row.email for row in rows if row.email))
-        assert list(answer.phone_numbers) == list(dict.fromkeys(row.phone for row in rows if row.phone))
+        person = next(person for person in self.model.people() if rows[0] in self.model.contacts(person))
+        for listed, kind, first in (
+            (list(answer.emails), "email", rows[0].email),
+            (list(answer.phone_numbers), "phone", rows[0].phone),
+        ):
+            assert sorted(listed) == sorted(self.model.listed(person, kind))
+            assert first is None or listed[0] == first
         assert len(answer.secondary_contact_ids) == len(rows) - 1
         self.compare()
 

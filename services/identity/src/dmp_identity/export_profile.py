@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+import msgspec
+
 from dmp_chassis.database import Database, raw
 from dmp_identity.adapters import merge_history as history
 from dmp_identity.adapters import profile_reads as reads
-from dmp_identity.adapters.contact_store import load_contacts
+from dmp_identity.adapters.contact_store import load_contact_values, load_contacts
 from dmp_identity.adapters.merge_history import StoredMerge, StoredNeverMerge
 from dmp_identity.adapters.profile_reads import ExportedIdentifier, TimelineRow
 from dmp_identity.domain.contacts import ContactAnswer, ContactBook, ContactRow
@@ -59,15 +61,24 @@ async def export_profile(
         if page_token:
             return ProfileExport(root=root, events=events, next_page_token=token)
         contacts = await load_contacts(connection, [root])
-        book = ContactBook(contacts, now=datetime.now(UTC), phone_key=reader.phone_key)
+        known = await load_contact_values(connection, [root])
+        book = ContactBook(contacts, known, now=datetime.now(UTC), compared=reader.compared)
         return ProfileExport(
             root=root,
             members=members,
             identifiers=await reads.exported_identifiers(connection, members),
             contacts=list(book.rows(root)),
             answer=book.answer(root) if contacts else None,
-            merges=await history.merges_of(connection, members),
+            merges=[_without_the_other_s(merge) for merge in await history.merges_of(connection, members)],
             never_merges=await history.never_merges_of(connection, members),
             events=events,
             next_page_token=token,
         )
+
+
+def _without_the_other_s(merge: StoredMerge) -> StoredMerge:
+    """The merge without its evidence if it was undone: half of that is of somebody else."""
+    if merge.undone_at_us is None:
+        return merge
+    edges = tuple(msgspec.structs.replace(edge, key_a=None, key_b=None) for edge in merge.edges)
+    return msgspec.structs.replace(merge, edges=edges)

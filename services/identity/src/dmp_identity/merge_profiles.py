@@ -17,7 +17,7 @@ from dmp_identity.adapters.contact_store import load_contacts, save_contacts
 from dmp_identity.adapters.domain_event_store import add_domain_events
 from dmp_identity.adapters.graph_locks import lock_merges
 from dmp_identity.adapters.merge_store import find_profiles, pairs_apart, store_merge
-from dmp_identity.domain.contacts import ContactBook
+from dmp_identity.domain.contacts import Compared, ContactBook
 from dmp_identity.domain.errors import InvalidFieldsError, NeverMergeError, ProfileNotFoundError
 from dmp_identity.domain.plan import MergeEdge, NewMerge
 from dmp_identity.domain.profile_id import public_id
@@ -51,7 +51,7 @@ async def merge_profiles(
     *,
     reason: str,
     clock_us: Callable[[], int],
-    phone_key: Callable[[str], str],
+    compared: Compared,
     wake: asyncio.Event,
 ) -> MergedProfiles:
     """Merges all of them into the oldest. Raises InvalidFieldsError, ProfileNotFoundError, NeverMergeError."""
@@ -94,7 +94,7 @@ async def merge_profiles(
         )
         now_us = clock_us()
         book = ContactBook(
-            await load_contacts(connection, roots), now=datetime.fromtimestamp(now_us / 1e6, UTC), phone_key=phone_key
+            await load_contacts(connection, roots), {}, now=datetime.fromtimestamp(now_us / 1e6, UTC), compared=compared
         )
         for edge in merge.edges:
             book.combine(edge.survivor, edge.merged)

@@ -16,12 +16,12 @@ import psycopg
 from dmp_chassis.database import Database, raw, retrying, sql_state
 from dmp_chassis.domain_events import DomainEvent
 from dmp_chassis.uuid7 import uuid7_text
-from dmp_identity.adapters.contact_store import load_contacts, save_contacts
+from dmp_identity.adapters.contact_store import load_contact_values, load_contacts, save_contacts
 from dmp_identity.adapters.graph_locks import lock_merges, lock_stripes, share_graph, stripe, stripes
 from dmp_identity.adapters.graph_snapshot import add_guard_facts, load_snapshot
 from dmp_identity.adapters.graph_store import PlanWriter, allocate_profiles, real_persons
 from dmp_identity.adapters.graph_version import read_graph_version
-from dmp_identity.domain.contacts import ContactAnswer, ContactBook, ContactRow
+from dmp_identity.domain.contacts import ContactAnswer, ContactBook, ContactRow, KnownValue
 from dmp_identity.domain.graph import Graph
 from dmp_identity.domain.graph_memory import Expected, GraphMemory, Learned
 from dmp_identity.domain.identify import ContactRequest, record_request
@@ -228,7 +228,10 @@ class _Step:
         return _Decision(snapshot, resolver.graph, plan, book, [], complete)
 
     async def _decide_requests(self, resolver: SightingResolver, snapshot: Snapshot) -> _Decision:
-        book = self._book(await load_contacts(self._connection, snapshot.people))
+        people = list(snapshot.people)
+        book = self._book(
+            await load_contacts(self._connection, people), await load_contact_values(self._connection, people)
+        )
         answers = [
             record_request(resolver, book, sighting, request)
             for sighting, request in zip(self._sightings, self._requests, strict=True)
@@ -238,14 +241,14 @@ class _Step:
     async def _contacts_of_merged(self, plan: Plan) -> ContactBook:
         edges = [edge for merge in plan.merges for edge in merge.edges]
         people = {root for edge in edges for root in (edge.survivor, edge.merged)}
-        book = self._book(await load_contacts(self._connection, people))
+        book = self._book(await load_contacts(self._connection, people), {})
         for edge in edges:
             book.combine(edge.survivor, edge.merged)
         return book
 
-    def _book(self, rows: Mapping[int, Iterable[ContactRow]]) -> ContactBook:
+    def _book(self, rows: Mapping[int, Iterable[ContactRow]], known: Mapping[int, Iterable[KnownValue]]) -> ContactBook:
         now = datetime.fromtimestamp(self._now_us / 1e6, UTC)
-        return ContactBook(rows, now=now, phone_key=self._reader.phone_key)
+        return ContactBook(rows, known, now=now, compared=self._reader.compared)
 
     def stripes_expected(self) -> frozenset[int]:
         """The stripes of everything that is not remembered as known; all, where there is that much."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,15 +15,16 @@ from dmp_chassis.database import Database
 from dmp_chassis.domain_events import DomainEvent
 from dmp_chassis.uuid7 import uuid7_text
 from dmp_identity.adapters import merge_history as history
-from dmp_identity.adapters.contact_store import load_contacts
+from dmp_identity.adapters.contact_store import load_contact_values, load_contacts, save_split_rows
 from dmp_identity.adapters.domain_event_store import add_domain_events
 from dmp_identity.adapters.graph_locks import lock_merges
 from dmp_identity.adapters.merge_history import StoredMerge, StoredNeverMerge
 from dmp_identity.adapters.merge_store import find_profiles
 from dmp_identity.adapters.profile_reads import members_of
+from dmp_identity.domain.contacts import Compared
 from dmp_identity.domain.errors import InvalidFieldsError, MergeNotFoundError
 from dmp_identity.domain.profile_id import public_id
-from dmp_identity.domain.split import components, contact_states
+from dmp_identity.domain.split import components, contact_states, split_rows
 from dmp_identity.merge_profiles import checked_reason
 from dmp_identity.record_sightings import in_graph_transaction
 
@@ -39,7 +40,13 @@ class UndoneMerge:
 
 
 async def undo_merge(
-    database: Database, merge_id: str, *, reason: str, clock_us: Callable[[], int], wake: asyncio.Event
+    database: Database,
+    merge_id: str,
+    *,
+    reason: str,
+    clock_us: Callable[[], int],
+    compared: Compared,
+    wake: asyncio.Event,
 ) -> UndoneMerge:
     """Undoes the merge in one transaction. Raises InvalidFieldsError, MergeNotFoundError."""
     problems = checked_reason(reason, required=True)
@@ -64,7 +71,7 @@ async def undo_merge(
                 already_undone=True,
             )
         now_us = clock_us()
-        await _split(connection, merge, sides, reason, now_us)
+        await _split(connection, merge, sides, reason, now_us, compared)
         kept = [
             StoredNeverMerge(
                 id=uuid7_text(), profile_a=a, profile_b=b, reason=reason, created_at_us=now_us, merge_id=wanted
@@ -83,7 +90,12 @@ async def undo_merge(
 
 
 async def _split(
-    connection: psycopg.AsyncConnection[Any], merge: StoredMerge, sides: list[int], reason: str, now_us: int
+    connection: psycopg.AsyncConnection[Any],
+    merge: StoredMerge,
+    sides: list[int],
+    reason: str,
+    now_us: int,
+    compared: Compared,
 ) -> None:
     """Regroups the cluster's profiles by the merges that stay, and puts its contacts where these leave them."""
     await history.mark_undone(connection, merge.id, reason, now_us)
@@ -92,6 +104,7 @@ async def _split(
     merges = await history.active_merges(connection, members)
     groups = components(members, (edge for active in merges for edge in active.edges))
     await history.regroup(connection, groups)
+    await split_contacts(connection, groups, compared)
     rows = [row for of_root in (await load_contacts(connection, [g[0] for g in groups])).values() for row in of_root]
     made_by = await history.contacts_made_by_merges(connection, [row.id for row in rows])
     gone = [row.id for row in rows if made_by.get(row.id) == merge.id]
@@ -105,6 +118,19 @@ async def _split(
         if (row.linked_id, row.updated_at) != (states[row.id].linked_id, states[row.id].updated_at)
     }
     await history.set_contact_states(connection, changed)
+
+
+async def split_contacts(
+    connection: psycopg.AsyncConnection[Any], groups: Sequence[Sequence[int]], compared: Compared
+) -> None:
+    """Takes from the groups' contact rows, deleted ones included, what belongs to another group.
+
+    groups: the profiles of people who were one person, each group with its oldest profile first.
+    """
+    roots = [group[0] for group in groups]
+    rows = itertools.chain.from_iterable((await load_contacts(connection, roots, with_deleted=True)).values())
+    known = itertools.chain.from_iterable((await load_contact_values(connection, roots)).values())
+    await save_split_rows(connection, split_rows(rows, known, groups, compared))
 
 
 async def _people(connection: psycopg.AsyncConnection[Any], profiles: list[int]) -> list[int]:

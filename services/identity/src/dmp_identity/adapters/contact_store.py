@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import psycopg
 
 from dmp_identity.adapters.bulk import Bigints, bulk_cursor, copy_rows, nullable
-from dmp_identity.domain.contacts import ContactBook, ContactRow
+from dmp_identity.domain.contacts import ContactBook, ContactRow, KnownValue
 
 _OF_PEOPLE: Final = b"""
 WITH member AS MATERIALIZED (
@@ -18,7 +19,19 @@ WITH member AS MATERIALIZED (
 )
 SELECT m.root_id, c.id, c."phoneNumber", c.email, c."linkedId", c."createdAt", c."updatedAt", c.profile_id
 FROM member m JOIN contact c ON c.profile_id = m.id
-WHERE c."deletedAt" IS NULL
+WHERE c."deletedAt" IS NULL OR %s
+"""
+
+_VALUES_OF_PEOPLE: Final = b"""
+WITH member AS MATERIALIZED (
+  SELECT r.id, r.id AS root_id FROM unnest(%b::bigint[]) AS r (id)
+  UNION ALL
+  SELECT p.id, p.root_id FROM unnest(%b::bigint[]) AS r (id) JOIN profile p ON p.root_id = r.id AND p.root_id <> p.id
+)
+SELECT m.root_id, i.type, coalesce(i.shown, i.value), i.first_seen_at_us, i.profile_id, i.cause = 'contact'
+FROM member m JOIN identifier i ON i.profile_id = m.id
+WHERE i.type IN ('email', 'phone')
+ORDER BY i.first_seen_at_us, i.ordinal
 """
 
 _UPDATE: Final = b"""
@@ -29,11 +42,13 @@ WHERE id = %s
 """
 
 
-async def load_contacts(connection: psycopg.AsyncConnection[Any], roots: Iterable[int]) -> dict[int, list[ContactRow]]:
-    """The rows of some people, each given by its oldest profile; soft-deleted rows are left out."""
+async def load_contacts(
+    connection: psycopg.AsyncConnection[Any], roots: Iterable[int], *, with_deleted: bool = False
+) -> dict[int, list[ContactRow]]:
+    """The rows of some people, each given by its oldest profile; soft-deleted rows only if asked for."""
     given = Bigints([root for root in roots if root > 0])
     cursor = bulk_cursor(connection)
-    await cursor.execute(_OF_PEOPLE, (given, given))
+    await cursor.execute(_OF_PEOPLE, (given, given, with_deleted))
     rows: dict[int, list[ContactRow]] = {}
     for root, contact_id, phone, email, linked_id, created_at, updated_at, profile in await cursor.fetchall():
         row = ContactRow(
@@ -47,6 +62,34 @@ async def load_contacts(connection: psycopg.AsyncConnection[Any], roots: Iterabl
         )
         rows.setdefault(root, []).append(row)
     return rows
+
+
+async def load_contact_values(
+    connection: psycopg.AsyncConnection[Any], roots: Iterable[int]
+) -> dict[int, list[KnownValue]]:
+    """Every e-mail address and phone number of some people, each given by its oldest profile, the oldest value first.
+
+    So many as the policy's limits let a person have.
+    """
+    given = Bigints([root for root in roots if root > 0])
+    cursor = bulk_cursor(connection)
+    await cursor.execute(_VALUES_OF_PEOPLE, (given, given))
+    values: dict[int, list[KnownValue]] = {}
+    for root, kind, shown, seen_at_us, profile, requested in await cursor.fetchall():
+        seen_at = datetime.fromtimestamp(seen_at_us / 1e6, UTC)
+        values.setdefault(root, []).append(
+            KnownValue(type=kind, shown=shown, seen_at=seen_at, profile=profile, requested=requested)
+        )
+    return values
+
+
+async def save_split_rows(connection: psycopg.AsyncConnection[Any], rows: Iterable[ContactRow]) -> None:
+    """Writes where rows belong now and which values they keep."""
+    async with connection.cursor() as cursor:
+        await cursor.executemany(
+            'UPDATE contact SET profile_id = %s, email = %s, "phoneNumber" = %s WHERE id = %s',
+            [(row.profile, row.email, row.phone, row.id) for row in rows],
+        )
 
 
 async def save_contacts(

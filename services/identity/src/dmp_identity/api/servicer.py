@@ -94,7 +94,7 @@ class IdentityServicer(identity_service_pb2_grpc.IdentityServiceServicer):
             list(request.internal_user_ids),
             reason=request.reason,
             clock_us=self._clock_us,
-            phone_key=self._reader.phone_key,
+            compared=self._reader.compared,
             wake=self._wake,
         )
         return convert.merged_to_proto(self._reader.policy, merged)
@@ -118,7 +118,12 @@ class IdentityServicer(identity_service_pb2_grpc.IdentityServiceServicer):
     ) -> merge_pb2.UndoMergeResponse:
         """As the proto says."""
         undone = await undo_merge(
-            self._database, request.merge_id, reason=request.reason, clock_us=self._clock_us, wake=self._wake
+            self._database,
+            request.merge_id,
+            reason=request.reason,
+            clock_us=self._clock_us,
+            compared=self._reader.compared,
+            wake=self._wake,
         )
         return convert_history.undone_to_proto(undone)
 

@@ -7,10 +7,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final, TypeAlias
 
 import msgspec
 
-_YOUNGEST = 2**63
+_YOUNGEST: Final = 2**63
+
+Compared: TypeAlias = Callable[[str, str], str]
+"""A value as it is compared, by its type and its text."""
 
 
 class ContactRow(msgspec.Struct, gc=False):
@@ -28,17 +32,32 @@ class ContactRow(msgspec.Struct, gc=False):
 
 
 class ContactValues(msgspec.Struct, frozen=True):
-    """What a request asks for, as stored: an e-mail address, a phone number or both, and both as they are compared."""
+    """What a request asks for, as it is shown: an e-mail address, a phone number or both."""
 
     email: str | None
     phone: str | None
-    email_key: str | None
-    phone_key: str | None
+
+
+class KnownValue(msgspec.Struct, frozen=True):
+    """An e-mail address or a phone number of a person, whoever showed it.
+
+    type: `email` or `phone`.
+    shown: the first spelling seen.
+    seen_at: when it became known.
+    profile: where it arrived.
+    requested: a request showed it first. It is listed as long as a row shows it, and not any more once that is deleted.
+    """
+
+    type: str
+    shown: str
+    seen_at: datetime
+    profile: int
+    requested: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContactAnswer:
-    """A person's contact: the primary's values first, then by age of row, each once."""
+    """A person's contact with every value that is known of them: the primary's first, then by age, each once."""
 
     primary_id: int
     emails: tuple[str, ...]
@@ -52,14 +71,24 @@ def age(row: ContactRow) -> tuple[datetime, int]:
 
 
 class ContactBook:
-    """The contacts of some people in memory, and what changes. `phone_key`: how phone numbers are compared."""
+    """The contacts of some people in memory, and what changes.
+
+    rows, known: by person; what is known matters to answers only. compared: how values are compared: of two spellings
+    of one value the first one seen is shown.
+    """
 
     def __init__(
-        self, rows: Mapping[int, Iterable[ContactRow]], *, now: datetime, phone_key: Callable[[str], str]
+        self,
+        rows: Mapping[int, Iterable[ContactRow]],
+        known: Mapping[int, Iterable[KnownValue]],
+        *,
+        now: datetime,
+        compared: Compared,
     ) -> None:
         self._rows = {person: sorted(of_person, key=age) for person, of_person in rows.items()}
+        self._known = {person: list(of_person) for person, of_person in known.items()}
         self._now = now
-        self._phone_key = phone_key
+        self._compared = compared
         self.added: list[ContactRow] = []
         self.changed: dict[int, ContactRow] = {}
         self.made_by: dict[int, int] = {}
@@ -76,6 +105,7 @@ class ContactBook:
 
     def combine(self, survivor: int, merged: int) -> None:
         """Two people have become one: the older primary stays."""
+        self._known.setdefault(survivor, []).extend(self._known.pop(merged, ()))
         gone = self._rows.pop(merged, [])
         rows = self._rows.get(survivor, [])
         if gone:
@@ -93,10 +123,11 @@ class ContactBook:
         `merge`: the position of the merge that the same request made, None if it made none.
         """
         rows = self._rows.setdefault(person, [])
-        emails = {row.email for row in rows}
-        phones = {self._phone_key(row.phone) for row in rows if row.phone is not None}
-        is_new = (values.email_key is not None and values.email_key not in emails) or (
-            values.phone_key is not None and values.phone_key not in phones
+        compared = self._compared
+        emails = {compared("email", row.email) for row in rows if row.email is not None}
+        phones = {compared("phone", row.phone) for row in rows if row.phone is not None}
+        is_new = (values.email is not None and compared("email", values.email) not in emails) or (
+            values.phone is not None and compared("phone", values.phone) not in phones
         )
         if rows and not is_new:
             return
@@ -118,16 +149,27 @@ class ContactBook:
     def answer(self, person: int) -> ContactAnswer:
         """The contact of a person who has a row."""
         rows = self._rows[person]
-        phones: dict[str, str] = {}
-        for row in rows:
-            if row.phone is not None:
-                phones.setdefault(self._phone_key(row.phone), row.phone)
         return ContactAnswer(
             primary_id=rows[0].id,
-            emails=tuple(dict.fromkeys(row.email for row in rows if row.email is not None)),
-            phones=tuple(phones.values()),
+            emails=self._listed("email", [(row.email, row.created_at) for row in rows], person),
+            phones=self._listed("phone", [(row.phone, row.created_at) for row in rows], person),
             secondary_ids=tuple(row.id for row in rows[1:]),
         )
+
+    def _listed(self, kind: str, of_rows: Sequence[tuple[str | None, datetime]], person: int) -> tuple[str, ...]:
+        """The person's values of a type, each in its first spelling: the primary's, then the others by age."""
+        seen = [(shown, at) for shown, at in of_rows if shown is not None]
+        seen += [
+            (value.shown, value.seen_at)
+            for value in self._known.get(person, ())
+            if value.type == kind and not value.requested
+        ]
+        primary = of_rows[0][0]
+        first = None if primary is None else self._compared(kind, primary)
+        listed: dict[str, str] = {}
+        for shown, _ in sorted(seen, key=lambda value: value[1]):
+            listed.setdefault(self._compared(kind, shown), shown)
+        return tuple(shown for _, shown in sorted(listed.items(), key=lambda value: value[0] != first))
 
     def _link(self, rows: Sequence[ContactRow]) -> None:
         """Links all rows to the oldest. Rows whose link changes are touched, and so is the primary that they are

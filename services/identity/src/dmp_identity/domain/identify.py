@@ -52,8 +52,6 @@ def record_request(
         ContactValues(
             email=None if email is None else email.shown,
             phone=None if phone is None else phone.shown,
-            email_key=None if email is None else email.shown,
-            phone_key=None if phone is None else phone.key[1],
         ),
         merge,
     )

@@ -108,9 +108,9 @@ class PolicyReader:
         self._count += 1
         return reading
 
-    def phone_key(self, text: str) -> str:
-        """A phone number as it is compared."""
-        reading = self.read("phone", text)
+    def compared(self, type_name: str, text: str) -> str:
+        """A value as it is compared with others of its type."""
+        reading = self.read(type_name, text)
         return text if reading is None else reading.key[1]
 
     def sighting(self, *, ref: str, source: str, cause: str, readings: list[Reading]) -> Sighting:

@@ -9,7 +9,7 @@ from datetime import datetime
 
 import msgspec
 
-from dmp_identity.domain.contacts import ContactRow, age
+from dmp_identity.domain.contacts import Compared, ContactRow, KnownValue, age
 
 
 class ActiveMerge(msgspec.Struct, frozen=True):
@@ -43,6 +43,34 @@ def components(members: Iterable[int], edges: Iterable[tuple[int, int]]) -> list
     for member in parents:
         groups.setdefault(find(member), []).append(member)
     return list(groups.values())
+
+
+def split_rows(
+    rows: Iterable[ContactRow], known: Iterable[KnownValue], groups: Sequence[Sequence[int]], compared: Compared
+) -> list[ContactRow]:
+    """The rows that show a value of a group which is not theirs, as they have to be: without it.
+
+    known: which profile has which value; a value that nobody has stays where it is. A row whose values all are another
+    group's goes to the profile that has the first of them.
+    """
+    group_of = {profile: number for number, group in enumerate(groups) for profile in group}
+    owners = {(value.type, compared(value.type, value.shown)): value.profile for value in known}
+    changed = []
+    for row in rows:
+        places: dict[str, int] = {}
+        for kind, shown in (("email", row.email), ("phone", row.phone)):
+            if shown is not None:
+                places[kind] = owners.get((kind, compared(kind, shown)), row.profile)
+        own = group_of[row.profile]
+        profile = row.profile
+        if places and all(group_of[place] != own for place in places.values()):
+            profile = next(iter(places.values()))
+        kept = {kind for kind, place in places.items() if group_of[place] == group_of[profile]}
+        if len(kept) < len(places) or profile != row.profile:
+            email = row.email if "email" in kept else None
+            phone = row.phone if "phone" in kept else None
+            changed.append(msgspec.structs.replace(row, profile=profile, email=email, phone=phone))
+    return changed
 
 
 def contact_states(

@@ -20,7 +20,9 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class Contact(_message.Message):
-    """Contact is one person as customer care sees them: every e-mail and phone number that was ever asked for together, under the oldest contact."""
+    """Contact is one person as customer care sees them: every e-mail and phone number of the person, those that only events
+    showed included, under the oldest contact.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -35,11 +37,11 @@ class Contact(_message.Message):
     """The same id, in the spelling that one of the contract's sources uses."""
     @_builtins.property
     def emails(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The e-mail addresses: the primary's first, then by age, each once."""
+        """The e-mail addresses: the primary's first, then by age, each once, in the spelling that was seen first."""
 
     @_builtins.property
     def phone_numbers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The phone numbers: the primary's first, then by age, each once."""
+        """The phone numbers: the primary's first, then by age, each once, in the spelling that was seen first."""
 
     @_builtins.property
     def secondary_contact_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
