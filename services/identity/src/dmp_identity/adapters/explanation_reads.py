@@ -10,10 +10,11 @@ import psycopg
 
 from dmp_identity.adapters.bulk import Texts, bulk_cursor
 from dmp_identity.domain.explain import Link, SeenIdentifier
-from dmp_identity.domain.reading import Key
+from dmp_identity.domain.reading import PLACEHOLDERS, Key, Rule
 
 Connection = psycopg.AsyncConnection[Any]
 _MOST_REFUSALS: Final = 50
+_RULES_ABOUT_A_VALUE: Final = (*sorted(PLACEHOLDERS), Rule.TOO_LONG, Rule.UNKNOWN_TYPE, Rule.SHARED, Rule.LIMIT)
 
 _ARRIVALS: Final = """
 SELECT type, value, profile_id, cause, ref, source, first_seen_at_us, via_type, via_value
@@ -102,7 +103,7 @@ async def refusals_between(
     )
     rows = await cursor.fetchall()
     for key in keys:
-        for rule in ("blocked", "too_long", "unknown_type", "shared", "limit"):
+        for rule in _RULES_ABOUT_A_VALUE:
             cursor = await connection.execute(
                 f"{_REFUSED} WHERE rule = %s AND type = %s AND value = %s ORDER BY last_at_us DESC LIMIT 1".encode(),
                 (rule, *key),

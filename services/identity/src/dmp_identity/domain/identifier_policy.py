@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from dmp_identity.domain.normalisation import RULES
 from dmp_identity.domain.pattern_cost import is_quick
+from dmp_identity.domain.placeholders import SHAPES, PlaceholderRules, squeezed, words_of
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _LONGEST: Final = 512
@@ -39,8 +40,7 @@ class IdentifierType:
     list_name: str
     singular: bool
     show_as_seen: bool
-    blocked: frozenset[str]
-    blocked_patterns: tuple[re.Pattern[str], ...]
+    placeholders: PlaceholderRules
     max_per_profile: int
     period_days: int
     hub_degree: int
@@ -58,15 +58,6 @@ class IdentifierType:
     def attributing(self) -> bool:
         """True if who has a value of this weak type decides anything."""
         return self.attribute or self.adopt_anonymous or self.assist
-
-    def is_blocked(self, normalized: str) -> bool:
-        """True if the compared value names nobody."""
-        if normalized in self.blocked or normalized.lower() in self.blocked:
-            return True
-        for pattern in self.blocked_patterns:  # noqa: SIM110  # a generator costs more than the match
-            if pattern.fullmatch(normalized):
-                return True
-        return False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +83,8 @@ _TYPE_FIELDS: Final[Mapping[str, tuple[type, Any]]] = {
     "list_name": (str, ""),
     "singular": (bool, False),
     "show_as_seen": (bool, False),
+    "placeholder_shapes": (list, ()),
+    "field_names": (list, ()),
     "blocked": (list, ()),
     "blocked_patterns": (list, ()),
     "max_per_profile": (int, 0),
@@ -102,6 +95,7 @@ _TYPE_FIELDS: Final[Mapping[str, tuple[type, Any]]] = {
     "assist": (bool, False),
     "max_holders": (int, 200),
 }
+_PLACEHOLDER_FIELDS: Final = ("placeholder_shapes", "field_names", "blocked", "blocked_patterns")
 
 
 def policy_from_mapping(mapping: Mapping[str, Any]) -> IdentifierPolicy:
@@ -109,28 +103,35 @@ def policy_from_mapping(mapping: Mapping[str, Any]) -> IdentifierPolicy:
     problems = [
         f"{name} is not a setting"
         for name in mapping
-        if name not in {"large_cluster_identifiers", "blocked_everywhere", "types"}
+        if name not in {"large_cluster_identifiers", "blocked_everywhere", "placeholder_shapes", "types"}
     ]
     large = mapping.get("large_cluster_identifiers", 1000)
     if type(large) is not int or large < 1:
         problems.append("large_cluster_identifiers must be a whole number of at least 1")
     everywhere = _texts(mapping.get("blocked_everywhere", []), "blocked_everywhere", problems)
+    shapes = _shapes(mapping.get("placeholder_shapes", list(SHAPES)), "placeholder_shapes", problems)
     sections = mapping.get("types", {})
     if not isinstance(sections, Mapping) or not sections:
         raise PolicyError([*problems, "types must have at least one type"])
     types = {
         name: made
         for rank, (name, section) in enumerate(sections.items())
-        if (made := _type(name, rank, section, everywhere, problems)) is not None
+        if (made := _type(name, rank, section, _Everywhere(shapes, everywhere), problems)) is not None
     }
     if problems:
         raise PolicyError(problems)
     return IdentifierPolicy(types=types, large_cluster_identifiers=large)
 
 
-def _type(
-    name: str, rank: int, section: object, everywhere: frozenset[str], problems: list[str]
-) -> IdentifierType | None:
+@dataclass(frozen=True, slots=True)
+class _Everywhere:
+    """What sets values of every type aside."""
+
+    shapes: tuple[str, ...]
+    blocked: frozenset[str]
+
+
+def _type(name: str, rank: int, section: object, everywhere: _Everywhere, problems: list[str]) -> IdentifierType | None:
     where = f"types.{name}"
     before = len(problems)
     if _NAME.fullmatch(name) is None:
@@ -154,24 +155,48 @@ def _type(
         problems.append(f"{where}.max_length must be from 1 to {_LONGEST}")
     if min(values[key] for key in ("max_per_profile", "period_days", "hub_degree", "max_holders")) < 0:
         problems.append(f"{where}: limits must not be negative")
-    patterns = _patterns(values["blocked_patterns"], f"{where}.blocked_patterns", problems)
-    blocked = _texts(values["blocked"], f"{where}.blocked", problems)
+    placeholders = _placeholders(name, section, everywhere, problems)
     if len(problems) > before:
         return None
     return IdentifierType(
         **{
             key: values[key]
             for key in _TYPE_FIELDS
-            if key not in {"strength", "normalise", "list_name", "blocked", "blocked_patterns"}
+            if key not in {"strength", "normalise", "list_name", *_PLACEHOLDER_FIELDS}
         },
         name=name,
         rank=rank,
         strength=Strength(values["strength"]),
         normalise=RULES[values["normalise"]],
         list_name=values["list_name"] or f"{name}s",
-        blocked=everywhere | blocked,
-        blocked_patterns=patterns,
+        placeholders=placeholders,
     )
+
+
+def _placeholders(
+    name: str, section: Mapping[str, Any], everywhere: _Everywhere, problems: list[str]
+) -> PlaceholderRules:
+    """What the section of a type, and what holds for every type, sets aside."""
+    where = f"types.{name}"
+    names = _texts(section.get("field_names", []), f"{where}.field_names", problems)
+    blocked = everywhere.blocked | _texts(section.get("blocked", []), f"{where}.blocked", problems)
+    shapes = everywhere.shapes
+    if "placeholder_shapes" in section:
+        shapes = _shapes(section["placeholder_shapes"], f"{where}.placeholder_shapes", problems)
+    return PlaceholderRules(
+        shapes=shapes,
+        values=blocked,
+        words=words_of(blocked),
+        field_names=frozenset(squeezed(field) for field in (name, *names)),
+        patterns=_patterns(section.get("blocked_patterns", []), f"{where}.blocked_patterns", problems),
+    )
+
+
+def _shapes(names: object, where: str, problems: list[str]) -> tuple[str, ...]:
+    if not isinstance(names, list) or not all(isinstance(name, str) and name in SHAPES for name in names):
+        problems.append(f"{where} must be a list of {', '.join(SHAPES)}")
+        return ()
+    return tuple(name for name in SHAPES if name in names)
 
 
 def _texts(values: object, where: str, problems: list[str]) -> frozenset[str]:

@@ -10,6 +10,7 @@ from typing import Final, TypeAlias
 import msgspec
 
 from dmp_identity.domain.identifier_policy import IdentifierPolicy, IdentifierType
+from dmp_identity.domain.placeholders import LISTED, SHAPES
 
 Key: TypeAlias = tuple[str, str]
 """An identifier as it is compared: its type and its normalised value."""
@@ -23,6 +24,16 @@ class Rule(StrEnum):
 
     BLOCKED = "blocked"
     """The policy's list says that the value names nobody."""
+    NO_LETTER_OR_DIGIT = "no_letter_or_digit"
+    """The value has neither letter nor digit."""
+    UNFILLED_MACRO = "unfilled_macro"
+    """The value is a macro that nobody filled."""
+    ONE_CHARACTER = "one_character"
+    """The value is one character, again and again."""
+    FIELD_NAME = "field_name"
+    """The value is the name of its own field."""
+    EMAIL_OF_NOBODY = "email_of_nobody"
+    """The value is an e-mail address with a placeholder on both sides of the `@`."""
     TOO_LONG = "too_long"
     """The value is longer than its type allows."""
     UNKNOWN_TYPE = "unknown_type"
@@ -35,6 +46,10 @@ class Rule(StrEnum):
     """Two people that both have very many identifiers would have become one."""
     NEVER_MERGE = "never_merge"
     """Somebody said that the two are different people."""
+
+
+PLACEHOLDERS: Final = frozenset(map(Rule, (LISTED, *SHAPES)))
+"""The rules that say that a value names nobody."""
 
 
 class Reading(msgspec.Struct, frozen=True, gc=False):
@@ -151,7 +166,8 @@ def _read(identifier_type: IdentifierType | None, type_name: str, text: str) -> 
         return None
     if len(normalized) > identifier_type.max_length:
         normalized = normalized[: identifier_type.max_length]
-    flaw = Rule.BLOCKED if identifier_type.is_blocked(normalized) else None
+    placeholder = identifier_type.placeholders.verdict(normalized, shown)
+    flaw = None if placeholder is None else Rule(placeholder)
     shown = shown if identifier_type.show_as_seen else normalized
     return Reading(
         key=(identifier_type.name, normalized),

@@ -358,7 +358,9 @@ class RefusalRecord(_message.Message):
     REF_FIELD_NUMBER: _builtins.int
     SOURCE_FIELD_NUMBER: _builtins.int
     rule: _builtins.str
-    """The rule: `blocked`, `too_long`, `unknown_type`, `shared`, `limit`, `large_clusters` or `never_merge`."""
+    """The rule. The value names nobody: `blocked` (listed by the policy), `no_letter_or_digit`, `unfilled_macro`, `one_character`,
+    `field_name` or `email_of_nobody`. Other reasons: `too_long`, `unknown_type`, `shared`, `limit`, `large_clusters`, `never_merge`.
+    """
     identifier: _builtins.str
     """The type of the identifier."""
     value: _builtins.str
