@@ -11,8 +11,16 @@ import pytest
 
 from dmp.identity.v1 import explanation_pb2 as pb
 from dmp.identity.v1 import merge_pb2
+from dmp_identity.domain.identifier_policy import IdentifierPolicy
 from tests.identity.batches import Event, event
 from tests.identity.client import Identity
+from tests.identity.policies import policy_without_limits
+
+
+@pytest.fixture
+def policy() -> IdentifierPolicy:
+    """Random people grow large."""
+    return policy_without_limits()
 
 
 async def explain(identity: Identity, start: str, end: str) -> pb.ExplainLinkResponse:

@@ -80,8 +80,10 @@ async def test_an_event_of_two_people_that_a_limit_keeps_apart_goes_by_rank(iden
 
 async def test_a_value_that_comes_with_many_others_is_shared_and_stops_matching(identity: Identity) -> None:
     people = await identity.apply(*(event(phone="555", user_id=f"u{n}", wallet_address=f"w{n}") for n in range(1)))
-    people += await identity.apply(*(event(phone="555", wallet_address=f"x{n}") for n in range(3)))
+    people += await identity.apply(*(event(phone="555", wallet_address=f"x{n}") for n in range(2)))
     assert len(set(people)) == 1
+    # What came in the same event as the value itself counts, too; what came before does not count twice.
+    assert set(await identity.apply(event(phone="555", wallet_address="x1"))) == set(people)
     (fourth,) = await identity.apply(event(phone="555", wallet_address="x3"))
     assert fourth != people[0]
     (fifth, alone, again) = await identity.apply(
@@ -158,6 +160,19 @@ async def test_a_policy_can_be_tried_first(identity: Identity) -> None:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await trial(identity, text)
         assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_a_trial_shows_what_lower_limits_would_split(identity: Identity) -> None:
+    (shop, *_) = await identity.apply(*(event(phone="1", wallet_address=f"w{n}") for n in range(3)))
+    (person, *_) = await identity.apply(*(event(user_id=f"u{n}", email="a@x.com") for n in range(4)))
+    await identity.apply(event(email="b@x.com", phone="2"))
+    # The values that were set aside count: with the two that were learned there are four.
+    assert (await trial(identity, DEFAULT.replace("hub_degree = 20", "hub_degree = 4"))).split_count == 0
+    shared = await trial(identity, DEFAULT.replace("hub_degree = 20", "hub_degree = 2"))
+    assert {split.internal_user_ids[0]: split.people_after for split in shared.splits} == {shop: 4, person: 3}
+    limited = await trial(identity, DEFAULT.replace("max_per_profile = 20", "max_per_profile = 1"))
+    assert {split.internal_user_ids[0]: split.people_after for split in limited.splits} == {shop: 3}
+    assert (await identity.profile(shop)).internal_user_id == shop
 
 
 async def test_a_trial_counts_the_people_of_today_as_they_are(identity: Identity) -> None:

@@ -22,6 +22,7 @@ from dmp_chassis.uuid7 import uuid7_text
 from dmp_identity.app import IdentityService
 from dmp_identity.domain.errors import NeverMergeError
 from dmp_identity.domain.graph_memory import GraphMemory, KnownProfile, Reliance
+from dmp_identity.domain.identifier_policy import IdentifierPolicy
 from dmp_identity.domain.profile_id import public_id
 from dmp_identity.domain.reading import Reading
 from dmp_identity.settings import load_policy
@@ -29,7 +30,15 @@ from tests.identity.batches import START_US, Event, batch
 from tests.identity.client import Identity, people
 from tests.identity.client import settings as service_settings
 from tests.identity.invariants import check_invariants
+from tests.identity.policies import policy_without_limits
 from tests.identity.property.model import Merge, Model, Profile
+
+
+@pytest.fixture
+def policy() -> IdentifierPolicy:
+    """Random people grow large."""
+    return policy_without_limits()
+
 
 CHOICES = st.integers(0, 2**32 - 1).map(random.Random)
 STRONG_TYPES = ["user_id", "email", "phone", "wallet_address"]

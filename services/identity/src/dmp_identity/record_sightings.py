@@ -6,7 +6,7 @@ number of transactions, in any number of processes, leave what they would have l
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
@@ -170,8 +170,7 @@ async def record_sightings(
         if decision.settled:
             break
         if held is None:
-            known = decision.snapshot.owners.keys() - decision.snapshot.shared
-            held, merge_held = step.stripes_for(known), decision.needs_merge_lock
+            held, merge_held = step.stripes_for(decision.snapshot.are_one_person), decision.needs_merge_lock
             await lock_stripes(connection, held, merge=merge_held)
             continue
         if held != _EVERY_STRIPE and not stripes(_changed_keys(decision.plan)) <= held:
@@ -251,19 +250,19 @@ class _Step:
         return ContactBook(rows, known, now=now, compared=self._reader.compared)
 
     def stripes_expected(self) -> frozenset[int]:
-        """The stripes of everything that is not remembered as known; all, where there is that much."""
-        strong = [reading.key for sighting in self._sightings for reading in sighting.strong]
-        if len(strong) > _MOST_OF_EVERY_STRIPE:
+        """The stripes of everything that is not remembered as one person's; all, where there is that much."""
+        if sum(len(sighting.strong) for sighting in self._sightings) > _MOST_OF_EVERY_STRIPE:
             return _EVERY_STRIPE
-        return self.stripes_for(self._memory.owners_among(strong))
+        return self.stripes_for(self._memory.are_one_person)
 
-    def stripes_for(self, known: Container[Key]) -> frozenset[int]:
-        """The stripes of everything that any sighting could make known. `known`: strong identifiers that match."""
+    def stripes_for(self, are_one_person: Callable[[Iterable[Key]], bool]) -> frozenset[int]:
+        """The stripes of everything that any sighting could make known, and of what it could be joined with: of each
+        identifier one transaction at a time counts how many values came with it.
+        """
         numbers: set[int] = set()
         for sighting in self._sightings:
-            for reading in sighting.strong:
-                if reading.key not in known:
-                    numbers.add(stripe(reading.key))
+            if not are_one_person(reading.key for reading in sighting.strong):
+                numbers.update(stripe(reading.key) for reading in sighting.strong)
             for reading in (*sighting.hints, *sighting.flawed):
                 numbers.add(stripe(reading.key))
         return frozenset(numbers)
@@ -351,7 +350,13 @@ def _links(plan: Plan) -> Iterator[tuple[Key, int]]:
 
 
 def _changed_keys(plan: Plan) -> Iterable[Key]:
-    yield from (new.reading.key for new in plan.identifiers)
+    for new in plan.identifiers:
+        yield new.reading.key
+        if new.via is not None:
+            yield new.via
+    for merge in plan.merges:
+        for edge in merge.edges:
+            yield from (key for key in (edge.key_a, edge.key_b) if key is not None)
     yield from (link.reading.key for link in plan.links)
     yield from plan.anonymous
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import psycopg
 
+from dmp_identity.domain.reading import Key
 from dmp_identity.domain.try_policy import Arrival, Evidence
 
 Connection = psycopg.AsyncConnection[Any]
@@ -41,17 +42,19 @@ async def load_evidence(connection: Connection) -> Evidence:
         Arrival(key=(kind, value), shown=shown, profile=profile, person=person, ref="", via=None)
         for kind, value, shown, profile, person in await cursor.fetchall()
     ]
-    # What was seen together and is not one person today was taken apart by somebody.
+    # What was seen together and is not one person today was refused, or taken apart by somebody.
     cursor = await connection.execute(
         """
-        SELECT p.type_a, p.value_a, p.type_b, p.value_b
+        SELECT p.type_a, p.value_a, p.type_b, p.value_b, coalesce(pa.root_id = pb.root_id, false)
         FROM identifier_pair p
-        JOIN identifier a ON a.type = p.type_a AND a.value = p.value_a JOIN profile pa ON pa.id = a.profile_id
-        JOIN identifier b ON b.type = p.type_b AND b.value = p.value_b JOIN profile pb ON pb.id = b.profile_id
-        WHERE pa.root_id = pb.root_id
+        LEFT JOIN identifier a ON a.type = p.type_a AND a.value = p.value_a LEFT JOIN profile pa ON pa.id = a.profile_id
+        LEFT JOIN identifier b ON b.type = p.type_b AND b.value = p.value_b LEFT JOIN profile pb ON pb.id = b.profile_id
         """
     )
-    pairs = [((row[0], row[1]), (row[2], row[3])) for row in await cursor.fetchall()]
+    pairs: list[tuple[Key, Key]] = []
+    refused: list[tuple[Key, Key]] = []
+    for type_a, value_a, type_b, value_b, is_one_person in await cursor.fetchall():
+        (pairs if is_one_person else refused).append(((type_a, value_a), (type_b, value_b)))
     cursor = await connection.execute(
         """
         SELECT e.type_a, e.value_a, e.type_b, e.value_b, e.profile_a, e.profile_b
@@ -64,4 +67,4 @@ async def load_evidence(connection: Connection) -> Evidence:
             merged.append((profile_a, profile_b))
         else:
             edges.append(((type_a, value_a), (type_b, value_b)))
-    return Evidence(arrivals=arrivals, pairs=pairs, edges=edges, merged=merged)
+    return Evidence(arrivals=arrivals, pairs=pairs, refused=refused, edges=edges, merged=merged)

@@ -66,11 +66,24 @@ JOIN never_merge n ON n.profile_a = a.id AND n.removed_at_us IS NULL
 JOIN member b ON b.id = n.profile_b
 """.encode()  # noqa: S608  # no input in it
 
-_DEGREES: Final = b"""
-SELECT k.n, i.type, count(*)
+# Of each identifier: what brought others, what brought it, what arrived at its profile in the same sighting, and pairs.
+_TOGETHER: Final = b"""
+SELECT k.n, t.type, t.value
 FROM unnest(%s::text[], %s::text[]) WITH ORDINALITY AS k (type, value, n)
-JOIN identifier i ON i.via_type = k.type AND i.via_value = k.value
-GROUP BY k.n, i.type
+CROSS JOIN LATERAL (
+  SELECT i.type, i.value FROM identifier i WHERE i.via_type = k.type AND i.via_value = k.value
+  UNION ALL
+  SELECT s.type, s.value
+  FROM identifier o JOIN identifier s ON s.profile_id = o.profile_id AND s.ref = o.ref
+  WHERE o.type = k.type AND o.value = k.value AND (s.type, s.value) <> (o.type, o.value)
+  UNION ALL
+  SELECT o.via_type, o.via_value
+  FROM identifier o WHERE o.type = k.type AND o.value = k.value AND o.via_type IS NOT NULL
+  UNION ALL
+  SELECT p.type_b, p.value_b FROM identifier_pair p WHERE p.type_a = k.type AND p.value_a = k.value
+  UNION ALL
+  SELECT p.type_a, p.value_a FROM identifier_pair p WHERE p.type_b = k.type AND p.value_b = k.value
+) t
 """
 
 
@@ -170,8 +183,8 @@ async def add_guard_facts(
     *,
     now_us: int,
 ) -> None:
-    """Adds sizes, counts, never-merge pairs and degrees for the people and identifiers that the sightings may
-    change.
+    """Adds sizes, counts, never-merge pairs, and what was seen together, for the people and identifiers that the
+    sightings may change.
     """
     roots, keys = _touched(snapshot, sightings)
     cursor = bulk_cursor(connection)
@@ -193,11 +206,11 @@ async def add_guard_facts(
             await cursor.execute(_APART, (given, given))
             snapshot.apart = [(a, b) for a, b in await cursor.fetchall()]
     if keys:
-        await cursor.execute(_DEGREES, _columns(keys))
-        degrees: dict[Key, dict[str, int]] = {}
-        for n, type_name, count in await cursor.fetchall():
-            degrees.setdefault(keys[n - 1], {})[type_name] = count
-        snapshot.degrees = degrees
+        await cursor.execute(_TOGETHER, _columns(keys))
+        together: dict[Key, set[Key]] = {}
+        for n, type_name, value in await cursor.fetchall():
+            together.setdefault(keys[n - 1], set()).add((type_name, value))
+        snapshot.together = together
 
 
 def _touched(snapshot: Snapshot, sightings: Sequence[Sighting]) -> tuple[list[int], list[Key]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -22,7 +22,7 @@ class Graph:
         self.shared = set(snapshot.shared)
         self.holders = {key: list(profiles) for key, profiles in snapshot.holders.items()}
         self.anonymous = dict(snapshot.anonymous)
-        self.degrees = {key: dict(by_type) for key, by_type in snapshot.degrees.items()}
+        self._together = {key: set(others) for key, others in snapshot.together.items()}
         self.created: list[NewProfile] = []
         self.people = {
             root: Person(created_at_us=p.created_at_us, identified=p.identified, size=p.size, counts=dict(p.counts))
@@ -63,16 +63,25 @@ class Graph:
             into.counts[name] = into.counts.get(name, 0) + count
         return survivor, merged
 
-    def add_identifier(self, key: Key, profile: int, via: Key | None) -> None:
+    def add_identifier(self, key: Key, profile: int) -> None:
         """Gives a strong identifier to a profile."""
         self.owners[key] = profile
         person = self.people[self.person(profile)]
         person.identified = True
         person.size += 1
         person.counts[key[0]] = person.counts.get(key[0], 0) + 1
-        if via is not None:
-            by_type = self.degrees.setdefault(via, {})
-            by_type[key[0]] = by_type.get(key[0], 0) + 1
+
+    def note_together(self, keys: Sequence[Key]) -> None:
+        """Notes that strong identifiers were seen together."""
+        for key in keys:
+            self._together.setdefault(key, set()).update(other for other in keys if other != key)
+
+    def would_exceed(self, key: Key, others: Iterable[Key], limit: int) -> bool:
+        """True if an identifier would come with more than `limit` values of one type, one of these included."""
+        together = self._together.get(key, ())
+        return len(together) >= limit and any(
+            other not in together and sum(one[0] == other[0] for one in together) >= limit for other in others
+        )
 
     def people_of(self, profiles: Iterable[int]) -> list[int]:
         """The different people of some profiles, in the profiles' order."""

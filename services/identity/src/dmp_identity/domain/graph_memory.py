@@ -214,9 +214,15 @@ class GraphMemory:
         """The person whom a profile that `place` gave belongs to."""
         return self._now(profile.person)
 
-    def owners_among(self, keys: Iterable[Key]) -> set[Key]:
-        """Those of the strong identifiers that are known to match."""
-        return {key for key in keys if self._owners.get(key) is not None}
+    def are_one_person(self, keys: Iterable[Key]) -> bool:
+        """True if all of the strong identifiers are known to match, and to be one person's."""
+        people = set()
+        for key in keys:
+            owner = self._owners.get(key)
+            if owner is None or owner[0].round != self._round:
+                return False
+            people.add(self.person(owner[0]))
+        return len(people) < 2
 
     def new_hints(self, plan: Plan) -> list[NewLink]:
         """The plan's hints that may not be stored yet."""

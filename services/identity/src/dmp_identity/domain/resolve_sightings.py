@@ -69,15 +69,16 @@ class SightingResolver:
             strong = self._without_shared(strong, refusals)
         matched = [reading for reading in strong if reading.key in graph.owners]
         unknown = [reading for reading in strong if reading.key not in graph.owners]
-        if matched and unknown:
+        if matched and len(strong) > 1:
             hubs = self._hubs(matched, unknown)
             if hubs:
                 self._share(hubs, refusals)
                 matched = [reading for reading in matched if reading not in hubs]
+            graph.note_together([reading.key for reading in (*matched, *unknown)])
         if matched:
             return self._join(sighting, matched, unknown, refusals)
         if unknown:
-            return self._begin(sighting, unknown)
+            return self._begin(sighting, unknown, refusals)
         return self._attribute(sighting, refusals)
 
     # -- strong identifiers
@@ -103,12 +104,12 @@ class SightingResolver:
                 self._merge(sighting, sorted(first_match, key=graph.age), first_match)
         for reading in unknown:
             self._attach(sighting, reading, target, via.key, refusals)
-        if len(matched) > 1:
+        if len(matched) + len(unknown) > 1:
             self._note_pairs(sighting, matched, unknown, via)
         self._add_hints(sighting, target)
         return target
 
-    def _begin(self, sighting: Sighting, unknown: list[Reading]) -> int:
+    def _begin(self, sighting: Sighting, unknown: list[Reading], refusals: list[tuple[Rule, Key, int]]) -> int:
         """The event of somebody whose strong identifiers nobody has: an adopted, an assisted or a new profile."""
         helped = self._anonymous_to_adopt(sighting) or self._profile_to_assist(sighting, unknown)
         if helped is None:
@@ -118,8 +119,10 @@ class SightingResolver:
             person = self.graph.person(target)
             if not self.graph.people[person].identified:
                 self._plan.identified.update(profile for profile in (person, target) if profile > 0)
+        self.graph.note_together([reading.key for reading in unknown])
         for reading in unknown:
-            self._add(sighting, reading, target, via)
+            self._attach(sighting, reading, target, via, refusals)
+        self._note_pairs(sighting, [], unknown, unknown[0])
         self._add_hints(sighting, target)
         return target
 
@@ -166,28 +169,26 @@ class SightingResolver:
         return objections
 
     def _attach(
-        self, sighting: Sighting, reading: Reading, target: int, via: Key, refusals: list[tuple[Rule, Key, int]]
+        self, sighting: Sighting, reading: Reading, target: int, via: Key | None, refusals: list[tuple[Rule, Key, int]]
     ) -> None:
-        """Gives an unknown identifier to a known person, unless that has as many of its type as the policy allows."""
+        """Gives an unknown identifier to a person, unless that has as many of its type as the policy allows."""
         kind = reading.type
         assert kind is not None
         person = self.graph.people[self.graph.person(target)]
         if kind.max_per_profile and person.counts.get(kind.name, 0) >= kind.max_per_profile:
             refusals.append((Rule.LIMIT, reading.key, 0))
             return
-        self._add(sighting, reading, target, via)
-
-    def _add(self, sighting: Sighting, reading: Reading, target: int, via: Key | None) -> None:
-        self.graph.add_identifier(reading.key, target, via)
+        self.graph.add_identifier(reading.key, target)
         # Not the numbers that the store gives: nothing stored arrived in a sighting that is only now recorded.
         self.graph.arrivals[reading.key] = -1 - len(self._plan.placements)
         self._plan.identifiers.append(NewIdentifier(reading=reading, profile=target, via=via, sighting=sighting))
 
     def _note_pairs(self, sighting: Sighting, matched: list[Reading], unknown: list[Reading], via: Reading) -> None:
-        """Notes which identifiers were seen together here; what is unknown is connected by its arrival with `via`
-        already.
+        """Notes which identifiers were seen together here, also those that were not joined: of them it is counted how
+        many values somebody's value comes with. What joined is connected by its arrival with `via` already.
         """
         pairs, owners, arrivals = self._plan.pairs, self.graph.owners, self.graph.arrivals
+        joined = [reading for reading in unknown if reading.key in owners]
         for position, first in enumerate(matched):
             one, owner, arrival = first.key, owners[first.key], arrivals.get(first.key)
             for second in matched[position + 1 :]:
@@ -196,9 +197,14 @@ class SightingResolver:
                 if arrival is None or arrivals.get(other) != arrival or owners[other] != owner:
                     pairs.setdefault((one, other) if one < other else (other, one), sighting)
             if first is not via:
-                for new in unknown:
-                    if new.key in owners:
-                        pairs.setdefault((one, new.key) if one < new.key else (new.key, one), sighting)
+                for new in joined:
+                    pairs.setdefault((one, new.key) if one < new.key else (new.key, one), sighting)
+        if len(joined) < len(unknown):
+            known = [reading.key for reading in (*matched, *joined)]
+            for left_out in unknown:
+                if left_out.key not in owners:
+                    for one in known:
+                        pairs.setdefault((one, left_out.key) if one < left_out.key else (left_out.key, one), sighting)
 
     # -- values that many people share
 
@@ -210,13 +216,21 @@ class SightingResolver:
         return tuple(reading for reading in strong if reading not in shared) if shared else strong
 
     def _hubs(self, matched: list[Reading], unknown: list[Reading]) -> list[Reading]:
-        """The matched identifiers that would come with too many values of one type if the unknown ones joined them."""
+        """The matched identifiers that have come with too many values of one type, now that they would be joined with
+        one more: somebody else's, or one that nobody has.
+        """
+        graph = self.graph
+        people = [graph.person(graph.owners[reading.key]) for reading in matched]
+        if not unknown and people.count(people[0]) == len(people):
+            return []
+        new = [reading.key for reading in unknown]
         hubs = []
-        for reading in matched:
+        for reading, person in zip(matched, people, strict=True):
             limit = reading.type.hub_degree if reading.type is not None else 0
-            by_type = self.graph.degrees.get(reading.key)
-            if limit and by_type and any(by_type.get(new.key[0], 0) >= limit for new in unknown):
-                hubs.append(reading)
+            if limit:
+                strangers = [other.key for other, whose in zip(matched, people, strict=True) if whose != person]
+                if graph.would_exceed(reading.key, [*strangers, *new], limit):
+                    hubs.append(reading)
         return hubs
 
     def _share(self, hubs: list[Reading], refusals: list[tuple[Rule, Key, int]]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -48,7 +48,7 @@ class Snapshot:
     holders: weak identifier that may attribute -> some profiles that have it: all, or one more than the policy's bound.
     anonymous: identifier -> its anonymous profile, whose person is not identified.
     apart: pairs of profiles that somebody said are different people.
-    degrees: strong identifier -> type -> how many values of the type came with it.
+    together: strong identifier -> those that were ever seen together with it, joined or not.
     """
 
     version: GraphVersion
@@ -60,4 +60,14 @@ class Snapshot:
     holders: Mapping[Key, Sequence[int]] = field(default_factory=dict)
     anonymous: Mapping[Key, int] = field(default_factory=dict)
     apart: Sequence[tuple[int, int]] = ()
-    degrees: Mapping[Key, Mapping[str, int]] = field(default_factory=dict)
+    together: Mapping[Key, Collection[Key]] = field(default_factory=dict)
+
+    def are_one_person(self, keys: Iterable[Key]) -> bool:
+        """True if somebody has all of these identifiers, the same person, and each still matches."""
+        people = set()
+        for key in keys:
+            owner = self.owners.get(key)
+            if owner is None or key in self.shared:
+                return False
+            people.add(self.persons[owner])
+        return len(people) < 2

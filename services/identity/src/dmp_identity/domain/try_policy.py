@@ -1,18 +1,23 @@
 """What another policy would make of stored evidence: which people would become one, and who would not be one any more.
 
-It follows what was stored: arrivals, pairs, merges and weak links. Evidence that the policy of the day refused is not
-there to follow.
+It follows what was stored: arrivals, pairs, merges and weak links, in about the order in which they came. Limits count
+what is joined on the way. Evidence that the policy of the day refused is not followed; it only counts towards values
+being shared.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import Final
 
 import msgspec
 
 from dmp_identity.domain.identifier_policy import IdentifierPolicy
 from dmp_identity.domain.reading import Key, PolicyReader
+
+# So many strong identifiers of one sighting are counted as seen together.
+_SIBLINGS: Final = 50
 
 
 class Arrival(msgspec.Struct, frozen=True):
@@ -30,12 +35,15 @@ class Arrival(msgspec.Struct, frozen=True):
 
 
 class Evidence(msgspec.Struct, frozen=True):
-    """Everything that is stored. pairs: seen together. merged: profiles joined by hand. edges: identifiers that
-    merged two people.
+    """Everything that is stored.
+
+    pairs: seen together, and one person's. refused: seen together, but not one person's. merged: profiles joined by
+    hand. edges: identifiers that merged two people.
     """
 
     arrivals: Sequence[Arrival]
     pairs: Sequence[tuple[Key, Key]]
+    refused: Sequence[tuple[Key, Key]]
     edges: Sequence[tuple[Key, Key]]
     merged: Sequence[tuple[int, int]]
 
@@ -58,10 +66,28 @@ class Trial(msgspec.Struct, frozen=True):
 
 
 class _Sets:
-    """Disjoint sets of anything."""
+    """Disjoint sets of anything. `limits`: type -> how many different values of it one set may have, 0: any number."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: Mapping[str, int]) -> None:
         self._parents: dict[Hashable, Hashable] = {}
+        self._limits = limits
+        self._counts: dict[Hashable, Counter[str]] = {}
+
+    def add_value(self, key: Key, read: Key) -> None:
+        """Adds a value. Values that the policy compares as one are one."""
+        compared = ("compared", read)
+        if compared not in self._parents:
+            self._counts[self.find(compared)] = Counter({read[0]: 1})
+        self.join(key, compared)
+
+    def join_within_limits(self, first: Hashable, second: Hashable) -> None:
+        """Makes two sets one, unless that has too many values of a type."""
+        one, other = (self._counts.get(self.find(item), Counter()) for item in (first, second))
+        for kind, count in one.items():
+            limit = self._limits.get(kind, 0)
+            if limit and self.find(first) != self.find(second) and other[kind] and count + other[kind] > limit:
+                return
+        self.join(first, second)
 
     def find(self, item: Hashable) -> Hashable:
         parents = self._parents
@@ -72,7 +98,10 @@ class _Sets:
         return item
 
     def join(self, first: Hashable, second: Hashable) -> None:
-        self._parents[self.find(first)] = self.find(second)
+        one, other = self.find(first), self.find(second)
+        if one != other:
+            self._parents[one] = other
+            self._counts.setdefault(other, Counter()).update(self._counts.pop(one, ()))
 
 
 def try_policy(policy: IdentifierPolicy, evidence: Evidence) -> Trial:
@@ -84,7 +113,8 @@ def try_policy(policy: IdentifierPolicy, evidence: Evidence) -> Trial:
         if reading is not None and reading.flaw is None and reading.type is not None and reading.type.strong:
             proving[arrival.key] = reading.key
     hubs = _hubs(policy, evidence, proving)
-    sets = _joined(evidence, {key: read for key, read in proving.items() if key not in hubs})
+    limits = {name: kind.max_per_profile for name, kind in policy.types.items()}
+    sets = _joined(evidence, {key: read for key, read in proving.items() if key not in hubs}, limits)
     return _compared(evidence, proving, sets)
 
 
@@ -93,9 +123,18 @@ def _hubs(policy: IdentifierPolicy, evidence: Evidence, proving: dict[Key, Key])
     degrees: Counter[tuple[Key, str]] = Counter()
     seen: set[tuple[Key, Key]] = set()
     together = [(a.via, a.key) for a in evidence.arrivals if a.via is not None]
-    for first, second in (*together, *evidence.pairs, *evidence.edges):
+    arrived: dict[tuple[int, str], list[Key]] = {}
+    for arrival in evidence.arrivals:
+        if arrival.ref:
+            siblings = arrived.setdefault((arrival.profile, arrival.ref), [])
+            together += [(sibling, arrival.key) for sibling in siblings[:_SIBLINGS]]
+            siblings.append(arrival.key)
+    for first, second in (*together, *evidence.pairs, *evidence.refused, *evidence.edges):
         for one, other in ((first, second), (second, first)):
-            if one in proving and other in proving and (one, other) not in seen:
+            # A value that was set aside is nobody's; it was seen all the same.
+            kind = policy.types.get(other[0])
+            counts = other in proving or (kind is not None and kind.strong)
+            if one in proving and counts and (one, other) not in seen:
                 seen.add((one, other))
                 degrees[one, other[0]] += 1
     return {
@@ -105,27 +144,26 @@ def _hubs(policy: IdentifierPolicy, evidence: Evidence, proving: dict[Key, Key])
     }
 
 
-def _joined(evidence: Evidence, proving: dict[Key, Key]) -> _Sets:
-    sets = _Sets()
+def _joined(evidence: Evidence, proving: dict[Key, Key], limits: Mapping[str, int]) -> _Sets:
+    sets = _Sets(limits)
     of_profile: dict[int, Key] = {}
     of_sighting: dict[tuple[int, str], Key] = {}
     for arrival in evidence.arrivals:
         read = proving.get(arrival.key)
         if read is None:
             continue
-        # Values that the policy compares as one are one.
-        sets.join(arrival.key, ("compared", read))
+        sets.add_value(arrival.key, read)
         if not arrival.ref:
             # A weak identifier that the policy calls strong: all that have it belong together.
-            sets.join(arrival.key, of_profile.setdefault(arrival.profile, arrival.key))
+            sets.join_within_limits(arrival.key, of_profile.setdefault(arrival.profile, arrival.key))
             continue
         of_profile.setdefault(arrival.profile, arrival.key)
-        sets.join(arrival.key, of_sighting.setdefault((arrival.profile, arrival.ref), arrival.key))
+        sets.join_within_limits(arrival.key, of_sighting.setdefault((arrival.profile, arrival.ref), arrival.key))
         if arrival.via in proving:
-            sets.join(arrival.key, arrival.via)
+            sets.join_within_limits(arrival.key, arrival.via)
     for first, second in (*evidence.pairs, *evidence.edges):
         if first in proving and second in proving:
-            sets.join(first, second)
+            sets.join_within_limits(first, second)
     for one, other in evidence.merged:
         if one in of_profile and other in of_profile:
             sets.join(of_profile[one], of_profile[other])
