@@ -116,6 +116,21 @@ local function check_query(handle, path, query)
   return true
 end
 
+-- The codings of bodies that a service undoes, on the paths that take any. It learns of them by a header that no caller can send.
+local CODINGS = {gzip = true, ["x-gzip"] = true}
+
+local function check_coding(handle, headers)
+  local coding = headers:get("content-encoding")
+  if coding == nil then return end
+  local name = coding:lower()
+  if name == "identity" then return end
+  if not (CODINGS[name] and handle:filterContext():get("gzip")) then
+    return refuse(handle, 415, "this path does not take bodies with content-encoding " .. coding)
+  end
+  headers:replace("x-internal-content-encoding", name)
+  headers:remove("content-encoding")
+end
+
 function envoy_on_request(handle)
   local headers = handle:headers()
   local content_type = headers:get("content-type")
@@ -128,10 +143,7 @@ function envoy_on_request(handle)
   if not check_method(handle, path, headers:get(":method")) then return end
   if query ~= "" and not check_query(handle, path, query) then return end
   if content_type ~= nil and not is_text(content_type) then return refuse(handle, 400, "content-type must be UTF-8") end
-  local encoding = headers:get("content-encoding")
-  if encoding ~= nil and encoding:lower() ~= "identity" and not (encoding:lower() == "gzip" and handle:filterContext():get("gzip")) then
-    return refuse(handle, 415, "this path does not take bodies with content-encoding " .. encoding)
-  end
+  check_coding(handle, headers)
 end
 
 -- What the transcoder prints for a google.rpc.Status, when it could not print it itself: a detail is of a type that it does not know.

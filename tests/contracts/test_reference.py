@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import threading
 from datetime import UTC, datetime, timedelta
@@ -149,6 +150,29 @@ def test_null_attributes_and_scalars_are_answered(api: httpx.Client) -> None:
     for value in (None, 7, 1.5, True, ""):
         body = {"user_metadata": {fresh("u"): {"plan": value}}, "ts": from_now(0)}
         assert api.put("/reference/users", json=body).status_code in (200, 400)
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH"])
+@pytest.mark.parametrize("users", [2, 20_000])
+def test_a_gzip_body_is_read_to_its_last_member(api: httpx.Client, method: str, users: int) -> None:
+    prefix = fresh("u")
+    table = {f"{prefix}-{number}": {"plan": "pro", "region": f"r{number % 7}"} for number in range(users)}
+    replace(api, {})
+    body = json.dumps({"user_metadata": table, "ts": from_now(0)}).encode()
+    packed = gzip.compress(body[:50]) + gzip.compress(body[50:])
+    damaged = [packed[:-8], packed[:-1], packed[:-8] + b"\0\0\0\0" + packed[-4:], packed + b"\0", b""]
+    for wrong in damaged:
+        response = api.request(method, "/reference/users", content=wrong, headers={"content-encoding": "gzip"})
+        assert_error(response, 400)
+    assert api.get("/reference").json()["users"] == 0
+    response = api.request(method, "/reference/users", content=packed, headers={"content-encoding": "x-gzip"})
+    assert response.status_code == 200, response.text
+    assert api.get("/reference").json()["users"] == users
+
+
+def test_a_gzip_body_over_64_mib_inflated_is_refused(api: httpx.Client) -> None:
+    packed = gzip.compress(b" " * (64 * 1024 * 1024 + 1), 1)
+    assert_error(api.put("/reference/users", content=packed, headers={"content-encoding": "gzip"}), 413)
 
 
 def test_readers_see_the_old_table_or_the_new_one_never_a_mixture(api: httpx.Client, crowd: httpx.Client) -> None:

@@ -43,6 +43,20 @@ class DependencyUnavailable(DomainError):
     dependency: str
 
 
+@dataclass(slots=True, kw_only=True, eq=False)
+class BodyTooLarge(DomainError):
+    """The body of a request has more than `limit` bytes, its content coding undone."""
+
+    limit: int
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class BodyDamaged(DomainError):
+    """The body of a request is not what its content coding says; `problem` completes the sentence "the body …"."""
+
+    problem: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ErrorSpec:
     """What a caller sees of one class of errors.
@@ -86,6 +100,19 @@ BUILT_IN: Final[ErrorTable] = {
         reason="INVALID_ARGUMENT",
         message=_violations_sentence,
         field_violations=lambda error: [(each.field, each.description) for each in error.violations],
+    ),
+    BodyTooLarge: ErrorSpec(
+        code=grpc.StatusCode.RESOURCE_EXHAUSTED,
+        reason="TOO_LARGE",
+        message=lambda error: f"a request may have at most {error.limit:,} bytes; nothing of this one was stored",
+        metadata=lambda error: {"limit": str(error.limit), "unit": "bytes"},
+        http_status=413,
+    ),
+    BodyDamaged: ErrorSpec(
+        code=grpc.StatusCode.INVALID_ARGUMENT,
+        reason="MALFORMED_BODY",
+        message=lambda error: f"the body {error.problem}; nothing of it was stored",
+        field_violations=lambda error: [("body", error.problem)],
     ),
     DependencyUnavailable: ErrorSpec(
         code=grpc.StatusCode.UNAVAILABLE,

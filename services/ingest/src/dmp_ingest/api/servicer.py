@@ -10,6 +10,7 @@ import grpc
 
 from dmp.ingest.v1 import ingest_service_pb2 as pb
 from dmp.ingest.v1 import ingest_service_pb2_grpc
+from dmp_chassis.content_coding import decoded_body
 from dmp_chassis.errors import FieldViolation, InvalidArgument
 from dmp_chassis.http_body import json_body, send_http_status
 from dmp_ingest.adapters.counted_cells import CountedCells
@@ -110,9 +111,7 @@ class IngestServicer(ingest_service_pb2_grpc.IngestServiceServicer):
         self, request: pb.PublishEventsJsonRequest, context: Context
     ) -> pb.PublishEventsJsonResponse:
         self._committer.refuse_if_full()
-        data = request.body.data
-        if len(data) > self._policy.max_body_bytes:
-            raise TooLargeError(limit=self._policy.max_body_bytes, unit="bytes")
+        data = await decoded_body(request.body.data, context, limit=self._policy.max_body_bytes)
         headers = {
             name: value for name, value in context.invocation_metadata() or () if name in ("idempotency-key", "prefer")
         }

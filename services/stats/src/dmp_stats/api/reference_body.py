@@ -59,8 +59,6 @@ async def read_reference_body(data: bytes, *, is_change: bool, most_users: int) 
 
     Raises MalformedBodyError, InvalidRequestError with the first 50 problems, or TooLargeError.
     """
-    if len(data) > LARGEST_BODY:
-        raise TooLargeError(limit=LARGEST_BODY, unit="bytes")
     if len(data) <= _INLINE_BYTES:
         result = parse(data, is_change=is_change, most_users=most_users)
     else:

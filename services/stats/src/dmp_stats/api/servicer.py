@@ -13,6 +13,7 @@ import grpc
 
 from dmp.stats.v1 import stats_service_pb2 as pb
 from dmp.stats.v1 import stats_service_pb2_grpc
+from dmp_chassis.content_coding import decoded_body
 from dmp_chassis.database import Database
 from dmp_chassis.http_body import came_through_gateway
 from dmp_stats.adapters import reference_store
@@ -30,7 +31,7 @@ from dmp_stats.api.convert import (
     stats_to_proto,
     timestamp_to_proto,
 )
-from dmp_stats.api.reference_body import read_reference_body
+from dmp_stats.api.reference_body import LARGEST_BODY, read_reference_body
 from dmp_stats.api.reference_stream import read_reference_stream
 from dmp_stats.apply_batch import apply_batch
 from dmp_stats.audit_cells import list_cells, replace_cells
@@ -160,7 +161,8 @@ class StatsServicer(stats_service_pb2_grpc.StatsServiceServicer):
         self, request: pb.ReplaceReferenceUsersJsonRequest, context: Context
     ) -> pb.ReplaceReferenceUsersJsonResponse:
         """See the proto."""
-        body = await read_reference_body(request.body.data, is_change=False, most_users=self._with.most_users)
+        data = await decoded_body(request.body.data, context, limit=LARGEST_BODY)
+        body = await read_reference_body(data, is_change=False, most_users=self._with.most_users)
         assert body.ts is not None
         version = await self._replace(ReferenceTable(ts=_utc(body.ts), payloads=body.payloads))
         return pb.ReplaceReferenceUsersJsonResponse(message=UPDATED, generation=version.generation, users=version.users)
@@ -170,7 +172,8 @@ class StatsServicer(stats_service_pb2_grpc.StatsServiceServicer):
     ) -> pb.UpdateReferenceUsersJsonResponse:
         """See the proto."""
         to = self._with
-        body = await read_reference_body(request.body.data, is_change=True, most_users=to.most_users)
+        data = await decoded_body(request.body.data, context, limit=LARGEST_BODY)
+        body = await read_reference_body(data, is_change=True, most_users=to.most_users)
         assert body.ts is not None
         change = ReferenceTable(ts=_utc(body.ts), payloads=body.payloads)
         version = await update_reference(change, to.database, to.window, wake=to.wake)
