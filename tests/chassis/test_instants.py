@@ -13,6 +13,7 @@ from dmp_chassis.instants import (
     LATEST_US,
     OUT_OF_RANGE,
     WRONG_FORM,
+    _remembered_us,
     format_instant,
     instant_from_us,
     instant_problem,
@@ -148,6 +149,13 @@ def test_what_is_read_is_what_the_standard_library_reads(text: str) -> None:
 )
 def test_a_timestamp_message_is_cut_like_text(seconds: int, nanos: int, expected: int | None) -> None:
     assert timestamp_us(seconds, nanos) == expected
+
+
+def test_no_text_of_any_length_is_remembered() -> None:
+    """What is remembered of times is bounded in bytes, not only in entries."""
+    before = _remembered_us.cache_info().currsize
+    assert read_instant_us(f"2026-02-10T21:10:00.{'1' * 100_000}Z") is not None
+    assert _remembered_us.cache_info().currsize == before
 
 
 def test_a_fraction_is_written_only_if_there_is_one() -> None:

@@ -26,7 +26,7 @@ def check(event: SubmittedEvent, *, source: str | None = None) -> AcceptableEven
 
 def campaign(**fields: Any) -> SubmittedEvent:  # noqa: ANN401  # any field of an event
     """A valid campaign event with some fields changed."""
-    defaults = {"event_id": "a", "type": "click", "source": "web", "campaign_id": "c", "occurred_at": NOW}
+    defaults = {"event_id": "a", "type": "click", "source": "web", "campaign_id": "c", "occurred_at": NOW_US}
     return SubmittedEvent(**{**defaults, **fields})
 
 

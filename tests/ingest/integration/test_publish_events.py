@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 
 import grpc
 import psycopg
+import pytest
 
+from dmp.ingest.v1 import event_pb2
+from dmp.ingest.v1 import ingest_service_pb2 as pb
+from dmp_chassis.database import Database
+from dmp_ingest.adapters.event_log import EventLog
+from dmp_ingest.adapters.group_writer import GroupWriter
+from dmp_ingest.commit_group import GroupCommitted, judge_group
 from dmp_ingest.domain.event_key import event_key
+from dmp_ingest.domain.verdict import Verdict
 from tests.ingest.conftest import Ingest, campaign_event
+from tests.ingest.events import accepted, campaign
 
 
 async def test_a_new_event_is_stored_handed_over_and_applied(ingest: Ingest) -> None:
@@ -103,3 +113,110 @@ async def test_nobody_joins_a_queue_whose_first_has_waited_too_long(ingest: Inge
         assert refused.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         await holder.rollback()
     await asyncio.gather(*waiting, return_exceptions=True)
+
+
+HUGE = b"1" * 400
+STRANGE = b'{"x": 1e400, "y":' + HUGE + b',"z" : [1.50, -0.0, 1e-999], "t":true, "big":9007199254740993}'
+
+
+def with_metadata(event_id: str, metadata: bytes) -> bytes:
+    event = campaign_event(event_id, occurred_at="2026-02-10T21:10:00Z", metadata="@")
+    return json.dumps(event).encode().replace(b'"@"', metadata)
+
+
+async def test_a_number_beyond_every_float_spoils_no_other_event(ingest: Ingest) -> None:
+    await ingest.post(with_metadata("p1", b'{"x":1}'))
+    for number in (b"1e400", HUGE, b"1" * 5_000, b"-1e99999999999999999999"):
+        good = f"good-{number[:8].decode()}-{len(number)}"
+        body = b"[" + with_metadata("p1", b'{"x":' + number + b"}") + b"," + json.dumps(campaign_event(good)).encode()
+        (status, answer), *others = await asyncio.gather(
+            ingest.post(body + b"]"), *(ingest.post(campaign_event(f"{good}-{n}")) for n in range(20))
+        )
+        assert status == 202
+        assert [result.get("conflict", False) for result in answer["results"]] == [True, False]
+        assert [result["duplicate"] for result in answer["results"]] == [True, False]
+        assert {status for status, _ in others} == {202}
+
+
+@pytest.mark.parametrize(
+    ("first", "again", "is_same"),
+    [
+        (b'{"a":1,"b":[2]}', b'{ "b" : [2.0], "a" : 10e-1 }', True),
+        (b'{"a":1e400}', b'{"a":10e399}', True),
+        (b'{"a":' + HUGE + b"}", b'{"a":' + HUGE + b".0}", True),
+        (b'{"a":0}', b'{"a":-0.0}', True),
+        (b'{"a":"\xc3\xa9"}', b'{"a":"\\u00e9"}', True),
+        (b'{"a":1,"a":2}', b'{"a":2}', True),
+        (b'{"a":1e400}', b'{"a":2e400}', False),
+        (b'{"a":' + HUGE + b"}", b'{"a":' + HUGE[:-1] + b"2}", False),
+        (b'{"a":9007199254740993}', b'{"a":9007199254740992}', False),
+        (b'{"a":0.1}', b'{"a":0.1000000000000000055511151231257827}', False),
+        (b'{"a":1}', b'{"a":true}', False),
+        (b'{"a":0}', b'{"a":false}', False),
+        (b'{"a":1}', b'{"a":"1"}', False),
+        (b'{"a":null}', b"{}", False),
+        (b"{}", b"null", False),
+    ],
+)
+async def test_contents_are_compared_as_json_without_floats(
+    ingest: Ingest, first: bytes, again: bytes, is_same: bool
+) -> None:
+    await ingest.post(with_metadata("a", first))
+    _, answer = await ingest.post(b"[" + with_metadata("a", again) + b"]")
+    assert answer["results"][0].get("conflict", False) is not is_same
+    together = b"[" + with_metadata("b", first) + b"," + with_metadata("b", again) + b"]"
+    _, answer = await ingest.post(together)
+    assert [result.get("conflict", False) for result in answer["results"]] == [False, not is_same]
+
+
+async def test_metadata_are_given_back_as_they_were_sent(ingest: Ingest) -> None:
+    await ingest.post(b"[" + with_metadata("a", STRANGE) + b', {"event_id":5}]')
+    request = pb.GetEventRequest(event_id="a")
+    rendered = (await ingest.stub.GetEvent(request, metadata=(("x-envoy-original-path", "/events/a"),))).rendered
+    assert STRANGE in rendered.data
+    typed = (await ingest.stub.GetEvent(request)).event
+    assert typed.metadata_json.encode() == STRANGE
+    assert not typed.HasField("metadata")
+    await ingest.post(with_metadata("b", b'{"n":1e22,"m":12345678901234567890}'))
+    typed = (await ingest.stub.GetEvent(pb.GetEventRequest(event_id="b"))).event
+    assert dict(typed.metadata) == {"n": 1e22, "m": 12345678901234567890.0}
+
+
+async def test_nothing_after_the_commit_takes_an_answer_back() -> None:
+    """A log that is away when repeated events are to be compared: they count as conflicts, the others as accepted."""
+    away = "postgresql://nobody@127.0.0.1:1/nothing"
+    database = Database.connect(away, pool_size=1, application_name="test")
+    known, new = accepted(campaign(event_id="known")), accepted(campaign(event_id="new"))
+    committed = GroupCommitted(
+        events=[known, new, known],
+        firsts={known.key: known, new.key: new},
+        stored={known.key: known.fingerprint + 1},
+        batch=None,
+        accepted=[new],
+        unsettled={},
+        token=bytes(8),
+        disputed=False,
+    )
+    try:
+        verdicts = await judge_group(committed, log=EventLog(database, GroupWriter(away)))
+    finally:
+        await database.close()
+    assert verdicts == [Verdict.CONFLICT, Verdict.ACCEPTED, Verdict.CONFLICT]
+
+
+@pytest.mark.parametrize("zone", ["Z", "z", "+00:00"])
+async def test_an_event_is_the_same_by_json_and_by_grpc(ingest: Ingest, zone: str) -> None:
+    await ingest.post(campaign_event("a", occurred_at=f"2026-02-10 21:10:59.999999999{zone}", metadata={"n": 1}))
+    event = event_pb2.Event(event_id="a", type="click", campaign_id="camp_1", source="web")
+    event.occurred_at.seconds, event.occurred_at.nanos = 1_770_757_859, 999_999_999
+    event.metadata.update({"n": 1.0})
+    answer = await ingest.stub.PublishEvents(pb.PublishEventsRequest(events=[event]))
+    assert answer.results[0].verdict == event_pb2.VERDICT_DUPLICATE
+
+
+@pytest.mark.parametrize(("seconds", "nanos"), [(0, -1), (0, 1_000_000_000), (0, 2**31 - 1), (2**62, 0), (-(2**62), 0)])
+async def test_a_timestamp_message_outside_its_bounds_is_refused(ingest: Ingest, seconds: int, nanos: int) -> None:
+    event = event_pb2.Event(event_id="a", type="click", campaign_id="camp_1", source="web")
+    event.occurred_at.seconds, event.occurred_at.nanos = seconds, nanos
+    answer = await ingest.stub.PublishEvents(pb.PublishEventsRequest(events=[event]))
+    assert [error.field for error in answer.results[0].errors] == ["occurred_at"]

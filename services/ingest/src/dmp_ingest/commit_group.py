@@ -8,6 +8,8 @@ work.
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,9 +17,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-import msgspec
-
 from dmp_chassis.domain_events import DomainEvent
+from dmp_chassis.instants import instant_us
 from dmp_chassis.uuid7 import uuid7_text
 from dmp_ingest.adapters.batch_payload import batch_payload
 from dmp_ingest.adapters.claims import Claims
@@ -25,9 +26,12 @@ from dmp_ingest.adapters.event_log import AlreadyStoredError, Appending, EventLo
 from dmp_ingest.adapters.group_writer import NewGroup
 from dmp_ingest.domain.batch import Batch
 from dmp_ingest.domain.event import AcceptableEvent
-from dmp_ingest.domain.event_time import microseconds
+from dmp_ingest.domain.json_text import same_json
 from dmp_ingest.domain.verdict import Verdict, first_of_each_key, judge
 
+_LOG: Final = logging.getLogger(__name__)
+_COMPARE_SECONDS: Final = 2.0
+_COMPARED_AT_ONCE: Final = 50
 _AT_ONCE_EVENTS: Final = 200
 """Up to so many events one statement costs less than copying them within a transaction."""
 LEASE_SECONDS: Final = 10.0
@@ -38,18 +42,25 @@ LEASE_SECONDS: Final = 10.0
 class GroupCommitted:
     """What became of a group.
 
-    verdicts: one for each event, in order. batch: what is to be handed over, None if nothing is new. accepted: the new
-    events, in the order of the batch. token: that of the claims on them. disputed: somebody else had claimed some of
-    them, or Redis was away. unsettled: fingerprints in the log of those that were there before and that Redis does not
-    know to be applied.
+    What is left to do can only add to the answer: the group is stored.
     """
 
-    verdicts: Sequence[Verdict]
+    events: Sequence[AcceptableEvent]
+    """All of the group, in order."""
+    firsts: Mapping[bytes, AcceptableEvent]
+    """The first event of each key."""
+    stored: Mapping[bytes, int]
+    """Fingerprints in the log of those that were there before the group, by key."""
     batch: Batch | None
+    """What is to be handed over, None if nothing is new."""
     accepted: Sequence[AcceptableEvent]
+    """The new events, in the order of the batch."""
     unsettled: Mapping[bytes, int]
+    """The part of `stored` that Redis does not know to be applied."""
     token: bytes
+    """That of the claims on the new events."""
     disputed: bool
+    """Somebody else had claimed some of them, or Redis was away."""
 
 
 async def commit_group(
@@ -94,9 +105,10 @@ async def commit_group(
         await claims.release([event.key for event in missing], token=token)
         raise
     announced()
-    verdicts = judge(events, firsts, stored, await _same_content(events, stored, log))
     return GroupCommitted(
-        verdicts=verdicts,
+        events=events,
+        firsts=firsts,
+        stored=stored,
         batch=batch,
         accepted=accepted,
         unsettled={key: stored[key] for key in in_doubt},
@@ -173,20 +185,64 @@ def _announcements(batch: Batch | None, *, size: int, rejected: int) -> list[Dom
     return announcements
 
 
+async def judge_group(committed: GroupCommitted, *, log: EventLog) -> list[Verdict]:
+    """The verdict on each event of a group that is stored, in order. Never raises: what comes after the commit cannot
+    take it back.
+
+    Events that differ from the standing one by fingerprint are compared in full: metadata may say the same in another
+    order, spacing or spelling of numbers. If the log cannot be read in time they count as conflicts.
+    """
+    events, firsts, stored = committed.events, committed.firsts, committed.stored
+    differing = [event for event in events if _standing(event, firsts, stored) != event.fingerprint]
+    same: frozenset[tuple[bytes, int]] = frozenset()
+    if differing:
+        try:
+            async with asyncio.timeout(_COMPARE_SECONDS):
+                same = await _same_content(differing, firsts, stored, log)
+        except Exception as error:  # noqa: BLE001  # the answer stands, whatever it is
+            _LOG.warning("repeated events cannot be compared", extra={"error": type(error).__name__})
+    return judge(events, firsts, stored, same)
+
+
+def _standing(event: AcceptableEvent, firsts: Mapping[bytes, AcceptableEvent], stored: Mapping[bytes, int]) -> int:
+    """The fingerprint of the event that stands under this one's id: that of the log, or the group's first."""
+    standing = stored.get(event.key)
+    return standing if standing is not None else firsts[event.key].fingerprint
+
+
 async def _same_content(
-    events: Sequence[AcceptableEvent], stored: Mapping[bytes, int], log: EventLog
+    differing: Sequence[AcceptableEvent],
+    firsts: Mapping[bytes, AcceptableEvent],
+    stored: Mapping[bytes, int],
+    log: EventLog,
 ) -> frozenset[tuple[bytes, int]]:
-    """Compares in full what differs by fingerprint: metadata may say the same in another order or spacing."""
-    differing = [event for event in events if stored.get(event.key, event.fingerprint) != event.fingerprint]
-    if not differing:
-        return frozenset()
-    rows = await log.read(list({event.key for event in differing}))
-    return frozenset(
-        (event.key, event.fingerprint) for event in differing if event.key in rows and _equal(event, rows[event.key])
+    """Key and fingerprint of those events whose content equals the standing one's. Between events others get their
+    turn."""
+    keys = list({event.key for event in differing if event.key in stored})
+    rows = await log.read(keys) if keys else {}
+    same: set[tuple[bytes, int]] = set()
+    for number, event in enumerate(differing, 1):
+        if event.key in stored:
+            equal = event.key in rows and _equals_row(event, rows[event.key])
+        else:
+            equal = _equal(event, firsts[event.key])
+        if equal:
+            same.add((event.key, event.fingerprint))
+        if number % _COMPARED_AT_ONCE == 0:
+            await asyncio.sleep(0)
+    return frozenset(same)
+
+
+def _equal(one: AcceptableEvent, other: AcceptableEvent) -> bool:
+    return (
+        (one.type, one.source, one.campaign_id, one.creative_id, one.user_id, one.occurred_at_us)
+        == (other.type, other.source, other.campaign_id, other.creative_id, other.user_id, other.occurred_at_us)
+        and set(one.identifiers) == set(other.identifiers)
+        and same_json(one.metadata, other.metadata)
     )
 
 
-def _equal(event: AcceptableEvent, row: Row) -> bool:
+def _equals_row(event: AcceptableEvent, row: Row) -> bool:
     return (
         (event.type, event.source, event.campaign_id, event.creative_id, event.user_id, event.occurred_at_us)
         == (
@@ -195,8 +251,8 @@ def _equal(event: AcceptableEvent, row: Row) -> bool:
             row.campaign_id or "",
             row.creative_id or "",
             row.user_id or "",
-            microseconds(row.occurred_at),
+            instant_us(row.occurred_at),
         )
         and {tuple(pair) for pair in row.identifiers or ()} == set(event.identifiers)
-        and row.metadata == (msgspec.json.decode(event.metadata) if event.metadata else None)
+        and same_json(event.metadata, (row.metadata_json or "").encode())
     )

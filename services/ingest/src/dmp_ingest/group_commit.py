@@ -19,7 +19,7 @@ from typing import Final
 from dmp_chassis.outages import outage
 from dmp_ingest.adapters.claims import Claims
 from dmp_ingest.adapters.event_log import EventLog
-from dmp_ingest.commit_group import GroupCommitted, commit_group
+from dmp_ingest.commit_group import GroupCommitted, commit_group, judge_group
 from dmp_ingest.deliver_batch import Delivered, Deliverer
 from dmp_ingest.domain.errors import CannotStoreError, OverloadedError
 from dmp_ingest.domain.event import AcceptableEvent
@@ -260,10 +260,11 @@ class GroupCommitter:
         """
         handing_over = asyncio.ensure_future(self._hand_over(committed))
         try:
+            verdicts = await judge_group(committed, log=self._log)
             in_doubt = bool(committed.unsettled) and await self._in_doubt(committed)
             await asyncio.wait({handing_over}, timeout=self._apply_wait_seconds)
             delivered = handing_over.result() if handing_over.done() else Delivered(applied=False)
-            self._answer(group, committed, delivered, applied=delivered.applied and not in_doubt)
+            self._answer(group, committed, verdicts, delivered, applied=delivered.applied and not in_doubt)
         finally:
             self._end_group(group)
         unsettled = committed.unsettled
@@ -276,21 +277,32 @@ class GroupCommitter:
             await self._claims.settle_group(committed.token, applied=applied)
 
     async def _hand_over(self, committed: GroupCommitted) -> Delivered:
-        return (
-            await self._deliverer.deliver(committed.batch) if committed.batch is not None else Delivered(applied=True)
-        )
+        """Never raises: what is not handed over now is left to the relay."""
+        if committed.batch is None:
+            return Delivered(applied=True)
+        try:
+            return await self._deliverer.deliver(committed.batch)
+        except Exception:  # noqa: BLE001  # the group is stored, whatever it is
+            _LOG.exception("a batch could not be handed over")
+            return Delivered(applied=False)
 
     async def _in_doubt(self, committed: GroupCommitted) -> bool:
         """Whether an event that was stored before this group may not be applied yet."""
         try:
             return await self._log.undelivered(list(committed.unsettled))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # the group is stored, whatever it is
             if outage(error) is None:
-                raise
+                _LOG.exception("it is not known whether repeated events are applied")
             return True
 
     def _answer(
-        self, group: Sequence[_Submission], committed: GroupCommitted, delivered: Delivered, *, applied: bool
+        self,
+        group: Sequence[_Submission],
+        committed: GroupCommitted,
+        verdicts: Sequence[Verdict],
+        delivered: Delivered,
+        *,
+        applied: bool,
     ) -> None:
         profiles = _profiles_of([event for submission in group for event in submission.events], committed, delivered)
         position = 0
@@ -299,7 +311,7 @@ class GroupCommitter:
             if not submission.answer.done():
                 submission.answer.set_result(
                     Committed(
-                        verdicts=committed.verdicts[position:end],
+                        verdicts=verdicts[position:end],
                         internal_user_ids=profiles[position:end],
                         applied=applied,
                     )

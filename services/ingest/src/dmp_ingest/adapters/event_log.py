@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import psycopg
 import sqlalchemy as sa
@@ -125,9 +125,17 @@ class EventLog:
             yield Appending(connection)
 
     async def read(self, keys: Sequence[bytes]) -> dict[bytes, Row]:
-        """The stored events of these keys, by key; keys that the log does not have are left out. One indexed read."""
+        """The stored events of these keys, by key; keys that the log does not have are left out. One indexed read.
+
+        Metadata come as text, in `metadata_json`, None if there are none: decoded, they would lose numbers that no
+        float holds.
+        """
         as_sent = sa.cast(tables.event.c.metadata, sa.Text).label("metadata_json")
-        query = sa.select(tables.event, as_sent).where(tables.event.c.event_key.in_([key.hex() for key in keys]))
+        decoded = [column for column in tables.event.c if column is not tables.event.c.metadata]
+        columns: list[sa.ColumnElement[Any]] = [*decoded, as_sent]
+        query: sa.Select[tuple[object, ...]] = sa.select(*columns).where(
+            tables.event.c.event_key.in_([key.hex() for key in keys])
+        )
         async with self._database.read() as connection:
             rows = (await connection.execute(query)).all()
         return {bytes.fromhex(row.event_key.replace("-", "")): row for row in rows}

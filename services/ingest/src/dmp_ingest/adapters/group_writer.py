@@ -18,10 +18,10 @@ import psycopg
 
 from dmp_chassis.domain_events import DomainEvent
 from dmp_chassis.errors import DependencyUnavailable
+from dmp_chassis.instants import instant_us
 from dmp_chassis.pipeline import Pipeline
 from dmp_ingest.domain.batch import Batch
 from dmp_ingest.domain.event import AcceptableEvent
-from dmp_ingest.domain.event_time import microseconds
 
 _ACQUIRE_SECONDS: Final = 0.9
 _TRUSTED_SECONDS: Final = 0.25
@@ -149,7 +149,7 @@ def _values(group: NewGroup) -> list[bytes]:
         _DOUBLE(group.lease_seconds),
         _array(_UUID, [_UUID_SIZE + _uuid(each.id) for each in group.announcements]),
         _array(_TEXT, [texts[each.kind] for each in group.announcements]),
-        _array(_TIMESTAMPTZ, [_time(microseconds(each.occurred_at)) for each in group.announcements]),
+        _array(_TIMESTAMPTZ, [_time(instant_us(each.occurred_at)) for each in group.announcements]),
         _array(_TEXT, [_sized(_encode_json(each.payload)) for each in group.announcements]),
         _LONG(group.received_at_us - _POSTGRES_EPOCH_US),
         _array(_UUID, [_UUID_SIZE + event.key for event in events]),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Sequence
 from typing import Final, TypeAlias
 
@@ -9,14 +11,13 @@ import msgspec
 from google.protobuf import json_format, struct_pb2, timestamp_pb2
 
 from dmp.ingest.v1 import audit_pb2, erasure_pb2, event_pb2, ingest_service_pb2
-from dmp_chassis.instants import OUT_OF_RANGE, timestamp_us
+from dmp_chassis.instants import OUT_OF_RANGE, instant_us, timestamp_us
 from dmp_ingest.api.json_answer import MESSAGES, message_of
 from dmp_ingest.audit_events import Audited, AuditedTimelines
 from dmp_ingest.domain.audit import NOTHING, CellKey
 from dmp_ingest.domain.erasure import Erased, Erasure
 from dmp_ingest.domain.event import RefusedEvent, SubmittedEvent
 from dmp_ingest.domain.event_policy import COUNTS_AS, EventPolicy
-from dmp_ingest.domain.event_time import microseconds
 from dmp_ingest.domain.json_text import nesting_depth
 from dmp_ingest.domain.verdict import Verdict
 from dmp_ingest.find_event import FoundEvent
@@ -125,6 +126,18 @@ def add_results(response: _Response, outcomes: Sequence[Outcome], *, minimal: bo
             )
 
 
+def found_to_json(found: FoundEvent, policy: EventPolicy) -> bytes:
+    """An event as the log holds it, and what became of it, as JSON: the metadata exactly as they were sent."""
+    response = found_to_proto(found, policy)
+    response.event.ClearField("metadata")
+    answer = json_format.MessageToDict(
+        response, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+    )
+    if found.row.metadata_json is not None:
+        answer["event"]["metadata"] = msgspec.Raw(found.row.metadata_json.encode())
+    return msgspec.json.encode(answer)
+
+
 def found_to_proto(found: FoundEvent, policy: EventPolicy) -> ingest_service_pb2.GetEventResponse:
     """An event as the log holds it, and what became of it."""
     row = found.row
@@ -142,18 +155,34 @@ def found_to_proto(found: FoundEvent, policy: EventPolicy) -> ingest_service_pb2
     event.received_at.FromDatetime(row.received_at)
     if row.metadata_json is not None:
         event.metadata_json = row.metadata_json
-        if nesting_depth(row.metadata_json.encode()) <= _STRUCT_DEPTH:
-            json_format.ParseDict(row.metadata, event.metadata)
+        _add_metadata(row.metadata_json, event)
     response = ingest_service_pb2.GetEventResponse(
         event=event, delivered=found.delivered, internal_user_id=found.internal_user_id
     )
     if row.campaign_id:
         counts_as = policy.counts_as.get(row.type, 0)
         response.counted_in.campaign_id = row.campaign_id
-        response.counted_in.minute.CopyFrom(minute_to_proto(microseconds(row.occurred_at) // 60_000_000))
+        response.counted_in.minute.CopyFrom(minute_to_proto(instant_us(row.occurred_at) // 60_000_000))
         response.counted_in.type = row.type
         response.counted_in.counts_as = next((name for name, number in COUNTS_AS.items() if number == counts_as), "")
     return response
+
+
+def _add_metadata(text: str, event: event_pb2.StoredEvent) -> None:
+    """Adds metadata as a Struct, if that form can hold them."""
+    if nesting_depth(text.encode()) > _STRUCT_DEPTH:
+        return
+    try:
+        json_format.ParseDict(json.loads(text, parse_int=_double, parse_float=_double), event.metadata)
+    except (json_format.ParseError, ValueError, OverflowError):
+        event.ClearField("metadata")
+
+
+def _double(number: str) -> float:
+    value = float(number)
+    if not math.isfinite(value):
+        raise ValueError("beyond every double")
+    return value
 
 
 def audit_to_proto(audited: Audited) -> ingest_service_pb2.AuditEventsResponse:

@@ -12,7 +12,7 @@ from dmp.ingest.v1 import ingest_service_pb2 as pb
 from dmp.ingest.v1 import ingest_service_pb2_grpc
 from dmp_chassis.content_coding import decoded_body
 from dmp_chassis.errors import FieldViolation, InvalidArgument
-from dmp_chassis.http_body import json_body, send_http_status
+from dmp_chassis.http_body import came_through_gateway, json_body, send_http_status
 from dmp_ingest.adapters.counted_cells import CountedCells
 from dmp_ingest.adapters.erasures import Erasures
 from dmp_ingest.adapters.event_log import EventLog
@@ -26,12 +26,13 @@ from dmp_ingest.api.convert import (
     audit_to_proto,
     erasure_to_proto,
     event_from_proto,
+    found_to_json,
     found_to_proto,
     minute_to_proto,
     preview_to_proto,
 )
 from dmp_ingest.api.json_answer import write_answer, write_refusal
-from dmp_ingest.api.json_body import read_body
+from dmp_ingest.api.json_body import BodyReader
 from dmp_ingest.audit_events import audit_events, audit_timelines, repair_campaign
 from dmp_ingest.check_health import check_health
 from dmp_ingest.domain.errors import ErasureNotFoundError, TooLargeError, UserNotFoundError
@@ -69,6 +70,7 @@ class IngestServicer(ingest_service_pb2_grpc.IngestServiceServicer):
         helpful: Checks,
     ) -> None:
         self._policy = policy
+        self._reader = BodyReader(policy)
         self._committer = committer
         self._log = log
         self._owners = owners
@@ -115,7 +117,7 @@ class IngestServicer(ingest_service_pb2_grpc.IngestServiceServicer):
         headers = {
             name: value for name, value in context.invocation_metadata() or () if name in ("idempotency-key", "prefer")
         }
-        body = read_body(data, self._policy)
+        body = await self._reader.read(data)
         errors = body.errors
         if not body.events and not errors:
             errors = {"events": ["at least one event is required"]}
@@ -138,6 +140,8 @@ class IngestServicer(ingest_service_pb2_grpc.IngestServiceServicer):
         if not 1 <= len(request.event_id) <= _MAX_ID_LENGTH:
             raise InvalidArgument([FieldViolation(field="event_id", description="must have 1 to 255 characters")])
         found = await find_event(request.event_id, log=self._log, owners=self._owners)
+        if came_through_gateway(context):
+            return pb.GetEventResponse(rendered=json_body(found_to_json(found, self._policy)))
         return found_to_proto(found, self._policy)
 
     async def AuditEvents(self, request: pb.AuditEventsRequest, context: Context) -> pb.AuditEventsResponse:

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, cast
 
-import msgspec
-
-from dmp_ingest.domain.event import AcceptableEvent, RefusedEvent, SubmittedEvent, UnreadableEvent
+from dmp_chassis.instants import EARLIEST_US, LATEST_US, OUT_OF_RANGE, instant_problem, read_instant_us
+from dmp_ingest.domain.event import (
+    AcceptableEvent,
+    ForeignEvent,
+    RefusedEvent,
+    SubmittedEvent,
+    UnreadableEvent,
+    refused,
+)
 from dmp_ingest.domain.event_key import fingerprint
 from dmp_ingest.domain.event_policy import EventPolicy
-from dmp_ingest.domain.event_time import EARLIEST_US, LATEST_US, microseconds
-from dmp_ingest.domain.json_text import is_clean, nesting_depth
+from dmp_ingest.domain.json_text import is_clean, is_clean_json, nesting_depth
 
 _MAX_ID_LENGTH: Final = 255
 _EXACT_SECONDS: Final = 2**32
 """Up to here a double holds seconds to better than half a microsecond."""
 _TEXT_FIELDS: Final = ("event_id", "source", "campaign_id", "creative_id", "user_id")
 _OPENING_BRACE: Final = ord("{")
+_MOST_IDENTIFIERS: Final = 64
 _BACKSLASH: Final = ord("\\")
-_NOT_TEXT: Final = "must be valid text without NUL characters"
+_FIRST_VISIBLE: Final = "!"
+_EARLIEST_MILLISECONDS: Final = 10**11
+"""A number of seconds from here on lies after the year 5138, a number of milliseconds in 1973."""
+NOT_TEXT: Final = "must be valid text without NUL characters"
 
 
 def check_event(  # noqa: C901  # one rule after another; splitting it would cost a call for each and event
@@ -39,12 +48,13 @@ def check_event(  # noqa: C901  # one rule after another; splitting it would cos
     if event.ts is None:
         if seconds is None:
             if event.occurred_at is not None:
-                occurred_at_us = microseconds(event.occurred_at)
+                stamp = event.occurred_at
+                occurred_at_us = (read_instant_us(stamp) or 0) if type(stamp) is str else cast("int", stamp)
         elif event.occurred_at is None and 0 < seconds < _EXACT_SECONDS:
             occurred_at_us = round(seconds * 1_000_000)
     if not 0 < occurred_at_us <= now_us + policy.max_ahead_us:
         occurred_at_us = _event_time(event, policy, now_us, errors)
-    if not event_id:
+    if (event_id < _FIRST_VISIBLE or not event_id.isascii()) and not visible(event_id):
         errors["event_id"] = ["is required"]
 
     event_type = event.type
@@ -60,17 +70,26 @@ def check_event(  # noqa: C901  # one rule after another; splitting it would cos
         errors.setdefault(field, []).append(problem)
 
     source = event.source or batch_source
-    if not source and event.ts is None:
-        errors["source"] = ["is required"]
     campaign_id = event.campaign_id or ""
-    if not campaign_id and event.occurred_at is not None:
-        errors["campaign_id"] = ["is required"]
     creative_id = event.creative_id or ""
     user_id = event.user_id.strip() if event.user_id else ""
+    content = f"{event_id}\0{event_type}\0{source}\0{campaign_id}\0{creative_id}\0{user_id}"
+    if (
+        not content.isascii()
+        or source < _FIRST_VISIBLE
+        or (campaign_id and campaign_id < _FIRST_VISIBLE)
+        or (creative_id and creative_id < _FIRST_VISIBLE)
+    ):
+        source = visible(source) or visible(batch_source)
+        campaign_id, creative_id = visible(campaign_id), visible(creative_id)
+        content = f"{event_id}\0{event_type}\0{source}\0{campaign_id}\0{creative_id}\0{user_id}"
+    if not source and event.ts is None:
+        errors["source"] = ["is required"]
+    if not campaign_id and event.occurred_at is not None:
+        errors["campaign_id"] = ["is required"]
     if not user_id and event.ts is not None:
         errors["user_id"] = ["is required"]
 
-    content = f"{event_id}\0{event_type}\0{source}\0{campaign_id}\0{creative_id}\0{user_id}"
     if content.count("\0") != 5 or not content.isascii() or len(content) > _MAX_ID_LENGTH:
         texts = (event_id, source, campaign_id, creative_id, user_id)
         for field, text in zip(_TEXT_FIELDS, texts, strict=True):
@@ -91,7 +110,7 @@ def check_event(  # noqa: C901  # one rule after another; splitting it would cos
         else:
             _check_metadata(metadata, policy, errors)
     if errors:
-        return RefusedEvent(event_id=event_id if "event_id" not in errors else "", errors=errors)
+        return refused(event_id if "event_id" not in errors else "", errors)
     return AcceptableEvent(
         key,
         fingerprint(f"{content[len(event_id) :]}\0{occurred_at_us}\0".encode() + metadata),
@@ -121,7 +140,30 @@ def check_unreadable(
     if isinstance(checked, RefusedEvent):
         for field, problems in checked.errors.items():
             errors.setdefault(field, problems)
-    return RefusedEvent(event_id=event_id if "event_id" not in errors else "", errors=errors)
+    return refused(event_id if "event_id" not in errors else "", errors)
+
+
+def check_foreign(
+    event: ForeignEvent, event_id: str, key: bytes, policy: EventPolicy, now_us: int, batch_source: str
+) -> AcceptableEvent | RefusedEvent:
+    """Checks an event that has fields of another format; if it is refused, says which of ours these are."""
+    checked = check_event(event.readable, event_id, key, policy, now_us, batch_source)
+    if isinstance(checked, AcceptableEvent):
+        return checked
+    return refused(checked.event_id, checked.errors | event.hints)
+
+
+def too_deep(policy: EventPolicy) -> str:
+    """What is said of a value that nests too deeply."""
+    return f"must not be nested deeper than {policy.max_metadata_depth} levels"
+
+
+def visible(text: str) -> str:
+    """The text if it has a character that can be seen, else the empty one: nobody could ask for it."""
+    if text.isascii() and " " < text[:1] < "\x7f":
+        return text
+    seen = any(character.isprintable() and not character.isspace() for character in text[: _MAX_ID_LENGTH + 1])
+    return text if seen else ""
 
 
 def _event_time(event: SubmittedEvent, policy: EventPolicy, now_us: int, errors: dict[str, list[str]]) -> int:
@@ -131,19 +173,23 @@ def _event_time(event: SubmittedEvent, policy: EventPolicy, now_us: int, errors:
         name = "timestamp" if event.event_type is not None else "occurred_at"
         errors[name] = ["exactly one of occurred_at, ts and timestamp is required"]
         return 0
-    if campaign is not None:
-        field = "occurred_at"
-        occurred_at_us = microseconds(campaign)
-    elif activity is not None:
-        field = "ts"
-        occurred_at_us = microseconds(activity)
-    else:
-        assert seconds is not None
-        field = "timestamp"
+    if seconds is not None:
+        field, moment = "timestamp", None
         inside = EARLIEST_US <= seconds * 1_000_000 <= LATEST_US
         occurred_at_us = round(seconds * 1_000_000) if inside else LATEST_US + 1
+        if abs(seconds) >= _EARLIEST_MILLISECONDS:
+            errors[field] = ["must be a number of Unix seconds; milliseconds?"]
+            return 0
+    else:
+        field, moment = ("occurred_at", campaign) if campaign is not None else ("ts", activity)
+        assert moment is not None
+        read_us = read_instant_us(moment) if isinstance(moment, str) else moment
+        if read_us is None:
+            errors[field] = [instant_problem(moment) if isinstance(moment, str) else OUT_OF_RANGE]
+            return 0
+        occurred_at_us = read_us
     if not EARLIEST_US <= occurred_at_us <= LATEST_US:
-        errors[field] = ["must be a time between the years 1 and 9999"]
+        errors[field] = [OUT_OF_RANGE]
     elif activity is not None:
         if abs(occurred_at_us - now_us) > policy.max_activity_skew_us:
             errors[field] = [f"must be within {policy.max_activity_skew_us // 1_000_000} seconds of the server's clock"]
@@ -158,7 +204,7 @@ def _check_text(field: str, value: str, errors: dict[str, list[str]], max_length
     if len(value) > max_length:
         errors.setdefault(field, []).append(f"must have at most {max_length} characters")
     if not is_clean(value):
-        errors.setdefault(field, []).append(_NOT_TEXT)
+        errors.setdefault(field, []).append(NOT_TEXT)
 
 
 def _identifiers(
@@ -169,6 +215,9 @@ def _identifiers(
     found = [("user_id", user_id)] if user_id else []
     person, text = user_id, ""
     names, lengths = policy.identifier_names, policy.identifier_lengths
+    if len(sent) > _MOST_IDENTIFIERS:
+        errors["identifiers"] = [f"must have at most {_MOST_IDENTIFIERS} entries"]
+        return (), "", ""
     for name, raw in sent.items():
         kind = names.get(name)
         if kind is None:
@@ -209,12 +258,6 @@ def _check_metadata(metadata: bytes, policy: EventPolicy, errors: dict[str, list
         and metadata.count(b"{") + metadata.count(b"[") > deepest
         and nesting_depth(metadata) > deepest
     ):
-        errors["metadata"] = [f"must not be nested deeper than {deepest} levels"]
-        return
-    if _BACKSLASH in metadata or not metadata.isascii():
-        try:
-            clean = is_clean(msgspec.json.decode(metadata))
-        except ValueError:
-            clean = False
-        if not clean:
-            errors["metadata"] = [_NOT_TEXT]
+        errors["metadata"] = [too_deep(policy)]
+    elif (_BACKSLASH in metadata or not metadata.isascii()) and not is_clean_json(metadata):
+        errors["metadata"] = [NOT_TEXT]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from typing import Final
 
 import msgspec
+
+MOST_PROBLEMS: Final = 20
+"""So many fields of a refused event are named, and no more."""
 
 
 class SubmittedEvent(msgspec.Struct, kw_only=True, gc=False):
     """An event as its sender wrote it: right types, nothing else checked. `None` and the empty `metadata` stand for
-    absent. occurred_at, ts: an aware time, or microseconds since 1970 of one between the years 1 and 9999.
+    absent. occurred_at, ts: as text (see `dmp_chassis.instants`), or microseconds since 1970 within the span of times.
 
     At most one of `type` and `event_type` and exactly one of the three time fields belong here; `check_event` says so
     otherwise.
@@ -19,8 +22,8 @@ class SubmittedEvent(msgspec.Struct, kw_only=True, gc=False):
     type: str | None = None
     event_type: str | None = None
     source: str | None = None
-    occurred_at: datetime | int | None = None
-    ts: datetime | int | None = None
+    occurred_at: str | int | None = None
+    ts: str | int | None = None
     timestamp: int | float | None = None
     campaign_id: str | None = None
     creative_id: str | None = None
@@ -69,9 +72,31 @@ class UnreadableEvent(msgspec.Struct, kw_only=True, frozen=True):
     errors: dict[str, list[str]]
 
 
+class ForeignEvent(msgspec.Struct, kw_only=True, frozen=True):
+    """An event with fields that another format has."""
+
+    readable: SubmittedEvent
+    """The event without them."""
+    hints: dict[str, list[str]]
+    """For each of these fields, which of ours says the same: of use if the event is refused."""
+
+    @property
+    def event_id(self) -> str | None:
+        """Its own id, None if it has none."""
+        return self.readable.event_id
+
+
 class RefusedEvent(msgspec.Struct, kw_only=True, frozen=True):
     """An event that breaks rules. `errors` maps each field to its problems; `event_id` is empty if none could be
     read."""
 
     event_id: str
     errors: dict[str, list[str]]
+
+
+def refused(event_id: str, errors: dict[str, list[str]]) -> RefusedEvent:
+    """A refused event that names at most `MOST_PROBLEMS` fields, and says so if there are more."""
+    if len(errors) > MOST_PROBLEMS:
+        errors = {field: errors[field] for field in list(errors)[: MOST_PROBLEMS - 1]}
+        errors.setdefault("event", []).append("has more problems than are listed")
+    return RefusedEvent(event_id=event_id, errors=errors)

@@ -289,7 +289,9 @@ class StoredEvent(_message.Message):
 
     @_builtins.property
     def metadata(self) -> _struct_pb2.Struct:
-        """The metadata of the event. Absent: none, or nested too deeply for this form (more than 30 levels)."""
+        """The metadata of the event. Numbers are doubles in this form: `metadata_json` has those that are larger or longer as they are. Absent:
+        none, nested too deeply for this form (more than 30 levels), or with a number beyond every double.
+        """
 
     @_builtins.property
     def received_at(self) -> _timestamp_pb2.Timestamp:

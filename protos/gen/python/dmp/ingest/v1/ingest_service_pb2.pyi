@@ -253,6 +253,7 @@ class GetEventResponse(_message.Message):
     DELIVERED_FIELD_NUMBER: _builtins.int
     COUNTED_IN_FIELD_NUMBER: _builtins.int
     INTERNAL_USER_ID_FIELD_NUMBER: _builtins.int
+    RENDERED_FIELD_NUMBER: _builtins.int
     delivered: _builtins.bool
     """True if identity and stats have the event's batch; false if it is on its way."""
     internal_user_id: _builtins.str
@@ -265,6 +266,10 @@ class GetEventResponse(_message.Message):
     def counted_in(self) -> Global___CountedIn:
         """Where the event is counted; absent if it belongs to no campaign."""
 
+    @_builtins.property
+    def rendered(self) -> _httpbody_pb2.HttpBody:
+        """For calls through the gateway, instead of all other fields: the same as JSON."""
+
     def __init__(
         self,
         *,
@@ -272,10 +277,11 @@ class GetEventResponse(_message.Message):
         delivered: _builtins.bool = ...,
         counted_in: Global___CountedIn | None = ...,
         internal_user_id: _builtins.str = ...,
+        rendered: _httpbody_pb2.HttpBody | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["counted_in", b"counted_in", "event", b"event"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["counted_in", b"counted_in", "event", b"event", "rendered", b"rendered"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["counted_in", b"counted_in", "delivered", b"delivered", "event", b"event", "internal_user_id", b"internal_user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counted_in", b"counted_in", "delivered", b"delivered", "event", b"event", "internal_user_id", b"internal_user_id", "rendered", b"rendered"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -119,7 +119,8 @@ class IngestServiceServicer(object):
 
     def GetEvent(self, request, context):
         """GetEvent tells what became of one event: what the log holds of it, whether its batch has been delivered, where it is counted and whose
-        it is. One indexed read, and one question to identity.
+        it is. One indexed read, and one question to identity. Through the gateway the answer is `rendered`, with the metadata exactly as they
+        were sent; a caller of the stub gets the typed fields.
         Errors: INVALID_ARGUMENT, EVENT_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -54,7 +54,8 @@ class IngestServiceStub:
     """
     GetEvent: _grpc.UnaryUnaryMultiCallable[_ingest_service_pb2.GetEventRequest, _ingest_service_pb2.GetEventResponse]
     """GetEvent tells what became of one event: what the log holds of it, whether its batch has been delivered, where it is counted and whose
-    it is. One indexed read, and one question to identity.
+    it is. One indexed read, and one question to identity. Through the gateway the answer is `rendered`, with the metadata exactly as they
+    were sent; a caller of the stub gets the typed fields.
     Errors: INVALID_ARGUMENT, EVENT_NOT_FOUND.
     """
     AuditEvents: _grpc.UnaryUnaryMultiCallable[_ingest_service_pb2.AuditEventsRequest, _ingest_service_pb2.AuditEventsResponse]
@@ -110,7 +111,8 @@ class IngestServiceAsyncStub(IngestServiceStub):
     """
     GetEvent: _aio.UnaryUnaryMultiCallable[_ingest_service_pb2.GetEventRequest, _ingest_service_pb2.GetEventResponse]  # type: ignore[assignment]
     """GetEvent tells what became of one event: what the log holds of it, whether its batch has been delivered, where it is counted and whose
-    it is. One indexed read, and one question to identity.
+    it is. One indexed read, and one question to identity. Through the gateway the answer is `rendered`, with the metadata exactly as they
+    were sent; a caller of the stub gets the typed fields.
     Errors: INVALID_ARGUMENT, EVENT_NOT_FOUND.
     """
     AuditEvents: _aio.UnaryUnaryMultiCallable[_ingest_service_pb2.AuditEventsRequest, _ingest_service_pb2.AuditEventsResponse]  # type: ignore[assignment]
@@ -187,7 +189,8 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_ingest_service_pb2.GetEventResponse, _abc.Awaitable[_ingest_service_pb2.GetEventResponse]]:
         """GetEvent tells what became of one event: what the log holds of it, whether its batch has been delivered, where it is counted and whose
-        it is. One indexed read, and one question to identity.
+        it is. One indexed read, and one question to identity. Through the gateway the answer is `rendered`, with the metadata exactly as they
+        were sent; a caller of the stub gets the typed fields.
         Errors: INVALID_ARGUMENT, EVENT_NOT_FOUND.
         """
 
