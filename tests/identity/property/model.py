@@ -92,7 +92,12 @@ class Model:
     def _only_holder(self, key: Key) -> Profile | None:
         holders = [profile for profile in self.profiles if key in profile.weak]
         people = {self.person(profile) for profile in holders}
-        return min(holders, key=lambda profile: profile.number) if len(people) == 1 else None
+        if len(people) > 1:
+            people = {person for person in people if self._identified(person)}
+        if len(people) != 1:
+            return None
+        (person,) = people
+        return min((profile for profile in holders if profile in person), key=lambda profile: profile.number)
 
     # -- changing
 

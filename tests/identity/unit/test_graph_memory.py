@@ -27,6 +27,7 @@ def read(*keys: Key) -> list[Reading]:
 def learned(version: GraphVersion = VERSION, **facts: Any) -> Learned:  # noqa: ANN401
     """Two people, 1 with two profiles, who arrived one after another."""
     known: dict[str, Any] = {
+        "identified": {1, 2, 3},
         "after": version,
         "owners": {A: (1, 11), B: (2, 12), C: (3, 13)},
         "persons": {1: 1, 2: 1, 3: 3},
@@ -171,7 +172,7 @@ def test_the_event_of_a_browser_goes_to_the_only_profile_that_has_it(memory: Gra
         profile, reliance = rely(memory, *keys)
         assert profile == 1
         assert (reliance.holders, reliance.events) == ({BROWSER: 1}, {BROWSER: [5]})
-        assert (reliance.anonymous, reliance.apart) == ({}, set())
+        assert (reliance.anonymous, reliance.apart) == (set(), set())
 
 
 def test_the_event_of_a_browser_of_one_person_goes_to_the_profile_made_first(memory: GraphMemory) -> None:
@@ -179,7 +180,7 @@ def test_the_event_of_a_browser_of_one_person_goes_to_the_profile_made_first(mem
     profile, reliance = rely(memory, BROWSER)
     assert profile == 1
     assert (reliance.holders, reliance.events) == ({BROWSER: 2}, {BROWSER: [5]})
-    assert (reliance.anonymous, reliance.apart) == ({}, set())
+    assert (reliance.anonymous, reliance.apart) == (set(), set())
 
 
 def test_the_event_of_a_browser_of_several_people_goes_to_its_anonymous_profile(memory: GraphMemory) -> None:
@@ -189,23 +190,45 @@ def test_the_event_of_a_browser_of_several_people_goes_to_its_anonymous_profile(
     profile, reliance = rely(memory, BROWSER)
     assert profile == 4
     # That others get it, too, makes no difference; that its people become one does.
-    assert (reliance.holders, reliance.anonymous) == ({}, {BROWSER: 4})
+    assert (reliance.holders, reliance.anonymous) == ({}, {(BROWSER, 4)})
     assert reliance.apart == {1, 3, 4}
     assert set(reliance.events[BROWSER]) == {5}
+
+
+def test_the_event_of_a_browser_of_one_known_person_goes_there_whoever_else_browsed_before(
+    memory: GraphMemory,
+) -> None:
+    people = {1: 1, 2: 1, 3: 3, 4: 4, 5: 5}
+    memory.remember(learned(persons=people, holders={BROWSER: [4, 3, 5]}, identified={3}, anonymous={BROWSER: 4}))
+    profile, reliance = rely(memory, BROWSER)
+    assert profile == 3
+    # It may be somebody else's once one more has it, or one of the others is known, too.
+    assert reliance.holders == {BROWSER: 3}
+    assert (reliance.anonymous, reliance.apart) == ({(BROWSER, 4), (BROWSER, 5)}, {4, 5})
+
+
+def test_the_event_of_a_browser_of_several_strangers_waits_for_one_to_be_known(memory: GraphMemory) -> None:
+    people = {4: 4, 5: 5}
+    facts: dict[str, Any] = {"owners": {}, "links": [], "persons": people, "holders": {BROWSER: [4, 5]}}
+    memory.remember(learned(**facts, identified=(), anonymous={BROWSER: 4}))
+    profile, reliance = rely(memory, BROWSER)
+    assert profile == 4
+    assert reliance.holders == {BROWSER: 2}
+    assert (reliance.anonymous, reliance.apart) == ({(BROWSER, 4), (BROWSER, 5)}, {4, 5})
 
 
 def test_a_browser_that_too_many_have_says_nothing_for_ever(memory: GraphMemory) -> None:
     memory.remember(learned(**ANONYMOUS, holders={BROWSER: ()}))
     profile, reliance = rely(memory, BROWSER)
     assert profile == 4
-    assert (reliance.holders, reliance.anonymous, reliance.apart) == ({}, {BROWSER: 4}, {4})
+    assert (reliance.holders, reliance.anonymous, reliance.apart) == ({}, {(BROWSER, 4)}, {4})
 
 
 def test_what_attributes_nothing_goes_to_its_anonymous_profile(memory: GraphMemory) -> None:
     memory.remember(learned(owners={}, persons={4: 4}, anonymous={ADDRESS: 4}))
     profile, reliance = rely(memory, ADDRESS)
     assert profile == 4
-    assert (reliance.anonymous, reliance.events, reliance.apart) == ({ADDRESS: 4}, {ADDRESS: [5]}, {4})
+    assert (reliance.anonymous, reliance.events, reliance.apart) == ({(ADDRESS, 4)}, {ADDRESS: [5]}, {4})
     # An address stands behind a browser, and who has that is not known.
     assert place(memory, ADDRESS, BROWSER) is None
     assert place(memory, ADDRESS, ("email", "null")) is None
@@ -225,7 +248,7 @@ def test_a_strong_identifier_relies_on_no_browser(memory: GraphMemory) -> None:
     memory.remember(learned(**ANONYMOUS, holders={BROWSER: [1, 3]}))
     profile, reliance = rely(memory, BROWSER, C)
     assert profile == 3
-    assert (reliance.holders, reliance.anonymous, reliance.apart, reliance.events) == ({}, {}, set(), {})
+    assert (reliance.holders, reliance.anonymous, reliance.apart, reliance.events) == ({}, set(), set(), {})
 
 
 def test_people_who_became_one_have_a_browser_as_one(memory: GraphMemory) -> None:
@@ -243,7 +266,7 @@ def test_the_person_of_an_anonymous_profile_is_the_one_that_it_is_part_of_now(me
     memory.remember(learned(after=VERSION._replace(people=2), owners={}, absorbed={4: 3}))
     profile, reliance = rely(memory, BROWSER)
     assert profile == 4
-    assert (reliance.anonymous, reliance.apart) == ({BROWSER: 3}, {3})
+    assert (reliance.anonymous, reliance.apart) == ({(BROWSER, 3)}, {3})
 
 
 def test_after_another_merge_it_is_not_known_whether_holders_are_one_person(memory: GraphMemory) -> None:

@@ -141,7 +141,7 @@ async def _find_end(connection: psycopg.AsyncConnection[Any], read: int | Readin
             raise ProfileNotFoundError(public_id(read))
         return _End(read, None, [root])
     if read.type is not None and not read.type.strong:
-        return _End(None, read, await profile_reads.holders_of(connection, read.key))
+        return _End(None, read, [holder.person for holder in await profile_reads.holders_of(connection, read.key)])
     owner = await profile_reads.owner_of(connection, read.key)
     return _End(None, read, [] if owner is None else [owner])
 

@@ -13,6 +13,7 @@ import psycopg
 from dmp_chassis.database import Database, raw
 from dmp_identity.adapters import profile_reads as reads
 from dmp_identity.adapters.profile_reads import ShownIdentifier, TimelineRow
+from dmp_identity.domain.attribution import ownership
 from dmp_identity.domain.errors import InvalidFieldsError, NoMatchError, ProfileNotFoundError
 from dmp_identity.domain.identifier_policy import IdentifierPolicy
 from dmp_identity.domain.profile_id import profile_id_from_public, public_id
@@ -107,20 +108,21 @@ async def match_identifier(database: Database, reader: PolicyReader, type_name: 
         connection = raw(transaction)
         if kind.strong:
             owner = await reads.owner_of(connection, reading.key)
-            holders = [owner] if owner is not None else []
+            holders = []
         else:
             holders = await reads.holders_of(connection, reading.key)
-        anonymous = await reads.anonymous_of(connection, reading.key) if len(holders) != 1 else None
-        root = anonymous or (holders[0] if holders else None)
+            of_all = holders if len(holders) <= kind.max_holders else []
+            sole = ownership(of_all, identified_first=kind.identified_first).owner
+            owner = None if sole is None else sole.person
+        root = owner or await reads.anonymous_of(connection, reading.key) or next((h.person for h in holders), None)
         if root is None:
             raise NoMatchError(type_name)
         person = await view_person(connection, root)
-    ambiguous = len(holders) > 1
     return MatchView(
         person=person,
         reading=reading,
-        ambiguous=ambiguous,
-        candidates=[public_id(holder) for holder in holders[:_SHOWN_CANDIDATES]] if ambiguous else [],
+        ambiguous=len(holders) > 1 and owner is None,
+        candidates=[public_id(h.person) for h in holders[:_SHOWN_CANDIDATES]] if len(holders) > 1 else [],
     )
 
 

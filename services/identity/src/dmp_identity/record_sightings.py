@@ -323,6 +323,13 @@ class _Step:
                     for key, profile in decision.graph.anonymous.items()
                     if decision.graph.anonymous_profile(key) is not None
                 },
+                identified={
+                    writer.real(holder.person)
+                    for key, holders in decision.graph.holders.items()
+                    if len(holders) > 1
+                    for holder in decision.graph.holders_of(key)
+                    if holder.identified
+                },
             ),
         )
 

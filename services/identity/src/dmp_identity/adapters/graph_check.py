@@ -42,7 +42,7 @@ async def changed_keys(
             Texts([key[0] for key in held]),
             Texts([key[1] for key in held]),
             Bigints(list(reliance.holders.values())),
-            Bigints(list(reliance.anonymous.values())),
+            Bigints([person for _, person in anonymous]),
             *version,
         ),
     )
@@ -50,5 +50,5 @@ async def changed_keys(
     for kind, n in await cursor.fetchall():
         if kind == 2:
             return list(reliance.events)
-        changed.append((held if kind == 0 else anonymous)[n - 1])
+        changed.append(held[n - 1] if kind == 0 else anonymous[n - 1][0])
     return changed

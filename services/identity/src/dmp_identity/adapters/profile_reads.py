@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 import psycopg
 
+from dmp_identity.domain.attribution import Holder
 from dmp_identity.domain.reading import Key
 
 Connection = psycopg.AsyncConnection[Any]
@@ -57,7 +58,7 @@ LIMIT %s
 """
 
 _HOLDERS: Final = """
-SELECT DISTINCT r.created_at_us, r.id
+SELECT DISTINCT r.created_at_us, r.id, r.identified
 FROM (
   SELECT profile_id FROM weak_link WHERE type = %s AND value = %s ORDER BY profile_id LIMIT %s
 ) w
@@ -170,10 +171,10 @@ async def owner_of(connection: Connection, key: Key) -> int | None:
     return None if row is None else int(row[0])
 
 
-async def holders_of(connection: Connection, key: Key) -> list[int]:
+async def holders_of(connection: Connection, key: Key) -> list[Holder]:
     """The people who have a weak identifier, the oldest first."""
     cursor = await connection.execute(_HOLDERS, (*key, _LOOKED_AT))
-    return [row[1] for row in await cursor.fetchall()]
+    return [Holder(root, root, identified) for _, root, identified in await cursor.fetchall()]
 
 
 async def anonymous_of(connection: Connection, key: Key) -> int | None:

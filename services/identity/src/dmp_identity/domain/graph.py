@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from dmp_identity.domain.attribution import Holder
 from dmp_identity.domain.plan import NewProfile
 from dmp_identity.domain.reading import Key
 from dmp_identity.domain.snapshot import Person, Snapshot
@@ -83,13 +84,13 @@ class Graph:
             other not in together and sum(one[0] == other[0] for one in together) >= limit for other in others
         )
 
-    def people_of(self, profiles: Iterable[int]) -> list[int]:
-        """The different people of some profiles, in the profiles' order."""
-        return list(dict.fromkeys(self.person(profile) for profile in profiles))
-
-    def first_made(self, profiles: Iterable[int]) -> int:
-        """The profile with the smallest id; what is made here comes after everything that exists."""
-        return min(profiles, key=lambda profile: profile if profile > 0 else _YOUNGEST - profile)
+    def holders_of(self, key: Key) -> list[Holder]:
+        """The profiles that have a weak identifier, as far as they are known."""
+        found = []
+        for profile in self.holders.get(key, ()):
+            person = self.person(profile)
+            found.append(Holder(profile, person, self.people[person].identified))
+        return found
 
     def anonymous_profile(self, key: Key) -> int | None:
         """The anonymous profile of an identifier, None if it has none or that person is identified by now."""

@@ -7,12 +7,13 @@ is still so, which costs less than to look it up.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from enum import Enum
 from typing import Final, Generic, TypeVar
 
 import msgspec
 
+from dmp_identity.domain.attribution import Holder, attributed, ownership
 from dmp_identity.domain.plan import NewLink, Plan
 from dmp_identity.domain.reading import Key, Reading, Sighting, ranked
 from dmp_identity.domain.snapshot import GraphVersion
@@ -38,7 +39,7 @@ class Learned(msgspec.Struct, frozen=True, kw_only=True):
     identifier that matches -> the profile at which it arrived, and the sighting, negative if it was made here. persons:
     profile -> person. absorbed: person -> the person it is part of since. links: weak identifiers that profiles have.
     holders: weak identifier that may attribute -> all profiles that have it, none if they are too many for it to do so.
-    anonymous: identifier -> its anonymous profile.
+    anonymous: identifier -> its anonymous profile. identified: people among those of `holders` who are.
     """
 
     version: GraphVersion
@@ -50,6 +51,7 @@ class Learned(msgspec.Struct, frozen=True, kw_only=True):
     pairs: Iterable[tuple[Key, Key]]
     holders: Mapping[Key, Sequence[int]] = {}
     anonymous: Mapping[Key, int] = {}
+    identified: Collection[int] = frozenset()
 
     @classmethod
     def of_links(cls, version: GraphVersion, links: Iterable[tuple[Key, int]]) -> Learned:
@@ -69,16 +71,16 @@ class KnownProfile(msgspec.Struct, gc=False, eq=False):
 class Reliance:
     """What events without a strong identifier were placed by, to be looked at again before it counts.
 
-    holders: weak identifier -> how many profiles had it. anonymous: identifier -> the person, not identified, whose
-    profile it is. apart: people who must not become one, nor identified. events: for each of the identifiers, the
-    positions of the events that rely on it.
+    holders: weak identifier -> how many profiles had it. anonymous: identifiers, each with a person who must still be
+    anonymous: whose profile it is, or who has it. apart: people who must not become one, nor identified. events: for
+    each of the identifiers, the positions of the events that rely on it.
     """
 
     __slots__ = ("anonymous", "apart", "events", "holders")
 
     def __init__(self) -> None:
         self.holders: dict[Key, int] = {}
-        self.anonymous: dict[Key, int] = {}
+        self.anonymous: set[tuple[Key, int]] = set()
         self.apart: set[int] = set()
         self.events: dict[Key, list[int]] = {}
 
@@ -96,13 +98,13 @@ def _give_away(missing: Sequence[Reading], reliance: Reliance) -> bool:
 
 
 class _Held(msgspec.Struct, frozen=True, gc=False):
-    """Who has a weak identifier: the profile made first, None if too many have it to attribute; how many; and, if
-    several, their people as of the memory's `round`.
+    """Who has a weak identifier: the profile, if it is the only one; how many there are, 0 if too many for it to
+    attribute; and, if several, of each person the one made first, as of the memory's `round`.
     """
 
     profile: KnownProfile | None
     count: int
-    people: tuple[int, ...]
+    holders: tuple[Holder, ...]
     round: int
 
 
@@ -260,12 +262,18 @@ class GraphMemory:
             links.add(key)
         for pair in learned.pairs:
             self._pairs.put(pair, True)
-        for key, holders in learned.holders.items():
-            first = profiles[min(holders)] if holders else None
-            people = tuple({learned.persons[number] for number in holders}) if len(holders) > 1 else ()
-            self._holders.put(key, _Held(first, len(holders), people, self._round))
+        self._remember_holders(learned, profiles)
         for key, number in learned.anonymous.items():
             self._anonymous.put(key, profiles[number])
+
+    def _remember_holders(self, learned: Learned, profiles: Mapping[int, KnownProfile]) -> None:
+        for key, holders in learned.holders.items():
+            only = profiles[holders[0]] if len(holders) == 1 else None
+            of_people: dict[int, Holder] = {}
+            for number in sorted(holders) if only is None else ():
+                person = learned.persons[number]
+                of_people.setdefault(person, Holder(number, person, person in learned.identified))
+            self._holders.put(key, _Held(only, len(holders), tuple(of_people.values()), self._round))
 
     def _attributed(self, readings: Sequence[Reading], reliance: Reliance, position: int) -> KnownProfile | None:
         """Where an event goes that shows nothing strong."""
@@ -281,27 +289,45 @@ class GraphMemory:
                 reliance.note(key, position)
                 return held.profile
         ordered = ranked({reading.key: reading for reading in readings})
-        for reading in ordered:
-            if reading.attributes:
-                key = reading.key
-                held = self._holders.get(key)
-                if held is None or (held.count > 1 and held.round != self._round):
-                    return None
-                reliance.note(key, position)
-                people = {self._now(person) for person in held.people}
-                if held.profile is not None and len(people) < 2:
-                    reliance.holders[key] = held.count
-                    return held.profile
-                reliance.apart |= people
         if not ordered:
             return None
+        try:
+            owner = attributed(ordered, lambda reading: self._owner(reading, reliance, position))
+        except KeyError:
+            return None
+        if owner is not None:
+            return self._profiles.get(owner.profile)
         first = ordered[0].key
         anonymous = self._anonymous.get(first)
         if anonymous is not None:
-            person = reliance.anonymous[first] = self.person(anonymous)
+            person = self.person(anonymous)
+            reliance.anonymous.add((first, person))
             reliance.note(first, position)
             reliance.apart.add(person)
         return anonymous
+
+    def _owner(self, reading: Reading, reliance: Reliance, position: int) -> Holder | None:
+        """Who owns a weak identifier. Raises KeyError if that is not known."""
+        key, kind = reading.key, reading.type
+        held = self._holders.get(key)
+        if held is None or kind is None or (held.count > 1 and held.round != self._round):
+            raise KeyError(key)
+        reliance.note(key, position)
+        if held.profile is not None:
+            holders = [Holder(held.profile.id, self.person(held.profile), False)]
+        else:
+            # Only identified people become one without a new version.
+            holders = [
+                Holder(h.profile, self._now(h.person), h.identified or h.person in self._absorbed) for h in held.holders
+            ]
+        answer = ownership(holders, identified_first=kind.identified_first)
+        if answer.more_matter:
+            reliance.holders[key] = held.count
+        reliance.anonymous.update((key, person) for person in answer.anonymous)
+        reliance.apart |= answer.anonymous
+        if answer.owner is None:
+            reliance.apart.update(holder.person for holder in holders)
+        return answer.owner
 
     def _now(self, person: int) -> int:
         """The person whom one is part of after the merges since."""

@@ -47,6 +47,7 @@ class IdentifierType:
     attribute: bool
     adopt_anonymous: bool
     assist: bool
+    identified_first: bool
     max_holders: int
 
     @property
@@ -93,6 +94,7 @@ _TYPE_FIELDS: Final[Mapping[str, tuple[type, Any]]] = {
     "attribute": (bool, False),
     "adopt_anonymous": (bool, False),
     "assist": (bool, False),
+    "identified_first": (bool, True),
     "max_holders": (int, 200),
 }
 _PLACEHOLDER_FIELDS: Final = ("placeholder_shapes", "field_names", "blocked", "blocked_patterns")

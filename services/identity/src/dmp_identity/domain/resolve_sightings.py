@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from dmp_identity.domain.attribution import Holder, attributed, ownership
 from dmp_identity.domain.graph import Graph
 from dmp_identity.domain.identifier_policy import IdentifierPolicy
 from dmp_identity.domain.plan import MergeEdge, NewIdentifier, NewLink, NewMerge, Plan, Refusal
@@ -243,25 +244,19 @@ class SightingResolver:
 
     def _attribute(self, sighting: Sighting, refusals: list[tuple[Rule, Key, int]]) -> int:
         """The event that shows weak or unusable identifiers only."""
-        target = None
-        for reading in sighting.hints:
-            if reading.type is not None and reading.type.attribute:
-                target = self._only_holder(reading)
-                if target is not None:
-                    break
-        if target is None:
-            target = self._anonymous(sighting, refusals)
+        owner = attributed(sighting.hints, self._owner)
+        target = self._anonymous(sighting, refusals) if owner is None else owner.profile
         if target:
             self._add_hints(sighting, target)
         return target
 
-    def _only_holder(self, reading: Reading) -> int | None:
-        """The profile that has a weak identifier, if all that have it are one person."""
-        holders = self.graph.holders.get(reading.key)
-        assert reading.type is not None
-        if not holders or len(holders) > reading.type.max_holders:
+    def _owner(self, reading: Reading) -> Holder | None:
+        """The profile that owns a weak identifier, None if nobody does, or several people, or too many have it."""
+        kind, holders = reading.type, self.graph.holders.get(reading.key)
+        assert kind is not None
+        if not holders or len(holders) > kind.max_holders:
             return None
-        return self.graph.first_made(holders) if len(self.graph.people_of(holders)) == 1 else None
+        return ownership(self.graph.holders_of(reading.key), identified_first=kind.identified_first).owner
 
     def _anonymous(self, sighting: Sighting, refusals: list[tuple[Rule, Key, int]]) -> int:
         """The anonymous profile of the event's first weak identifier, or of its first unusable one; made if there is
@@ -279,19 +274,19 @@ class SightingResolver:
     def _anonymous_to_adopt(self, sighting: Sighting) -> tuple[int, Key] | None:
         for reading in sighting.hints:
             if reading.type is not None and reading.type.adopt_anonymous:
-                holder = self._only_holder(reading)
-                if holder is not None and not self.graph.people[self.graph.person(holder)].identified:
-                    return holder, reading.key
+                owner = self._owner(reading)
+                if owner is not None and not owner.identified:
+                    return owner.profile, reading.key
         return None
 
     def _profile_to_assist(self, sighting: Sighting, unknown: list[Reading]) -> tuple[int, Key] | None:
         for reading in sighting.hints:
             if reading.type is not None and reading.type.assist:
-                holder = self._only_holder(reading)
-                if holder is not None:
-                    person = self.graph.people[self.graph.person(holder)]
-                    if person.identified and not any(person.counts.get(new.key[0]) for new in unknown):
-                        return holder, reading.key
+                owner = self._owner(reading)
+                if owner is not None and owner.identified:
+                    counts = self.graph.people[owner.person].counts
+                    if not any(counts.get(new.key[0]) for new in unknown):
+                        return owner.profile, reading.key
         return None
 
     def _add_hints(self, sighting: Sighting, target: int) -> None:

@@ -211,7 +211,7 @@ class IdentifierMatch(_message.Message):
     strength: _builtins.str
     """`strong` or `weak`."""
     ambiguous: _builtins.bool
-    """True if several profiles have this weak identifier, so that it attributes to none of them."""
+    """True if several people have this weak identifier and none of them owns it: there is not exactly one identified person among them."""
     def __init__(
         self,
         *,
@@ -240,7 +240,9 @@ class MatchIdentifierResponse(_message.Message):
     MATCH_FIELD_NUMBER: _builtins.int
     CANDIDATES_FIELD_NUMBER: _builtins.int
     internal_user_id: _builtins.str
-    """The surviving profile. For an ambiguous weak identifier: the anonymous profile of that identifier if there is one, else the oldest candidate."""
+    """The surviving profile: of a weak identifier that of the person who owns it, as the next event that shows nothing else would go there. For an
+    ambiguous one: the anonymous profile of that identifier if there is one, else the oldest candidate.
+    """
     @_builtins.property
     def identifiers(self) -> _struct_pb2.Struct:
         """The person's identifiers, in the form that GetProfileResponse has."""
@@ -251,7 +253,7 @@ class MatchIdentifierResponse(_message.Message):
 
     @_builtins.property
     def candidates(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The profiles that have a weak identifier, oldest first, if there are several; at most 100."""
+        """The people who have a weak identifier, oldest first, if there are several; at most 100."""
 
     def __init__(
         self,
