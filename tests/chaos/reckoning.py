@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, LiteralString
+from uuid import UUID
 
 import httpx
 import psycopg
@@ -16,6 +18,8 @@ from tests.chaos.clients import CAMPAIGNS, Ledger
 from tests.conditions import wait_until
 
 _SETTLED_SECONDS = 120.0
+_ANY_WAITING: LiteralString = "SELECT count(*) FROM outbox WHERE batch_id <= %(last)s"
+_LAST_BATCH = UUID(int=2**128 - 1)
 
 
 @dataclass(slots=True)
@@ -34,14 +38,28 @@ class Reckoning:
         return not (self.lost or self.invented or self.miscounted or self.missing_entries or self.repeated_entries)
 
 
+def backlog(stack: Stack, *, before: datetime | None = None) -> int:
+    """How many batches identity or stats still lack; `before`: of those that were committed by then.
+
+    A batch's id begins with the milliseconds at which it was made. *Source:* RFC 9562, section 5.7.
+    """
+    last = _LAST_BATCH if before is None else UUID(int=(int(before.timestamp() * 1000) << 80) - 1)
+    with psycopg.connect(stack.database_url("ingest")) as connection:
+        row = connection.execute(_ANY_WAITING, {"last": last}).fetchone()
+    return int(row[0]) if row is not None else 0
+
+
+def seconds_to_catch_up(stack: Stack, *, before: datetime | None = None) -> float:
+    """Returns once both consumers have everything, or everything committed before a moment: after how many seconds."""
+    began = time.monotonic()
+    wait_until(lambda: backlog(stack, before=before) == 0, "everything handed over", timeout_seconds=_SETTLED_SECONDS)
+    return time.monotonic() - began
+
+
 def reckon(stack: Stack, ledger: Ledger) -> Reckoning:
     """Waits until everything is delivered, then compares log, rollups and timelines with the ledger and one another."""
     stack.wait_healthy(_SETTLED_SECONDS)
-    wait_until(
-        lambda: _one(stack, "ingest", "SELECT count(*) FROM outbox") == 0,
-        "everything handed over",
-        timeout_seconds=_SETTLED_SECONDS,
-    )
+    seconds_to_catch_up(stack)
     stored: dict[str, tuple[str, datetime, str, bool]] = {
         row[0]: (row[1], row[2], row[3], row[4])
         for row in _rows(
@@ -92,7 +110,3 @@ def _rollups(stack: Stack) -> Counter[tuple[str, str, str]]:
 def _rows(stack: Stack, context: str, query: LiteralString) -> Iterator[tuple[Any, ...]]:
     with psycopg.connect(stack.database_url(context)) as connection:
         yield from connection.execute(query)
-
-
-def _one(stack: Stack, context: str, query: LiteralString) -> object:
-    return next(_rows(stack, context, query))[0]

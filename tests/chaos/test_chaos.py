@@ -1,36 +1,46 @@
 """Whatever is killed, frozen, flushed or cut while clients send and retry: every promise is kept.
 
-In CI each kind of fault happens once; `make chaos` sets DMP_CHAOS_ROUNDS=50.
+In CI each kind of fault happens once and a consumer is away for five seconds; `make chaos` sets DMP_CHAOS_ROUNDS=50 and
+DMP_CHAOS_AWAY_SECONDS=60.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
+import httpx
 import pytest
 
 from dmp_stack.settings import StackSettings
 from dmp_stack.stack import Stack
 from tests.chaos.clients import Client, Ledger, total
 from tests.chaos.faults import FAULTS
-from tests.chaos.reckoning import reckon
+from tests.chaos.reckoning import backlog, reckon, seconds_to_catch_up
 from tests.conditions import wait_until
+from tests.freezing import frozen
 
 ROUNDS = int(os.environ.get("DMP_CHAOS_ROUNDS", "1"))
 SEED = int(os.environ.get("DMP_CHAOS_SEED", "20261122"))
+AWAY_SECONDS = float(os.environ.get("DMP_CHAOS_AWAY_SECONDS", "5"))
 _CLIENTS = 8
+_READERS = 2
+_CAUGHT_UP_AFTER_FAULTS_SECONDS = 5.0
+_CAUGHT_UP_AFTER_ABSENCE_SECONDS = 15.0
+_LONGER_THAN_A_LEASE_SECONDS = 3.0
 
 
 @contextmanager
-def _running(**environment: str) -> Iterator[Stack]:
-    settings = StackSettings(http_port=0, data_directory=None, service_environment=environment)
+def _running(replicas: Mapping[str, int] | None = None, **environment: str) -> Iterator[Stack]:
+    settings = StackSettings(http_port=0, data_directory=None, replicas=replicas or {}, service_environment=environment)
     with Stack(settings, report=lambda sentence: None) as stack:
         yield stack
 
@@ -59,12 +69,85 @@ def test_every_promise_is_kept_whatever_breaks() -> None:
                     FAULTS[name](stack, chance)
                     time.sleep(chance.uniform(0.1, 1.0))
                 _report(f"round {number + 1} of {ROUNDS}: {len(total(ledgers).promised)} events promised")
+            over = time.monotonic()
+            last_fault = datetime.now(UTC)
+            stack.wait_healthy()
+            healthy_seconds = time.monotonic() - over
+            # The clients go on: what is new must not keep what is old waiting.
+            caught_up_seconds = seconds_to_catch_up(stack, before=last_fault)
+        _report(
+            f"healthy {healthy_seconds:.1f} s after the last fault, all applied {caught_up_seconds:.1f} s after that"
+        )
         ledger = total(ledgers)
         reckoning = reckon(stack, ledger)
         _report(f"{len(ledger.promised)} promised, {reckoning.stored} stored, answers {ledger.answers}")
+    assert caught_up_seconds <= _CAUGHT_UP_AFTER_FAULTS_SECONDS
     assert ledger.unanswered == 0
     assert len(ledger.promised) > 100 * ROUNDS
     assert reckoning.clean, reckoning
+
+
+@pytest.mark.timeout(240 + 2 * AWAY_SECONDS)
+@pytest.mark.parametrize("consumer", ["identity", "stats"])
+def test_a_consumer_that_was_away_catches_up_beside_live_traffic(consumer: str) -> None:
+    with _running() as stack:
+        with _clients(stack) as ledgers, _readers(stack):
+            wait_until(lambda: len(total(ledgers).promised) >= 200, "200 events promised")
+            before = len(total(ledgers).promised)
+            stack.child(consumer).stop(timeout_seconds=10)
+            time.sleep(AWAY_SECONDS)
+            stack.child(consumer).start()
+            stack.wait_healthy()
+            back = datetime.now(UTC)
+            waiting, promised = backlog(stack, before=back), len(total(ledgers).promised)
+            seconds = seconds_to_catch_up(stack, before=back)
+            live = len(total(ledgers).promised) - promised
+        _report(
+            f"{consumer} was away for {AWAY_SECONDS:g} s and {promised - before} events; {waiting} batches waited, all"
+            f" applied after {seconds:.1f} s, in which {live} more events were promised"
+        )
+        reckoning = reckon(stack, total(ledgers))
+    assert waiting > 10
+    assert seconds <= _CAUGHT_UP_AFTER_ABSENCE_SECONDS
+    assert reckoning.clean, reckoning
+
+
+@pytest.mark.timeout(240)
+def test_an_ingest_that_was_frozen_for_longer_than_its_leases_is_harmless() -> None:
+    with _running(replicas={"ingest": 2}) as stack:
+        with _clients(stack) as ledgers:
+            for _ in range(3):
+                _wait_for_more(ledgers, 100)
+                with frozen(stack.child("ingest")):
+                    time.sleep(_LONGER_THAN_A_LEASE_SECONDS)
+        reckoning = reckon(stack, total(ledgers))
+    assert reckoning.clean, reckoning
+
+
+def _wait_for_more(ledgers: list[Ledger], events: int) -> None:
+    enough = len(total(ledgers).promised) + events
+    wait_until(lambda: len(total(ledgers).promised) >= enough, f"{events} more events promised")
+
+
+@contextmanager
+def _readers(stack: Stack) -> Iterator[None]:
+    """Readers of people's timelines, as fast as they are answered, while the block runs."""
+    enough = threading.Event()
+
+    def read() -> None:
+        with httpx.Client(base_url=stack.http_url, timeout=10) as http:
+            while not enough.is_set():
+                for number in range(1, 20):
+                    with contextlib.suppress(httpx.HTTPError):
+                        http.get(f"/users/user_{number}")
+
+    readers = [threading.Thread(target=read, daemon=True) for _ in range(_READERS)]
+    for reader in readers:
+        reader.start()
+    yield
+    enough.set()
+    for reader in readers:
+        reader.join(timeout=30)
 
 
 @pytest.mark.timeout(240)

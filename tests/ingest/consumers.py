@@ -22,17 +22,40 @@ Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 
 @dataclass(slots=True)
 class Recorded:
-    """What a consumer has been given, in order, and how it behaves. `refusing`: answers UNAVAILABLE. `hanging`: does
-    not answer."""
+    """What a consumer has been given, in order, and how it behaves."""
 
     batches: list[accepted_batch_pb2.AcceptedBatch] = field(default_factory=list)
     refusing: bool = False
+    """Answers UNAVAILABLE."""
     hanging: bool = False
+    """Does not answer."""
+    held: asyncio.Event | None = None
+    """Answers when this is set."""
+    broken_batches: set[str] = field(default_factory=set)
+    """Ids of batches that it answers with INTERNAL."""
+    calls: int = 0
+    """How often it was called."""
+    under_way: int = 0
+    """Calls that it has not answered."""
+    most_under_way: int = 0
 
     async def take(self, batch: accepted_batch_pb2.AcceptedBatch, context: Context) -> bool:
         """Keeps the batch unless told otherwise; whether it had been kept before."""
+        self.calls += 1
+        self.under_way += 1
+        self.most_under_way = max(self.most_under_way, self.under_way)
+        try:
+            return await self._take(batch, context)
+        finally:
+            self.under_way -= 1
+
+    async def _take(self, batch: accepted_batch_pb2.AcceptedBatch, context: Context) -> bool:
         if self.hanging:
             await asyncio.Event().wait()
+        if self.held is not None:
+            await self.held.wait()
+        if batch.batch_id in self.broken_batches:
+            await context.abort(grpc.StatusCode.INTERNAL, "told to fail")
         if self.refusing:
             await context.abort(grpc.StatusCode.UNAVAILABLE, "told to refuse")
         known = any(batch.batch_id == kept.batch_id for kept in self.batches)

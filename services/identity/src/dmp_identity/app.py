@@ -41,6 +41,13 @@ class IdentityService:
         self.database = Database.connect(
             _with_planner_options(settings.database_url), pool_size=settings.pool_size, application_name="dmp_identity"
         )
+        # Of their own, so that many readers do not keep batches from being applied, nor the other way round.
+        parallel_batches = max(1, settings.pool_size // 2)
+        self.batches = Database.connect(
+            _with_planner_options(settings.database_url),
+            pool_size=parallel_batches,
+            application_name="dmp_identity batches",
+        )
         self.redis = connect_redis(settings.redis_url, client_name="dmp_identity", pool_size=4)
         self.reader = PolicyReader(settings.policy)
         self.wake = asyncio.Event()
@@ -60,7 +67,8 @@ class IdentityService:
             identifier=self.identifier,
             clock_us=clock_us,
             wake=self.wake,
-            parallel_batches=max(1, settings.pool_size // 2),
+            batches=self.batches,
+            parallel_batches=parallel_batches,
         )
 
     def add_services(self, server: grpc.aio.Server) -> None:
@@ -77,6 +85,7 @@ class IdentityService:
 
     async def close(self) -> None:
         """Closes all connections."""
+        await self.batches.close()
         await self.database.close()
         await self.redis.aclose()
 

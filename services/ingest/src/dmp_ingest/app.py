@@ -31,6 +31,8 @@ from dmp_ingest.api.servicer import IngestServicer
 from dmp_ingest.deliver_batch import Deliverer
 from dmp_ingest.erase_user import sweep_loop
 from dmp_ingest.group_commit import GroupCommitter
+from dmp_ingest.hold_batches import HeldBatches
+from dmp_ingest.relay_batches import Relay
 from dmp_ingest.settings import Settings, read_settings
 
 SERVICE: Final = "dmp.ingest.v1.IngestService"
@@ -59,7 +61,11 @@ def parts(settings: Settings) -> dict[str, Any]:
     log = EventLog(database, groups)
     patience_seconds = settings.apply_wait_seconds
     consumers = Consumers(identity=identity, stats=stats, patience_seconds=patience_seconds)
-    deliverer = Deliverer(Outbox(database), consumers)
+    # Of its own, so that neither reads nor commits keep it from delivering: one connection for each loop.
+    delivering = Database.connect(settings.database_url, pool_size=3, application_name="ingest delivery")
+    outbox = Outbox(delivering)
+    held = HeldBatches(outbox)
+    deliverer = Deliverer(held, consumers)
     wake = asyncio.Event()
     committer = GroupCommitter(
         log=log,
@@ -102,6 +108,7 @@ def parts(settings: Settings) -> dict[str, Any]:
         await stats.close()
         await redis.aclose()
         await groups.close()
+        await delivering.close()
         await database.close()
 
     return {
@@ -114,8 +121,9 @@ def parts(settings: Settings) -> dict[str, Any]:
         "degrading": ("redis",),
         "background": [
             committer.commit_loop,
-            deliverer.relay_loop,
-            deliverer.drop_loop,
+            held.run,
+            Relay(consumers.identity, outbox=outbox, held=held).run,
+            Relay(consumers.stats, outbox=outbox, held=held).run,
             publish_domain_events,
             sweep_erasures,
         ],

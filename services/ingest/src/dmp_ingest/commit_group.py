@@ -24,6 +24,7 @@ from dmp_ingest.adapters.batch_payload import batch_payload
 from dmp_ingest.adapters.claims import Claims
 from dmp_ingest.adapters.event_log import AlreadyStoredError, Appending, EventLog, Row
 from dmp_ingest.adapters.group_writer import NewGroup
+from dmp_ingest.adapters.outbox import LEASE_SECONDS
 from dmp_ingest.domain.batch import Batch
 from dmp_ingest.domain.event import AcceptableEvent
 from dmp_ingest.domain.json_text import same_json
@@ -34,8 +35,6 @@ _COMPARE_SECONDS: Final = 2.0
 _COMPARED_AT_ONCE: Final = 50
 _AT_ONCE_EVENTS: Final = 200
 """Up to so many events one statement costs less than copying them within a transaction."""
-LEASE_SECONDS: Final = 10.0
-"""For how long the replica that committed a batch is the only one to deliver it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,7 +34,7 @@ Context = grpc.aio.ServicerContext
 class IdentityServicer(identity_service_pb2_grpc.IdentityServiceServicer):
     """Everything it needs is given; `clock_us` is the time in microseconds since 1970.
 
-    At most `parallel_batches` are applied at once; others wait, so that connections stay free for everybody else.
+    At most `parallel_batches` are applied at once, over `batches`, which has a connection for each; others wait.
     """
 
     # ruff: noqa: N802  # the methods have the names of their RPCs
@@ -48,6 +48,7 @@ class IdentityServicer(identity_service_pb2_grpc.IdentityServiceServicer):
         identifier: ContactIdentifier,
         clock_us: Callable[[], int],
         wake: asyncio.Event,
+        batches: Database,
         parallel_batches: int,
     ) -> None:
         self._database = database
@@ -56,6 +57,7 @@ class IdentityServicer(identity_service_pb2_grpc.IdentityServiceServicer):
         self._identifier = identifier
         self._clock_us = clock_us
         self._wake = wake
+        self._batch_database = batches
         self._batches = asyncio.Semaphore(parallel_batches)
 
     async def ApplyBatch(self, request: pb.ApplyBatchRequest, context: Context[Any, Any]) -> pb.ApplyBatchResponse:
@@ -63,7 +65,7 @@ class IdentityServicer(identity_service_pb2_grpc.IdentityServiceServicer):
         batch = convert.batch_from_proto(request.batch, self._reader)
         async with self._batches:
             applied = await apply_batch(
-                self._database, self._reader, self.memory, batch, clock_us=self._clock_us, wake=self._wake
+                self._batch_database, self._reader, self.memory, batch, clock_us=self._clock_us, wake=self._wake
             )
         return convert.applied_batch_to_proto(applied)
 

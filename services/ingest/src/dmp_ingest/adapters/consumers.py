@@ -2,108 +2,137 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections.abc import Sequence
-from typing import Final, Generic, TypeVar
+from enum import Enum
+from typing import Final, Generic, TypeAlias, TypeVar
 
 import grpc
 
 from dmp.identity.v1 import identity_service_pb2
 from dmp.stats.v1 import stats_service_pb2
+from dmp_ingest.adapters.outbox import ConsumerName
 
-_Response = TypeVar("_Response", identity_service_pb2.ApplyBatchResponse, stats_service_pb2.ApplyBatchResponse)
+_Response_co = TypeVar("_Response_co", covariant=True)
 
 _LOG: Final = logging.getLogger(__name__)
 _PAUSE_SECONDS: Final = 0.5
 _LONGEST_PAUSE_SECONDS: Final = 8.0
+_AWAY_CODES: Final = frozenset(
+    {
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        grpc.StatusCode.CANCELLED,
+        grpc.StatusCode.UNIMPLEMENTED,
+    }
+)
+"""What a server answers that is not there, too slow, overloaded, stopping, or not the right one."""
 
 
-class Consumer(Generic[_Response]):
+class NotApplied(Enum):
+    """Why a batch was not acknowledged."""
+
+    AWAY = "away"
+    """The consumer did not answer, or says that it cannot work at the moment: any other batch would fare the same."""
+    REFUSED = "refused"
+    """The consumer answered this batch with an error: others may fare better."""
+
+
+class Consumer(Generic[_Response_co]):
     """One consumer over one channel. While it fails or is late, its batches wait in the outbox.
 
-    patience_seconds: a call that has not been answered for so long is late. After a failure one call at a time probes
-    the consumer, with growing pauses.
+    patience_seconds: a batch just committed that has not been acknowledged for so long is late. After a failure one
+    call at a time probes the consumer, with growing pauses.
     """
 
     def __init__(
-        self, name: str, channel: grpc.aio.Channel, method: str, response: type[_Response], *, patience_seconds: float
+        self,
+        name: ConsumerName,
+        call: grpc.aio.UnaryUnaryMultiCallable[bytes, _Response_co],
+        *,
+        patience_seconds: float,
     ) -> None:
-        self.name = name
-        self._apply: grpc.aio.UnaryUnaryMultiCallable[bytes, _Response] = channel.unary_unary(
-            method, request_serializer=None, response_deserializer=response.FromString
-        )
+        self.name: ConsumerName = name
+        self._apply = call
         self._patience_seconds = patience_seconds
         self._failures = 0
         self._away_until = 0.0
-        self._probing = False
+        self._probes = 0
         self._asked_at: dict[int, float] = {}
         self._calls = 0
 
     @property
     def away(self) -> bool:
         """Whether nobody should wait for it now: it failed lately, or is late with an answer."""
-        if self._failures > 0 and (self._probing or time.monotonic() < self._away_until):
+        if self._failures > 0 and (self._probes > 0 or time.monotonic() < self._away_until):
             return True
         # Calls are noted in the order in which they began: the first is the oldest.
         oldest = next(iter(self._asked_at.values()), None)
         return oldest is not None and time.monotonic() - oldest > self._patience_seconds
 
-    async def apply(self, payload: bytes, *, timeout_seconds: float) -> _Response | None:
-        """Hands a batch over; the response, or None if it was not acknowledged in time. Raises on cancellation only."""
-        self._probing = self._failures > 0
+    async def deliver(self, payload: bytes, *, timeout_seconds: float) -> _Response_co | NotApplied:
+        """Hands over a batch whose caller waits for it. Raises on cancellation only."""
         self._calls += 1
         call = self._calls
         self._asked_at[call] = time.monotonic()
         try:
+            return await self.relay(payload, timeout_seconds=timeout_seconds)
+        finally:
+            del self._asked_at[call]
+
+    async def relay(self, payload: bytes, *, timeout_seconds: float) -> _Response_co | NotApplied:
+        """Hands over a batch that nobody waits for: being slow with a backlog makes no consumer late. Raises on
+        cancellation only."""
+        is_probe = self._failures > 0
+        self._probes += is_probe
+        try:
             response = await self._apply(payload, timeout=timeout_seconds)
         except grpc.aio.AioRpcError as error:
+            if error.code() not in _AWAY_CODES:
+                _LOG.error("%s refuses a batch", self.name, extra={"code": error.code().name})
+                return NotApplied.REFUSED
             if self._failures == 0:
                 _LOG.warning("%s does not take batches", self.name, extra={"code": error.code().name})
             self._failures += 1
             pause = _PAUSE_SECONDS * 2 ** min(self._failures - 1, 10)
             self._away_until = time.monotonic() + min(_LONGEST_PAUSE_SECONDS, pause)
-            return None
+            return NotApplied.AWAY
         finally:
-            self._probing = False
-            del self._asked_at[call]
+            self._probes -= is_probe
         if self._failures:
             _LOG.info("%s takes batches again", self.name, extra={"failures": self._failures})
             self._failures = 0
         return response
 
 
+IdentityConsumer: TypeAlias = Consumer[identity_service_pb2.ApplyBatchResponse]
+StatsConsumer: TypeAlias = Consumer[stats_service_pb2.ApplyBatchResponse]
+
+
 class Consumers:
     """Both consumers."""
 
     def __init__(self, *, identity: grpc.aio.Channel, stats: grpc.aio.Channel, patience_seconds: float) -> None:
-        self.identity = Consumer(
+        self.identity: IdentityConsumer = Consumer(
             "identity",
-            identity,
-            "/dmp.identity.v1.IdentityService/ApplyBatch",
-            identity_service_pb2.ApplyBatchResponse,
+            identity.unary_unary(
+                "/dmp.identity.v1.IdentityService/ApplyBatch",
+                request_serializer=None,
+                response_deserializer=identity_service_pb2.ApplyBatchResponse.FromString,
+            ),
             patience_seconds=patience_seconds,
         )
-        self.stats = Consumer(
+        self.stats: StatsConsumer = Consumer(
             "stats",
-            stats,
-            "/dmp.stats.v1.StatsService/ApplyBatch",
-            stats_service_pb2.ApplyBatchResponse,
+            stats.unary_unary(
+                "/dmp.stats.v1.StatsService/ApplyBatch",
+                request_serializer=None,
+                response_deserializer=stats_service_pb2.ApplyBatchResponse.FromString,
+            ),
             patience_seconds=patience_seconds,
         )
-
-    async def apply(
-        self, payload: bytes, *, to_identity: bool, to_stats: bool, timeout_seconds: float
-    ) -> tuple[identity_service_pb2.ApplyBatchResponse | None, bool]:
-        """Hands a batch to those that are asked for, both at once: identity's answer, if it gave one, and whether
-        stats acknowledged."""
-
-        async def ask(consumer: Consumer[_Response], wanted: bool) -> _Response | None:
-            return await consumer.apply(payload, timeout_seconds=timeout_seconds) if wanted else None
-
-        identity, stats = await asyncio.gather(ask(self.identity, to_identity), ask(self.stats, to_stats))
-        return identity, stats is not None
 
 
 def profile_ids(response: identity_service_pb2.ApplyBatchResponse) -> Sequence[str]:

@@ -2,63 +2,105 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal, LiteralString, TypeAlias
 
 from dmp_chassis.database import Database, raw
 
-_TAKE: Final = """
+ConsumerName: TypeAlias = Literal["identity", "stats"]
+
+LEASE_SECONDS: Final = 2.0
+"""Whoever has a batch in hand is the only one to deliver it for so long; who lives renews its leases before."""
+
+_TAKE: Final[LiteralString] = """
 UPDATE outbox SET attempts = attempts + 1, deliver_after = now() + %(lease)s * interval '1 second'
 WHERE batch_id IN (
-  SELECT batch_id FROM outbox WHERE deliver_after <= now() ORDER BY deliver_after LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+  SELECT batch_id FROM outbox WHERE deliver_after <= now() AND NOT {consumer}_applied
+  ORDER BY deliver_after LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 )
-RETURNING batch_id::text, payload, identity_applied, stats_applied, attempts
+RETURNING batch_id::text, payload, attempts
 """
-_NOTE: Final = """
-UPDATE outbox SET
-  identity_applied = identity_applied OR %(identity)s,
-  stats_applied = stats_applied OR %(stats)s,
-  deliver_after = now() + %(pause)s * interval '1 second'
-WHERE batch_id = %(batch_id)s
+_TAKE_FOR: Final[dict[ConsumerName, LiteralString]] = {
+    "identity": _TAKE.replace("{consumer}", "identity"),
+    "stats": _TAKE.replace("{consumer}", "stats"),
+}
+# Rows that somebody is writing at this moment are passed over: their lease is renewed in the next round.
+_RENEW: Final = """
+UPDATE outbox SET deliver_after = now() + %(lease)s * interval '1 second'
+WHERE batch_id IN (SELECT batch_id FROM outbox WHERE batch_id = ANY(%(batch_ids)s) FOR UPDATE SKIP LOCKED)
+"""
+# A row is either complete, and goes, or not, and is written: no row is touched by both parts.
+_WRITE: Final = """
+WITH outcome AS (
+  SELECT * FROM unnest(%(batch_ids)s::uuid[], %(identity)s::boolean[], %(stats)s::boolean[], %(pauses)s::float8[])
+    AS o (batch_id, identity, stats, pause)
+), complete AS (
+  DELETE FROM outbox b USING outcome o
+  WHERE b.batch_id = o.batch_id AND (b.identity_applied OR o.identity) AND (b.stats_applied OR o.stats)
+)
+UPDATE outbox b SET
+  identity_applied = b.identity_applied OR o.identity,
+  stats_applied = b.stats_applied OR o.stats,
+  deliver_after = now() + o.pause * interval '1 second'
+FROM outcome o
+WHERE b.batch_id = o.batch_id AND NOT ((b.identity_applied OR o.identity) AND (b.stats_applied OR o.stats))
 """
 _DROP: Final = "DELETE FROM outbox WHERE batch_id = ANY(%(batch_ids)s)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting:
-    """A batch in the outbox, leased to its taker. attempts: how often it has been taken, this time included."""
+    """A batch in the outbox, leased to its taker."""
 
     batch_id: str
     payload: bytes
-    identity_applied: bool
-    stats_applied: bool
     attempts: int
+    """How often it has been taken, this time included."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Outcome:
+    """What became of a batch that somebody had in hand and gives back."""
+
+    identity: bool = False
+    """Identity has acknowledged it."""
+    stats: bool = False
+    """Stats has acknowledged it."""
+    pause_seconds: float = 0.0
+    """For how long nobody is to try again."""
 
 
 class Outbox:
-    """The outbox as relays see it. Rows that another relay holds are passed over."""
+    """The outbox as those see it who deliver. Rows that another replica holds are passed over."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def take(self, *, limit: int, lease_seconds: float) -> list[Waiting]:
-        """Leases up to `limit` batches that are due, longest waiting first; nobody else takes them before the lease
-        is over."""
+    async def take(self, consumer: ConsumerName, *, limit: int) -> list[Waiting]:
+        """Leases up to `limit` batches that are due and that this consumer lacks, longest waiting first."""
         async with self._database.begin() as connection:
-            cursor = await raw(connection).execute(_TAKE, {"limit": limit, "lease": lease_seconds}, prepare=True)
+            parameters = {"limit": limit, "lease": LEASE_SECONDS}
+            cursor = await raw(connection).execute(_TAKE_FOR[consumer], parameters, prepare=True)
             rows = await cursor.fetchall()
-        return [
-            Waiting(batch_id=row[0], payload=row[1], identity_applied=row[2], stats_applied=row[3], attempts=row[4])
-            for row in rows
-        ]
+        return [Waiting(batch_id=row[0], payload=row[1], attempts=row[2]) for row in rows]
 
-    async def note(self, batch_id: str, *, identity: bool, stats: bool, pause_seconds: float) -> None:
-        """Notes who has applied the batch, and lets it wait before it is due again."""
+    async def renew(self, batch_ids: Collection[str]) -> None:
+        """Begins the leases of these batches anew; waits for nobody."""
         async with self._database.begin() as connection:
-            await raw(connection).execute(
-                _NOTE, {"batch_id": batch_id, "identity": identity, "stats": stats, "pause": pause_seconds}
-            )
+            await raw(connection).execute(_RENEW, {"batch_ids": list(batch_ids), "lease": LEASE_SECONDS})
+
+    async def write(self, outcomes: dict[str, Outcome]) -> None:
+        """Writes outcomes by batch id. A batch that both consumers have leaves the outbox; any other is due again after
+        its pause."""
+        parameters = {
+            "batch_ids": list(outcomes),
+            "identity": [outcome.identity for outcome in outcomes.values()],
+            "stats": [outcome.stats for outcome in outcomes.values()],
+            "pauses": [outcome.pause_seconds for outcome in outcomes.values()],
+        }
+        async with self._database.begin() as connection:
+            await raw(connection).execute(_WRITE, parameters)
 
     async def drop(self, batch_ids: Sequence[str]) -> None:
         """Removes batches that both have applied."""

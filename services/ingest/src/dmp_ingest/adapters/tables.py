@@ -47,7 +47,9 @@ outbox = sa.Table(
     sa.Column("attempts", sa.Integer, nullable=False),
     # Nobody else delivers the batch before this time: who holds it has until then.
     sa.Column("deliver_after", sa.DateTime(timezone=True), nullable=False),
-    sa.Index("outbox_deliver_after", "deliver_after"),
+    # A long absence of one consumer leaves many rows that are none of the other's business.
+    sa.Index("outbox_for_identity", "deliver_after", postgresql_where=sa.text("NOT identity_applied")),
+    sa.Index("outbox_for_stats", "deliver_after", postgresql_where=sa.text("NOT stats_applied")),
 )
 """Batches that identity or stats has not acknowledged yet. A row goes when both have."""
 

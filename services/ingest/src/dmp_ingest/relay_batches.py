@@ -1,0 +1,93 @@
+"""Delivers what is left in the outbox: one relay for each consumer, so that neither waits for the other.
+
+A relay has several batches under way while the consumer takes them, one more after each success, as many as `_LIMIT`.
+When the consumer does not answer, one batch at a time probes it, at least once a second. A batch that the consumer
+answers with an error is put aside for a growing while and holds nobody up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import Final
+
+from dmp_chassis.outages import outage
+from dmp_ingest.adapters.consumers import Consumer, IdentityConsumer, NotApplied, StatsConsumer
+from dmp_ingest.adapters.outbox import Outbox, Waiting
+from dmp_ingest.hold_batches import HeldBatches
+
+_LIMIT: Final = 8
+"""Batches under way to one consumer at most. A batch may have 4,000 events, about a megabyte."""
+_TIMEOUT_SECONDS: Final = 10.0
+_IDLE_SECONDS: Final = 0.25
+_FIRST_PAUSE_SECONDS: Final = 0.1
+_LONGEST_PAUSE_SECONDS: Final = 1.0
+_LONGEST_BATCH_PAUSE_SECONDS: Final = 15.0
+
+
+class Relay:
+    """Delivers to one consumer, one of each in a process."""
+
+    def __init__(self, consumer: IdentityConsumer | StatsConsumer, *, outbox: Outbox, held: HeldBatches) -> None:
+        self._consumer: Consumer[object] = consumer
+        self._outbox = outbox
+        self._held = held
+        self._window = 1
+        self._under_way = 0
+        self._failures = 0
+        self._ended = asyncio.Event()
+
+    async def run(self) -> None:
+        """Delivers what is due until cancelled."""
+        async with asyncio.TaskGroup() as deliveries:
+            while True:
+                await self._wait_for_room()
+                waiting = await self._take()
+                for batch in waiting:
+                    self._held.hold(batch.batch_id)
+                    self._under_way += 1
+                    deliveries.create_task(self._deliver(batch))
+                if not waiting:
+                    await asyncio.sleep(_jitter() * _IDLE_SECONDS)
+
+    async def _wait_for_room(self) -> None:
+        """Returns once at least half of the window is free: one statement then takes several batches."""
+        while self._under_way > self._window // 2:
+            self._ended.clear()
+            await self._ended.wait()
+        if self._failures:
+            pause = _FIRST_PAUSE_SECONDS * 2.0 ** min(self._failures, 10)
+            await asyncio.sleep(_jitter() * min(_LONGEST_PAUSE_SECONDS, pause))
+
+    async def _take(self) -> list[Waiting]:
+        """Batches to deliver now, none while the database is away."""
+        try:
+            return await self._outbox.take(self._consumer.name, limit=self._window - self._under_way)
+        except Exception as error:
+            if outage(error) is None:
+                raise
+            return []
+
+    async def _deliver(self, batch: Waiting) -> None:
+        response = await self._consumer.relay(batch.payload, timeout_seconds=_TIMEOUT_SECONDS)
+        if response is NotApplied.AWAY:
+            self._failures += 1
+            self._window = 1
+            self._held.give_up(batch.batch_id, identity=False, stats=False)
+        elif response is NotApplied.REFUSED:
+            self._held.postpone(batch.batch_id, pause_seconds=_batch_pause(batch.attempts))
+        else:
+            self._failures = 0
+            self._window = min(_LIMIT, self._window + 1)
+            self._held.applied(batch.batch_id, self._consumer.name)
+        self._under_way -= 1
+        self._ended.set()
+
+
+def _batch_pause(attempts: int) -> float:
+    """Seconds for which a batch is put aside after so many attempts."""
+    return _jitter() * min(_LONGEST_BATCH_PAUSE_SECONDS, 0.25 * 2.0 ** min(attempts, 10))
+
+
+def _jitter() -> float:
+    return random.uniform(0.5, 1.0)  # noqa: S311  # spreads load, keeps no secret

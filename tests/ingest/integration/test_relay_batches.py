@@ -1,0 +1,160 @@
+"""What is left in the outbox: delivered soon, several batches at once, one consumer independent of the other."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+
+import psycopg
+import pytest
+
+from dmp.ingest.v1 import accepted_batch_pb2
+from dmp.stats.v1 import stats_service_pb2
+from dmp_chassis.uuid7 import uuid7_text
+from dmp_ingest.app import start
+from dmp_ingest.settings import read_settings
+from tests.ingest.conftest import Ingest, campaign_event
+from tests.ingest.consumers import RecordingConsumers
+
+_CATCH_UP_SECONDS = 5.0
+_TWO_LEASES_SECONDS = 4.5
+
+
+@pytest.fixture
+async def second_replica(ingest: Ingest) -> AsyncIterator[None]:
+    """Another ingest on the same database, which relays to the same consumers."""
+    async with await start(
+        read_settings(
+            {
+                "DMP_INGEST_DATABASE_URL": ingest.database_url,
+                "DMP_REDIS_URL": ingest.redis_url,
+                "DMP_INGEST_LISTEN": "127.0.0.1:0",
+                "DMP_IDENTITY_ADDRESS": ingest.consumers.identity_address,
+                "DMP_STATS_ADDRESS": ingest.consumers.stats_address,
+            }
+        )
+    ):
+        yield
+
+
+async def _until(condition: Callable[[], bool], seconds: float = _CATCH_UP_SECONDS) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "the condition did not come true in time"
+        await asyncio.sleep(0.02)
+
+
+def _payload(batch_id: str) -> bytes:
+    batch = accepted_batch_pb2.AcceptedBatch(batch_id=batch_id, event_ids=[batch_id])
+    return stats_service_pb2.ApplyBatchRequest(batch=batch).SerializeToString()
+
+
+def _leave(ingest: Ingest, count: int, *, due_in_seconds: float = 0.0) -> list[str]:
+    """Batches of one event each, as a process leaves them that dies after its commit: their ids."""
+    ids = [uuid7_text() for _ in range(count)]
+    with psycopg.connect(ingest.database_url, autocommit=True) as connection, connection.cursor() as cursor:
+        cursor.executemany(
+            "INSERT INTO outbox (batch_id, payload, identity_applied, stats_applied, attempts, deliver_after)"
+            " VALUES (%s, %s, false, false, 0, now() + %s * interval '1 second')",
+            [
+                (
+                    batch_id,
+                    _payload(batch_id),
+                    due_in_seconds,
+                )
+                for batch_id in ids
+            ],
+        )
+    return ids
+
+
+def _waiting(ingest: Ingest) -> int:
+    with psycopg.connect(ingest.database_url) as connection:
+        row = connection.execute("SELECT count(*) FROM outbox").fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def _both(consumers: RecordingConsumers) -> list[list[str]]:
+    return [sorted(consumers.identity.event_ids), sorted(consumers.stats.event_ids)]
+
+
+async def test_a_backlog_reaches_both_and_leaves_the_outbox(ingest: Ingest) -> None:
+    ids = _leave(ingest, 200)
+    await _until(lambda: _waiting(ingest) == 0)
+    assert _both(ingest.consumers) == [ids, ids]
+
+
+async def test_a_consumer_that_hangs_keeps_nothing_from_the_other(ingest: Ingest) -> None:
+    ingest.consumers.identity.hanging = True
+    ids = _leave(ingest, 50)
+    # Identity's relay probes with one batch, which it has in hand meanwhile.
+    await _until(lambda: len(ingest.consumers.stats.batches) >= 49)
+    assert {*ingest.consumers.stats.event_ids} <= {*ids}
+
+
+async def test_several_batches_are_under_way_but_not_any_number(ingest: Ingest) -> None:
+    stats = ingest.consumers.stats
+    _leave(ingest, 30)
+    await _until(lambda: len(stats.batches) == 30)
+    stats.held, stats.most_under_way = asyncio.Event(), 0
+    _leave(ingest, 100)
+    await _until(lambda: stats.under_way == 8)
+    stats.held.set()
+    await _until(lambda: len(stats.batches) == 130)
+    assert stats.most_under_way == 8
+
+
+async def test_one_batch_at_a_time_probes_a_consumer_that_does_not_answer(ingest: Ingest) -> None:
+    stats = ingest.consumers.stats
+    stats.refusing = True
+    _leave(ingest, 40)
+    await _until(lambda: stats.calls >= 4, seconds=10)
+    assert stats.most_under_way == 1
+    assert stats.calls < 20
+    stats.refusing = False
+    await _until(lambda: _waiting(ingest) == 0)
+
+
+async def test_a_batch_that_a_consumer_cannot_apply_holds_nobody_up(ingest: Ingest) -> None:
+    stats = ingest.consumers.stats
+    with_error = uuid7_text()
+    stats.broken_batches.add(with_error)
+    with psycopg.connect(ingest.database_url, autocommit=True) as connection:
+        connection.execute(
+            "INSERT INTO outbox (batch_id, payload, identity_applied, stats_applied, attempts, deliver_after)"
+            " VALUES (%s, %s, false, false, 0, now())",
+            (with_error, _payload(with_error)),
+        )
+    _leave(ingest, 50)
+    await _until(lambda: _waiting(ingest) == 1)
+    _, answer = await ingest.post(campaign_event("live"))
+    assert answer["applied"] is True
+    stats.broken_batches.clear()
+    await _until(lambda: _waiting(ingest) == 0, seconds=20)
+
+
+async def test_a_process_that_lives_keeps_what_it_has_in_hand(ingest: Ingest, second_replica: None) -> None:
+    stats = ingest.consumers.stats
+    stats.held = asyncio.Event()
+    posting = asyncio.ensure_future(ingest.post(campaign_event("slow")))
+    await _until(lambda: stats.calls == 1)
+    began = time.monotonic()
+    await _until(lambda: stats.calls > 1 or time.monotonic() > began + _TWO_LEASES_SECONDS, seconds=10)
+    stats.held.set()
+    await posting
+    await _until(lambda: _waiting(ingest) == 0)
+    assert stats.calls == 1
+
+
+async def test_what_a_dead_process_had_in_hand_is_soon_due(ingest: Ingest) -> None:
+    ingest.consumers.stats.held = asyncio.Event()
+    posting = asyncio.ensure_future(ingest.post(campaign_event("in hand")))
+    await _until(lambda: ingest.consumers.stats.calls == 1)
+    with psycopg.connect(ingest.database_url) as connection:
+        row = connection.execute("SELECT extract(epoch FROM deliver_after - now()) FROM outbox").fetchone()
+    assert row is not None
+    assert 0 < row[0] <= 2
+    ingest.consumers.stats.held.set()
+    await posting
