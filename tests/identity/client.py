@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import psycopg
@@ -100,12 +101,19 @@ def settings(database_url: str, redis_url: str, policy: IdentifierPolicy) -> Set
         pool_size=8,
         identify_queue_length=2000,
         drain_seconds=0.0,
+        trial_memory_bytes=1 << 30,
+        trial_seconds=30.0,
     )
 
 
 @asynccontextmanager
-async def running(database_url: str, redis_url: str, policy: IdentifierPolicy) -> AsyncIterator[Identity]:
-    """A service on a free port, and its client."""
-    service = IdentityService(settings(database_url, redis_url, policy))
+async def running(
+    database_url: str,
+    redis_url: str,
+    policy: IdentifierPolicy,
+    **other: Any,  # noqa: ANN401  # settings of every type
+) -> AsyncIterator[Identity]:
+    """A service on a free port, and its client. other: settings that differ from those of other tests."""
+    service = IdentityService(replace(settings(database_url, redis_url, policy), **other))
     async with await service.start() as server, channel(server.address) as connection:
         yield Identity(identity_service_pb2_grpc.IdentityServiceStub(connection), service, database_url)

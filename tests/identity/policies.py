@@ -20,3 +20,13 @@ def packaged_policy(*, strong: dict[str, Any] | None = None, weak: dict[str, Any
 def policy_without_limits() -> IdentifierPolicy:
     """For random graphs, in which people grow large."""
     return packaged_policy(strong={"max_per_profile": 0, "hub_degree": 0})
+
+
+def policy_with_small_limits() -> IdentifierPolicy:
+    """For guards, and for what they leave behind."""
+    mapping: dict[str, Any] = tomllib.loads((resources.files("dmp_identity") / "policy.toml").read_text())
+    mapping["large_cluster_identifiers"] = 4
+    mapping["types"]["email"].update(max_per_profile=3, hub_degree=100)
+    mapping["types"]["phone"].update(hub_degree=3)
+    mapping["types"]["user_id"].update(max_per_profile=2, period_days=1)
+    return policy_from_mapping(mapping)

@@ -1,33 +1,21 @@
-"""What is refused, that no event is lost by it, and that it is listed; and trying a policy first."""
+"""What is refused, that no event is lost by it, and that it is listed."""
 
 from __future__ import annotations
 
-import tomllib
-from importlib import resources
-from typing import Any
-
 import grpc
 import pytest
-from google.api import httpbody_pb2
 
 from dmp.identity.v1 import explanation_pb2
-from dmp.identity.v1 import identity_service_pb2 as pb
-from dmp_identity.domain.identifier_policy import IdentifierPolicy, policy_from_mapping
+from dmp_identity.domain.identifier_policy import IdentifierPolicy
 from tests.identity.batches import event
 from tests.identity.client import Identity, shown
-
-DEFAULT = (resources.files("dmp_identity") / "policy.toml").read_text()
+from tests.identity.policies import policy_with_small_limits
 
 
 @pytest.fixture
 def policy() -> IdentifierPolicy:
     """The default with small limits."""
-    mapping: dict[str, Any] = tomllib.loads(DEFAULT)
-    mapping["large_cluster_identifiers"] = 4
-    mapping["types"]["email"].update(max_per_profile=3, hub_degree=100)
-    mapping["types"]["phone"].update(hub_degree=3)
-    mapping["types"]["user_id"].update(max_per_profile=2, period_days=1)
-    return policy_from_mapping(mapping)
+    return policy_with_small_limits()
 
 
 async def refusals(
@@ -128,89 +116,3 @@ async def test_the_review_list_comes_in_pages(identity: Identity) -> None:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await identity.stub.ListRefusals(explanation_pb2.ListRefusalsRequest(**wrong))
         assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
-
-
-async def trial(identity: Identity, text: str) -> pb.TryPolicyResponse:
-    """What a policy would change."""
-    return await identity.stub.TryPolicy(pb.TryPolicyRequest(policy=httpbody_pb2.HttpBody(data=text.encode())))
-
-
-async def test_a_policy_can_be_tried_first(identity: Identity) -> None:
-    a, b, c, d = await identity.apply(
-        event(email="a@b.com", browser_id="x"),
-        event(email="c@d.com", browser_id="x"),
-        event(email="e@f.com", phone="1"),
-        event(email="g@h.com", phone="1"),
-    )
-    assert c == d
-    same = await trial(identity, DEFAULT)
-    assert (same.people_before, same.people_after, same.merge_count, same.split_count) == (3, 3, 0, 0)
-    weaker = await trial(
-        identity, DEFAULT.replace('[types.phone]\nstrength = "strong"', '[types.phone]\nstrength = "weak"')
-    )
-    assert (weaker.people_after, weaker.split_count) == (4, 1)
-    assert list(weaker.splits[0].internal_user_ids) == [c]
-    stronger = await trial(
-        identity, DEFAULT.replace('[types.browser_id]\nstrength = "weak"', '[types.browser_id]\nstrength = "strong"')
-    )
-    assert (stronger.people_after, stronger.merge_count) == (2, 1)
-    assert list(stronger.merges[0].internal_user_ids) == [a, b]
-    assert (await identity.profile(b)).internal_user_id == b
-    for text in ("{", "[types.x]\nstrength = 5\n", "types = 3"):
-        with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await trial(identity, text)
-        assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
-
-
-async def test_a_trial_shows_what_lower_limits_would_split(identity: Identity) -> None:
-    (shop, *_) = await identity.apply(*(event(phone="1", wallet_address=f"w{n}") for n in range(3)))
-    (person, *_) = await identity.apply(*(event(user_id=f"u{n}", email="a@x.com") for n in range(4)))
-    await identity.apply(event(email="b@x.com", phone="2"))
-    # The values that were set aside count: with the two that were learned there are four.
-    assert (await trial(identity, DEFAULT.replace("hub_degree = 20", "hub_degree = 4"))).split_count == 0
-    shared = await trial(identity, DEFAULT.replace("hub_degree = 20", "hub_degree = 2"))
-    assert {split.internal_user_ids[0]: split.people_after for split in shared.splits} == {shop: 4, person: 3}
-    limited = await trial(identity, DEFAULT.replace("max_per_profile = 20", "max_per_profile = 1"))
-    assert {split.internal_user_ids[0]: split.people_after for split in limited.splits} == {shop: 3}
-    assert (await identity.profile(shop)).internal_user_id == shop
-
-
-async def test_a_trial_counts_the_people_of_today_as_they_are(identity: Identity) -> None:
-    await identity.apply(event(email="a@b.com"), event(wallet_address="0xa1"), event(browser_id="x"))
-    weaker = await trial(
-        identity, DEFAULT.replace('wallet_address]\nstrength = "strong"', 'wallet_address]\nstrength = "weak"')
-    )
-    assert (weaker.people_before, weaker.people_after) == (2, 1)
-    stronger = await trial(
-        identity, DEFAULT.replace('browser_id]\nstrength = "weak"', 'browser_id]\nstrength = "strong"')
-    )
-    assert (stronger.people_before, stronger.people_after) == (2, 3)
-
-
-@pytest.mark.parametrize(
-    "pattern",
-    [
-        r"(a+)+b",
-        r"(a|a)*b",
-        r"(a?a?)+b",
-        r"(\\w+\\s?)*!",
-        r"((ab)*c*){2,}",
-        r".*.*.*.*x",
-        r"(?:(?:a*)b?)*",
-        r"a{99999999999999}",
-        "(",
-    ],
-)
-async def test_a_pattern_that_could_take_for_ever_is_refused(identity: Identity, pattern: str) -> None:
-    with pytest.raises(grpc.aio.AioRpcError, match="blocked_patterns") as caught:
-        await trial(identity, DEFAULT.replace("(null|undefined|none|anonymous|no-?e?mail)@.*", pattern))
-    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
-
-
-@pytest.mark.parametrize(
-    "pattern", [r"[a-z]+@[a-z]+\\.[a-z]+", r"(no-?reply|info)@.*", r"(\\+49)?0+", r"([0-9a-f]{2}:){5}00"]
-)
-async def test_a_pattern_that_is_quick_is_followed(identity: Identity, pattern: str) -> None:
-    assert (
-        await trial(identity, DEFAULT.replace("(null|undefined|none|anonymous|no-?e?mail)@.*", pattern))
-    ).people_before == 0

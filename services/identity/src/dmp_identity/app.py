@@ -22,6 +22,7 @@ from dmp_identity.domain.graph_memory import GraphMemory
 from dmp_identity.domain.reading import PolicyReader
 from dmp_identity.identify_contact import ContactIdentifier
 from dmp_identity.settings import Settings, from_env
+from dmp_identity.trial_run import PolicyTrials
 
 SERVICE_NAME: Final = identity_service_pb2.DESCRIPTOR.services_by_name["IdentityService"].full_name
 
@@ -65,6 +66,9 @@ class IdentityService:
             reader=self.reader,
             memory=memory,
             identifier=self.identifier,
+            trials=PolicyTrials(
+                settings.database_url, memory_bytes=settings.trial_memory_bytes, seconds=settings.trial_seconds
+            ),
             clock_us=clock_us,
             wake=self.wake,
             batches=self.batches,

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
 from dmp_chassis.settings import EnvReader
-from dmp_identity.domain.identifier_policy import IdentifierPolicy, PolicyError, policy_from_mapping
+from dmp_identity.domain.identifier_policy import IdentifierPolicy, PolicyError
+from dmp_identity.domain.policy_text import policy_from_toml
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +24,8 @@ class Settings:
     pool_size: int
     identify_queue_length: int
     drain_seconds: float
+    trial_memory_bytes: int
+    trial_seconds: float
 
 
 def database_url_from_env(environ: Mapping[str, str]) -> str:
@@ -44,14 +46,14 @@ def from_env(environ: Mapping[str, str]) -> Settings:
     pool_size = env.integer("DMP_IDENTITY_POOL_SIZE", 8, minimum=2, maximum=100)
     identify_queue_length = env.integer("DMP_IDENTITY_IDENTIFY_QUEUE", 2000, minimum=1)
     drain_seconds = env.seconds("DMP_DRAIN_SECONDS", 2.5, maximum=60)
+    trial_memory_mib = env.integer("DMP_IDENTITY_TRIAL_MEMORY_MIB", 1024, minimum=256)
+    trial_seconds = env.seconds("DMP_IDENTITY_TRIAL_SECONDS", 50, maximum=3600)
     policy_file = env.text("DMP_IDENTITY_POLICY_FILE", "")
     policy: IdentifierPolicy | None = None
     try:
         policy = load_policy(policy_file)
     except OSError:
         env.problem("DMP_IDENTITY_POLICY_FILE", "must be a file that can be read")
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError):
-        env.problem("DMP_IDENTITY_POLICY_FILE", "must be TOML")
     except PolicyError as error:
         for problem in error.problems:
             env.problem("DMP_IDENTITY_POLICY_FILE", problem)
@@ -66,12 +68,12 @@ def from_env(environ: Mapping[str, str]) -> Settings:
         pool_size=pool_size,
         identify_queue_length=identify_queue_length,
         drain_seconds=drain_seconds,
+        trial_memory_bytes=trial_memory_mib << 20,
+        trial_seconds=trial_seconds,
     )
 
 
 def load_policy(path: str = "") -> IdentifierPolicy:
-    """The policy in a file, or the one in the package. Raises OSError, TOMLDecodeError, UnicodeDecodeError,
-    PolicyError.
-    """
+    """The policy in a file, or the one in the package. Raises OSError, PolicyError."""
     source = Path(path) if path else resources.files("dmp_identity") / "policy.toml"
-    return policy_from_mapping(tomllib.loads(source.read_text(encoding="utf-8")))
+    return policy_from_toml(source.read_bytes())

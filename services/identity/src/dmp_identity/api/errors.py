@@ -17,6 +17,8 @@ from dmp_identity.domain.errors import (
     NoMatchError,
     OverloadedError,
     ProfileNotFoundError,
+    TrialLimitError,
+    TrialRunningError,
 )
 
 DOMAIN: Final = "identity.dmp"
@@ -82,6 +84,17 @@ TABLE: Final[ErrorTable] = {
         reason="OVERLOADED",
         message="too many requests are waiting, please try again",
         retry_after_seconds=1.0,
+    ),
+    TrialRunningError: ErrorSpec(
+        code=grpc.StatusCode.RESOURCE_EXHAUSTED,
+        reason="TRIAL_RUNNING",
+        message="a policy is being tried already, please try again",
+        retry_after_seconds=5.0,
+    ),
+    TrialLimitError: ErrorSpec(
+        code=grpc.StatusCode.FAILED_PRECONDITION,
+        reason="TRIAL_LIMIT",
+        message="trying the policy needed more memory or time than a trial may have",
     ),
     DependencyUnavailable: ErrorSpec(
         code=grpc.StatusCode.UNAVAILABLE,

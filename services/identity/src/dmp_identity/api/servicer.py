@@ -25,7 +25,7 @@ from dmp_identity.keep_apart import create_never_merge, list_merges, remove_neve
 from dmp_identity.list_refusals import list_refusals
 from dmp_identity.merge_profiles import merge_profiles
 from dmp_identity.read_profile import match_identifier, read_profile
-from dmp_identity.trial_run import run_trial
+from dmp_identity.trial_run import PolicyTrials
 from dmp_identity.undo_merge import undo_merge
 
 Context = grpc.aio.ServicerContext
@@ -46,6 +46,7 @@ class IdentityServicer(identity_service_pb2_grpc.IdentityServiceServicer):
         reader: PolicyReader,
         memory: GraphMemory,
         identifier: ContactIdentifier,
+        trials: PolicyTrials,
         clock_us: Callable[[], int],
         wake: asyncio.Event,
         batches: Database,
@@ -55,6 +56,7 @@ class IdentityServicer(identity_service_pb2_grpc.IdentityServiceServicer):
         self._reader = reader
         self.memory = memory
         self._identifier = identifier
+        self._trials = trials
         self._clock_us = clock_us
         self._wake = wake
         self._batch_database = batches
@@ -242,4 +244,4 @@ class IdentityServicer(identity_service_pb2_grpc.IdentityServiceServicer):
 
     async def TryPolicy(self, request: pb.TryPolicyRequest, context: Context[Any, Any]) -> pb.TryPolicyResponse:
         """As the proto says."""
-        return convert_trial.trial_to_proto(await run_trial(self._database, request.policy.data))
+        return convert_trial.trial_to_proto(await self._trials.run(request.policy.data))

@@ -62,3 +62,13 @@ class ErasureNotFoundError(Exception):
     """There is no erasure of this id."""
 
     erasure_id: str
+
+
+@dataclass(slots=True, eq=False)
+class TrialRunningError(Exception):
+    """A policy is being tried already."""
+
+
+@dataclass(slots=True, eq=False)
+class TrialLimitError(Exception):
+    """Trying the policy needed more memory or time than a trial may have."""

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from dmp_identity.domain.normalisation import RULES
-from dmp_identity.domain.pattern_cost import is_quick
+from dmp_identity.domain.patterns import MOST, PatternSet, problem_of
 from dmp_identity.domain.placeholders import SHAPES, PlaceholderRules, squeezed, words_of
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
@@ -208,13 +208,14 @@ def _texts(values: object, where: str, problems: list[str]) -> frozenset[str]:
     return frozenset(value.lower() for value in values) | frozenset(values)
 
 
-def _patterns(values: list[str] | tuple[str, ...], where: str, problems: list[str]) -> tuple[re.Pattern[str], ...]:
-    patterns = []
-    for value in sorted(_texts(list(values), where, problems) & set(values)):
-        try:
-            patterns.append(re.compile(value))
-            if not is_quick(value):
-                problems.append(f"{where}: {value!r} could take very long: it repeats too much, or what has a choice")
-        except (re.error, OverflowError, RecursionError):
-            problems.append(f"{where}: {value!r} is not a regular expression")
-    return tuple(patterns)
+def _patterns(values: object, where: str, problems: list[str]) -> PatternSet:
+    before = len(problems)
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        problems.append(f"{where} must be a list of texts")
+    elif len(values) > MOST:
+        problems.append(f"{where} must have at most {MOST} patterns")
+    else:
+        problems.extend(f"{where}: {value[:100]!r} {what}" for value in values if (what := problem_of(value)))
+        if len(problems) == before:
+            return PatternSet(values)
+    return PatternSet()

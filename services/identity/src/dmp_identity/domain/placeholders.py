@@ -10,8 +10,10 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final
 from urllib.parse import unquote
+
+from dmp_identity.domain.patterns import PatternSet
 
 LISTED: Final = "blocked"
 """The name of the rule for values and patterns that the policy lists."""
@@ -43,13 +45,6 @@ _DIGIT: Final = re.compile(r"[0-9]")
 _SIGNS_OF_A_MACRO: Final = re.compile(r"[{}\[\]<>()%$#|]|__|@@")
 
 
-class Pattern(Protocol):
-    """A compiled regular expression, whichever engine made it."""
-
-    def fullmatch(self, text: str, /) -> object:
-        """Something true if the whole text matches."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlaceholderRules:
     """What one type of identifiers sets aside.
@@ -62,7 +57,7 @@ class PlaceholderRules:
     values: frozenset[str] = frozenset()
     words: frozenset[str] = frozenset()
     field_names: frozenset[str] = frozenset()
-    patterns: tuple[Pattern, ...] = ()
+    patterns: PatternSet = field(default_factory=PatternSet)
     _tests: tuple[tuple[str, Callable[[PlaceholderRules, str], bool]], ...] = field(init=False, repr=False)
     _longest_word: int = field(init=False, repr=False)
     _words_have_digits: bool = field(init=False, repr=False)
@@ -102,12 +97,7 @@ class PlaceholderRules:
         return len(part) > self._longest_word or (not self._words_have_digits and _DIGIT.search(part) is not None)
 
     def _is_listed(self, normalized: str) -> bool:
-        if normalized in self.values or normalized.lower() in self.values:
-            return True
-        for pattern in self.patterns:  # noqa: SIM110  # a generator costs more than the match
-            if pattern.fullmatch(normalized):
-                return True
-        return False
+        return normalized in self.values or normalized.lower() in self.values or self.patterns.matches(normalized)
 
 
 def words_of(values: Iterable[str]) -> frozenset[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Final
 
 import msgspec
@@ -18,6 +19,8 @@ from dmp_identity.domain.reading import Key, PolicyReader
 
 # So many strong identifiers of one sighting are counted as seen together.
 _SIBLINGS: Final = 50
+_SHOWN_EFFECTS: Final = 100
+_SHOWN_NAMES: Final = 20
 
 
 class Arrival(msgspec.Struct, frozen=True):
@@ -49,20 +52,32 @@ class Evidence(msgspec.Struct, frozen=True):
 
 
 class Effect(msgspec.Struct, frozen=True):
-    """One difference: the people now, how many there would be, and identifiers that show it."""
+    """One difference: the people now, how many there would be, and identifiers that show it; at most 20 of each."""
 
     people: list[int]
     people_after: int
     keys: list[Key]
 
 
-class Trial(msgspec.Struct, frozen=True):
-    """All differences."""
+class SetAside(msgspec.Struct, frozen=True):
+    """A stored strong identifier that the policy does not follow, and the person who keeps it."""
+
+    person: int
+    key: Key
+    rule: str
+
+
+class Trial(msgspec.Struct, frozen=True, kw_only=True):
+    """How many differences there are, and the first 100 of each kind."""
 
     people_before: int
     people_after: int
+    merge_count: int
+    split_count: int
+    set_aside_count: int
     merges: list[Effect]
     splits: list[Effect]
+    set_aside: list[SetAside]
 
 
 class _Sets:
@@ -108,14 +123,17 @@ def try_policy(policy: IdentifierPolicy, evidence: Evidence) -> Trial:
     """Compares the people as stored with those that the policy would make of the same evidence."""
     reader = PolicyReader(policy)
     proving: dict[Key, Key] = {}
+    set_aside: list[SetAside] = []
     for arrival in evidence.arrivals:
         reading = reader.read(arrival.key[0], arrival.shown)
-        if reading is not None and reading.flaw is None and reading.type is not None and reading.type.strong:
+        if reading is not None and reading.proves:
             proving[arrival.key] = reading.key
+        elif arrival.ref and reading is not None and reading.flaw is not None:
+            set_aside.append(SetAside(person=arrival.person, key=arrival.key, rule=reading.flaw.value))
     hubs = _hubs(policy, evidence, proving)
     limits = {name: kind.max_per_profile for name, kind in policy.types.items()}
     sets = _joined(evidence, {key: read for key, read in proving.items() if key not in hubs}, limits)
-    return _compared(evidence, proving, sets)
+    return _compared(evidence, proving, sets, set_aside)
 
 
 def _hubs(policy: IdentifierPolicy, evidence: Evidence, proving: dict[Key, Key]) -> set[Key]:
@@ -170,7 +188,7 @@ def _joined(evidence: Evidence, proving: dict[Key, Key], limits: Mapping[str, in
     return sets
 
 
-def _compared(evidence: Evidence, proving: dict[Key, Key], sets: _Sets) -> Trial:
+def _compared(evidence: Evidence, proving: dict[Key, Key], sets: _Sets, set_aside: list[SetAside]) -> Trial:
     people: dict[int, dict[Hashable, Key]] = {}
     groups: dict[Hashable, dict[int, Key]] = {}
     for arrival in evidence.arrivals:
@@ -178,15 +196,22 @@ def _compared(evidence: Evidence, proving: dict[Key, Key], sets: _Sets) -> Trial
             group = sets.find(arrival.key)
             people.setdefault(arrival.person, {}).setdefault(group, arrival.key)
             groups.setdefault(group, {}).setdefault(arrival.person, arrival.key)
+    merges = [(sorted(of_group), 1, of_group.values()) for of_group in groups.values() if len(of_group) > 1]
+    splits = [([who], len(of_person), of_person.values()) for who, of_person in people.items() if len(of_person) > 1]
     return Trial(
         people_before=len({arrival.person for arrival in evidence.arrivals if arrival.ref}),
         people_after=len(groups),
-        merges=_effects((sorted(of_group), 1, of_group.values()) for of_group in groups.values() if len(of_group) > 1),
-        splits=_effects(
-            ([person], len(of_person), of_person.values()) for person, of_person in people.items() if len(of_person) > 1
-        ),
+        merge_count=len(merges),
+        split_count=len(splits),
+        set_aside_count=len(set_aside),
+        merges=_effects(merges[:_SHOWN_EFFECTS]),
+        splits=_effects(splits[:_SHOWN_EFFECTS]),
+        set_aside=set_aside[:_SHOWN_EFFECTS],
     )
 
 
 def _effects(found: Iterable[tuple[list[int], int, Iterable[Key]]]) -> list[Effect]:
-    return [Effect(people=people, people_after=after, keys=list(keys)) for people, after, keys in found]
+    return [
+        Effect(people=people[:_SHOWN_NAMES], people_after=after, keys=list(islice(keys, _SHOWN_NAMES)))
+        for people, after, keys in found
+    ]

@@ -44,6 +44,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """NOT_FOUND: nothing of this id keeps people apart. Metadata: `never_merge_id`."""
     ERROR_REASON_ERASURE_NOT_FOUND: _ErrorReason.ValueType  # 10
     """NOT_FOUND: there is no erasure of this id. Metadata: `erasure_id`."""
+    ERROR_REASON_TRIAL_RUNNING: _ErrorReason.ValueType  # 11
+    """RESOURCE_EXHAUSTED: a policy is being tried already; try again."""
+    ERROR_REASON_TRIAL_LIMIT: _ErrorReason.ValueType  # 12
+    """FAILED_PRECONDITION: trying the policy needed more memory or time than a trial may have."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason names the failures of the identity API. Each appears as `reason` in the `google.rpc.ErrorInfo` of an error, without its
@@ -72,4 +76,8 @@ ERROR_REASON_NEVER_MERGE_NOT_FOUND: ErrorReason.ValueType  # 9
 """NOT_FOUND: nothing of this id keeps people apart. Metadata: `never_merge_id`."""
 ERROR_REASON_ERASURE_NOT_FOUND: ErrorReason.ValueType  # 10
 """NOT_FOUND: there is no erasure of this id. Metadata: `erasure_id`."""
+ERROR_REASON_TRIAL_RUNNING: ErrorReason.ValueType  # 11
+"""RESOURCE_EXHAUSTED: a policy is being tried already; try again."""
+ERROR_REASON_TRIAL_LIMIT: ErrorReason.ValueType  # 12
+"""FAILED_PRECONDITION: trying the policy needed more memory or time than a trial may have."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -488,7 +488,7 @@ class TryPolicyRequest(_message.Message):
     POLICY_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def policy(self) -> _httpbody_pb2.HttpBody:
-        """The policy as a TOML file."""
+        """The policy as a TOML file: at most 64 KiB, and at most 8 dots a line outside texts."""
 
     def __init__(
         self,
@@ -538,6 +538,36 @@ class PolicyEffect(_message.Message):
 Global___PolicyEffect: _TypeAlias = PolicyEffect  # noqa: Y015
 
 @_typing.final
+class SetAsideIdentifier(_message.Message):
+    """SetAsideIdentifier is a stored identifier that a policy does not follow. It stays with its person; no new event joins through it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INTERNAL_USER_ID_FIELD_NUMBER: _builtins.int
+    IDENTIFIER_FIELD_NUMBER: _builtins.int
+    RULE_FIELD_NUMBER: _builtins.int
+    internal_user_id: _builtins.str
+    """The person who has it."""
+    identifier: _builtins.str
+    """The identifier, as `type:value`."""
+    rule: _builtins.str
+    """The rule, as ListRefusals names it."""
+    def __init__(
+        self,
+        *,
+        internal_user_id: _builtins.str = ...,
+        identifier: _builtins.str = ...,
+        rule: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["identifier", b"identifier", "internal_user_id", b"internal_user_id", "rule", b"rule"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetAsideIdentifier: _TypeAlias = SetAsideIdentifier  # noqa: Y015
+
+@_typing.final
 class TryPolicyResponse(_message.Message):
     """TryPolicyResponse says what would change."""
 
@@ -549,6 +579,8 @@ class TryPolicyResponse(_message.Message):
     SPLIT_COUNT_FIELD_NUMBER: _builtins.int
     MERGES_FIELD_NUMBER: _builtins.int
     SPLITS_FIELD_NUMBER: _builtins.int
+    SET_ASIDE_COUNT_FIELD_NUMBER: _builtins.int
+    SET_ASIDE_FIELD_NUMBER: _builtins.int
     people_before: _builtins.int
     """People with strong identifiers now."""
     people_after: _builtins.int
@@ -557,6 +589,8 @@ class TryPolicyResponse(_message.Message):
     """How many groups of people would become one."""
     split_count: _builtins.int
     """How many people would be split."""
+    set_aside_count: _builtins.int
+    """How many stored strong identifiers the policy does not follow."""
     @_builtins.property
     def merges(self) -> _containers.RepeatedCompositeFieldContainer[Global___PolicyEffect]:
         """The first 100 merges."""
@@ -564,6 +598,10 @@ class TryPolicyResponse(_message.Message):
     @_builtins.property
     def splits(self) -> _containers.RepeatedCompositeFieldContainer[Global___PolicyEffect]:
         """The first 100 splits."""
+
+    @_builtins.property
+    def set_aside(self) -> _containers.RepeatedCompositeFieldContainer[Global___SetAsideIdentifier]:
+        """The first 100 of them."""
 
     def __init__(
         self,
@@ -574,10 +612,12 @@ class TryPolicyResponse(_message.Message):
         split_count: _builtins.int = ...,
         merges: _abc.Iterable[Global___PolicyEffect] | None = ...,
         splits: _abc.Iterable[Global___PolicyEffect] | None = ...,
+        set_aside_count: _builtins.int = ...,
+        set_aside: _abc.Iterable[Global___SetAsideIdentifier] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["merge_count", b"merge_count", "merges", b"merges", "people_after", b"people_after", "people_before", b"people_before", "split_count", b"split_count", "splits", b"splits"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["merge_count", b"merge_count", "merges", b"merges", "people_after", b"people_after", "people_before", b"people_before", "set_aside", b"set_aside", "set_aside_count", b"set_aside_count", "split_count", b"split_count", "splits", b"splits"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -259,8 +259,9 @@ class IdentityServiceServicer(object):
 
     def TryPolicy(self, request, context):
         """TryPolicy says what another policy would make of the stored data: who would become one person, and who would not be one any more. It
-        changes nothing. It reads every identifier: not for the busy hour.
-        Errors: INVALID_ARGUMENT (the policy's problems).
+        changes nothing. It reads every identifier: not for the busy hour. It works in a process of its own, which has limits of memory and time,
+        one call at a time in each replica, and ends with the call.
+        Errors: INVALID_ARGUMENT (the policy's problems), TRIAL_RUNNING, TRIAL_LIMIT, CANNOT_STORE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

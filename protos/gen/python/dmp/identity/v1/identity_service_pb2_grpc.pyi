@@ -99,8 +99,9 @@ class IdentityServiceStub:
     """
     TryPolicy: _grpc.UnaryUnaryMultiCallable[_identity_service_pb2.TryPolicyRequest, _identity_service_pb2.TryPolicyResponse]
     """TryPolicy says what another policy would make of the stored data: who would become one person, and who would not be one any more. It
-    changes nothing. It reads every identifier: not for the busy hour.
-    Errors: INVALID_ARGUMENT (the policy's problems).
+    changes nothing. It reads every identifier: not for the busy hour. It works in a process of its own, which has limits of memory and time,
+    one call at a time in each replica, and ends with the call.
+    Errors: INVALID_ARGUMENT (the policy's problems), TRIAL_RUNNING, TRIAL_LIMIT, CANNOT_STORE.
     """
     ExportProfile: _grpc.UnaryUnaryMultiCallable[_erasure_pb2.ExportProfileRequest, _erasure_pb2.ExportProfileResponse]
     """ExportProfile gives everything that identity holds about a person.
@@ -197,8 +198,9 @@ class IdentityServiceAsyncStub(IdentityServiceStub):
     """
     TryPolicy: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.TryPolicyRequest, _identity_service_pb2.TryPolicyResponse]  # type: ignore[assignment]
     """TryPolicy says what another policy would make of the stored data: who would become one person, and who would not be one any more. It
-    changes nothing. It reads every identifier: not for the busy hour.
-    Errors: INVALID_ARGUMENT (the policy's problems).
+    changes nothing. It reads every identifier: not for the busy hour. It works in a process of its own, which has limits of memory and time,
+    one call at a time in each replica, and ends with the call.
+    Errors: INVALID_ARGUMENT (the policy's problems), TRIAL_RUNNING, TRIAL_LIMIT, CANNOT_STORE.
     """
     ExportProfile: _aio.UnaryUnaryMultiCallable[_erasure_pb2.ExportProfileRequest, _erasure_pb2.ExportProfileResponse]  # type: ignore[assignment]
     """ExportProfile gives everything that identity holds about a person.
@@ -376,8 +378,9 @@ class IdentityServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_identity_service_pb2.TryPolicyResponse, _abc.Awaitable[_identity_service_pb2.TryPolicyResponse]]:
         """TryPolicy says what another policy would make of the stored data: who would become one person, and who would not be one any more. It
-        changes nothing. It reads every identifier: not for the busy hour.
-        Errors: INVALID_ARGUMENT (the policy's problems).
+        changes nothing. It reads every identifier: not for the busy hour. It works in a process of its own, which has limits of memory and time,
+        one call at a time in each replica, and ends with the call.
+        Errors: INVALID_ARGUMENT (the policy's problems), TRIAL_RUNNING, TRIAL_LIMIT, CANNOT_STORE.
         """
 
     @_abc_1.abstractmethod
