@@ -24,9 +24,14 @@ class Identity:
     """Calls a service and reads its database."""
 
     def __init__(
-        self, stub: identity_service_pb2_grpc.IdentityServiceAsyncStub, service: IdentityService, database_url: str
+        self,
+        stub: identity_service_pb2_grpc.IdentityServiceAsyncStub,
+        service: IdentityService,
+        database_url: str,
+        address: str,
     ) -> None:
         self.stub = stub
+        self.address = address
         self.service = service
         self.database_url = database_url
 
@@ -116,4 +121,4 @@ async def running(
     """A service on a free port, and its client. other: settings that differ from those of other tests."""
     service = IdentityService(replace(settings(database_url, redis_url, policy), **other))
     async with await service.start() as server, channel(server.address) as connection:
-        yield Identity(identity_service_pb2_grpc.IdentityServiceStub(connection), service, database_url)
+        yield Identity(identity_service_pb2_grpc.IdentityServiceStub(connection), service, database_url, server.address)

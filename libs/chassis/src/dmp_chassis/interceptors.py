@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 import grpc
@@ -19,7 +19,6 @@ if TYPE_CHECKING:  # generic in the stubs only
     _Handler: TypeAlias = grpc.RpcMethodHandler[Any, Any]
 
 _LOG: Final = logging.getLogger(__name__)
-_UNPARSEABLE: Final = object()
 _QUIET_MARK: Final = "__dmp_without_access_log__"
 _QUIET_PREFIX: Final = "/grpc.health."
 
@@ -37,15 +36,17 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
 
     * a `DomainError` with an entry in `table`: its status with details, `x-http-status` and `retry-after` as initial
       metadata
-    * a request that protobuf cannot parse: INVALID_ARGUMENT
+    * a request that protobuf cannot parse, or of more than `max_request_bytes`: INVALID_ARGUMENT
     * a database, cache or service that does not answer: UNAVAILABLE
     * anything else: INTERNAL, "internal error" and a request id, logged once with its traceback under the same id
 
     `grpc.aio.AbortError` and cancellation pass untouched. Handlers are coroutine functions or asynchronous generators.
     """
 
-    def __init__(self, table: ErrorTable, domain: str) -> None:
+    def __init__(self, table: ErrorTable, domain: str, max_request_bytes: Mapping[str, int] | None = None) -> None:
+        """`max_request_bytes`: for an RPC by its name, such as `GetProfile`; `""` for all others of any service."""
         self._answers = ErrorAnswers(table, domain)
+        self._max_request_bytes = max_request_bytes or {}
         # One entry per method, made at its first call: the handler as registered and the guarded one.
         self._guarded: dict[str, tuple[_Handler, _Handler]] = {}
 
@@ -78,7 +79,9 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
             raise TypeError(f"{method} is neither a coroutine function nor an asynchronous generator function")
         parse = handler.request_deserializer
         if parse is not None:
-            parse = _raising(parse) if handler.request_streaming else _marking(parse)
+            limits = self._max_request_bytes
+            most = limits.get(method.rpartition("/")[2], limits.get("", 0))
+            parse = _raising(parse) if handler.request_streaming else _marking(parse, most)
         make = {
             (False, False): grpc.unary_unary_rpc_method_handler,
             (False, True): grpc.unary_stream_rpc_method_handler,
@@ -95,8 +98,8 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         async def guarded(request: object, context: Context) -> object:
             started = time.monotonic() if logged and _LOG.isEnabledFor(logging.DEBUG) else 0.0
             try:
-                if request is _UNPARSEABLE:
-                    raise _unparseable()
+                if isinstance(request, InvalidArgument):
+                    raise request
                 return await function(request, context)
             except Exception as error:  # noqa: BLE001 -- the place where all of them are answered
                 await answer(error, context, method)
@@ -115,8 +118,8 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
             started = time.monotonic() if logged and _LOG.isEnabledFor(logging.DEBUG) else 0.0
             responses = None
             try:
-                if request is _UNPARSEABLE:
-                    raise _unparseable()
+                if isinstance(request, InvalidArgument):
+                    raise request
                 responses = function(request, context)
                 async for response in responses:
                     yield response
@@ -131,14 +134,19 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         return guarded
 
 
-def _marking(parse: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
-    """For a single request: it is parsed before the handler runs, where nothing can be answered, so leave a mark."""
+def _marking(parse: Callable[[bytes], Any], most: int) -> Callable[[bytes], Any]:
+    """For a single request: it is parsed before the handler runs, where nothing can be answered, so the error takes
+    the request's place. `most`: bytes that are parsed at all, 0: any number.
+    """
 
     def parse_or_mark(data: bytes) -> object:
+        if most and len(data) > most:
+            description = f"the request must have at most {most} bytes"
+            return InvalidArgument([FieldViolation(field="", description=description)])
         try:
             return parse(data)
         except Exception:  # noqa: BLE001 -- protobuf raises several, all meaning the same
-            return _UNPARSEABLE
+            return _unparseable()
 
     return parse_or_mark
 

@@ -39,6 +39,7 @@ async def start_server(
     on_close: Sequence[Callback] = (),
     interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
     max_message_bytes: int = MAX_MESSAGE_BYTES,
+    max_request_bytes: Mapping[str, int] | None = None,
 ) -> RunningServer:
     """Starts serving; returns once the port is open, the health is known and the line `serving` is logged.
 
@@ -49,10 +50,11 @@ async def start_server(
         in `degrading`. Polled every second; a dependency that is away does not keep the server from starting.
     background: loops that run until cancelled, in one TaskGroup; the end of one, whatever the reason, is a failure.
     on_stop, on_close: called at the end, before (flush) and after (close) the loops are cancelled.
+    max_request_bytes: of an RPC by its name, `""` for all others; larger ones are answered without being parsed.
     interceptors: run inside the one that answers errors, so what their handlers raise is answered too.
     """
     server = grpc.aio.server(
-        interceptors=(ErrorInterceptor(table, domain), *interceptors),
+        interceptors=(ErrorInterceptor(table, domain, max_request_bytes), *interceptors),
         options=[
             ("grpc.max_send_message_length", max_message_bytes),
             ("grpc.max_receive_message_length", max_message_bytes),
@@ -92,6 +94,7 @@ async def run_server(
     interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
     drain_seconds: float = 2.5,
     max_message_bytes: int = MAX_MESSAGE_BYTES,
+    max_request_bytes: Mapping[str, int] | None = None,
     ready: Callable[[RunningServer], None] | None = None,
 ) -> None:
     """Serves until SIGTERM or SIGINT, then ends as `RunningServer` describes; a second signal cuts the draining short.
@@ -124,6 +127,7 @@ async def run_server(
         on_close=on_close,
         interceptors=interceptors,
         max_message_bytes=max_message_bytes,
+        max_request_bytes=max_request_bytes,
     )
     _collect_garbage_rarely()
     if ready is not None:

@@ -11,6 +11,7 @@ import grpc
 from sqlalchemy.engine import make_url
 
 from dmp.identity.v1 import identity_service_pb2, identity_service_pb2_grpc
+from dmp_chassis.client import MAX_MESSAGE_BYTES
 from dmp_chassis.database import Database
 from dmp_chassis.domain_events import RedisStreamPublisher, drain_loop
 from dmp_chassis.logging import configure
@@ -24,6 +25,8 @@ from dmp_identity.identify_contact import ContactIdentifier
 from dmp_identity.settings import Settings, from_env
 from dmp_identity.trial_run import PolicyTrials
 
+MAX_REQUEST_BYTES: Final = {"": 1 << 20, "ApplyBatch": MAX_MESSAGE_BYTES}
+"""Whoever calls from outside asks with little; a batch of events has what ingest has accepted."""
 SERVICE_NAME: Final = identity_service_pb2.DESCRIPTOR.services_by_name["IdentityService"].full_name
 
 # Every statement finds its rows by an index, a few or a few thousand at a time. A plan made while a table was small
@@ -105,6 +108,7 @@ class IdentityService:
             degrading={"redis"},
             background=[self.identifier.run, self.publish_domain_events],
             on_close=[self.close],
+            max_request_bytes=MAX_REQUEST_BYTES,
         )
 
     async def run(self) -> None:
@@ -119,6 +123,7 @@ class IdentityService:
             degrading={"redis"},
             background=[self.identifier.run, self.publish_domain_events],
             on_close=[self.close],
+            max_request_bytes=MAX_REQUEST_BYTES,
             drain_seconds=self.settings.drain_seconds,
         )
 

@@ -17,7 +17,7 @@ from dmp_identity.domain.explain import Link, Node, SeenIdentifier, links_of_ide
 from dmp_identity.domain.identifier_policy import IdentifierPolicy
 from dmp_identity.domain.profile_id import public_id
 from dmp_identity.domain.reading import Key, PolicyReader, Reading
-from dmp_identity.read_profile import known_form
+from dmp_identity.read_profile import known_form, unusable_value
 
 _MOST_IDENTIFIERS: Final = 20_000
 _DRAWN: Final = 2000
@@ -124,8 +124,8 @@ def _read_end(reader: PolicyReader, text: str) -> int | Reading | str:
     """A profile's number, an identifier, or what is wrong with the text."""
     if not text.strip():
         return "is required"
-    if "\0" in text:
-        return "must not have NUL characters"
+    if unusable := unusable_value(text):
+        return unusable
     type_name, colon, value = text.partition(":")
     if not colon:
         return known_form(text)

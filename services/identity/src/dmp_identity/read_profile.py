@@ -21,6 +21,8 @@ from dmp_identity.domain.reading import PolicyReader, Reading
 
 LARGEST_PAGE: Final = 1000
 _SHOWN_CANDIDATES: Final = 100
+_LONGEST_VALUE: Final = 1024
+"""Twice as long as any identifier: spelled with what is dropped for comparing."""
 _BEGINNING: Final = (-(2**63), "")
 
 
@@ -97,11 +99,12 @@ async def match_identifier(database: Database, reader: PolicyReader, type_name: 
         problems.append(("identifier", "is required"))
     elif kind is None:
         problems.append(("identifier", f"must be one of {', '.join(reader.policy.types)}"))
-    reading = None if kind is None else reader.read(type_name, value)
-    if not value.strip() or (kind is not None and reading is None):
+    unusable = unusable_value(value)
+    reading = None if kind is None or unusable else reader.read(type_name, value)
+    if unusable:
+        problems.append(("value", unusable))
+    elif not value.strip() or (kind is not None and reading is None):
         problems.append(("value", "is required"))
-    elif "\0" in value:
-        problems.append(("value", "must not have NUL characters"))
     if problems or kind is None or reading is None:
         raise InvalidFieldsError(problems)
     async with database.read() as transaction:
@@ -124,6 +127,13 @@ async def match_identifier(database: Database, reader: PolicyReader, type_name: 
         ambiguous=len(holders) > 1 and owner is None,
         candidates=[public_id(h.person) for h in holders[:_SHOWN_CANDIDATES]] if len(holders) > 1 else [],
     )
+
+
+def unusable_value(value: str) -> str:
+    """Why nobody can have the value that is asked for, empty if somebody can."""
+    if len(value) > _LONGEST_VALUE:
+        return f"must have at most {_LONGEST_VALUE} characters"
+    return "must not have NUL characters" if "\0" in value else ""
 
 
 async def view_person(connection: psycopg.AsyncConnection[object], root: int) -> PersonView:

@@ -16,6 +16,9 @@ Key: TypeAlias = tuple[str, str]
 """An identifier as it is compared: its type and its normalised value."""
 
 _KEPT: Final = 400_000
+_LONGEST_KEPT: Final = 512
+_KEPT_CHARACTERS: Final = 1 << 25
+"""Of all texts together: a character takes up to four bytes, and its reading may have it twice more."""
 _UNREADABLE_LENGTH: Final = 128
 
 
@@ -91,6 +94,7 @@ class PolicyReader:
         self._known: dict[str, dict[str, Reading | None]] = {}
         self._known_before: dict[str, dict[str, Reading | None]] = {}
         self._count = 0
+        self._characters = 0
 
     def read(self, type_name: str, text: str) -> Reading | None:
         """The identifier, None if there is no value in the text."""
@@ -111,16 +115,19 @@ class PolicyReader:
         return readings
 
     def _add(self, type_name: str, text: str) -> Reading | None:
-        if self._count >= _KEPT // 2:
+        if self._count >= _KEPT // 2 or self._characters >= _KEPT_CHARACTERS // 2:
             self._known, self._known_before = {}, self._known
-            self._count = 0
+            self._count = self._characters = 0
         before = self._known_before.get(type_name)
         if before is not None and text in before:
             reading = before[text]
         else:
             reading = _read(self.policy.types.get(type_name), type_name, text)
-        self._known.setdefault(type_name, {})[text] = reading
-        self._count += 1
+        # Neither a text that nobody could have as an identifier nor a type that a stranger made up is remembered.
+        if len(text) <= _LONGEST_KEPT and type_name in self.policy.types:
+            self._known.setdefault(type_name, {})[text] = reading
+            self._count += 1
+            self._characters += len(text)
         return reading
 
     def compared(self, type_name: str, text: str) -> str:

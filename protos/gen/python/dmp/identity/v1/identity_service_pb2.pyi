@@ -176,7 +176,7 @@ class MatchIdentifierRequest(_message.Message):
     identifier: _builtins.str
     """The type, for example `email`. Required."""
     value: _builtins.str
-    """The value, in any spelling. Required."""
+    """The value, in any spelling. Required; at most 1024 characters."""
     def __init__(
         self,
         *,
