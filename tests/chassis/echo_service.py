@@ -13,6 +13,7 @@ from grpc_health.v1 import health_pb2
 from dmp_chassis.client import channel
 from dmp_chassis.errors import ErrorTable
 from dmp_chassis.server import Callback, Check, RunningServer, start_server
+from dmp_chassis.streams import MAX_STREAMS
 
 SERVICE = "dmp.test.v1.Echo"
 DOMAIN = "test.dmp"
@@ -45,6 +46,7 @@ async def serving(
     checks: Mapping[str, Check] | None = None,
     degrading: Sequence[str] = (),
     background: Sequence[Callback] = (),
+    max_streams: int = MAX_STREAMS,
 ) -> AsyncIterator[tuple[RunningServer, grpc.aio.Channel]]:
     """A server with these methods, and a channel to it."""
     running = await start_server(
@@ -55,6 +57,7 @@ async def serving(
         checks=checks,
         degrading=degrading,
         background=background,
+        max_streams=max_streams,
     )
     async with running, channel(running.address) as to_server:
         yield running, to_server

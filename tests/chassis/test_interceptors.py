@@ -425,3 +425,31 @@ async def test_the_access_log_is_at_debug_level_and_leaves_out_marked_methods(
             return logged() == [f"/{SERVICE}/Loud"]
 
         await eventually(has_been_logged)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_stream_beyond_the_limit_is_refused_until_one_ends(kind: str) -> None:
+    opened, released = asyncio.Event(), asyncio.Event()
+
+    async def one(_: object, context: object) -> StringValue:
+        opened.set()
+        await released.wait()
+        return StringValue(value="done")
+
+    async def many(_: object, context: object) -> AsyncIterator[StringValue]:
+        yield await one(_, context)
+
+    async with serving({"M": many if kind.endswith("stream") else one}, kind, max_streams=1) as (_, to_server):
+        first = asyncio.ensure_future(call(to_server, "M", kind=kind))
+        await opened.wait()
+        if kind == "unary_unary":
+            second = asyncio.ensure_future(call(to_server, "M", kind=kind))
+            released.set()
+            assert await second == ["done"]
+        else:
+            error = await failure(to_server, "M", kind=kind)
+            assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+            assert (info_of(error).reason, info_of(error).metadata["limit"]) == ("TOO_MANY_STREAMS", "1")
+            released.set()
+        assert await first == ["done"]
+        assert await call(to_server, "M", kind=kind) == ["done"]

@@ -68,6 +68,10 @@ class GatewayRunner:
             ]
         return int(value)
 
+    def log(self, url: str) -> Path:
+        """The log of the gateway at this URL."""
+        return self._admin_sockets[url].with_name("envoy.log")
+
     def close(self) -> None:
         for child in self._children:
             child.close(5)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import gzip
+import http.client
+import json
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
+from tests.contracts.wire import exchange, request_head
 from tests.gateway.answers import assert_error
 from tests.gateway.conftest import Backends
 
@@ -62,6 +66,28 @@ def test_reference_users_may_be_64_mib(api: httpx.Client, backends: Backends) ->
     backends.stats.reset()
     assert_error(api.put("/reference/users", content=in_pieces(body + b" ")), 413, "RESOURCE_EXHAUSTED")
     assert not backends.stats.calls
+
+
+@pytest.mark.parametrize("size", [9 * MIB, 30 * MIB])
+@pytest.mark.parametrize("chunked", [False, True])
+def test_who_does_not_listen_while_sending_hears_the_refusal(
+    gateway_url: str, backends: Backends, size: int, chunked: bool
+) -> None:
+    """Python's own client sends all of a body before it reads: an early answer would reach it as a reset."""
+    connection = http.client.HTTPConnection(urlsplit(gateway_url).netloc, timeout=60)
+    body = in_pieces(b" " * size) if chunked else b" " * size
+    connection.request("POST", "/events", body=body)
+    answer = connection.getresponse()
+    assert answer.status == 413
+    assert json.loads(answer.read())["error"]["status"] == "RESOURCE_EXHAUSTED"
+    connection.close()
+    assert not backends.ingest.calls
+
+
+def test_what_is_far_over_the_limit_is_answered_at_once(gateway_url: str, backends: Backends) -> None:
+    head = request_head("POST", "/events", [("Content-Length", str(10 * 1024 * MIB))])
+    assert exchange(gateway_url, [head]).status == 413
+    assert not backends.ingest.calls
 
 
 @pytest.mark.parametrize("path", ["/identify", "/merge"])

@@ -36,7 +36,7 @@ def test_swagger_ui_arrives_as_it_is_packaged(
     assert response.content == (swagger_ui_directory() / name).read_bytes()
 
 
-@pytest.mark.parametrize("path", ["/docs", "/docs/", "/docs?a=b"])
+@pytest.mark.parametrize("path", ["/docs", "/docs/"])
 def test_the_page_needs_no_other_site(api: httpx.Client, backends: Backends, path: str) -> None:
     page = api.get(path)
     assert page.status_code == 200

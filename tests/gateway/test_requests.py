@@ -159,7 +159,6 @@ def test_the_same_holds_for_events(api: httpx.Client, backends: Backends) -> Non
         ("/metrics?window=1.5", "window"),
         ("/metrics?window=99999999999", "window"),
         ("/metrics?window=%22%5C", "window"),
-        ("/metrics?window=1&window=2", "window"),
         ("/metrics?bogus=1", "bogus"),
         ("/metrics?a%22%5C=1", "a%22%5C"),
         ("/users/user_a?page_size=many", "page_size"),
@@ -191,6 +190,57 @@ def test_a_field_of_a_typed_body_that_does_not_fit_is_named(
     assert not backends.identity.calls
 
 
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/stats?campaign_id=secret1&campaign_id=secret1", "campaign_id"),
+        ("/stats?campaign_id=secret1&campaignId=secret2", "campaignId"),
+        ("/stats?campaign_id=secret1&campaign%5Fid=secret2", "campaign%5Fid"),
+        ("/users/user_a?page_size=1&x=secret1&page_size=2", "page_size"),
+        ("/docs?secret=secret1", "secret"),
+        ("/openapi.json?a=secret1", "a"),
+        ("/health?a=secret1", "a"),
+    ],
+)
+def test_a_parameter_comes_once_and_is_known(api: httpx.Client, backends: Backends, path: str, name: str) -> None:
+    response = api.get(path)
+    error = assert_error(response, 400, "INVALID_ARGUMENT")
+    assert [violation["field"] for violation in error["details"][0]["fieldViolations"]] == [name]
+    assert "secret1" not in response.text
+    assert not any(backend.calls for backend in backends.all())
+
+
+@pytest.mark.parametrize("method", ["POST", "DELETE", "PUT"])
+def test_paths_that_change_something_know_no_parameter_either(
+    api: httpx.Client, backends: Backends, method: str
+) -> None:
+    path = {"POST": "/merge", "DELETE": "/users/user_a", "PUT": "/reference/users"}[method]
+    error = assert_error(api.request(method, f"{path}?bogus=1", content=b"{}"), 400, "INVALID_ARGUMENT")
+    assert error["details"][0]["fieldViolations"][0]["field"] == "bogus"
+    assert not any(backend.calls for backend in backends.all())
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"internal_user_ids": ["secret1" "secret2"]}',
+        b'{"reason": secret1}',
+        b'{"secret1"',
+        b'"secret1"',
+        b'["secret1"]',
+        b'{"reason": {"secret1": 1}}',
+        b'{"internal_user_ids": "' + b"secret1" * 30_000 + b"}",
+        b'{"reason": ["' + b"secret1" * 30_000 + b'", {}]}',
+        b'{"internal_user_ids": [{"secret1": 1}]}',
+    ],
+)
+def test_an_error_repeats_nothing_of_the_body(api: httpx.Client, backends: Backends, body: bytes) -> None:
+    response = api.post("/merge", content=body)
+    assert_error(response, 400, "INVALID_ARGUMENT")
+    assert "secret" not in response.text
+    assert not backends.identity.calls
+
+
 @pytest.mark.parametrize("path", ["/nope", "/users", "/users/", "/users/a/b", "/openapi.json/x", "/merge/x"])
 def test_an_unknown_path_is_not_found(api: httpx.Client, backends: Backends, path: str) -> None:
     assert_error(api.get(path), 404, "NOT_FOUND")
@@ -208,10 +258,10 @@ def test_rpcs_are_not_paths_for_json(api: httpx.Client, backends: Backends, path
     [
         ("/events", "POST, OPTIONS"),
         ("/events/", "POST, OPTIONS"),
-        ("/events/e-1", "GET, OPTIONS"),
+        ("/events/e-1", "GET, HEAD, OPTIONS"),
         ("/merges/m:undo", "POST, OPTIONS"),
-        ("/users/user_a/graph", "GET, OPTIONS"),
-        ("/reference/users/u-1", "GET, OPTIONS"),
+        ("/users/user_a/graph", "GET, HEAD, OPTIONS"),
+        ("/reference/users/u-1", "GET, HEAD, OPTIONS"),
         ("/identify", "POST, OPTIONS"),
         ("/reference/users", "PATCH, PUT, OPTIONS"),
         ("/docs", "GET, HEAD, OPTIONS"),
@@ -228,7 +278,7 @@ def test_a_known_path_names_its_methods(api: httpx.Client, backends: Backends, p
 
 
 def test_a_browser_of_another_origin_may_post_events(api: httpx.Client, backends: Backends) -> None:
-    asked = "content-type, idempotency-key, prefer, x-api-key"
+    asked = "content-type, idempotency-key, prefer, traceparent, x-api-key, x-requested-with"
     headers = {"origin": SHOP, "access-control-request-method": "POST", "access-control-request-headers": asked}
     preflight = api.options("/events", headers=headers)
     assert preflight.status_code == 200
@@ -236,12 +286,14 @@ def test_a_browser_of_another_origin_may_post_events(api: httpx.Client, backends
     assert "POST" in preflight.headers["access-control-allow-methods"]
     allowed = {name.strip() for name in preflight.headers["access-control-allow-headers"].split(",")}
     assert allowed >= set(asked.split(", "))
-    assert "access-control-allow-credentials" not in preflight.headers
+    # A beacon with a JSON Blob is sent with credentials, and a browser takes nothing less than these two for an answer.
+    assert preflight.headers["access-control-allow-credentials"] == "true"
     assert not backends.ingest.calls
     for body, status in ((b"{}", 202), (b"x" * 9_000_000, 413)):
         response = api.post("/events", content=body, headers={"origin": SHOP})
         assert response.status_code == status
         assert response.headers["access-control-allow-origin"] == SHOP
+        assert response.headers["access-control-allow-credentials"] == "true"
         assert "retry-after" in response.headers["access-control-expose-headers"]
 
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
+import signal
 import socket
+import subprocess
+import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import grpc
@@ -41,14 +46,14 @@ class HastyGateway(Gateway):
         return configuration
 
 
-def shortened(value: object) -> object:
+def shortened(value: object, short: Mapping[str, str] = SHORT) -> object:
     """A copy in which every limit that there is, is short."""
     if isinstance(value, list):
-        return [shortened(item) for item in value]
+        return [shortened(item, short) for item in value]
     if not isinstance(value, dict):
         return value
     return {
-        key: SHORT[key] if key in SHORT and isinstance(item, str) and item != "0s" else shortened(item)
+        key: short[key] if key in short and re.fullmatch(r"[1-9]\d*[sS]", str(item)) else shortened(item, short)
         for key, item in value.items()
     }
 
@@ -99,6 +104,81 @@ def test_a_body_that_comes_drop_by_drop_is_a_408(hasty_url: str, backends: Backe
 def test_headers_that_do_not_end_are_a_408(hasty_url: str) -> None:
     answer = exchange(hasty_url, [b"GET /stats HTTP/1.1\r\nHost: a\r\n"])
     assert answer.status == 408
+
+
+class PatientGateway(Gateway):
+    """The gateway with long limits on bodies and on whole requests, and a second for the work."""
+
+    def configuration(self) -> dict[str, Any]:
+        configuration: dict[str, Any] = super().configuration()
+        configuration["static_resources"]["listeners"] = shortened(
+            configuration["static_resources"]["listeners"], {"timeout": "1s", "value": "1S"}
+        )
+        return configuration
+
+
+@pytest.fixture(scope="module")
+def patient_url(runner: GatewayRunner, _backends: Backends) -> str:
+    return runner.run(
+        PatientGateway, ingest=[_backends.ingest.port], identity=[_backends.identity.port], stats=[_backends.stats.port]
+    )
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "service", "status"),
+    [
+        ("POST", "/events", "ingest", 202),
+        ("PUT", "/reference/users", "stats", 200),
+        ("POST", "/identify", "identity", 200),
+        ("POST", "/merge", "identity", 200),
+    ],
+)
+def test_the_time_for_the_work_begins_when_the_body_is_there(
+    patient_url: str, backends: Backends, method: str, path: str, service: str, status: int
+) -> None:
+    def slowly() -> Iterator[bytes]:
+        yield request_head(method, path, [("Content-Length", "8")])
+        for piece in (b"{ ", b"  ", b"  ", b" }"):
+            threading.Event().wait(0.6)
+            yield piece
+
+    assert exchange(patient_url, slowly()).status == status
+    assert 0.5 < getattr(backends, service).only_call().seconds_left <= 1
+
+
+@pytest.fixture(scope="module")
+def stopped_url(runner: GatewayRunner) -> Iterator[str]:
+    """A patient gateway before one process that is all three services, and is stopped."""
+    command = [sys.executable, "-m", "tests.gateway.backend_process"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        port = int(process.stdout.readline())
+        url = runner.run(PatientGateway, ingest=[port], identity=[port], stats=[port])
+        assert httpx.get(f"{url}/healthz", trust_env=False).status_code == 200
+        process.send_signal(signal.SIGSTOP)
+        yield url
+        process.kill()
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/healthz"),
+        ("GET", "/users/user_a"),
+        ("GET", "/stats?campaign_id=c"),
+        ("POST", "/identify"),
+        ("POST", "/events"),
+        ("PUT", "/reference/users"),
+    ],
+)
+def test_a_service_that_is_stopped_costs_a_caller_the_time_for_the_work_and_no_more(
+    stopped_url: str, method: str, path: str
+) -> None:
+    started = time.monotonic()
+    body = b"{}" if method != "GET" else None
+    response = httpx.request(method, f"{stopped_url}{path}", content=body, trust_env=False, timeout=20)
+    assert_error(response, 504, "DEADLINE_EXCEEDED")
+    assert 0.9 < time.monotonic() - started < 5
 
 
 @pytest.fixture

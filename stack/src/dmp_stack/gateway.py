@@ -22,6 +22,9 @@ from dmp_stack.programs import envoy_program, repository_root, swagger_ui_direct
 IMAGE_FOLDER = "/etc/envoy/"
 """Where the gateway file's own files are in a container."""
 
+STREAMS = "_streams"
+"""How the name of a cluster ends that has the streams of a service: the same endpoints with a limit of their own."""
+
 ACTIVE_REQUESTS = "downstream_rq_active"
 
 
@@ -69,7 +72,7 @@ class Gateway:
         listener["address"] = {"socket_address": {"address": self.host, "port_value": self.port}}
         listener["enable_reuse_port"] = False  # a second gateway on the port must fail, not share its connections
         for cluster in configuration["static_resources"]["clusters"]:
-            ports = self.upstreams.get(cluster["name"])
+            ports = self.upstreams.get(cluster["name"].removesuffix(STREAMS))
             if ports is None:
                 raise StackError(f"{source} has a cluster {cluster['name']!r} that no service stands for")
             _point_to_loopback(cluster, ports)

@@ -50,6 +50,13 @@ class BodyTooLarge(DomainError):
     limit: int
 
 
+@dataclass(slots=True, eq=False)
+class TooManyStreams(DomainError):
+    """This server holds as many streams as it may: `limit`."""
+
+    limit: int
+
+
 @dataclass(slots=True, kw_only=True, eq=False)
 class BodyDamaged(DomainError):
     """The body of a request is not what its content coding says; `problem` completes the sentence "the body …"."""
@@ -120,6 +127,13 @@ BUILT_IN: Final[ErrorTable] = {
         message="something this call needs is unavailable at the moment, please try again",
         metadata=lambda error: {"dependency": error.dependency},
         retry_after_seconds=1.0,
+    ),
+    TooManyStreams: ErrorSpec(
+        code=grpc.StatusCode.RESOURCE_EXHAUSTED,
+        reason="TOO_MANY_STREAMS",
+        message="as many streams are open as this service holds, please try again later",
+        metadata=lambda error: {"limit": str(error.limit)},
+        retry_after_seconds=5.0,
     ),
 }
 """Part of every service's table; a service's own table may override an entry."""

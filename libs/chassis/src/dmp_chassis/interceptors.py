@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import logging
 import time
@@ -12,15 +13,18 @@ import grpc
 
 from dmp_chassis.error_answers import ErrorAnswers
 from dmp_chassis.errors import ErrorTable, FieldViolation, InvalidArgument
+from dmp_chassis.streams import StreamLimit
 
 if TYPE_CHECKING:  # generic in the stubs only
     from dmp_chassis.error_answers import Context
 
     _Handler: TypeAlias = grpc.RpcMethodHandler[Any, Any]
+    _Place: TypeAlias = Callable[[], contextlib.AbstractContextManager[None]]
 
 _LOG: Final = logging.getLogger(__name__)
 _QUIET_MARK: Final = "__dmp_without_access_log__"
 _QUIET_PREFIX: Final = "/grpc.health."
+_UNCOUNTED_PREFIX: Final = "/grpc."
 
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 
@@ -38,15 +42,23 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
       metadata
     * a request that protobuf cannot parse, or of more than `max_request_bytes`: INVALID_ARGUMENT
     * a database, cache or service that does not answer: UNAVAILABLE
+    * a stream beyond those that `streams` allows (health and reflection are not counted): RESOURCE_EXHAUSTED
     * anything else: INTERNAL, "internal error" and a request id, logged once with its traceback under the same id
 
     `grpc.aio.AbortError` and cancellation pass untouched. Handlers are coroutine functions or asynchronous generators.
     """
 
-    def __init__(self, table: ErrorTable, domain: str, max_request_bytes: Mapping[str, int] | None = None) -> None:
+    def __init__(
+        self,
+        table: ErrorTable,
+        domain: str,
+        max_request_bytes: Mapping[str, int] | None = None,
+        streams: StreamLimit | None = None,
+    ) -> None:
         """`max_request_bytes`: for an RPC by its name, such as `GetProfile`; `""` for all others of any service."""
         self._answers = ErrorAnswers(table, domain)
         self._max_request_bytes = max_request_bytes or {}
+        self._streams = streams or StreamLimit()
         # One entry per method, made at its first call: the handler as registered and the guarded one.
         self._guarded: dict[str, tuple[_Handler, _Handler]] = {}
 
@@ -70,11 +82,15 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
     def _guard(self, handler: _Handler, method: str) -> _Handler:
         function = handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
         logged = not (getattr(function, _QUIET_MARK, False) or method.startswith(_QUIET_PREFIX))
+        streams = handler.request_streaming or handler.response_streaming
+        place: _Place = contextlib.nullcontext
+        if streams and not method.startswith(_UNCOUNTED_PREFIX):
+            place = self._streams.one
         behaviour: Callable[..., Any]
         if inspect.isasyncgenfunction(function):
-            behaviour = self._guard_generator(function, method, logged)
+            behaviour = self._guard_generator(function, method, logged, place)
         elif inspect.iscoroutinefunction(function):
-            behaviour = self._guard_coroutine(function, method, logged)
+            behaviour = self._guard_coroutine(function, method, logged, place)
         else:
             raise TypeError(f"{method} is neither a coroutine function nor an asynchronous generator function")
         parse = handler.request_deserializer
@@ -91,7 +107,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         return make(behaviour, request_deserializer=parse, response_serializer=handler.response_serializer)
 
     def _guard_coroutine(
-        self, function: Callable[..., Awaitable[Any]], method: str, logged: bool
+        self, function: Callable[..., Awaitable[Any]], method: str, logged: bool, place: _Place
     ) -> Callable[[Any, Context], Awaitable[Any]]:
         answer = self._answers.answer
 
@@ -100,7 +116,8 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
             try:
                 if isinstance(request, InvalidArgument):
                     raise request
-                return await function(request, context)
+                with place():
+                    return await function(request, context)
             except Exception as error:  # noqa: BLE001 -- the place where all of them are answered
                 await answer(error, context, method)
             finally:
@@ -110,7 +127,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         return guarded
 
     def _guard_generator(
-        self, function: Callable[..., AsyncGenerator[Any]], method: str, logged: bool
+        self, function: Callable[..., AsyncGenerator[Any]], method: str, logged: bool, place: _Place
     ) -> Callable[[Any, Context], AsyncGenerator[Any]]:
         answer = self._answers.answer
 
@@ -120,9 +137,10 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
             try:
                 if isinstance(request, InvalidArgument):
                     raise request
-                responses = function(request, context)
-                async for response in responses:
-                    yield response
+                with place():
+                    responses = function(request, context)
+                    async for response in responses:
+                        yield response
             except Exception as error:  # noqa: BLE001 -- the place where all of them are answered
                 await answer(error, context, method)
             finally:

@@ -18,11 +18,13 @@ from dmp_chassis.errors import ErrorTable
 from dmp_chassis.health import Check, DependencyHealth
 from dmp_chassis.interceptors import ErrorInterceptor
 from dmp_chassis.lifecycle import Callback, RunningServer
+from dmp_chassis.streams import MAX_STREAMS, StreamLimit
 
 __all__ = ["Callback", "Check", "RunningServer", "run_server", "start_server"]
 
 _LOG: Final = logging.getLogger(__name__)
 _YOUNG_OBJECTS: Final = 50_000
+_METADATA_BYTES: Final = 32 * 1024
 
 
 async def start_server(
@@ -40,6 +42,7 @@ async def start_server(
     interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
     max_message_bytes: int = MAX_MESSAGE_BYTES,
     max_request_bytes: Mapping[str, int] | None = None,
+    max_streams: int = MAX_STREAMS,
 ) -> RunningServer:
     """Starts serving; returns once the port is open, the health is known and the line `serving` is logged.
 
@@ -52,9 +55,10 @@ async def start_server(
     on_stop, on_close: called at the end, before (flush) and after (close) the loops are cancelled.
     max_request_bytes: of an RPC by its name, `""` for all others; larger ones are answered without being parsed.
     interceptors: run inside the one that answers errors, so what their handlers raise is answered too.
+    max_streams: how many streams of callers may be open at a time; one more is answered RESOURCE_EXHAUSTED.
     """
     server = grpc.aio.server(
-        interceptors=(ErrorInterceptor(table, domain, max_request_bytes), *interceptors),
+        interceptors=(ErrorInterceptor(table, domain, max_request_bytes, StreamLimit(max_streams)), *interceptors),
         options=[
             ("grpc.max_send_message_length", max_message_bytes),
             ("grpc.max_receive_message_length", max_message_bytes),
@@ -63,6 +67,9 @@ async def start_server(
             ("grpc.keepalive_permit_without_calls", 1),
             ("grpc.http2.min_ping_interval_without_data_ms", 1_000),
             ("grpc.http2.max_ping_strikes", 0),
+            # More than the 24 KiB that the gateway lets through: beyond the soft limit calls fail by chance.
+            ("grpc.max_metadata_size", _METADATA_BYTES),
+            ("grpc.absolute_max_metadata_size", _METADATA_BYTES),
             # A peer that has vanished without a word is noticed.
             ("grpc.keepalive_time_ms", 30_000),
             ("grpc.keepalive_timeout_ms", 10_000),
