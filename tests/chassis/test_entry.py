@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from dmp_chassis.entry import main
+from dmp_chassis.entry import Command, main
 from dmp_chassis.settings import EnvReader, SettingsError
 
 
@@ -76,3 +76,24 @@ def test_a_failed_command_ends_with_1_and_logs_without_secrets(
     printed = capsys.readouterr().err
     assert "host/db is away" in printed
     assert "hunter2" not in printed
+
+
+def test_a_service_may_have_commands_of_its_own_with_flags(capsys: pytest.CaptureFixture[str]) -> None:
+    given: list[frozenset[str]] = []
+
+    async def count(flags: frozenset[str]) -> None:
+        given.append(flags)
+
+    async def serve() -> None:
+        raise AssertionError
+
+    def go(*arguments: str) -> None:
+        own = Command(help="counts", run=count, flags={"dry-run": "only says how many"})
+        main("test", serve=serve, migrate=lambda: None, others={"count": own}, arguments=arguments)
+
+    go("count")
+    go("count", "--dry-run")
+    assert given == [frozenset(), frozenset({"dry-run"})]
+    with pytest.raises(SystemExit):
+        go("count", "--loud")
+    assert "count" in capsys.readouterr().err
