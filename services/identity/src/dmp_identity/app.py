@@ -8,6 +8,7 @@ import time
 from typing import Final
 
 import grpc
+import msgspec
 from sqlalchemy.engine import make_url
 
 from dmp.identity.v1 import identity_service_pb2, identity_service_pb2_grpc
@@ -17,12 +18,17 @@ from dmp_chassis.domain_events import RedisStreamPublisher, drain_loop
 from dmp_chassis.logging import configure
 from dmp_chassis.redis_client import check_redis, connect_redis
 from dmp_chassis.server import Callback, RunningServer, run_server, start_server
+from dmp_identity.adapters.key_rules_store import application_name
+from dmp_identity.adapters.respelling_store import only_job
 from dmp_identity.api.errors import DOMAIN, TABLE
 from dmp_identity.api.servicer import IdentityServicer
 from dmp_identity.domain.graph_memory import GraphMemory
 from dmp_identity.domain.reading import PolicyReader
 from dmp_identity.identify_contact import ContactIdentifier
-from dmp_identity.settings import Settings, from_env
+from dmp_identity.know_key_rules import KnownKeyRules
+from dmp_identity.preview_renormalisation import Preview, preview_renormalisation
+from dmp_identity.renormalise_keys import Renormalisation, RenormalisationRunningError, Renormalised
+from dmp_identity.settings import Settings, from_env, renormalise_settings_from_env
 from dmp_identity.trial_run import PolicyTrials
 
 MAX_REQUEST_BYTES: Final = {"": 1 << 20, "ApplyBatch": MAX_MESSAGE_BYTES}
@@ -43,17 +49,20 @@ class IdentityService:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.database = Database.connect(
-            _with_planner_options(settings.database_url), pool_size=settings.pool_size, application_name="dmp_identity"
+            with_planner_options(settings.database_url),
+            pool_size=settings.pool_size,
+            application_name=application_name(settings.policy),
         )
         # Of their own, so that many readers do not keep batches from being applied, nor the other way round.
         parallel_batches = max(1, settings.pool_size // 2)
         self.batches = Database.connect(
-            _with_planner_options(settings.database_url),
+            with_planner_options(settings.database_url),
             pool_size=parallel_batches,
-            application_name="dmp_identity batches",
+            application_name=f"{application_name(settings.policy)} batches",
         )
         self.redis = connect_redis(settings.redis_url, client_name="dmp_identity", pool_size=4)
         self.reader = PolicyReader(settings.policy)
+        self.key_rules = KnownKeyRules(self.database, self.reader)
         self.wake = asyncio.Event()
         memory = GraphMemory()
         self.identifier = ContactIdentifier(
@@ -67,6 +76,7 @@ class IdentityService:
         self.servicer = IdentityServicer(
             database=self.database,
             reader=self.reader,
+            key_rules=self.key_rules,
             memory=memory,
             identifier=self.identifier,
             trials=PolicyTrials(
@@ -105,8 +115,8 @@ class IdentityService:
             domain=DOMAIN,
             listen=listen,
             checks=self._checks(),
-            degrading={"redis"},
-            background=[self.identifier.run, self.publish_domain_events],
+            degrading={"redis", "key_rules"},
+            background=[self.key_rules.run, self.identifier.run, self.publish_domain_events],
             on_close=[self.close],
             max_request_bytes=MAX_REQUEST_BYTES,
         )
@@ -120,8 +130,8 @@ class IdentityService:
             domain=DOMAIN,
             listen=self.settings.listen,
             checks=self._checks(),
-            degrading={"redis"},
-            background=[self.identifier.run, self.publish_domain_events],
+            degrading={"redis", "key_rules"},
+            background=[self.key_rules.run, self.identifier.run, self.publish_domain_events],
             on_close=[self.close],
             max_request_bytes=MAX_REQUEST_BYTES,
             drain_seconds=self.settings.drain_seconds,
@@ -129,7 +139,8 @@ class IdentityService:
 
     def _checks(self) -> dict[str, Callback]:
         # Without Redis everything works but the publishing of domain events, which wait in the outbox.
-        return {"postgres": self.database.check, "redis": self.check_redis}
+        # While keys were made by other rules values are looked up by both, which only costs a little.
+        return {"postgres": self.database.check, "redis": self.check_redis, "key_rules": self.key_rules.check}
 
 
 def clock_us() -> int:
@@ -144,7 +155,34 @@ async def serve() -> None:
     await IdentityService(settings).run()
 
 
-def _with_planner_options(url: str) -> str:
+async def renormalise(*, dry_run: bool) -> None:
+    """`python -m dmp_identity renormalise [--dry-run]`; prints what it did, or would do, as JSON. Raises
+    RenormalisationRunningError, and what the database raises.
+    """
+    settings = renormalise_settings_from_env(os.environ)
+    configure(settings.log_level, "identity")
+    database = Database.connect(
+        with_planner_options(settings.database_url),
+        pool_size=2,
+        application_name=application_name(settings.policy),
+        statement_timeout_seconds=0,
+    )
+    try:
+        async with only_job(settings.database_url) as alone:
+            if not alone:
+                raise RenormalisationRunningError
+            reader = PolicyReader(settings.policy)
+            done: Preview | Renormalised
+            if dry_run:
+                done = await preview_renormalisation(database, reader, clock_us=clock_us)
+            else:
+                done = await Renormalisation(database, reader, clock_us=clock_us).run()
+        print(msgspec.json.format(msgspec.json.encode(done)).decode())
+    finally:
+        await database.close()
+
+
+def with_planner_options(url: str) -> str:
     parsed = make_url(url)
     given = parsed.query.get("options", "")
     options = f"{_PLANNER} {given if isinstance(given, str) else ' '.join(given)}".strip()

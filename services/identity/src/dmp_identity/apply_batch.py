@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import psycopg
@@ -20,6 +20,7 @@ from dmp_identity.domain.placing import Placing
 from dmp_identity.domain.profile_id import public_id
 from dmp_identity.domain.reading import PolicyReader, Reading, Sighting
 from dmp_identity.domain.snapshot import GraphVersion
+from dmp_identity.know_key_rules import as_stored
 from dmp_identity.record_sightings import Beside, Recorded, in_graph_transaction, record_sightings
 
 
@@ -53,7 +54,7 @@ async def apply_batch(
     database: Database,
     reader: PolicyReader,
     memory: GraphMemory,
-    batch: EventBatch,
+    given: EventBatch,
     *,
     clock_us: Callable[[], int],
     wake: asyncio.Event,
@@ -61,16 +62,17 @@ async def apply_batch(
     """Applies the batch in one transaction, or finds that it has been applied. `wake`: set when domain events are
     waiting.
     """
-    showing = [position for position, readings in enumerate(batch.readings) if readings]
+    showing = [position for position, readings in enumerate(given.readings) if readings]
 
     async def unit(connection: psycopg.AsyncConnection[Any], every_lock: bool) -> _Applied | None:
-        opened = await remember_batch(connection, batch.batch_id)
+        opened = await remember_batch(connection, given.batch_id)
         if opened is None:
             return None
         last_erasure_us, version = opened
         kept = showing
-        if last_erasure_us > batch.accepted_at_us:
-            kept = await _without_erased(connection, batch, _sightings(reader, batch, showing))
+        if last_erasure_us > given.accepted_at_us:
+            kept = await _without_erased(connection, given, _sightings(reader, given, showing))
+        batch = replace(given, readings=await as_stored(connection, reader, given.readings))
         applied = _Applied(profiles=[0] * len(batch.event_ids))
         rest, beside = kept, None
         # When something is to be decided with every lock, nothing is taken for granted.
@@ -178,14 +180,13 @@ async def _without_erased(
     An event is theirs if it shows a strong identifier of theirs, or none at all and a weak one of theirs that
     attributes.
     """
-    keys = {reading.key for s in sightings.values() for reading in (*s.strong, *s.hints)}
+    keys = {key for s in sightings.values() for reading in (*s.strong, *s.hints) for key in reading.all_keys()}
     erased = await erased_keys(connection, list(keys), batch.accepted_at_us)
     late: dict[int, str] = {}
     for position, sighting in sightings.items():
-        for reading in sighting.strong or sighting.hints:
-            if reading.key in erased:
-                late[position] = erased[reading.key]
-                break
+        found = [key for reading in sighting.strong or sighting.hints for key in reading.all_keys() if key in erased]
+        if found:
+            late[position] = erased[found[0]]
     await add_late_events(connection, {batch.event_ids[position]: erasure for position, erasure in late.items()})
     return [position for position in sightings if position not in late]
 

@@ -17,6 +17,7 @@ from dmp_identity.domain.explain import Link, Node, SeenIdentifier, links_of_ide
 from dmp_identity.domain.identifier_policy import IdentifierPolicy
 from dmp_identity.domain.profile_id import public_id
 from dmp_identity.domain.reading import Key, PolicyReader, Reading
+from dmp_identity.know_key_rules import one_as_stored
 from dmp_identity.read_profile import known_form, unusable_value
 
 _MOST_IDENTIFIERS: Final = 20_000
@@ -89,7 +90,7 @@ async def explain_link(database: Database, reader: PolicyReader, start: str, end
         raise InvalidFieldsError(problems)
     async with database.read() as transaction:
         connection = raw(transaction)
-        ends = [await _find_end(connection, read) for read in given.values() if not isinstance(read, str)]
+        ends = [await _find_end(connection, reader, read) for read in given.values() if not isinstance(read, str)]
         first, second = ends
         if first.root is not None and first.root == second.root and not (first.weak or second.weak):
             chain = await _chain(connection, reader.policy, first, second)
@@ -134,12 +135,13 @@ def _read_end(reader: PolicyReader, text: str) -> int | Reading | str:
     return reader.read(type_name, value) or "must have a value after the colon"
 
 
-async def _find_end(connection: psycopg.AsyncConnection[Any], read: int | Reading) -> _End:
+async def _find_end(connection: psycopg.AsyncConnection[Any], reader: PolicyReader, read: int | Reading) -> _End:
     if isinstance(read, int):
         root = await profile_reads.find_root(connection, read)
         if root is None:
             raise ProfileNotFoundError(public_id(read))
         return _End(read, None, [root])
+    read = await one_as_stored(connection, reader, read)
     if read.type is not None and not read.type.strong:
         return _End(None, read, [holder.person for holder in await profile_reads.holders_of(connection, read.key)])
     owner = await profile_reads.owner_of(connection, read.key)

@@ -18,7 +18,8 @@ from dmp_identity.domain.contacts import ContactAnswer
 from dmp_identity.domain.errors import InvalidFieldsError, OverloadedError
 from dmp_identity.domain.graph_memory import Expected, GraphMemory
 from dmp_identity.domain.identify import ContactRequest
-from dmp_identity.domain.reading import PolicyReader, Reading
+from dmp_identity.domain.reading import PolicyReader, Reading, Rule, Sighting
+from dmp_identity.know_key_rules import as_stored
 from dmp_identity.record_sightings import Recorded, in_graph_transaction, record_sightings
 
 SOURCE: Final = "identify"
@@ -46,7 +47,9 @@ def read_contact_request(reader: PolicyReader, values: dict[str, str]) -> Contac
         elif "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
             problems.append((field, "must not have NUL characters or lone surrogates"))
         else:
-            readings[field] = reader.read(_TYPES[field], text)
+            reading = readings[field] = reader.read(_TYPES[field], text)
+            if reading is not None and reading.flaw is Rule.TOO_LONG:
+                problems.append((field, f"must have at most {limit} characters in the form in which it is compared"))
     if not problems and not any(readings.values()):
         problems = [(field, "at least one of email and phoneNumber is required") for field in _LIMITS]
     if problems:
@@ -111,24 +114,17 @@ class ContactIdentifier:
                         waiting.answer.set_result(answer)
 
     async def _store(self, requests: Sequence[ContactRequest]) -> list[ContactAnswer]:
-        sightings = [
-            self._reader.sighting(
-                ref=uuid7_text(),
-                source=SOURCE,
-                cause="contact",
-                readings=[reading for reading in (request.email, request.phone) if reading is not None],
-            )
-            for request in requests
-        ]
+        refs = [uuid7_text() for _ in requests]
 
         async def unit(connection: psycopg.AsyncConnection[Any], every_lock: bool) -> Recorded:
+            stored = await requests_as_stored(connection, self._reader, requests)
             recorded = await record_sightings(
                 connection,
                 self._reader,
                 self._memory,
-                sightings,
+                [self._sighting(ref, request) for ref, request in zip(refs, stored, strict=True)],
                 now_us=self._clock_us(),
-                requests=requests,
+                requests=stored,
                 every_lock=every_lock,
                 expected=self._expected,
             )
@@ -143,3 +139,20 @@ class ContactIdentifier:
         if recorded.events:
             self._wake.set()
         return recorded.contacts
+
+    def _sighting(self, ref: str, request: ContactRequest) -> Sighting:
+        readings = [reading for reading in (request.email, request.phone) if reading is not None]
+        return self._reader.sighting(ref=ref, source=SOURCE, cause="contact", readings=readings)
+
+
+async def requests_as_stored(
+    connection: psycopg.AsyncConnection[Any], reader: PolicyReader, requests: Sequence[ContactRequest]
+) -> Sequence[ContactRequest]:
+    """The requests with the keys under which their values are stored."""
+    if not reader.reads_several:
+        return requests
+    given = [
+        [reading] if reading is not None else [] for request in requests for reading in (request.email, request.phone)
+    ]
+    found = [readings[0] if readings else None for readings in await as_stored(connection, reader, given)]
+    return [ContactRequest(email=email, phone=phone) for email, phone in zip(found[::2], found[1::2], strict=True)]

@@ -92,26 +92,47 @@ async def merge_profiles(
                 for root in roots[1:]
             ),
         )
-        now_us = clock_us()
-        book = ContactBook(
-            await load_contacts(connection, roots), {}, now=datetime.fromtimestamp(now_us / 1e6, UTC), compared=compared
-        )
-        for edge in merge.edges:
-            book.combine(edge.survivor, edge.merged)
-        merge_id = uuid7_text()
         identified = any(people[root].root_identified for root in roots)
-        await store_merge(connection, merge_id, merge, reason=reason, identified=identified, now_us=now_us)
-        await save_contacts(connection, book, [merge_id], lambda profile: profile)
-        payload = {
-            "merge_id": merge_id,
-            "cause": "manual",
-            "internal_user_id": public_id(roots[0]),
-            "merged_ids": [public_id(root) for root in roots[1:]],
-        }
-        await add_domain_events(connection, [DomainEvent(kind="ProfilesMerged", payload=payload)])
+        merge_id = await join_people(
+            connection, merge, reason=reason, identified=identified, now_us=clock_us(), compared=compared
+        )
         return MergedProfiles(person=await view_person(connection, roots[0]), merge_id=merge_id)
 
     merged = await in_graph_transaction(database, unit)
     if merged.merge_id:
         wake.set()
     return merged
+
+
+async def join_people(
+    connection: psycopg.AsyncConnection[Any],
+    merge: NewMerge,
+    *,
+    reason: str,
+    identified: bool,
+    now_us: int,
+    compared: Compared,
+) -> str:
+    """Stores a merge of people who exist, whose edges all have the same survivor, with their contacts and its domain
+    event. Returns the merge's id. The caller holds the merge lock.
+    """
+    survivor, merged = merge.edges[0].survivor, [edge.merged for edge in merge.edges]
+    book = ContactBook(
+        await load_contacts(connection, [survivor, *merged]),
+        {},
+        now=datetime.fromtimestamp(now_us / 1e6, UTC),
+        compared=compared,
+    )
+    for edge in merge.edges:
+        book.combine(edge.survivor, edge.merged)
+    merge_id = uuid7_text()
+    await store_merge(connection, merge_id, merge, reason=reason, identified=identified, now_us=now_us)
+    await save_contacts(connection, book, [merge_id], lambda profile: profile)
+    payload = {
+        "merge_id": merge_id,
+        "cause": merge.cause,
+        "internal_user_id": public_id(survivor),
+        "merged_ids": [public_id(root) for root in merged],
+    }
+    await add_domain_events(connection, [DomainEvent(kind="ProfilesMerged", payload=payload)])
+    return merge_id

@@ -18,6 +18,7 @@ from dmp_identity.domain.errors import InvalidFieldsError, NoMatchError, Profile
 from dmp_identity.domain.identifier_policy import IdentifierPolicy
 from dmp_identity.domain.profile_id import profile_id_from_public, public_id
 from dmp_identity.domain.reading import PolicyReader, Reading
+from dmp_identity.know_key_rules import one_as_stored
 
 LARGEST_PAGE: Final = 1000
 _SHOWN_CANDIDATES: Final = 100
@@ -109,15 +110,16 @@ async def match_identifier(database: Database, reader: PolicyReader, type_name: 
         raise InvalidFieldsError(problems)
     async with database.read() as transaction:
         connection = raw(transaction)
+        key = (await one_as_stored(connection, reader, reading)).key
         if kind.strong:
-            owner = await reads.owner_of(connection, reading.key)
+            owner = await reads.owner_of(connection, key)
             holders = []
         else:
-            holders = await reads.holders_of(connection, reading.key)
+            holders = await reads.holders_of(connection, key)
             of_all = holders if len(holders) <= kind.max_holders else []
             sole = ownership(of_all, identified_first=kind.identified_first).owner
             owner = None if sole is None else sole.person
-        root = owner or await reads.anonymous_of(connection, reading.key) or next((h.person for h in holders), None)
+        root = owner or await reads.anonymous_of(connection, key) or next((h.person for h in holders), None)
         if root is None:
             raise NoMatchError(type_name)
         person = await view_person(connection, root)

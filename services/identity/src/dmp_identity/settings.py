@@ -28,6 +28,15 @@ class Settings:
     trial_seconds: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenormaliseSettings:
+    """What reading stored values again needs."""
+
+    database_url: str
+    log_level: str
+    policy: IdentifierPolicy
+
+
 def database_url_from_env(environ: Mapping[str, str]) -> str:
     """All that `migrate` needs. Raises SettingsError."""
     env = EnvReader(environ)
@@ -48,15 +57,7 @@ def from_env(environ: Mapping[str, str]) -> Settings:
     drain_seconds = env.seconds("DMP_DRAIN_SECONDS", 2.5, maximum=60)
     trial_memory_mib = env.integer("DMP_IDENTITY_TRIAL_MEMORY_MIB", 1024, minimum=256)
     trial_seconds = env.seconds("DMP_IDENTITY_TRIAL_SECONDS", 50, maximum=3600)
-    policy_file = env.text("DMP_IDENTITY_POLICY_FILE", "")
-    policy: IdentifierPolicy | None = None
-    try:
-        policy = load_policy(policy_file)
-    except OSError:
-        env.problem("DMP_IDENTITY_POLICY_FILE", "must be a file that can be read")
-    except PolicyError as error:
-        for problem in error.problems:
-            env.problem("DMP_IDENTITY_POLICY_FILE", problem)
+    policy = _policy(env)
     env.finish()
     assert policy is not None
     return Settings(
@@ -71,6 +72,30 @@ def from_env(environ: Mapping[str, str]) -> Settings:
         trial_memory_bytes=trial_memory_mib << 20,
         trial_seconds=trial_seconds,
     )
+
+
+def renormalise_settings_from_env(environ: Mapping[str, str]) -> RenormaliseSettings:
+    """All that `renormalise` needs. Raises SettingsError."""
+    env = EnvReader(environ)
+    database_url = env.url("DMP_IDENTITY_DATABASE_URL", schemes=("postgresql",))
+    log_level = env.text("DMP_LOG_LEVEL", "info", choices=("debug", "info", "warning", "error"))
+    policy = _policy(env)
+    env.finish()
+    assert policy is not None
+    return RenormaliseSettings(database_url=database_url, log_level=log_level, policy=policy)
+
+
+def _policy(env: EnvReader) -> IdentifierPolicy | None:
+    """The policy; None if there is a problem, which is noted."""
+    policy_file = env.text("DMP_IDENTITY_POLICY_FILE", "")
+    try:
+        return load_policy(policy_file)
+    except OSError:
+        env.problem("DMP_IDENTITY_POLICY_FILE", "must be a file that can be read")
+    except PolicyError as error:
+        for problem in error.problems:
+            env.problem("DMP_IDENTITY_POLICY_FILE", problem)
+    return None
 
 
 def load_policy(path: str = "") -> IdentifierPolicy:

@@ -71,7 +71,7 @@ async def undo_merge(
                 already_undone=True,
             )
         now_us = clock_us()
-        await _split(connection, merge, sides, reason, now_us, compared)
+        await split_people(connection, merge, sides, reason, now_us, compared)
         kept = [
             StoredNeverMerge(
                 id=uuid7_text(), profile_a=a, profile_b=b, reason=reason, created_at_us=now_us, merge_id=wanted
@@ -89,7 +89,7 @@ async def undo_merge(
     return undone
 
 
-async def _split(
+async def split_people(
     connection: psycopg.AsyncConnection[Any],
     merge: StoredMerge,
     sides: list[int],

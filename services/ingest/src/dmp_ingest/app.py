@@ -94,7 +94,7 @@ def parts(settings: Settings) -> dict[str, Any]:
         cells=LogCells(database),
         counted=CountedCells(stats),
         needed={"ingest's database": database.check, "identity": _serving(identity), "stats": _serving(stats)},
-        helpful={"redis": ask_redis},
+        helpful={"redis": ask_redis, "stored keys": _serving(identity, "dependency.key_rules")},
     )
 
     async def sweep_erasures() -> None:
@@ -132,8 +132,8 @@ def parts(settings: Settings) -> dict[str, Any]:
     }
 
 
-def _serving(to: grpc.aio.Channel) -> Callable[[], Awaitable[None]]:
-    """A check that raises unless the service behind this channel says that it is serving."""
+def _serving(to: grpc.aio.Channel, name: str = "") -> Callable[[], Awaitable[None]]:
+    """A check that raises unless the service behind this channel says that it, or its part of this name, is serving."""
     ask: grpc.aio.UnaryUnaryMultiCallable[health_pb2.HealthCheckRequest, health_pb2.HealthCheckResponse]
     ask = to.unary_unary(
         "/grpc.health.v1.Health/Check",
@@ -142,7 +142,7 @@ def _serving(to: grpc.aio.Channel) -> Callable[[], Awaitable[None]]:
     )
 
     async def check() -> None:
-        response = await ask(health_pb2.HealthCheckRequest(), timeout=1.0)
+        response = await ask(health_pb2.HealthCheckRequest(service=name), timeout=1.0)
         if response.status != health_pb2.HealthCheckResponse.SERVING:
             raise ConnectionError("not serving")
 

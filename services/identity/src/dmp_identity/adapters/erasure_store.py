@@ -67,6 +67,7 @@ _DELETIONS: Final = (
     "DELETE FROM timeline_entry WHERE profile_id = ANY(%(ids)s)",
     "DELETE FROM anonymous_profile WHERE profile_id = ANY(%(ids)s)",
     "DELETE FROM weak_link WHERE profile_id = ANY(%(ids)s)",
+    "DELETE FROM former_identifier WHERE profile_id = ANY(%(ids)s)",
     "DELETE FROM identifier WHERE profile_id = ANY(%(ids)s)",
     "DELETE FROM profile WHERE id = ANY(%(ids)s)",
 )

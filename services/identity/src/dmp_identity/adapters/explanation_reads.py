@@ -14,7 +14,14 @@ from dmp_identity.domain.reading import PLACEHOLDERS, Key, Rule
 
 Connection = psycopg.AsyncConnection[Any]
 _MOST_REFUSALS: Final = 50
-_RULES_ABOUT_A_VALUE: Final = (*sorted(PLACEHOLDERS), Rule.TOO_LONG, Rule.UNKNOWN_TYPE, Rule.SHARED, Rule.LIMIT)
+_RULES_ABOUT_A_VALUE: Final = (
+    *sorted(PLACEHOLDERS),
+    Rule.TOO_LONG,
+    Rule.ROUNDED,
+    Rule.UNKNOWN_TYPE,
+    Rule.SHARED,
+    Rule.LIMIT,
+)
 
 _ARRIVALS: Final = """
 SELECT type, value, profile_id, cause, ref, source, first_seen_at_us, via_type, via_value

@@ -30,9 +30,10 @@ WHERE p.id = t.id
 """
 
 _LINK: Final = b"""
-INSERT INTO weak_link (type, value, profile_id, first_seen_at_us, ordinal, shown)
-SELECT k.type, k.value, k.profile_id, %s, k.n, nullif(k.shown, k.value)
-FROM unnest(%s::text[], %s::text[], %b::bigint[], %s::text[]) WITH ORDINALITY AS k (type, value, profile_id, shown, n)
+INSERT INTO weak_link (type, value, profile_id, first_seen_at_us, ordinal, shown, rules)
+SELECT k.type, k.value, k.profile_id, %s, k.n, nullif(k.shown, k.value), k.rules
+FROM unnest(%s::text[], %s::text[], %b::bigint[], %s::text[], %b::bigint[])
+  WITH ORDINALITY AS k (type, value, profile_id, shown, rules, n)
 ORDER BY k.type, k.value, k.profile_id
 ON CONFLICT DO NOTHING
 """
@@ -93,6 +94,7 @@ async def write_links(
                 *_columns([reading.key for reading, _ in places]),
                 Bigints([profile for _, profile in places]),
                 Texts([reading.shown for reading, _ in places]),
+                Bigints([reading.rules for reading, _ in places]),
             ),
         )
 
@@ -129,7 +131,7 @@ class PlanWriter:
         await copy_rows(
             cursor,
             "identifier (type, value, profile_id, first_seen_at_us, ordinal, shown, cause, ref, source,"
-            " via_type, via_value)",
+            " via_type, via_value, rules)",
             self._identifier_rows(),
         )
         if plan.absorbed:
@@ -203,7 +205,8 @@ class PlanWriter:
             origin = "\\N\t\\N" if via is None else f"{via[0]}\t{escaped(via[1])}"
             rows.append(
                 f"{key[0]}\t{escaped(key[1])}\t{real(new.profile)}\t{now_us}\t{ordinal}\t{shown}\t"
-                f"{sighting.cause}\t{escaped(sighting.ref)}\t{escaped(sighting.source)}\t{origin}"
+                f"{sighting.cause}\t{escaped(sighting.ref)}\t{escaped(sighting.source)}\t{origin}\t"
+                f"{new.reading.rules}"
             )
         return rows
 

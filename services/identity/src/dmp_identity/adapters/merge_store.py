@@ -10,6 +10,7 @@ import psycopg
 
 from dmp_identity.adapters.bulk import Bigints, bulk_cursor
 from dmp_identity.domain.plan import NewMerge
+from dmp_identity.domain.reading import Key
 
 Connection = psycopg.AsyncConnection[Any]
 
@@ -64,13 +65,20 @@ async def store_merge(
     )
     async with connection.cursor() as cursor:
         await cursor.executemany(
-            "INSERT INTO merge_edge (merge_id, ordinal, survivor_id, merged_id, profile_a, profile_b)"
-            " VALUES (%s, %s, %s, %s, %s, %s)",
-            [(merge_id, n, e.survivor, e.merged, e.profile_a, e.profile_b) for n, e in enumerate(merge.edges)],
+            "INSERT INTO merge_edge (merge_id, ordinal, survivor_id, merged_id, profile_a, profile_b,"
+            " type_a, value_a, type_b, value_b) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+            [
+                (merge_id, n, e.survivor, e.merged, e.profile_a, e.profile_b, *_key(e.key_a), *_key(e.key_b))
+                for n, e in enumerate(merge.edges)
+            ],
         )
     await move_to_roots(connection, {edge.merged: survivor for edge in merge.edges})
     if identified:
         await connection.execute("UPDATE profile SET identified = true WHERE id = %s AND NOT identified", (survivor,))
+
+
+def _key(key: Key | None) -> tuple[str | None, str | None]:
+    return (None, None) if key is None else key
 
 
 async def move_to_roots(connection: Connection, roots: Mapping[int, int]) -> None:

@@ -23,6 +23,11 @@ def _big(name: str, *, nullable: bool = False, primary_key: bool = False) -> sa.
     return sa.Column(name, sa.BigInteger, nullable=nullable, primary_key=primary_key, autoincrement=False)
 
 
+def _rules() -> sa.Column[Any]:
+    """The number in `key_rules` of the rules that made the row's value."""
+    return sa.Column("rules", sa.SmallInteger, nullable=False, server_default=sa.text("0"))
+
+
 # One row. Triggers count in it, so that it changes with what they watch, in one transaction: `people` when profiles
 # come to belong to other people, `evidence` when identifiers, links or pairs go or an identifier stops matching.
 GRAPH_VERSION: Final = sa.Table(
@@ -65,6 +70,7 @@ IDENTIFIER: Final = sa.Table(
     _key("via_type", nullable=True),
     _key("via_value", nullable=True),
     _big("shared_at_us", nullable=True),
+    _rules(),
     sa.Index("identifier_profile", "profile_id"),
 )
 sa.Index(
@@ -73,6 +79,41 @@ sa.Index(
     IDENTIFIER.c.via_value,
     IDENTIFIER.c.type,
     postgresql_where=IDENTIFIER.c.via_type.is_not(None),
+)
+
+# The rules that keys of each type were ever made by. `in_use`: keys made by them may be stored.
+KEY_RULES: Final = sa.Table(
+    "key_rules",
+    METADATA,
+    _key("type", primary_key=True),
+    sa.Column("number", sa.SmallInteger, primary_key=True, autoincrement=False),
+    sa.Column("rules", sa.Text, nullable=False),
+    sa.Column("in_use", sa.Boolean, nullable=False),
+)
+
+# Identifiers that became one with another, since other rules compare both as one value. They are kept as they were, so
+# that they can be parted again.
+FORMER_IDENTIFIER: Final = sa.Table(
+    "former_identifier",
+    METADATA,
+    _key("type", primary_key=True),
+    _key("value", primary_key=True),
+    _big("profile_id", primary_key=True),
+    # The value of the identifier that stands for it now.
+    _key("part_of"),
+    # The merge that this made, None if both belonged to one person.
+    sa.Column("merge_id", sa.Uuid(as_uuid=False), nullable=True),
+    _big("first_seen_at_us"),
+    sa.Column("ordinal", sa.Integer, nullable=False),
+    sa.Column("shown", sa.Text, nullable=True),
+    sa.Column("cause", sa.Text, nullable=False),
+    _key("ref"),
+    sa.Column("source", sa.Text, nullable=False),
+    _key("via_type", nullable=True),
+    _key("via_value", nullable=True),
+    _big("shared_at_us", nullable=True),
+    sa.Index("former_identifier_profile", "profile_id"),
+    sa.Index("former_identifier_part_of", "type", "part_of"),
 )
 
 # Strong identifiers that an event or a request showed together, unless `ref` or `via` of an identifier tells it.
@@ -99,6 +140,7 @@ WEAK_LINK: Final = sa.Table(
     _big("first_seen_at_us"),
     sa.Column("ordinal", sa.Integer, nullable=False),
     sa.Column("shown", sa.Text, nullable=True),
+    _rules(),
     sa.Index("weak_link_profile", "profile_id"),
 )
 

@@ -22,6 +22,7 @@ from dmp_identity.explain_link import explain_link, read_graph
 from dmp_identity.export_profile import export_profile
 from dmp_identity.identify_contact import ContactIdentifier, read_contact_request
 from dmp_identity.keep_apart import create_never_merge, list_merges, remove_never_merge
+from dmp_identity.know_key_rules import KnownKeyRules
 from dmp_identity.list_refusals import list_refusals
 from dmp_identity.merge_profiles import merge_profiles
 from dmp_identity.read_profile import match_identifier, read_profile
@@ -44,6 +45,7 @@ class IdentityServicer(identity_service_pb2_grpc.IdentityServiceServicer):
         *,
         database: Database,
         reader: PolicyReader,
+        key_rules: KnownKeyRules,
         memory: GraphMemory,
         identifier: ContactIdentifier,
         trials: PolicyTrials,
@@ -54,6 +56,7 @@ class IdentityServicer(identity_service_pb2_grpc.IdentityServiceServicer):
     ) -> None:
         self._database = database
         self._reader = reader
+        self._key_rules = key_rules
         self.memory = memory
         self._identifier = identifier
         self._trials = trials
@@ -64,6 +67,7 @@ class IdentityServicer(identity_service_pb2_grpc.IdentityServiceServicer):
 
     async def ApplyBatch(self, request: pb.ApplyBatchRequest, context: Context[Any, Any]) -> pb.ApplyBatchResponse:
         """As the proto says."""
+        await self._key_rules.ready()
         batch = convert.batch_from_proto(request.batch, self._reader)
         async with self._batches:
             applied = await apply_batch(
@@ -86,6 +90,7 @@ class IdentityServicer(identity_service_pb2_grpc.IdentityServiceServicer):
         self, request: pb.MatchIdentifierRequest, context: Context[Any, Any]
     ) -> pb.MatchIdentifierResponse:
         """As the proto says."""
+        await self._key_rules.ready()
         view = await match_identifier(self._database, self._reader, request.identifier, request.value)
         return convert.match_to_proto(self._reader.policy, view, request.value)
 
@@ -105,6 +110,7 @@ class IdentityServicer(identity_service_pb2_grpc.IdentityServiceServicer):
 
     async def Identify(self, request: pb.IdentifyRequest, context: Context[Any, Any]) -> pb.IdentifyResponse:
         """As the proto says."""
+        await self._key_rules.ready()
         values = {"email": request.email, "phoneNumber": request.phone_number}
         answer = await self._identifier.identify(read_contact_request(self._reader, values))
         return pb.IdentifyResponse(**convert.contact_fields(answer))
@@ -113,6 +119,7 @@ class IdentityServicer(identity_service_pb2_grpc.IdentityServiceServicer):
         self, request: pb.IdentifyJsonRequest, context: Context[Any, Any]
     ) -> pb.IdentifyJsonResponse:
         """As the proto says."""
+        await self._key_rules.ready()
         values = convert.contact_values_from_json(request.body.data)
         answer = await self._identifier.identify(read_contact_request(self._reader, values))
         return pb.IdentifyJsonResponse(**convert.contact_fields(answer))
@@ -159,6 +166,7 @@ class IdentityServicer(identity_service_pb2_grpc.IdentityServiceServicer):
         self, request: explanation_pb2.ExplainLinkRequest, context: Context[Any, Any]
     ) -> explanation_pb2.ExplainLinkResponse:
         """As the proto says."""
+        await self._key_rules.ready()
         explanation = await explain_link(self._database, self._reader, getattr(request, "from"), request.to)
         return convert_explanation.explanation_to_proto(explanation)
 

@@ -5,12 +5,12 @@ problems at once.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-from dmp_identity.domain.normalisation import RULES
+from dmp_identity.domain.normalisation import Normalisation, normalisation_from_names
 from dmp_identity.domain.patterns import MOST, PatternSet, problem_of
 from dmp_identity.domain.placeholders import SHAPES, PlaceholderRules, squeezed, words_of
 
@@ -35,11 +35,12 @@ class IdentifierType:
     name: str
     rank: int
     strength: Strength
-    normalise: Callable[[str], str]
+    normalise: Normalisation
     max_length: int
     list_name: str
     singular: bool
     show_as_seen: bool
+    refuse_rounded: bool
     placeholders: PlaceholderRules
     max_per_profile: int
     period_days: int
@@ -79,11 +80,12 @@ class PolicyError(Exception):
 
 _TYPE_FIELDS: Final[Mapping[str, tuple[type, Any]]] = {
     "strength": (str, None),
-    "normalise": (str, "trimmed"),
+    "normalise": (object, "trimmed"),
     "max_length": (int, 255),
     "list_name": (str, ""),
     "singular": (bool, False),
     "show_as_seen": (bool, False),
+    "refuse_rounded": (bool, False),
     "placeholder_shapes": (list, ()),
     "field_names": (list, ()),
     "blocked": (list, ()),
@@ -145,20 +147,21 @@ def _type(name: str, rank: int, section: object, everywhere: _Everywhere, proble
     values: dict[str, Any] = {}
     for key, (kind, default) in _TYPE_FIELDS.items():
         values[key] = section.get(key, default)
-        if key in section and type(section[key]) is not kind:
+        if key in section and kind is not object and type(section[key]) is not kind:
             problems.append(f"{where}.{key} must be of type {kind.__name__}")
     if len(problems) > before:
         return None
     if values["strength"] not in {"strong", "weak"}:
         problems.append(f'{where}.strength must be "strong" or "weak"')
-    if values["normalise"] not in RULES:
-        problems.append(f"{where}.normalise must be one of {', '.join(RULES)}")
+    normalise = normalisation_from_names(values["normalise"])
+    if isinstance(normalise, str):
+        problems.append(f"{where}.normalise {normalise}")
     if not 1 <= values["max_length"] <= _LONGEST:
         problems.append(f"{where}.max_length must be from 1 to {_LONGEST}")
     if min(values[key] for key in ("max_per_profile", "period_days", "hub_degree", "max_holders")) < 0:
         problems.append(f"{where}: limits must not be negative")
     placeholders = _placeholders(name, section, everywhere, problems)
-    if len(problems) > before:
+    if len(problems) > before or isinstance(normalise, str):
         return None
     return IdentifierType(
         **{
@@ -169,7 +172,7 @@ def _type(name: str, rank: int, section: object, everywhere: _Everywhere, proble
         name=name,
         rank=rank,
         strength=Strength(values["strength"]),
-        normalise=RULES[values["normalise"]],
+        normalise=normalise,
         list_name=values["list_name"] or f"{name}s",
         placeholders=placeholders,
     )

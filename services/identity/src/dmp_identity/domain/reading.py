@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Final, TypeAlias
 
 import msgspec
 
 from dmp_identity.domain.identifier_policy import IdentifierPolicy, IdentifierType
+from dmp_identity.domain.key_rules import UNNUMBERED, KeyRules
+from dmp_identity.domain.normalisation import LONGEST_TEXT, Normalisation
 from dmp_identity.domain.placeholders import LISTED, SHAPES
 
 Key: TypeAlias = tuple[str, str]
@@ -20,6 +23,7 @@ _LONGEST_KEPT: Final = 512
 _KEPT_CHARACTERS: Final = 1 << 25
 """Of all texts together: a character takes up to four bytes, and its reading may have it twice more."""
 _UNREADABLE_LENGTH: Final = 128
+_ROUNDED: Final = re.compile(r"[+-]?\d(?:[.,]\d+)?[eE]\+\d{1,3}")
 
 
 class Rule(StrEnum):
@@ -38,7 +42,9 @@ class Rule(StrEnum):
     EMAIL_OF_NOBODY = "email_of_nobody"
     """The value is an e-mail address with a placeholder on both sides of the `@`."""
     TOO_LONG = "too_long"
-    """The value is longer than its type allows."""
+    """The value, as it is compared, is longer than its type allows."""
+    ROUNDED = "rounded"
+    """A spreadsheet wrote the number with an exponent: its last digits are lost."""
     UNKNOWN_TYPE = "unknown_type"
     """The policy does not know the type."""
     SHARED = "shared"
@@ -49,6 +55,10 @@ class Rule(StrEnum):
     """Two people that both have very many identifiers would have become one."""
     NEVER_MERGE = "never_merge"
     """Somebody said that the two are different people."""
+    WOULD_MERGE = "would_merge"
+    """No refusal: reading stored values again by other rules would make the two one person."""
+    WOULD_SPLIT = "would_split"
+    """No refusal: reading stored values again by other rules would take back what made the two one person."""
 
 
 PLACEHOLDERS: Final = frozenset(map(Rule, (LISTED, *SHAPES)))
@@ -60,7 +70,8 @@ class Reading(msgspec.Struct, frozen=True, gc=False):
 
     key: as compared. shown: as it was sent, trimmed. type: None if the policy does not know it. flaw: why it proves
     nothing, None if it does. proves: it is strong, and without a flaw. attributes: it is weak, without a flaw, and may
-    say where an event goes that shows nothing strong.
+    say where an event goes that shows nothing strong. rules: the number of the rules that made the key. former: what
+    the key is by other rules that keys were made by, if it is another one, with their numbers.
     """
 
     key: Key
@@ -69,6 +80,12 @@ class Reading(msgspec.Struct, frozen=True, gc=False):
     flaw: Rule | None
     proves: bool = False
     attributes: bool = False
+    rules: int = UNNUMBERED
+    former: tuple[tuple[int, Key], ...] = ()
+
+    def all_keys(self) -> list[Key]:
+        """Its keys by all rules that keys were ever made by."""
+        return [self.key, *(key for _, key in self.former)]
 
 
 class Sighting(msgspec.Struct, frozen=True, gc=False):
@@ -91,10 +108,34 @@ class PolicyReader:
 
     def __init__(self, policy: IdentifierPolicy) -> None:
         self.policy = policy
+        self._rules: Mapping[str, KeyRules] = {}
+        self._several = False
         self._known: dict[str, dict[str, Reading | None]] = {}
         self._known_before: dict[str, dict[str, Reading | None]] = {}
         self._count = 0
         self._characters = 0
+
+    def use(self, rules: Mapping[str, KeyRules]) -> None:
+        """From now on reads keys by these rules, too: those of each type by which keys are stored."""
+        if rules != self._rules:
+            self._rules = rules
+            self._several = any(of_type.in_use for of_type in rules.values())
+            self._known, self._known_before, self._count, self._characters = {}, {}, 0, 0
+
+    @property
+    def reads_several(self) -> bool:
+        """True while keys may be stored that were made by other rules than the policy's."""
+        return self._several
+
+    def in_use(self, type_name: str) -> frozenset[int]:
+        """The numbers of other rules of the type by which keys may be stored."""
+        rules = self._rules.get(type_name)
+        return frozenset() if rules is None else rules.in_use
+
+    def number(self, type_name: str) -> int:
+        """The number of the rules by which the type's keys are made now."""
+        rules = self._rules.get(type_name)
+        return UNNUMBERED if rules is None else rules.number
 
     def read(self, type_name: str, text: str) -> Reading | None:
         """The identifier, None if there is no value in the text."""
@@ -122,7 +163,8 @@ class PolicyReader:
         if before is not None and text in before:
             reading = before[text]
         else:
-            reading = _read(self.policy.types.get(type_name), type_name, text)
+            kind = self.policy.types.get(type_name)
+            reading = _unknown(type_name, text) if kind is None else _read(kind, text, self._rules.get(type_name))
         # Neither a text that nobody could have as an identifier nor a type that a stranger made up is remembered.
         if len(text) <= _LONGEST_KEPT and type_name in self.policy.types:
             self._known.setdefault(type_name, {})[text] = reading
@@ -157,33 +199,47 @@ class PolicyReader:
         )
 
 
-def _read(identifier_type: IdentifierType | None, type_name: str, text: str) -> Reading | None:
+def _unknown(type_name: str, text: str) -> Reading | None:
     shown = text.strip()
     if not shown:
         return None
-    if identifier_type is None:
-        return Reading(
-            key=_unreadable(type_name, shown), shown=shown[:_UNREADABLE_LENGTH], type=None, flaw=Rule.UNKNOWN_TYPE
-        )
-    if len(shown) > identifier_type.max_length:
-        key = _unreadable(type_name, shown)
-        return Reading(key=key, shown=shown[:_UNREADABLE_LENGTH], type=identifier_type, flaw=Rule.TOO_LONG)
-    normalized = identifier_type.normalise(shown)
+    key = _unreadable(type_name, shown)
+    return Reading(key=key, shown=shown[:_UNREADABLE_LENGTH], type=None, flaw=Rule.UNKNOWN_TYPE)
+
+
+def _read(kind: IdentifierType, text: str, rules: KeyRules | None) -> Reading | None:
+    shown = text.strip()
+    # The length is judged after normalising, but no text is normalised that no source would send.
+    normalized = kind.normalise.key(shown) if len(shown) <= LONGEST_TEXT else shown
     if not normalized:
         return None
-    if len(normalized) > identifier_type.max_length:
-        normalized = normalized[: identifier_type.max_length]
-    placeholder = identifier_type.placeholders.verdict(normalized, shown)
+    if len(normalized) > kind.max_length:
+        return Reading(
+            key=_unreadable(kind.name, shown), shown=shown[:_UNREADABLE_LENGTH], type=kind, flaw=Rule.TOO_LONG
+        )
+    placeholder = kind.placeholders.verdict(normalized, shown)
     flaw = None if placeholder is None else Rule(placeholder)
-    shown = shown if identifier_type.show_as_seen else normalized
+    if kind.refuse_rounded and _ROUNDED.fullmatch(shown):
+        flaw = Rule.ROUNDED
+    key = (kind.name, normalized)
     return Reading(
-        key=(identifier_type.name, normalized),
-        shown=shown,
-        type=identifier_type,
+        key=key,
+        shown=shown if kind.show_as_seen else normalized,
+        type=kind,
         flaw=flaw,
-        proves=flaw is None and identifier_type.strong,
-        attributes=flaw is None and identifier_type.attribute and not identifier_type.strong,
+        proves=flaw is None and kind.strong,
+        attributes=flaw is None and kind.attribute and not kind.strong,
+        rules=UNNUMBERED if rules is None else rules.number,
+        former=() if rules is None else _former_keys(kind, shown, key, rules.others),
     )
+
+
+def _former_keys(
+    kind: IdentifierType, shown: str, key: Key, others: Sequence[tuple[int, Normalisation]]
+) -> tuple[tuple[int, Key], ...]:
+    """The keys by other rules; those of the first release were cut to the longest length."""
+    found = [(number, (kind.name, rules.key(shown)[: kind.max_length])) for number, rules in others]
+    return tuple((number, former) for number, former in found if former != key and former[1])
 
 
 def _unreadable(type_name: str, shown: str) -> Key:

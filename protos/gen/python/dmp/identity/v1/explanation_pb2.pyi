@@ -101,7 +101,9 @@ class Objection(_message.Message):
     TIMES_FIELD_NUMBER: _builtins.int
     AT_FIELD_NUMBER: _builtins.int
     rule: _builtins.str
-    """`weak_only`, `never_merge`, `blocked`, `too_long`, `unknown_type`, `shared`, `limit`, `large_clusters`, or `no_connection`."""
+    """`weak_only`, `never_merge`, `blocked`, `too_long`, `rounded`, `unknown_type`, `shared`, `limit`, `large_clusters`, or
+    `no_connection`.
+    """
     identifier: _builtins.str
     """What it is about, as `type:value`, or empty."""
     message: _builtins.str
@@ -359,7 +361,9 @@ class RefusalRecord(_message.Message):
     SOURCE_FIELD_NUMBER: _builtins.int
     rule: _builtins.str
     """The rule. The value names nobody: `blocked` (listed by the policy), `no_letter_or_digit`, `unfilled_macro`, `one_character`,
-    `field_name` or `email_of_nobody`. Other reasons: `too_long`, `unknown_type`, `shared`, `limit`, `large_clusters`, `never_merge`.
+    `field_name` or `email_of_nobody`. Other reasons: `too_long`, `rounded` (a spreadsheet dropped its last digits),
+    `unknown_type`, `shared`, `limit`, `large_clusters`, `never_merge`. `would_merge`, `would_split`: nothing was refused; a dry run of
+    `renormalise` says that other rules of comparison would make the two one person, or would take back what made them one.
     """
     identifier: _builtins.str
     """The type of the identifier."""

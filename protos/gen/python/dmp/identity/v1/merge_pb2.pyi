@@ -75,9 +75,9 @@ class MergeRecord(_message.Message):
     merge_id: _builtins.str
     """The merge's id."""
     cause: _builtins.str
-    """Who did it: `event`, `contact` (a request to /identify) or `manual`."""
+    """Who did it: `event`, `contact` (a request to /identify), `manual`, or `renormalise` (values that other rules of comparison make one)."""
     ref: _builtins.str
-    """The event or the request that showed it; empty if it was done by hand."""
+    """The event, the request or the run of `renormalise` that showed it; empty if it was done by hand."""
     source: _builtins.str
     """The source of the event."""
     reason: _builtins.str

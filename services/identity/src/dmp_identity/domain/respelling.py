@@ -1,0 +1,82 @@
+"""What becomes of stored identifiers when their values are read again by other rules: pure decisions about a few at a
+time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+from dmp_identity.domain.reading import Key, PolicyReader, Rule
+
+
+class StoredIdentifier(msgspec.Struct, frozen=True):
+    """A strong identifier as it is stored. shown: the text to read again: the first spelling seen, as far as it was
+    kept. rules: the number of the rules that made the value.
+    """
+
+    type: str
+    value: str
+    shown: str
+    profile: int
+    rules: int
+    first_seen_at_us: int
+    ordinal: int
+    cause: str
+    ref: str
+    source: str
+    via: Key | None
+    shared_at_us: int | None
+
+
+class Joined(msgspec.Struct, frozen=True):
+    """An identifier that becomes part of another one, since both are one value now."""
+
+    gone: StoredIdentifier
+    kept: StoredIdentifier
+    value: str
+
+
+class Respelling(msgspec.Struct, frozen=True):
+    """What to do with some identifiers. same: only the number of their rules changes. moved: with their new values.
+    joined: those that become part of another one, which may move, too.
+    """
+
+    same: list[StoredIdentifier]
+    moved: list[tuple[StoredIdentifier, str]]
+    joined: list[Joined]
+
+
+def new_value(reader: PolicyReader, type_name: str, text: str) -> str | None:
+    """The value of a stored text by the reader's rules; None if it has none any more, or one that is too long."""
+    reading = reader.read(type_name, text)
+    if reading is None or reading.flaw in {Rule.TOO_LONG, Rule.UNKNOWN_TYPE}:
+        return None
+    return reading.key[1]
+
+
+def value_of(reader: PolicyReader, identifier: StoredIdentifier) -> str:
+    """The value that an identifier gets: its own if its rules are the reader's, or if nothing better can be read."""
+    if identifier.rules == reader.number(identifier.type):
+        return identifier.value
+    return new_value(reader, identifier.type, identifier.shown) or identifier.value
+
+
+def respell(identifiers: Iterable[StoredIdentifier], value: Callable[[StoredIdentifier], str]) -> Respelling:
+    """Decides about identifiers of one type, among which are all that have one of the new values already.
+
+    Of several that become one the oldest stays, with its profile and its spelling.
+    """
+    groups: dict[str, list[StoredIdentifier]] = {}
+    for identifier in identifiers:
+        groups.setdefault(value(identifier), []).append(identifier)
+    respelling = Respelling(same=[], moved=[], joined=[])
+    for new, group in groups.items():
+        kept, *others = sorted(group, key=lambda one: (one.first_seen_at_us, one.ordinal, one.profile, one.value))
+        if kept.value == new:
+            respelling.same.append(kept)
+        else:
+            respelling.moved.append((kept, new))
+        respelling.joined.extend(Joined(gone=gone, kept=kept, value=new) for gone in others)
+    return respelling

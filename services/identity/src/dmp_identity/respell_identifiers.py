@@ -1,0 +1,148 @@
+"""Puts a few stored strong identifiers under the keys that the policy's rules make, in the caller's transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import psycopg
+
+from dmp_chassis.domain_events import DomainEvent
+from dmp_identity.adapters import respelling_store as store
+from dmp_identity.adapters.domain_event_store import add_domain_events
+from dmp_identity.adapters.graph_store import PlanWriter
+from dmp_identity.adapters.merge_history import find_merge
+from dmp_identity.adapters.merge_store import find_profiles, pairs_apart
+from dmp_identity.adapters.respelling_store import FormerIdentifier, Move
+from dmp_identity.domain.plan import MergeEdge, NewMerge, Plan, Refusal
+from dmp_identity.domain.profile_id import public_id
+from dmp_identity.domain.reading import Key, PolicyReader, Rule
+from dmp_identity.domain.respelling import Joined, Respelling, StoredIdentifier, new_value, respell, value_of
+from dmp_identity.merge_profiles import join_people
+from dmp_identity.undo_merge import split_people
+
+CAUSE: Final = "renormalise"
+"""What merged two people, in the history of merges."""
+RULES: Final = tuple(rule.value for rule in Rule)
+_REASON: Final = "two spellings of one value by the rules of today"
+_UNDO_REASON: Final = "two values by the rules of today"
+
+
+class IdentifierRespeller:
+    """Works by a reader's rules. run: the id of the work, by which its merges are found. Callers hold off everybody."""
+
+    def __init__(self, reader: PolicyReader, run: str, *, now_us: int) -> None:
+        self._reader = reader
+        self._run = run
+        self._now_us = now_us
+        self.merged = 0
+        self.undone = 0
+
+    async def respell(
+        self, connection: psycopg.AsyncConnection[Any], type_name: str, values: Sequence[str]
+    ) -> Respelling:
+        """Reads the identifiers of these values again, and those that have their new values already."""
+        found: dict[str, StoredIdentifier] = {}
+        wanted = set(values)
+        while wanted:
+            rows = await store.identifiers_with(connection, type_name, sorted(wanted))
+            found.update({row.value: row for row in rows})
+            wanted = {value_of(self._reader, row) for row in rows} - found.keys() - wanted
+        respelling = respell(found.values(), lambda row: value_of(self._reader, row))
+        await self._apply(connection, type_name, respelling)
+        return respelling
+
+    async def part(self, connection: psycopg.AsyncConnection[Any], former: FormerIdentifier) -> bool:
+        """Parts an identifier from the one that stands for it, if the two are not one value any more. The merge that
+        they made is taken back once none of its identifiers needs it.
+        """
+        one = former.identifier
+        value = new_value(self._reader, one.type, one.shown) or one.value
+        if value == former.part_of:
+            return False
+        await store.drop_former(connection, former)
+        there = await store.identifiers_with(connection, one.type, [value])
+        if there:
+            await self._join(connection, Joined(gone=one, kept=there[0], value=value))
+        else:
+            await store.put_identifiers(connection, [(one, value)], self._reader.number(one.type))
+            if value != one.value:
+                move = Move(type=one.type, old=one.value, new=value, profile=one.profile)
+                await store.follow_moves(connection, [move], RULES)
+        if former.merge_id is not None and not await store.is_merge_needed(connection, former.merge_id):
+            await self._undo(connection, former.merge_id)
+        return True
+
+    async def _apply(self, connection: psycopg.AsyncConnection[Any], type_name: str, respelling: Respelling) -> None:
+        number = self._reader.number(type_name)
+        # All go before one comes: what one leaves, another may get.
+        going = [*(one for one, _ in respelling.moved), *(joined.gone for joined in respelling.joined)]
+        await store.take_identifiers(connection, going)
+        await store.put_identifiers(connection, respelling.moved, number)
+        old = {one.value: one.rules for one in respelling.same if one.rules != number}
+        await store.number_anew(connection, type_name, old, number)
+        for joined in respelling.joined:
+            await self._join(connection, joined)
+        moves = [
+            *(Move(type=type_name, old=one.value, new=new, profile=one.profile) for one, new in respelling.moved),
+            *(
+                Move(type=type_name, old=joined.gone.value, new=joined.value, profile=joined.gone.profile)
+                for joined in respelling.joined
+            ),
+        ]
+        await store.follow_moves(connection, [move for move in moves if move.old != move.new], RULES)
+
+    async def _join(self, connection: psycopg.AsyncConnection[Any], joined: Joined) -> None:
+        """Makes the people of two identifiers one, unless the value is of many people or somebody keeps them apart."""
+        gone, kept = joined.gone, joined.kept
+        key = (gone.type, joined.value)
+        merge_id: str | None = None
+        shared = [one.shared_at_us for one in (gone, kept) if one.shared_at_us is not None]
+        if shared:
+            await store.share(connection, key, min(shared))
+        else:
+            merge_id = await self._merge(connection, key, kept.profile, gone.profile)
+        await store.put_former(connection, [FormerIdentifier(identifier=gone, part_of=joined.value, merge_id=merge_id)])
+
+    async def _merge(self, connection: psycopg.AsyncConnection[Any], key: Key, kept: int, gone: int) -> str | None:
+        found = await find_profiles(connection, [kept, gone])
+        ends = sorted((found[kept], found[gone]), key=lambda end: (end.root_created_at_us, end.root))
+        if ends[0].root == ends[1].root:
+            return None
+        if await pairs_apart(connection, [end.root for end in ends]):
+            refusal = Refusal(rule=Rule.NEVER_MERGE, key=key, profile=kept, other=gone, ref=self._run, source=CAUSE)
+            await announce(connection, [refusal], now_us=self._now_us)
+            return None
+        edge = MergeEdge(
+            survivor=ends[0].root,
+            merged=ends[1].root,
+            profile_a=ends[0].id,
+            profile_b=ends[1].id,
+            key_a=key,
+            key_b=key,
+        )
+        self.merged += 1
+        return await join_people(
+            connection,
+            NewMerge(cause=CAUSE, ref=self._run, source=CAUSE, edges=(edge,)),
+            reason=_REASON,
+            identified=any(end.root_identified for end in ends),
+            now_us=self._now_us,
+            compared=self._reader.compared,
+        )
+
+    async def _undo(self, connection: psycopg.AsyncConnection[Any], merge_id: str) -> None:
+        merge = await find_merge(connection, merge_id)
+        if merge is None or merge.undone_at_us is not None:
+            return
+        sides = list(dict.fromkeys(profile for edge in merge.edges for profile in (edge.profile_a, edge.profile_b)))
+        await split_people(connection, merge, sides, _UNDO_REASON, self._now_us, self._reader.compared)
+        roots = {end.root for end in (await find_profiles(connection, sides)).values()}
+        payload = {"merge_id": merge_id, "internal_user_ids": [public_id(root) for root in sorted(roots)]}
+        await add_domain_events(connection, [DomainEvent(kind="MergeUndone", payload=payload)])
+        self.undone += 1
+
+
+async def announce(connection: psycopg.AsyncConnection[Any], refusals: Sequence[Refusal], *, now_us: int) -> None:
+    """Puts evidence on the review list."""
+    await PlanWriter(connection, Plan(refusals=list(refusals)), [], now_us=now_us).write_refusals()
