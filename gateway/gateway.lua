@@ -47,6 +47,12 @@ local VARIABLES = {
   users = "internal_user_id",
 }
 
+-- Parameters that are lists: they may come more than once. A test holds this against the protos too.
+local LISTS = {
+  ["/metrics"] = " group_by ",
+  ["/stats"] = " creative_id source type ",
+}
+
 -- The names of google.rpc.Code by number. What callers cannot act upon differently has one name.
 local STATUS = {
   [1] = "CANCELLED", [2] = "INTERNAL", [3] = "INVALID_ARGUMENT", [4] = "DEADLINE_EXCEEDED", [5] = "NOT_FOUND", [6] = "ALREADY_EXISTS",
@@ -152,8 +158,9 @@ local function check_method(handle, allowed, method)
   return false
 end
 
--- Each parameter comes once, whatever its spelling; files take none. The transcoder knows which there are.
-local function check_query(handle, path, query)
+-- Each parameter comes once, whatever its spelling, unless it is a list; files take none. The transcoder knows which there are.
+local function check_query(handle, path, query, lists)
+  lists = (lists or ""):gsub("_", "")
   local variable = VARIABLES[path:match("^/([^/]*)/.")]
   local wanted = variable and variable:gsub("_", "")
   local seen = {}
@@ -165,7 +172,7 @@ local function check_query(handle, path, query)
     end
     if seen[key] then return refuse(handle, 400, shown .. " must come once") end
     if path:find("^/docs") or path == "/openapi.json" then return refuse(handle, 400, shown .. " is not a parameter of this path") end
-    seen[key] = true
+    seen[key] = not lists:find(" " .. key .. " ", 1, true)
   end
   return true
 end
@@ -229,7 +236,7 @@ function envoy_on_request(handle)
   end
   local method = headers:get(":method")
   if allowed ~= nil and not check_method(handle, allowed, method) then return end
-  if query ~= "" and not check_query(handle, path, query) then return end
+  if query ~= "" and not check_query(handle, path, query, LISTS[name]) then return end
   if not check_coding(handle, headers) then return end
   if method == "HEAD" and allowed ~= nil then
     note(handle, "head", name)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 from google.api import annotations_pb2, http_pb2
+from google.protobuf.descriptor import FieldDescriptor
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV30SpecValidator, OpenAPIV31SpecValidator
 
@@ -86,6 +87,59 @@ def test_the_script_knows_the_methods_of_every_path() -> None:
 def test_the_script_knows_the_variables_of_every_path() -> None:
     variables = {(path.split("/")[1], name) for path in bindings() for name in re.findall(r"\{(\w+)\}", path)}
     assert set(lua_table("VARIABLES").items()) == variables
+
+
+def test_the_script_knows_the_parameters_that_are_lists() -> None:
+    lists = defaultdict(set)
+    for service in SERVICES:
+        for method in service.methods:
+            rule: http_pb2.HttpRule = method.GetOptions().Extensions[annotations_pb2.http]
+            for field in method.input_type.fields if rule.WhichOneof("pattern") in ("get", "delete") else ():
+                if field.is_repeated:
+                    lists[getattr(rule, rule.WhichOneof("pattern") or "")].add(field.name)
+    assert {path: set(names.split()) for path, names in lua_table("LISTS").items()} == lists
+
+
+JSON_TYPES = {
+    FieldDescriptor.TYPE_STRING: "string",
+    FieldDescriptor.TYPE_INT32: "integer",
+    FieldDescriptor.TYPE_INT64: "integer",
+    FieldDescriptor.TYPE_DOUBLE: "number",
+    FieldDescriptor.TYPE_BOOL: "boolean",
+}
+
+
+def test_parameters_have_the_types_of_the_protos(document: dict[str, Any]) -> None:
+    checked = 0
+    for service in SERVICES:
+        for method in service.methods:
+            rule: http_pb2.HttpRule = method.GetOptions().Extensions[annotations_pb2.http]
+            for binding in (rule, *rule.additional_bindings):
+                verb = binding.WhichOneof("pattern")
+                if verb is None:
+                    continue
+                fields = {field.json_name: field for field in method.input_type.fields}
+                operation = document["paths"][getattr(binding, verb)][verb]
+                for parameter in (resolved(document, each) for each in operation.get("parameters", [])):
+                    if parameter["in"] == "header":
+                        continue
+                    field, schema = fields[parameter["name"]], parameter["schema"]
+                    assert (schema["type"] == "array") == field.is_repeated, (method.name, field.name)
+                    plain = schema["items"] if field.is_repeated else schema
+                    assert plain["type"] == JSON_TYPES[field.type], (method.name, field.name)
+                    checked += 1
+    assert checked > 40
+
+
+def test_the_document_says_which_statuses_a_path_can_have(document: dict[str, Any]) -> None:
+    for path, operations in document["paths"].items():
+        for verb, operation in operations.items():
+            expected = {"503", "504", "default"}
+            if operation.get("parameters") or verb != "get":
+                expected |= {"400"}
+            if "requestBody" in operation:
+                expected |= {"413", "415"}
+            assert expected <= set(operation["responses"]), (verb, path)
 
 
 def test_an_rpc_without_a_path_is_for_callers_or_hidden() -> None:

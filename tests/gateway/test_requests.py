@@ -194,7 +194,7 @@ def test_a_field_of_a_typed_body_that_does_not_fit_is_named(
     ("path", "name"),
     [
         ("/stats?campaign_id=secret1&campaign_id=secret1", "campaign_id"),
-        ("/stats?campaign_id=secret1&campaignId=secret2", "campaignId"),
+        ("/stats?campaign_id=secret1&CAMPAIGN_ID=secret2", "CAMPAIGN_ID"),
         ("/stats?campaign_id=secret1&campaign%5Fid=secret2", "campaign%5Fid"),
         ("/users/user_a?page_size=1&x=secret1&page_size=2", "page_size"),
         ("/docs?secret=secret1", "secret"),
@@ -208,6 +208,14 @@ def test_a_parameter_comes_once_and_is_known(api: httpx.Client, backends: Backen
     assert [violation["field"] for violation in error["details"][0]["fieldViolations"]] == [name]
     assert "secret1" not in response.text
     assert not any(backend.calls for backend in backends.all())
+
+
+def test_a_parameter_that_is_a_list_may_come_again(api: httpx.Client, backends: Backends) -> None:
+    assert api.get("/stats?campaign_id=c&type=click&type=view&creative_id=a&creative_id=b").status_code == 200
+    request = backends.stats.only_call().request
+    assert (list(request.type), list(request.creative_id)) == (["click", "view"], ["a", "b"])
+    assert api.get("/metrics?group_by=plan&group_by=region").status_code == 200
+    assert_error(api.get("/metrics?group_by=plan&window=1&window=2"), 400, "INVALID_ARGUMENT")
 
 
 @pytest.mark.parametrize("method", ["POST", "DELETE", "PUT"])
