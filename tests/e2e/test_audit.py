@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 import uuid
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -54,6 +56,31 @@ def damage(stack: Stack, statement: str, campaign: str) -> int:
 def test_an_undamaged_campaign_is_clean(stack: Stack, campaign: str) -> None:
     result = audit(stack, campaign)
     assert (result["clean"], result["events"], result["cells"]) == (True, 30, 3)
+
+
+def test_audits_wait_for_no_turn_one_runs_and_the_others_are_told(stack: Stack, campaign: str) -> None:
+    year = {"from": "2025-06-01T00:00:00Z", "to": "2026-06-01T00:00:00Z"}
+
+    def ask(_: int) -> httpx.Response:
+        return httpx.get(f"{stack.http_url}/audit", params=year, timeout=60)
+
+    with ThreadPoolExecutor(14) as callers:
+        answers = list(callers.map(ask, range(14)))
+    assert {answer.status_code for answer in answers} == {200, 429}
+    refused = next(answer for answer in answers if answer.status_code == 429)
+    assert refused.json()["error"]["details"][0]["reason"] == "AUDIT_BUSY"
+    assert refused.headers["retry-after"] == "2"
+
+
+def test_a_page_token_goes_on_at_its_minute_and_must_lie_in_the_range(stack: Stack, campaign: str) -> None:
+    query = {"campaign_id": campaign, **RANGE}
+    second_minute = str(int(datetime(2026, 3, 1, 10, 1, tzinfo=UTC).timestamp()) // 60)
+    page = httpx.get(f"{stack.http_url}/audit", params={**query, "page_token": second_minute}, timeout=30).json()
+    assert (page["events"], page["next_page_token"]) == (20, "")
+    for token in ("0", "x", "-1", "²", second_minute + "0", "9" * 40):
+        answer = httpx.get(f"{stack.http_url}/audit", params={**query, "page_token": token}, timeout=30)
+        assert (answer.status_code, token) == (400, token)
+        assert "page_token" in answer.text
 
 
 @pytest.mark.parametrize(
@@ -170,7 +197,8 @@ def test_any_year_can_be_audited_and_repaired(stack: Stack, campaign: str, year:
         answer = httpx.get(f"{stack.http_url}/audit", params=whole_year | {"campaign_id": campaign_id}, timeout=30)
         assert answer.status_code == 200, answer.text
         assert (answer.json()["clean"], answer.json()["events"]) == (True, 0)
-    assert httpx.post(f"{stack.http_url}/audit/repair", json=whole_year).json() == {"minutes": []}
+    repaired = httpx.post(f"{stack.http_url}/audit/repair", json=whole_year, timeout=30).json()
+    assert repaired == {"minutes": [], "next_page_token": ""}
 
 
 def test_an_event_tells_what_became_of_it(stack: Stack) -> None:

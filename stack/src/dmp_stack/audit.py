@@ -29,12 +29,26 @@ def audit(options: argparse.Namespace) -> int:
         query["campaign_id"] = options.campaign
     try:
         with DemoClient(options.address, timeout_seconds=90) as client:
-            answer = client.get("/audit", **query)
+            answer = _all_pages(client, query)
     except DemoError as error:
         print(f"audit: {error}", file=sys.stderr)
         return 2
     print("\n".join(describe(answer, first=options.first, last=options.last)))
     return 0 if answer["clean"] else 1
+
+
+def _all_pages(client: DemoClient, query: dict[str, str]) -> Answer:
+    """The answers of all pages as one."""
+    whole = client.get("/audit", **query)
+    page = whole
+    while token := page.get("next_page_token"):
+        page = client.get("/audit", **query, page_token=token)
+        whole["clean"] = whole["clean"] and page["clean"]
+        for name in ("events", "cells", "unsettled", "identified_events", "timeline_entries"):
+            whole[name] += page[name]
+        for name in ("differences", "timeline_differences"):
+            whole[name] = (whole[name] + page[name])[:_SHOWN]
+    return whole
 
 
 def describe(answer: Answer, *, first: str, last: str) -> Sequence[str]:

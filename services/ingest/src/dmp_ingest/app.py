@@ -26,6 +26,7 @@ from dmp_ingest.adapters.log_cells import LogCells
 from dmp_ingest.adapters.outbox import Outbox
 from dmp_ingest.adapters.owners import Owners
 from dmp_ingest.adapters.people import People
+from dmp_ingest.api.audits import Audits
 from dmp_ingest.api.errors import DOMAIN, ERRORS
 from dmp_ingest.api.servicer import IngestServicer
 from dmp_ingest.deliver_batch import Deliverer
@@ -38,6 +39,7 @@ from dmp_ingest.settings import Settings, read_settings
 SERVICE: Final = "dmp.ingest.v1.IngestService"
 
 _CLOCK_DIFFERENCE_SECONDS: Final = 2.0
+_AUDIT_STATEMENT_SECONDS: Final = 5.0
 
 
 async def serve() -> None:
@@ -63,6 +65,12 @@ def parts(settings: Settings) -> dict[str, Any]:
     consumers = Consumers(identity=identity, stats=stats, patience_seconds=patience_seconds)
     # Of its own, so that neither reads nor commits keep it from delivering: one connection for each loop.
     delivering = Database.connect(settings.database_url, pool_size=3, application_name="ingest delivery")
+    auditing = Database.connect(
+        settings.database_url,
+        pool_size=1,
+        application_name="ingest audit",
+        statement_timeout_seconds=_AUDIT_STATEMENT_SECONDS,
+    )
     outbox = Outbox(delivering)
     held = HeldBatches(outbox)
     deliverer = Deliverer(held, consumers)
@@ -91,8 +99,7 @@ def parts(settings: Settings) -> dict[str, Any]:
         erasures=erasures,
         people=people,
         settled_seconds=settled_seconds,
-        cells=LogCells(database),
-        counted=CountedCells(stats),
+        audits=Audits(cells=LogCells(auditing), counted=CountedCells(stats), people=people, policy=settings.policy),
         needed={"ingest's database": database.check, "identity": _serving(identity), "stats": _serving(stats)},
         helpful={"redis": ask_redis, "stored keys": _serving(identity, "dependency.key_rules")},
     )
@@ -108,6 +115,7 @@ def parts(settings: Settings) -> dict[str, Any]:
         await stats.close()
         await redis.aclose()
         await groups.close()
+        await auditing.close()
         await delivering.close()
         await database.close()
 

@@ -10,12 +10,12 @@ from google.protobuf import timestamp_pb2
 
 from dmp.stats.v1 import stats_service_pb2 as pb
 from dmp.stats.v1 import stats_service_pb2_grpc
-from dmp_ingest.adapters.log_cells import DetailedSum
+from dmp_ingest.adapters.log_cells import MOST_CELLS, DetailedSum
 from dmp_ingest.domain.audit import CellKey, Cells, CellSum
-from dmp_ingest.domain.errors import CannotAskError
+from dmp_ingest.domain.errors import CannotAskError, StretchTooLargeError
 from dmp_ingest.domain.event_policy import EventPolicy
 
-_SECONDS: Final = 60.0
+_SECONDS: Final = 10.0
 
 
 class CellsChangedError(Exception):
@@ -29,16 +29,21 @@ class CountedCells:
         self._stub: stats_service_pb2_grpc.StatsServiceAsyncStub = stats_service_pb2_grpc.StatsServiceStub(stats)
 
     async def read(self, *, campaign_id: str, first: int, last: int) -> dict[CellKey, CellSum]:
-        """All cells of the range, both ends included; an empty campaign stands for all."""
+        """All cells of the range, both ends included; an empty campaign stands for all. Raises StretchTooLargeError."""
         request = pb.ListCellsRequest(campaign_id=campaign_id, to=_timestamp(last))
         getattr(request, "from").CopyFrom(_timestamp(first))
         cells: dict[CellKey, CellSum] = {}
         try:
-            async for part in self._stub.ListCells(request, timeout=_SECONDS):
+            async for part in (call := self._stub.ListCells(request, timeout=_SECONDS)):
+                if len(cells) + len(part.cells) > MOST_CELLS:
+                    call.cancel()
+                    raise StretchTooLargeError
                 for cell in part.cells:
                     key = CellKey(cell.campaign_id, cell.minute.seconds // 60, cell.type)
                     cells[key] = CellSum(cell.count, cell.digest)
         except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+                raise StretchTooLargeError from error
             raise CannotAskError(service="stats") from error
         return cells
 

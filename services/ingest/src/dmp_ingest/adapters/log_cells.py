@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Final, LiteralString
+from typing import Any, Final, LiteralString, TypeVar
+
+import psycopg
 
 from dmp_chassis.database import Database, raw
 from dmp_ingest.domain.audit import CellKey, CellSum, MinuteSum
+from dmp_ingest.domain.errors import StretchTooLargeError
+
+_Row = TypeVar("_Row")
+
+MOST_CELLS: Final = 100_000
+"""Cells of one stretch; a cell takes about 300 bytes in each of three readings."""
 
 _MINUTE: Final[LiteralString] = "floor(extract(epoch FROM occurred_at) / 60)::bigint"
 _HALVES: Final[LiteralString] = (
@@ -23,17 +32,18 @@ _RANGE: Final[LiteralString] = (
 )
 _CELLS: Final = (
     f"SELECT campaign_id, {_MINUTE}, type, count(*), {_HALVES} FROM event"  # noqa: S608  # constants of this module only
-    f" WHERE {_RANGE} GROUP BY 1, 2, 3"
+    f" WHERE {_RANGE} GROUP BY 1, 2, 3 LIMIT {MOST_CELLS + 1}"
 )
 _ON_THEIR_WAY: Final = (
     f"SELECT DISTINCT campaign_id, {_MINUTE}, type FROM event WHERE {_RANGE}"  # noqa: S608  # constants only
-    " AND batch_id IN (SELECT batch_id FROM outbox WHERE NOT stats_applied)"
+    f" AND batch_id IN (SELECT batch_id FROM outbox WHERE NOT stats_applied) LIMIT {MOST_CELLS + 1}"
 )
 _ANY_ON_ITS_WAY: Final = "SELECT EXISTS (SELECT FROM outbox WHERE NOT stats_applied)"
 _DETAILED: Final = (
     f"SELECT {_MINUTE}, type, coalesce(source, ''), coalesce(creative_id, ''), count(*), {_HALVES}"  # noqa: S608  # constants
     " FROM event"
     f" WHERE {_RANGE} AND {_MINUTE} = ANY(%(minutes)s) GROUP BY 1, 2, 3, 4"
+    f" LIMIT {MOST_CELLS + 1}"
 )
 _NAMED: Final = (
     f"SELECT {_MINUTE}, count(*), bit_xor(('x' || left(md5(event_id), 16))::bit(64)::bigint) FROM event"  # noqa: S608
@@ -76,15 +86,14 @@ class LogCells:
         self._database = database
 
     async def read(self, *, campaign_id: str, first: int, last: int) -> LoggedCells:
-        """All cells of the range and which of them are on their way, as of one instant."""
+        """All cells of the range and which of them are on their way, as of one instant. Raises StretchTooLargeError."""
         parameters = {"campaign_id": campaign_id, "first": first, "last": last}
-        async with self._database.read() as transaction:
-            connection = raw(transaction)
-            rows = await (await connection.execute(_CELLS, parameters)).fetchall()
+        async with self._read() as connection:
+            rows = _bounded(await (await connection.execute(_CELLS, parameters)).fetchall())
             waiting = await (await connection.execute(_ANY_ON_ITS_WAY)).fetchone()
             on_their_way: set[CellKey] = set()
             if waiting is not None and waiting[0]:
-                found = await (await connection.execute(_ON_THEIR_WAY, parameters)).fetchall()
+                found = _bounded(await (await connection.execute(_ON_THEIR_WAY, parameters)).fetchall())
                 on_their_way = {CellKey(*row) for row in found}
         cells = {CellKey(row[0], row[1], row[2]): CellSum(row[3], _digest(row[4], row[5])) for row in rows}
         return LoggedCells(cells=cells, on_their_way=on_their_way)
@@ -92,8 +101,7 @@ class LogCells:
     async def read_named(self, *, first: int, last: int) -> tuple[dict[int, MinuteSum], set[int]]:
         """By minute, the events that name a person; and the minutes with events that identity has not acknowledged."""
         parameters = {"first": first, "last": last}
-        async with self._database.read() as transaction:
-            connection = raw(transaction)
+        async with self._read() as connection:
             rows = await (await connection.execute(_NAMED, parameters)).fetchall()
             waiting = await (await connection.execute(_ANY_ON_ITS_WAY_TO_IDENTITY)).fetchone()
             on_their_way: set[int] = set()
@@ -105,10 +113,9 @@ class LogCells:
     async def read_detailed(self, *, campaign_id: str, minutes: Sequence[int]) -> tuple[list[DetailedSum], bool]:
         """One campaign's minutes by type, source and creative, and whether any event of them is on its way."""
         parameters = {"campaign_id": campaign_id, "first": min(minutes), "last": max(minutes), "minutes": list(minutes)}
-        async with self._database.read() as transaction:
-            connection = raw(transaction)
-            rows = await (await connection.execute(_DETAILED, parameters)).fetchall()
-            found = await (await connection.execute(_ON_THEIR_WAY, parameters)).fetchall()
+        async with self._read() as connection:
+            rows = _bounded(await (await connection.execute(_DETAILED, parameters)).fetchall())
+            found = _bounded(await (await connection.execute(_ON_THEIR_WAY, parameters)).fetchall())
         wanted = set(minutes)
         sums = [
             DetailedSum(
@@ -122,3 +129,18 @@ class LogCells:
             for row in rows
         ]
         return sums, any(row[1] in wanted for row in found)
+
+    @asynccontextmanager
+    async def _read(self) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+        """One reading transaction; a statement that takes too long says that the stretch is too large."""
+        try:
+            async with self._database.read() as transaction:
+                yield raw(transaction)
+        except psycopg.errors.QueryCanceled:
+            raise StretchTooLargeError from None
+
+
+def _bounded(rows: list[_Row]) -> list[_Row]:
+    if len(rows) > MOST_CELLS:
+        raise StretchTooLargeError
+    return rows

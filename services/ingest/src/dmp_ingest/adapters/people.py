@@ -12,10 +12,10 @@ from dmp.identity.v1 import audit_pb2, identity_service_pb2_grpc
 from dmp.identity.v1 import erasure_pb2 as pb
 from dmp_ingest.domain.audit import MinuteSum
 from dmp_ingest.domain.erasure import Erased
-from dmp_ingest.domain.errors import CannotAskError, UserNotFoundError
+from dmp_ingest.domain.errors import CannotAskError, StretchTooLargeError, UserNotFoundError
 
 _SECONDS: Final = 5.0
-_COUNT_SECONDS: Final = 60.0
+_COUNT_SECONDS: Final = 10.0
 
 
 class People:
@@ -70,6 +70,8 @@ class People:
             async for part in self._stub.CountEntries(request, timeout=_COUNT_SECONDS):
                 counts |= {one.minute.seconds // 60: MinuteSum(one.count, one.digest) for one in part.counts}
         except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+                raise StretchTooLargeError from error
             raise CannotAskError(service="identity") from error
         return counts
 

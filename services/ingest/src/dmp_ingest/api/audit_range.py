@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from dmp_chassis.errors import FieldViolation, InvalidArgument
@@ -9,10 +10,16 @@ from dmp_chassis.instants import instant_problem, read_instant_us
 
 _MINUTE_US: Final = 60_000_000
 _MAX_MINUTES: Final = 366 * 24 * 60
+_TOKEN: Final = re.compile("-?[0-9]{1,12}", re.ASCII).fullmatch
 
 
-def audit_range(first: str, last: str, *, campaign_id: str, campaign_required: bool) -> tuple[int, int]:
-    """The first and the last minute, whole minutes since 1970. Raises InvalidArgument with all problems."""
+def audit_range(
+    first: str, last: str, *, campaign_id: str, campaign_required: bool, page_token: str
+) -> tuple[int, int]:
+    """The first and the last minute, whole minutes since 1970; with a page token its minute is the first.
+
+    Raises InvalidArgument with all problems.
+    """
     violations: list[FieldViolation] = []
     if campaign_required and not campaign_id:
         violations.append(FieldViolation(field="campaign_id", description="is required"))
@@ -23,9 +30,20 @@ def audit_range(first: str, last: str, *, campaign_id: str, campaign_required: b
         violations.append(FieldViolation(field="from", description="must not be after to"))
     if not violations and minutes[1] - minutes[0] > _MAX_MINUTES:
         violations.append(FieldViolation(field="to", description="must be at most 366 days after from"))
+    if not violations and page_token:
+        if _TOKEN(page_token) and minutes[0] <= int(page_token) <= minutes[1]:
+            minutes[0] = int(page_token)
+        else:
+            what = "must be the next_page_token of an answer to the same range"
+            violations.append(FieldViolation(field="page_token", description=what))
     if violations:
         raise InvalidArgument(violations)
     return minutes[0], minutes[1]
+
+
+def page_token(minute: int | None) -> str:
+    """The token with which the next page begins at this minute; empty if there is no next page."""
+    return "" if minute is None else str(minute)
 
 
 def _minute(field: str, text: str, violations: list[FieldViolation]) -> int:

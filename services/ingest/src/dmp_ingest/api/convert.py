@@ -185,24 +185,25 @@ def _double(number: str) -> float:
     return value
 
 
-def audit_to_proto(audited: Audited) -> ingest_service_pb2.AuditEventsResponse:
-    """The result of an audit, with the first of the differences."""
-    return ingest_service_pb2.AuditEventsResponse(
-        clean=not audited.differing and not audited.unsettled,
-        events=sum(cell.events for cell in audited.logged.values()),
-        cells=len(audited.logged.keys() | audited.counted.keys()),
-        unsettled=len(audited.unsettled),
-        differences=[_difference_to_proto(key, audited) for key in audited.differing[:_SHOWN_DIFFERENCES]],
-    )
+def add_audit(audited: Audited, response: ingest_service_pb2.AuditEventsResponse) -> int:
+    """Adds the comparison of a stretch, with the first of the differences: how many cells it had."""
+    cells = len(audited.logged.keys() | audited.counted.keys())
+    response.clean = response.clean and not audited.differing and not audited.unsettled
+    response.events += sum(cell.events for cell in audited.logged.values())
+    response.cells += cells
+    response.unsettled += len(audited.unsettled)
+    room = _SHOWN_DIFFERENCES - len(response.differences)
+    response.differences.extend(_difference_to_proto(key, audited) for key in audited.differing[:room])
+    return cells
 
 
 def add_timelines(audited: AuditedTimelines, response: ingest_service_pb2.AuditEventsResponse) -> None:
-    """Adds the comparison with the timelines to the result of an audit."""
+    """Adds the comparison of a stretch with the timelines."""
     response.clean = response.clean and not audited.differing and not audited.unsettled
     response.unsettled += len(audited.unsettled)
-    response.identified_events = sum(minute.events for minute in audited.logged.values())
-    response.timeline_entries = sum(minute.events for minute in audited.entries.values())
-    for minute in audited.differing[:_SHOWN_DIFFERENCES]:
+    response.identified_events += sum(minute.events for minute in audited.logged.values())
+    response.timeline_entries += sum(minute.events for minute in audited.entries.values())
+    for minute in audited.differing[: _SHOWN_DIFFERENCES - len(response.timeline_differences)]:
         logged, entries = audited.logged.get(minute), audited.entries.get(minute)
         response.timeline_differences.add(
             minute=minute_to_proto(minute),

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Final
 
 import grpc
 
 from dmp_chassis.errors import ErrorSpec, ErrorTable
 from dmp_ingest.domain.errors import (
+    AuditBusyError,
     CannotAskError,
     CannotStoreError,
     ErasureNotFoundError,
     EventNotFoundError,
     MalformedBodyError,
+    MinuteTooLargeError,
     OverloadedError,
     TooLargeError,
     UnhealthyError,
@@ -65,6 +68,21 @@ ERRORS: Final[ErrorTable] = {
         retry_after_seconds=1.0,
         http_status=503,
     ),
+    AuditBusyError: ErrorSpec(
+        code=grpc.StatusCode.RESOURCE_EXHAUSTED,
+        reason="AUDIT_BUSY",
+        message="another audit or repair is under way; one runs at a time, ask again later",
+        retry_after_seconds=2.0,
+        http_status=429,
+    ),
+    MinuteTooLargeError: ErrorSpec(
+        code=grpc.StatusCode.INVALID_ARGUMENT,
+        reason="INVALID_ARGUMENT",
+        message=lambda error: f"the minute {_minute(error.minute)} is too large to be compared at once",
+        field_violations=lambda error: [
+            ("campaign_id", f"the minute {_minute(error.minute)} is too large for all campaigns: name one")
+        ],
+    ),
     UserNotFoundError: ErrorSpec(
         code=grpc.StatusCode.NOT_FOUND,
         reason="USER_NOT_FOUND",
@@ -85,3 +103,7 @@ ERRORS: Final[ErrorTable] = {
         http_status=503,
     ),
 }
+
+
+def _minute(minute: int) -> str:
+    return f"{datetime.fromtimestamp(minute * 60, UTC):%Y-%m-%dT%H:%MZ}"

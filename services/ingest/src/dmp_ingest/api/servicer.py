@@ -13,27 +13,22 @@ from dmp.ingest.v1 import ingest_service_pb2_grpc
 from dmp_chassis.content_coding import decoded_body
 from dmp_chassis.errors import FieldViolation, InvalidArgument
 from dmp_chassis.http_body import came_through_gateway, json_body, send_http_status
-from dmp_ingest.adapters.counted_cells import CountedCells
 from dmp_ingest.adapters.erasures import Erasures
 from dmp_ingest.adapters.event_log import EventLog
-from dmp_ingest.adapters.log_cells import LogCells
 from dmp_ingest.adapters.owners import Owners
 from dmp_ingest.adapters.people import People
-from dmp_ingest.api.audit_range import audit_range
+from dmp_ingest.api.audits import Audits
 from dmp_ingest.api.convert import (
     add_results,
-    add_timelines,
-    audit_to_proto,
     erasure_to_proto,
     event_from_proto,
     found_to_json,
     found_to_proto,
-    minute_to_proto,
     preview_to_proto,
 )
 from dmp_ingest.api.json_answer import write_answer, write_refusal
 from dmp_ingest.api.json_body import BodyReader
-from dmp_ingest.audit_events import audit_events, audit_timelines, repair_campaign
+from dmp_ingest.audit_pages import OneAtATime
 from dmp_ingest.check_health import check_health
 from dmp_ingest.domain.errors import ErasureNotFoundError, TooLargeError, UserNotFoundError
 from dmp_ingest.domain.event_policy import EventPolicy
@@ -64,8 +59,7 @@ class IngestServicer(ingest_service_pb2_grpc.IngestServiceServicer):
         erasures: Erasures,
         people: People,
         settled_seconds: float,
-        cells: LogCells,
-        counted: CountedCells,
+        audits: Audits,
         needed: Checks,
         helpful: Checks,
     ) -> None:
@@ -77,8 +71,8 @@ class IngestServicer(ingest_service_pb2_grpc.IngestServiceServicer):
         self._erasures = erasures
         self._people = people
         self._settled_seconds = settled_seconds
-        self._cells = cells
-        self._counted = counted
+        self._audits = audits
+        self._auditing = OneAtATime()
         self._needed = needed
         self._helpful = helpful
 
@@ -145,31 +139,12 @@ class IngestServicer(ingest_service_pb2_grpc.IngestServiceServicer):
         return found_to_proto(found, self._policy)
 
     async def AuditEvents(self, request: pb.AuditEventsRequest, context: Context) -> pb.AuditEventsResponse:
-        first, last = audit_range(
-            getattr(request, "from"), request.to, campaign_id=request.campaign_id, campaign_required=False
-        )
-        audited = await audit_events(
-            campaign_id=request.campaign_id, first=first, last=last, log=self._cells, counted=self._counted
-        )
-        response = audit_to_proto(audited)
-        if not request.campaign_id:
-            timelines = await audit_timelines(first=first, last=last, log=self._cells, people=self._people)
-            add_timelines(timelines, response)
-        return response
+        with self._auditing:
+            return await self._audits.audit(request)
 
     async def RepairCampaign(self, request: pb.RepairCampaignRequest, context: Context) -> pb.RepairCampaignResponse:
-        first, last = audit_range(
-            getattr(request, "from"), request.to, campaign_id=request.campaign_id, campaign_required=True
-        )
-        minutes = await repair_campaign(
-            campaign_id=request.campaign_id,
-            first=first,
-            last=last,
-            log=self._cells,
-            counted=self._counted,
-            policy=self._policy,
-        )
-        return pb.RepairCampaignResponse(minutes=[minute_to_proto(minute) for minute in minutes])
+        with self._auditing:
+            return await self._audits.repair(request)
 
     async def EraseUser(self, request: pb.EraseUserRequest, context: Context) -> pb.EraseUserResponse:
         if not 1 <= len(request.internal_user_id) <= _MAX_ID_LENGTH:

@@ -55,6 +55,23 @@ class CannotAskError(Exception):
 
 
 @dataclass(slots=True, eq=False)
+class AuditBusyError(Exception):
+    """Another audit or repair is under way: one at a time."""
+
+
+class StretchTooLargeError(Exception):
+    """A stretch of an audit has more cells, or takes more time, than one may."""
+
+
+@dataclass(slots=True, eq=False)
+class MinuteTooLargeError(Exception):
+    """A single minute has more cells, or takes more time, than an audit may."""
+
+    minute: int
+    """Whole minutes since 1970."""
+
+
+@dataclass(slots=True, eq=False)
 class UserNotFoundError(Exception):
     """No person has this id."""
 

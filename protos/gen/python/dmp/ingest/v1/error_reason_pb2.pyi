@@ -46,6 +46,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """NOT_FOUND: no person has this id. Metadata: `internal_user_id`."""
     ERROR_REASON_ERASURE_NOT_FOUND: _ErrorReason.ValueType  # 10
     """NOT_FOUND: there is no erasure of this id. Metadata: `erasure_id`."""
+    ERROR_REASON_AUDIT_BUSY: _ErrorReason.ValueType  # 11
+    """RESOURCE_EXHAUSTED (HTTP 429): another audit or repair is under way. Try again after the time in `RetryInfo`."""
     ERROR_REASON_UNHEALTHY: _ErrorReason.ValueType  # 7
     """UNAVAILABLE (HTTP 503): something that the system cannot work without is missing. Metadata: `missing`, a comma-separated list."""
 
@@ -78,6 +80,8 @@ ERROR_REASON_USER_NOT_FOUND: ErrorReason.ValueType  # 9
 """NOT_FOUND: no person has this id. Metadata: `internal_user_id`."""
 ERROR_REASON_ERASURE_NOT_FOUND: ErrorReason.ValueType  # 10
 """NOT_FOUND: there is no erasure of this id. Metadata: `erasure_id`."""
+ERROR_REASON_AUDIT_BUSY: ErrorReason.ValueType  # 11
+"""RESOURCE_EXHAUSTED (HTTP 429): another audit or repair is under way. Try again after the time in `RetryInfo`."""
 ERROR_REASON_UNHEALTHY: ErrorReason.ValueType  # 7
 """UNAVAILABLE (HTTP 503): something that the system cannot work without is missing. Metadata: `missing`, a comma-separated list."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -332,19 +332,23 @@ class AuditEventsRequest(_message.Message):
     CAMPAIGN_ID_FIELD_NUMBER: _builtins.int
     FROM_FIELD_NUMBER: _builtins.int
     TO_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     campaign_id: _builtins.str
     """The campaign. Empty: all campaigns, and the timelines."""
     to: _builtins.str
     """The last minute, RFC 3339 with `Z` or an offset, floored and included. Required; at most 366 days after `from`."""
+    page_token: _builtins.str
+    """`next_page_token` of the answer before, to the same campaign and range. Empty: the first page."""
     def __init__(
         self,
         *,
         campaign_id: _builtins.str = ...,
         to: _builtins.str = ...,
+        page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["campaign_id", b"campaign_id", "from", b"from", "to", b"to"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["campaign_id", b"campaign_id", "from", b"from", "page_token", b"page_token", "to", b"to"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -352,7 +356,7 @@ Global___AuditEventsRequest: _TypeAlias = AuditEventsRequest  # noqa: Y015
 
 @_typing.final
 class AuditEventsResponse(_message.Message):
-    """AuditEventsResponse is the result of the comparison."""
+    """AuditEventsResponse is the result of the comparison of one page; each page begins at the minute after the page before."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -364,8 +368,9 @@ class AuditEventsResponse(_message.Message):
     IDENTIFIED_EVENTS_FIELD_NUMBER: _builtins.int
     TIMELINE_ENTRIES_FIELD_NUMBER: _builtins.int
     TIMELINE_DIFFERENCES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     clean: _builtins.bool
-    """True if nothing differs and nothing was left unsettled."""
+    """True if nothing differs in this page and nothing was left unsettled."""
     events: _builtins.int
     """How many events of campaigns the log has in the range."""
     cells: _builtins.int
@@ -376,6 +381,8 @@ class AuditEventsResponse(_message.Message):
     """How many events of the range name a person; 0 if a campaign was asked for."""
     timeline_entries: _builtins.int
     """How many timeline entries lie in the range; 0 if a campaign was asked for."""
+    next_page_token: _builtins.str
+    """Asks for the rest of the range; empty when all of it has been compared."""
     @_builtins.property
     def differences(self) -> _containers.RepeatedCompositeFieldContainer[_audit_pb2.CellDifference]:
         """Where log and statistics differ, in order of campaign, minute and type; at most 1,000."""
@@ -395,10 +402,11 @@ class AuditEventsResponse(_message.Message):
         identified_events: _builtins.int = ...,
         timeline_entries: _builtins.int = ...,
         timeline_differences: _abc.Iterable[_audit_pb2.TimelineDifference] | None = ...,
+        next_page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cells", b"cells", "clean", b"clean", "differences", b"differences", "events", b"events", "identified_events", b"identified_events", "timeline_differences", b"timeline_differences", "timeline_entries", b"timeline_entries", "unsettled", b"unsettled"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cells", b"cells", "clean", b"clean", "differences", b"differences", "events", b"events", "identified_events", b"identified_events", "next_page_token", b"next_page_token", "timeline_differences", b"timeline_differences", "timeline_entries", b"timeline_entries", "unsettled", b"unsettled"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -413,19 +421,23 @@ class RepairCampaignRequest(_message.Message):
     CAMPAIGN_ID_FIELD_NUMBER: _builtins.int
     FROM_FIELD_NUMBER: _builtins.int
     TO_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     campaign_id: _builtins.str
     """The campaign. Required."""
     to: _builtins.str
     """The last minute, RFC 3339 with `Z` or an offset, floored and included. Required; at most 366 days after `from`."""
+    page_token: _builtins.str
+    """`next_page_token` of the answer before, to the same campaign and range. Empty: the first page."""
     def __init__(
         self,
         *,
         campaign_id: _builtins.str = ...,
         to: _builtins.str = ...,
+        page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["campaign_id", b"campaign_id", "from", b"from", "to", b"to"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["campaign_id", b"campaign_id", "from", b"from", "page_token", b"page_token", "to", b"to"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -438,6 +450,9 @@ class RepairCampaignResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     MINUTES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Asks for the rest of the range; empty when all of it has been repaired."""
     @_builtins.property
     def minutes(self) -> _containers.RepeatedCompositeFieldContainer[_timestamp_pb2.Timestamp]:
         """The minutes whose counts were replaced, in order."""
@@ -446,10 +461,11 @@ class RepairCampaignResponse(_message.Message):
         self,
         *,
         minutes: _abc.Iterable[_timestamp_pb2.Timestamp] | None = ...,
+        next_page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["minutes", b"minutes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["minutes", b"minutes", "next_page_token", b"next_page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -130,8 +130,9 @@ class IngestServiceServicer(object):
     def AuditEvents(self, request, context):
         """AuditEvents proves that what was counted is what was logged: for each campaign, minute and type the same number of events and the same
         digest of their keys, and for each minute as many timeline entries as there are events that name a person. Events that are on their
-        way are waited for, a few seconds at most. It reads the log of the range: its cost grows with the number of events in it.
-        Errors: INVALID_ARGUMENT, CANNOT_ASK.
+        way are waited for, a few seconds at most. It reads the log of the range: its cost grows with the number of events in it. One answer
+        covers as much of the range as a few seconds allow; `next_page_token` then asks for the rest. One audit or repair at a time.
+        Errors: INVALID_ARGUMENT, CANNOT_ASK, AUDIT_BUSY.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -139,8 +140,8 @@ class IngestServiceServicer(object):
 
     def RepairCampaign(self, request, context):
         """RepairCampaign recomputes from the log every minute of a campaign in which AuditEvents finds a difference, and puts it in place of what
-        was counted. Nothing that is counted meanwhile is lost. Idempotent.
-        Errors: INVALID_ARGUMENT, CANNOT_ASK.
+        was counted. Nothing that is counted meanwhile is lost. Idempotent. Paged as AuditEvents is. One audit or repair at a time.
+        Errors: INVALID_ARGUMENT, CANNOT_ASK, AUDIT_BUSY.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

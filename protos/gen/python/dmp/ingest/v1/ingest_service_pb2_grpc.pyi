@@ -61,13 +61,14 @@ class IngestServiceStub:
     AuditEvents: _grpc.UnaryUnaryMultiCallable[_ingest_service_pb2.AuditEventsRequest, _ingest_service_pb2.AuditEventsResponse]
     """AuditEvents proves that what was counted is what was logged: for each campaign, minute and type the same number of events and the same
     digest of their keys, and for each minute as many timeline entries as there are events that name a person. Events that are on their
-    way are waited for, a few seconds at most. It reads the log of the range: its cost grows with the number of events in it.
-    Errors: INVALID_ARGUMENT, CANNOT_ASK.
+    way are waited for, a few seconds at most. It reads the log of the range: its cost grows with the number of events in it. One answer
+    covers as much of the range as a few seconds allow; `next_page_token` then asks for the rest. One audit or repair at a time.
+    Errors: INVALID_ARGUMENT, CANNOT_ASK, AUDIT_BUSY.
     """
     RepairCampaign: _grpc.UnaryUnaryMultiCallable[_ingest_service_pb2.RepairCampaignRequest, _ingest_service_pb2.RepairCampaignResponse]
     """RepairCampaign recomputes from the log every minute of a campaign in which AuditEvents finds a difference, and puts it in place of what
-    was counted. Nothing that is counted meanwhile is lost. Idempotent.
-    Errors: INVALID_ARGUMENT, CANNOT_ASK.
+    was counted. Nothing that is counted meanwhile is lost. Idempotent. Paged as AuditEvents is. One audit or repair at a time.
+    Errors: INVALID_ARGUMENT, CANNOT_ASK, AUDIT_BUSY.
     """
     EraseUser: _grpc.UnaryUnaryMultiCallable[_ingest_service_pb2.EraseUserRequest, _ingest_service_pb2.EraseUserResponse]
     """EraseUser erases a person: identity's data about them at once, and the personal fields of their events in the log. Counts stay, event
@@ -118,13 +119,14 @@ class IngestServiceAsyncStub(IngestServiceStub):
     AuditEvents: _aio.UnaryUnaryMultiCallable[_ingest_service_pb2.AuditEventsRequest, _ingest_service_pb2.AuditEventsResponse]  # type: ignore[assignment]
     """AuditEvents proves that what was counted is what was logged: for each campaign, minute and type the same number of events and the same
     digest of their keys, and for each minute as many timeline entries as there are events that name a person. Events that are on their
-    way are waited for, a few seconds at most. It reads the log of the range: its cost grows with the number of events in it.
-    Errors: INVALID_ARGUMENT, CANNOT_ASK.
+    way are waited for, a few seconds at most. It reads the log of the range: its cost grows with the number of events in it. One answer
+    covers as much of the range as a few seconds allow; `next_page_token` then asks for the rest. One audit or repair at a time.
+    Errors: INVALID_ARGUMENT, CANNOT_ASK, AUDIT_BUSY.
     """
     RepairCampaign: _aio.UnaryUnaryMultiCallable[_ingest_service_pb2.RepairCampaignRequest, _ingest_service_pb2.RepairCampaignResponse]  # type: ignore[assignment]
     """RepairCampaign recomputes from the log every minute of a campaign in which AuditEvents finds a difference, and puts it in place of what
-    was counted. Nothing that is counted meanwhile is lost. Idempotent.
-    Errors: INVALID_ARGUMENT, CANNOT_ASK.
+    was counted. Nothing that is counted meanwhile is lost. Idempotent. Paged as AuditEvents is. One audit or repair at a time.
+    Errors: INVALID_ARGUMENT, CANNOT_ASK, AUDIT_BUSY.
     """
     EraseUser: _aio.UnaryUnaryMultiCallable[_ingest_service_pb2.EraseUserRequest, _ingest_service_pb2.EraseUserResponse]  # type: ignore[assignment]
     """EraseUser erases a person: identity's data about them at once, and the personal fields of their events in the log. Counts stay, event
@@ -202,8 +204,9 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_ingest_service_pb2.AuditEventsResponse, _abc.Awaitable[_ingest_service_pb2.AuditEventsResponse]]:
         """AuditEvents proves that what was counted is what was logged: for each campaign, minute and type the same number of events and the same
         digest of their keys, and for each minute as many timeline entries as there are events that name a person. Events that are on their
-        way are waited for, a few seconds at most. It reads the log of the range: its cost grows with the number of events in it.
-        Errors: INVALID_ARGUMENT, CANNOT_ASK.
+        way are waited for, a few seconds at most. It reads the log of the range: its cost grows with the number of events in it. One answer
+        covers as much of the range as a few seconds allow; `next_page_token` then asks for the rest. One audit or repair at a time.
+        Errors: INVALID_ARGUMENT, CANNOT_ASK, AUDIT_BUSY.
         """
 
     @_abc_1.abstractmethod
@@ -213,8 +216,8 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_ingest_service_pb2.RepairCampaignResponse, _abc.Awaitable[_ingest_service_pb2.RepairCampaignResponse]]:
         """RepairCampaign recomputes from the log every minute of a campaign in which AuditEvents finds a difference, and puts it in place of what
-        was counted. Nothing that is counted meanwhile is lost. Idempotent.
-        Errors: INVALID_ARGUMENT, CANNOT_ASK.
+        was counted. Nothing that is counted meanwhile is lost. Idempotent. Paged as AuditEvents is. One audit or repair at a time.
+        Errors: INVALID_ARGUMENT, CANNOT_ASK, AUDIT_BUSY.
         """
 
     @_abc_1.abstractmethod
