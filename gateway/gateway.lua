@@ -12,6 +12,8 @@ local METHODS = {
   ["/debug/match"] = "GET",
   ["/debug/policy:try"] = "POST",
   ["/debug/review"] = "GET",
+  ["/debug/shared"] = "GET",
+  ["/debug/shared:undo"] = "POST",
   ["/docs"] = "GET",
   ["/docs/*"] = "GET",
   ["/erasures/*"] = "GET",
@@ -34,6 +36,8 @@ local METHODS = {
   ["/users/*"] = "DELETE, GET",
   ["/users/*/export"] = "GET",
   ["/users/*/graph"] = "GET",
+  ["/users/*/identifiers:attach"] = "POST",
+  ["/users/*/identifiers:detach"] = "POST",
   ["/users/*/merges"] = "GET",
 }
 

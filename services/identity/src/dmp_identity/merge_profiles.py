@@ -16,7 +16,7 @@ from dmp_chassis.uuid7 import uuid7_text
 from dmp_identity.adapters.contact_store import load_contacts, save_contacts
 from dmp_identity.adapters.domain_event_store import add_domain_events
 from dmp_identity.adapters.graph_locks import lock_merges
-from dmp_identity.adapters.merge_store import find_profiles, pairs_apart, store_merge
+from dmp_identity.adapters.merge_store import StoredProfile, find_profiles, pairs_apart, store_merge
 from dmp_identity.domain.contacts import Compared, ContactBook
 from dmp_identity.domain.errors import InvalidFieldsError, NeverMergeError, ProfileNotFoundError
 from dmp_identity.domain.plan import MergeEdge, NewMerge
@@ -68,40 +68,55 @@ async def merge_profiles(
         missing = [text for number, text in wanted.items() if number not in found]
         if missing:
             raise ProfileNotFoundError(missing[0])
-        people = {p.root: p for p in found.values()}
-        roots = sorted(people, key=lambda root: (people[root].root_created_at_us, root))
-        if len(roots) < 2:
-            return MergedProfiles(person=await view_person(connection, roots[0]), merge_id="")
-        apart = await pairs_apart(connection, roots)
-        if apart:
-            raise NeverMergeError((public_id(apart[0][0]), public_id(apart[0][1])))
-        named = {found[number].root: number for number in reversed(wanted)}
-        merge = NewMerge(
-            cause="manual",
-            ref="",
-            source="",
-            edges=tuple(
-                MergeEdge(
-                    survivor=roots[0],
-                    merged=root,
-                    profile_a=named[roots[0]],
-                    profile_b=named[root],
-                    key_a=None,
-                    key_b=None,
-                )
-                for root in roots[1:]
-            ),
+        merge_id = await merge_people(
+            connection, [found[number] for number in wanted], reason=reason, now_us=clock_us(), compared=compared
         )
-        identified = any(people[root].root_identified for root in roots)
-        merge_id = await join_people(
-            connection, merge, reason=reason, identified=identified, now_us=clock_us(), compared=compared
-        )
-        return MergedProfiles(person=await view_person(connection, roots[0]), merge_id=merge_id)
+        root = (await find_profiles(connection, list(wanted)))[next(iter(wanted))].root
+        return MergedProfiles(person=await view_person(connection, root), merge_id=merge_id)
 
     merged = await in_graph_transaction(database, unit)
     if merged.merge_id:
         wake.set()
     return merged
+
+
+async def merge_people(
+    connection: psycopg.AsyncConnection[Any],
+    profiles: Sequence[StoredProfile],
+    *,
+    reason: str,
+    now_us: int,
+    compared: Compared,
+) -> str:
+    """Merges the people of some profiles by hand; returns the merge's id, empty if they are one person already. Raises
+    NeverMergeError. The caller holds the merge lock.
+    """
+    people = {profile.root: profile for profile in profiles}
+    roots = sorted(people, key=lambda root: (people[root].root_created_at_us, root))
+    if len(roots) < 2:
+        return ""
+    apart = await pairs_apart(connection, roots)
+    if apart:
+        raise NeverMergeError((public_id(apart[0][0]), public_id(apart[0][1])))
+    named = {profile.root: profile.id for profile in reversed(profiles)}
+    merge = NewMerge(
+        cause="manual",
+        ref="",
+        source="",
+        edges=tuple(
+            MergeEdge(
+                survivor=roots[0],
+                merged=root,
+                profile_a=named[roots[0]],
+                profile_b=named[root],
+                key_a=None,
+                key_b=None,
+            )
+            for root in roots[1:]
+        ),
+    )
+    identified = any(people[root].root_identified for root in roots)
+    return await join_people(connection, merge, reason=reason, identified=identified, now_us=now_us, compared=compared)
 
 
 async def join_people(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,14 +100,30 @@ async def split_people(
     """Regroups the cluster's profiles by the merges that stay, and puts its contacts where these leave them."""
     await history.mark_undone(connection, merge.id, reason, now_us)
     root = (await find_profiles(connection, sides[:1]))[sides[0]].root
-    members = await members_of(connection, root)
+    await regroup_people(
+        connection, await members_of(connection, root), undone={merge.id}, now_us=now_us, compared=compared
+    )
+
+
+async def regroup_people(
+    connection: psycopg.AsyncConnection[Any],
+    members: Sequence[int],
+    *,
+    undone: Collection[str],
+    now_us: int,
+    compared: Compared,
+) -> None:
+    """Regroups profiles that were one person by the merges in force, and puts their contacts where these leave them.
+
+    undone: merges that are not in force any more; the contacts that they made go.
+    """
     merges = await history.active_merges(connection, members)
     groups = components(members, (edge for active in merges for edge in active.edges))
     await history.regroup(connection, groups)
     await split_contacts(connection, groups, compared)
     rows = [row for of_root in (await load_contacts(connection, [g[0] for g in groups])).values() for row in of_root]
     made_by = await history.contacts_made_by_merges(connection, [row.id for row in rows])
-    gone = [row.id for row in rows if made_by.get(row.id) == merge.id]
+    gone = [row.id for row in rows if made_by.get(row.id) in undone]
     if gone:
         await history.delete_contacts(connection, gone, now_us)
     rows = [row for row in rows if row.id not in gone]

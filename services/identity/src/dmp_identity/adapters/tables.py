@@ -80,6 +80,13 @@ sa.Index(
     IDENTIFIER.c.type,
     postgresql_where=IDENTIFIER.c.via_type.is_not(None),
 )
+sa.Index(
+    "identifier_shared",
+    IDENTIFIER.c.shared_at_us,
+    IDENTIFIER.c.type,
+    IDENTIFIER.c.value,
+    postgresql_where=IDENTIFIER.c.shared_at_us.is_not(None),
+)
 
 # The rules that keys of each type were ever made by. `in_use`: keys made by them may be stored.
 KEY_RULES: Final = sa.Table(
@@ -141,7 +148,7 @@ WEAK_LINK: Final = sa.Table(
     sa.Column("ordinal", sa.Integer, nullable=False),
     sa.Column("shown", sa.Text, nullable=True),
     _rules(),
-    sa.Index("weak_link_profile", "profile_id"),
+    sa.Index("weak_link_newest", "profile_id", "first_seen_at_us", "ordinal"),
 )
 
 ANONYMOUS_PROFILE: Final = sa.Table(
@@ -193,6 +200,13 @@ MERGE_EDGE: Final = sa.Table(
     sa.Index("merge_edge_profile_a", "profile_a"),
     sa.Index("merge_edge_profile_b", "profile_b"),
 )
+for _name, _type, _value in (("a", "type_a", "value_a"), ("b", "type_b", "value_b")):
+    sa.Index(
+        f"merge_edge_key_{_name}",
+        MERGE_EDGE.c[_type],
+        MERGE_EDGE.c[_value],
+        postgresql_where=MERGE_EDGE.c[_type].is_not(None),
+    )
 
 NEVER_MERGE: Final = sa.Table(
     "never_merge",

@@ -8,12 +8,27 @@ from typing import Any
 
 import grpc
 
-from dmp.identity.v1 import audit_pb2, erasure_pb2, explanation_pb2, identity_service_pb2_grpc, merge_pb2
+from dmp.identity.v1 import (
+    audit_pb2,
+    erasure_pb2,
+    explanation_pb2,
+    identity_service_pb2_grpc,
+    merge_pb2,
+    separation_pb2,
+)
 from dmp.identity.v1 import identity_service_pb2 as pb
 from dmp_chassis.database import Database
-from dmp_identity.api import convert, convert_erasure, convert_explanation, convert_history, convert_trial
+from dmp_identity.api import (
+    convert,
+    convert_erasure,
+    convert_explanation,
+    convert_history,
+    convert_separation,
+    convert_trial,
+)
 from dmp_identity.apply_batch import apply_batch
 from dmp_identity.count_entries import count_entries
+from dmp_identity.detach_identifier import attach_identifier, detach_identifier
 from dmp_identity.domain.graph_memory import GraphMemory
 from dmp_identity.domain.profile_id import public_id
 from dmp_identity.domain.reading import PolicyReader
@@ -28,6 +43,7 @@ from dmp_identity.merge_profiles import merge_profiles
 from dmp_identity.read_profile import match_identifier, read_profile
 from dmp_identity.trial_run import PolicyTrials
 from dmp_identity.undo_merge import undo_merge
+from dmp_identity.undo_shared_value import list_shared_values, undo_shared_value
 
 Context = grpc.aio.ServicerContext
 
@@ -161,6 +177,49 @@ class IdentityServicer(identity_service_pb2_grpc.IdentityServiceServicer):
             self._database, request.never_merge_id, reason=request.reason, clock_us=self._clock_us
         )
         return merge_pb2.RemoveNeverMergeResponse(never_merge_id=request.never_merge_id, already_removed=not removed)
+
+    async def DetachIdentifier(
+        self, request: separation_pb2.DetachIdentifierRequest, context: Context[Any, Any]
+    ) -> separation_pb2.DetachIdentifierResponse:
+        """As the proto says."""
+        wanted = convert_separation.identifier_from_proto(request)
+        detached = await detach_identifier(
+            self._database, self._reader, wanted, clock_us=self._clock_us, wake=self._wake
+        )
+        return convert_separation.detached_to_proto(detached)
+
+    async def AttachIdentifier(
+        self, request: separation_pb2.AttachIdentifierRequest, context: Context[Any, Any]
+    ) -> separation_pb2.AttachIdentifierResponse:
+        """As the proto says."""
+        wanted = convert_separation.identifier_from_proto(request)
+        attached = await attach_identifier(
+            self._database, self._reader, wanted, clock_us=self._clock_us, wake=self._wake
+        )
+        return convert_separation.attached_to_proto(attached)
+
+    async def ListSharedValues(
+        self, request: separation_pb2.ListSharedValuesRequest, context: Context[Any, Any]
+    ) -> separation_pb2.ListSharedValuesResponse:
+        """As the proto says."""
+        values, token = await list_shared_values(
+            self._database, page_size=request.page_size, page_token=request.page_token
+        )
+        return convert_separation.shared_values_to_proto(values, token)
+
+    async def UndoSharedValue(
+        self, request: separation_pb2.UndoSharedValueRequest, context: Context[Any, Any]
+    ) -> separation_pb2.UndoSharedValueResponse:
+        """As the proto says."""
+        separated = await undo_shared_value(
+            self._database,
+            self._reader,
+            (request.identifier, request.value),
+            reason=request.reason,
+            clock_us=self._clock_us,
+            wake=self._wake,
+        )
+        return convert_separation.separated_to_proto(separated)
 
     async def ExplainLink(
         self, request: explanation_pb2.ExplainLinkRequest, context: Context[Any, Any]

@@ -49,9 +49,14 @@ def links_of_identifiers(identifiers: Iterable[SeenIdentifier]) -> list[Link]:
     links: list[Link] = []
     arrivals: dict[tuple[int, str], list[SeenIdentifier]] = {}
     first_of: dict[int, SeenIdentifier] = {}
-    for seen in identifiers:
+    given = list(identifiers)
+    here = {seen.key for seen in given}
+    for seen in given:
         first = first_of.setdefault(seen.profile, seen)
-        if seen.via is not None and seen.via_strong:
+        if first is not seen and seen.via_strong and seen.via not in here:
+            # What brought it was detached since.
+            links.append(_link(seen, first.key, "same_profile"))
+        elif seen.via is not None and seen.via_strong:
             links.append(_link(seen, seen.via, "seen_together"))
         elif seen.via is not None and first is not seen:
             links += [_link(seen, seen.via, "adopted"), _link(seen, first.key, "adopted", other=seen.via)]

@@ -66,7 +66,9 @@ class ExplanationStep(_message.Message):
     at: _builtins.float
     """When it became known, in Unix seconds."""
     rule: _builtins.str
-    """The rule that was followed: `seen_together`, `merged`, `adopted` (through a browser) or `confirmed` (by a person)."""
+    """The rule that was followed: `seen_together`, `merged`, `adopted` (through a browser), `confirmed` (by a person) or `same_profile` (what brought
+    it was detached since).
+    """
     merge_id: _builtins.str
     """The merge, if this link joined two people; it can be undone."""
     def __init__(

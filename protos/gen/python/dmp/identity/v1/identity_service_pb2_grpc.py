@@ -8,6 +8,7 @@ from dmp.identity.v1 import erasure_pb2 as dmp_dot_identity_dot_v1_dot_erasure__
 from dmp.identity.v1 import explanation_pb2 as dmp_dot_identity_dot_v1_dot_explanation__pb2
 from dmp.identity.v1 import identity_service_pb2 as dmp_dot_identity_dot_v1_dot_identity__service__pb2
 from dmp.identity.v1 import merge_pb2 as dmp_dot_identity_dot_v1_dot_merge__pb2
+from dmp.identity.v1 import separation_pb2 as dmp_dot_identity_dot_v1_dot_separation__pb2
 
 GRPC_GENERATED_VERSION = '1.78.0'
 GRPC_VERSION = grpc.__version__
@@ -88,6 +89,26 @@ class IdentityServiceStub(object):
                 '/dmp.identity.v1.IdentityService/RemoveNeverMerge',
                 request_serializer=dmp_dot_identity_dot_v1_dot_merge__pb2.RemoveNeverMergeRequest.SerializeToString,
                 response_deserializer=dmp_dot_identity_dot_v1_dot_merge__pb2.RemoveNeverMergeResponse.FromString,
+                _registered_method=True)
+        self.DetachIdentifier = channel.unary_unary(
+                '/dmp.identity.v1.IdentityService/DetachIdentifier',
+                request_serializer=dmp_dot_identity_dot_v1_dot_separation__pb2.DetachIdentifierRequest.SerializeToString,
+                response_deserializer=dmp_dot_identity_dot_v1_dot_separation__pb2.DetachIdentifierResponse.FromString,
+                _registered_method=True)
+        self.AttachIdentifier = channel.unary_unary(
+                '/dmp.identity.v1.IdentityService/AttachIdentifier',
+                request_serializer=dmp_dot_identity_dot_v1_dot_separation__pb2.AttachIdentifierRequest.SerializeToString,
+                response_deserializer=dmp_dot_identity_dot_v1_dot_separation__pb2.AttachIdentifierResponse.FromString,
+                _registered_method=True)
+        self.ListSharedValues = channel.unary_unary(
+                '/dmp.identity.v1.IdentityService/ListSharedValues',
+                request_serializer=dmp_dot_identity_dot_v1_dot_separation__pb2.ListSharedValuesRequest.SerializeToString,
+                response_deserializer=dmp_dot_identity_dot_v1_dot_separation__pb2.ListSharedValuesResponse.FromString,
+                _registered_method=True)
+        self.UndoSharedValue = channel.unary_unary(
+                '/dmp.identity.v1.IdentityService/UndoSharedValue',
+                request_serializer=dmp_dot_identity_dot_v1_dot_separation__pb2.UndoSharedValueRequest.SerializeToString,
+                response_deserializer=dmp_dot_identity_dot_v1_dot_separation__pb2.UndoSharedValueResponse.FromString,
                 _registered_method=True)
         self.ExplainLink = channel.unary_unary(
                 '/dmp.identity.v1.IdentityService/ExplainLink',
@@ -232,6 +253,45 @@ class IdentityServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DetachIdentifier(self, request, context):
+        """DetachIdentifier takes one strong identifier from a person and gives it a profile of its own, kept apart from the person. Events that are
+        stored stay on the person's timeline, and so do weak identifiers and merges that the identifier made; contacts lose the value. Later events
+        that show the identifier go by the rules: together with one of the person's, to the first in the policy's order. AttachIdentifier takes it
+        back. Not idempotent: who does not have the identifier (any more) gets NO_MATCH.
+        Errors: INVALID_ARGUMENT, PROFILE_NOT_FOUND, NO_MATCH (the person does not have the identifier).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AttachIdentifier(self, request, context):
+        """AttachIdentifier takes DetachIdentifier back: whoever has the identifier becomes one with the person, with all that arrived there since, and
+        what kept these two people apart is removed. It is a merge like any other. Idempotent: a person who has it already stays as it is.
+        Errors: INVALID_ARGUMENT, PROFILE_NOT_FOUND, NO_MATCH (nobody has the identifier).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListSharedValues(self, request, context):
+        """ListSharedValues lists the identifiers that match nobody any more because many people share them, with how much they had joined before.
+        Errors: INVALID_ARGUMENT.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UndoSharedValue(self, request, context):
+        """UndoSharedValue takes back everything that was joined through one identifier: merges that it made are undone, and identifiers that it
+        brought to its profile get profiles of their own, those that came together or were seen together since one profile. From then on the
+        identifier matches nobody, also if it did until now. Nobody is kept apart: other evidence may still join them. Stored events stay where they
+        are. At most 1000 merges at once, the last ones first. Idempotent.
+        Errors: INVALID_ARGUMENT, NO_MATCH (nobody has the identifier).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ExplainLink(self, request, context):
         """ExplainLink tells why two profiles or identifiers are one person, or why they are not. It changes nothing. Its cost grows with the
         number of the person's identifiers.
@@ -370,6 +430,26 @@ def add_IdentityServiceServicer_to_server(servicer, server):
                     servicer.RemoveNeverMerge,
                     request_deserializer=dmp_dot_identity_dot_v1_dot_merge__pb2.RemoveNeverMergeRequest.FromString,
                     response_serializer=dmp_dot_identity_dot_v1_dot_merge__pb2.RemoveNeverMergeResponse.SerializeToString,
+            ),
+            'DetachIdentifier': grpc.unary_unary_rpc_method_handler(
+                    servicer.DetachIdentifier,
+                    request_deserializer=dmp_dot_identity_dot_v1_dot_separation__pb2.DetachIdentifierRequest.FromString,
+                    response_serializer=dmp_dot_identity_dot_v1_dot_separation__pb2.DetachIdentifierResponse.SerializeToString,
+            ),
+            'AttachIdentifier': grpc.unary_unary_rpc_method_handler(
+                    servicer.AttachIdentifier,
+                    request_deserializer=dmp_dot_identity_dot_v1_dot_separation__pb2.AttachIdentifierRequest.FromString,
+                    response_serializer=dmp_dot_identity_dot_v1_dot_separation__pb2.AttachIdentifierResponse.SerializeToString,
+            ),
+            'ListSharedValues': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSharedValues,
+                    request_deserializer=dmp_dot_identity_dot_v1_dot_separation__pb2.ListSharedValuesRequest.FromString,
+                    response_serializer=dmp_dot_identity_dot_v1_dot_separation__pb2.ListSharedValuesResponse.SerializeToString,
+            ),
+            'UndoSharedValue': grpc.unary_unary_rpc_method_handler(
+                    servicer.UndoSharedValue,
+                    request_deserializer=dmp_dot_identity_dot_v1_dot_separation__pb2.UndoSharedValueRequest.FromString,
+                    response_serializer=dmp_dot_identity_dot_v1_dot_separation__pb2.UndoSharedValueResponse.SerializeToString,
             ),
             'ExplainLink': grpc.unary_unary_rpc_method_handler(
                     servicer.ExplainLink,
@@ -693,6 +773,114 @@ class IdentityService(object):
             '/dmp.identity.v1.IdentityService/RemoveNeverMerge',
             dmp_dot_identity_dot_v1_dot_merge__pb2.RemoveNeverMergeRequest.SerializeToString,
             dmp_dot_identity_dot_v1_dot_merge__pb2.RemoveNeverMergeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DetachIdentifier(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dmp.identity.v1.IdentityService/DetachIdentifier',
+            dmp_dot_identity_dot_v1_dot_separation__pb2.DetachIdentifierRequest.SerializeToString,
+            dmp_dot_identity_dot_v1_dot_separation__pb2.DetachIdentifierResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AttachIdentifier(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dmp.identity.v1.IdentityService/AttachIdentifier',
+            dmp_dot_identity_dot_v1_dot_separation__pb2.AttachIdentifierRequest.SerializeToString,
+            dmp_dot_identity_dot_v1_dot_separation__pb2.AttachIdentifierResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSharedValues(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dmp.identity.v1.IdentityService/ListSharedValues',
+            dmp_dot_identity_dot_v1_dot_separation__pb2.ListSharedValuesRequest.SerializeToString,
+            dmp_dot_identity_dot_v1_dot_separation__pb2.ListSharedValuesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UndoSharedValue(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dmp.identity.v1.IdentityService/UndoSharedValue',
+            dmp_dot_identity_dot_v1_dot_separation__pb2.UndoSharedValueRequest.SerializeToString,
+            dmp_dot_identity_dot_v1_dot_separation__pb2.UndoSharedValueResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -9,6 +9,7 @@ from dmp.identity.v1 import erasure_pb2 as _erasure_pb2
 from dmp.identity.v1 import explanation_pb2 as _explanation_pb2
 from dmp.identity.v1 import identity_service_pb2 as _identity_service_pb2
 from dmp.identity.v1 import merge_pb2 as _merge_pb2
+from dmp.identity.v1 import separation_pb2 as _separation_pb2
 from grpc import aio as _aio
 import abc as _abc_1
 import grpc as _grpc
@@ -83,6 +84,29 @@ class IdentityServiceStub:
     RemoveNeverMerge: _grpc.UnaryUnaryMultiCallable[_merge_pb2.RemoveNeverMergeRequest, _merge_pb2.RemoveNeverMergeResponse]
     """RemoveNeverMerge lets evidence merge two people again. What was refused meanwhile is not followed afterwards. Idempotent.
     Errors: INVALID_ARGUMENT, NEVER_MERGE_NOT_FOUND.
+    """
+    DetachIdentifier: _grpc.UnaryUnaryMultiCallable[_separation_pb2.DetachIdentifierRequest, _separation_pb2.DetachIdentifierResponse]
+    """DetachIdentifier takes one strong identifier from a person and gives it a profile of its own, kept apart from the person. Events that are
+    stored stay on the person's timeline, and so do weak identifiers and merges that the identifier made; contacts lose the value. Later events
+    that show the identifier go by the rules: together with one of the person's, to the first in the policy's order. AttachIdentifier takes it
+    back. Not idempotent: who does not have the identifier (any more) gets NO_MATCH.
+    Errors: INVALID_ARGUMENT, PROFILE_NOT_FOUND, NO_MATCH (the person does not have the identifier).
+    """
+    AttachIdentifier: _grpc.UnaryUnaryMultiCallable[_separation_pb2.AttachIdentifierRequest, _separation_pb2.AttachIdentifierResponse]
+    """AttachIdentifier takes DetachIdentifier back: whoever has the identifier becomes one with the person, with all that arrived there since, and
+    what kept these two people apart is removed. It is a merge like any other. Idempotent: a person who has it already stays as it is.
+    Errors: INVALID_ARGUMENT, PROFILE_NOT_FOUND, NO_MATCH (nobody has the identifier).
+    """
+    ListSharedValues: _grpc.UnaryUnaryMultiCallable[_separation_pb2.ListSharedValuesRequest, _separation_pb2.ListSharedValuesResponse]
+    """ListSharedValues lists the identifiers that match nobody any more because many people share them, with how much they had joined before.
+    Errors: INVALID_ARGUMENT.
+    """
+    UndoSharedValue: _grpc.UnaryUnaryMultiCallable[_separation_pb2.UndoSharedValueRequest, _separation_pb2.UndoSharedValueResponse]
+    """UndoSharedValue takes back everything that was joined through one identifier: merges that it made are undone, and identifiers that it
+    brought to its profile get profiles of their own, those that came together or were seen together since one profile. From then on the
+    identifier matches nobody, also if it did until now. Nobody is kept apart: other evidence may still join them. Stored events stay where they
+    are. At most 1000 merges at once, the last ones first. Idempotent.
+    Errors: INVALID_ARGUMENT, NO_MATCH (nobody has the identifier).
     """
     ExplainLink: _grpc.UnaryUnaryMultiCallable[_explanation_pb2.ExplainLinkRequest, _explanation_pb2.ExplainLinkResponse]
     """ExplainLink tells why two profiles or identifiers are one person, or why they are not. It changes nothing. Its cost grows with the
@@ -182,6 +206,29 @@ class IdentityServiceAsyncStub(IdentityServiceStub):
     RemoveNeverMerge: _aio.UnaryUnaryMultiCallable[_merge_pb2.RemoveNeverMergeRequest, _merge_pb2.RemoveNeverMergeResponse]  # type: ignore[assignment]
     """RemoveNeverMerge lets evidence merge two people again. What was refused meanwhile is not followed afterwards. Idempotent.
     Errors: INVALID_ARGUMENT, NEVER_MERGE_NOT_FOUND.
+    """
+    DetachIdentifier: _aio.UnaryUnaryMultiCallable[_separation_pb2.DetachIdentifierRequest, _separation_pb2.DetachIdentifierResponse]  # type: ignore[assignment]
+    """DetachIdentifier takes one strong identifier from a person and gives it a profile of its own, kept apart from the person. Events that are
+    stored stay on the person's timeline, and so do weak identifiers and merges that the identifier made; contacts lose the value. Later events
+    that show the identifier go by the rules: together with one of the person's, to the first in the policy's order. AttachIdentifier takes it
+    back. Not idempotent: who does not have the identifier (any more) gets NO_MATCH.
+    Errors: INVALID_ARGUMENT, PROFILE_NOT_FOUND, NO_MATCH (the person does not have the identifier).
+    """
+    AttachIdentifier: _aio.UnaryUnaryMultiCallable[_separation_pb2.AttachIdentifierRequest, _separation_pb2.AttachIdentifierResponse]  # type: ignore[assignment]
+    """AttachIdentifier takes DetachIdentifier back: whoever has the identifier becomes one with the person, with all that arrived there since, and
+    what kept these two people apart is removed. It is a merge like any other. Idempotent: a person who has it already stays as it is.
+    Errors: INVALID_ARGUMENT, PROFILE_NOT_FOUND, NO_MATCH (nobody has the identifier).
+    """
+    ListSharedValues: _aio.UnaryUnaryMultiCallable[_separation_pb2.ListSharedValuesRequest, _separation_pb2.ListSharedValuesResponse]  # type: ignore[assignment]
+    """ListSharedValues lists the identifiers that match nobody any more because many people share them, with how much they had joined before.
+    Errors: INVALID_ARGUMENT.
+    """
+    UndoSharedValue: _aio.UnaryUnaryMultiCallable[_separation_pb2.UndoSharedValueRequest, _separation_pb2.UndoSharedValueResponse]  # type: ignore[assignment]
+    """UndoSharedValue takes back everything that was joined through one identifier: merges that it made are undone, and identifiers that it
+    brought to its profile get profiles of their own, those that came together or were seen together since one profile. From then on the
+    identifier matches nobody, also if it did until now. Nobody is kept apart: other evidence may still join them. Stored events stay where they
+    are. At most 1000 merges at once, the last ones first. Idempotent.
+    Errors: INVALID_ARGUMENT, NO_MATCH (nobody has the identifier).
     """
     ExplainLink: _aio.UnaryUnaryMultiCallable[_explanation_pb2.ExplainLinkRequest, _explanation_pb2.ExplainLinkResponse]  # type: ignore[assignment]
     """ExplainLink tells why two profiles or identifiers are one person, or why they are not. It changes nothing. Its cost grows with the
@@ -338,6 +385,53 @@ class IdentityServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_merge_pb2.RemoveNeverMergeResponse, _abc.Awaitable[_merge_pb2.RemoveNeverMergeResponse]]:
         """RemoveNeverMerge lets evidence merge two people again. What was refused meanwhile is not followed afterwards. Idempotent.
         Errors: INVALID_ARGUMENT, NEVER_MERGE_NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def DetachIdentifier(
+        self,
+        request: _separation_pb2.DetachIdentifierRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_separation_pb2.DetachIdentifierResponse, _abc.Awaitable[_separation_pb2.DetachIdentifierResponse]]:
+        """DetachIdentifier takes one strong identifier from a person and gives it a profile of its own, kept apart from the person. Events that are
+        stored stay on the person's timeline, and so do weak identifiers and merges that the identifier made; contacts lose the value. Later events
+        that show the identifier go by the rules: together with one of the person's, to the first in the policy's order. AttachIdentifier takes it
+        back. Not idempotent: who does not have the identifier (any more) gets NO_MATCH.
+        Errors: INVALID_ARGUMENT, PROFILE_NOT_FOUND, NO_MATCH (the person does not have the identifier).
+        """
+
+    @_abc_1.abstractmethod
+    def AttachIdentifier(
+        self,
+        request: _separation_pb2.AttachIdentifierRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_separation_pb2.AttachIdentifierResponse, _abc.Awaitable[_separation_pb2.AttachIdentifierResponse]]:
+        """AttachIdentifier takes DetachIdentifier back: whoever has the identifier becomes one with the person, with all that arrived there since, and
+        what kept these two people apart is removed. It is a merge like any other. Idempotent: a person who has it already stays as it is.
+        Errors: INVALID_ARGUMENT, PROFILE_NOT_FOUND, NO_MATCH (nobody has the identifier).
+        """
+
+    @_abc_1.abstractmethod
+    def ListSharedValues(
+        self,
+        request: _separation_pb2.ListSharedValuesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_separation_pb2.ListSharedValuesResponse, _abc.Awaitable[_separation_pb2.ListSharedValuesResponse]]:
+        """ListSharedValues lists the identifiers that match nobody any more because many people share them, with how much they had joined before.
+        Errors: INVALID_ARGUMENT.
+        """
+
+    @_abc_1.abstractmethod
+    def UndoSharedValue(
+        self,
+        request: _separation_pb2.UndoSharedValueRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_separation_pb2.UndoSharedValueResponse, _abc.Awaitable[_separation_pb2.UndoSharedValueResponse]]:
+        """UndoSharedValue takes back everything that was joined through one identifier: merges that it made are undone, and identifiers that it
+        brought to its profile get profiles of their own, those that came together or were seen together since one profile. From then on the
+        identifier matches nobody, also if it did until now. Nobody is kept apart: other evidence may still join them. Stored events stay where they
+        are. At most 1000 merges at once, the last ones first. Idempotent.
+        Errors: INVALID_ARGUMENT, NO_MATCH (nobody has the identifier).
         """
 
     @_abc_1.abstractmethod

@@ -1,0 +1,120 @@
+"""Reads and writes what taking identifiers from people needs. Callers hold the merge lock, but for lists."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+import psycopg
+
+from dmp_identity.adapters.bulk import Bigints, Texts, bulk_cursor
+from dmp_identity.domain.reading import Key
+
+Connection = psycopg.AsyncConnection[Any]
+
+_THROUGH: Final = """
+SELECT m.id::text FROM merge m
+WHERE m.undone_at_us IS NULL AND m.id IN (
+  SELECT e.merge_id FROM merge_edge e WHERE e.type_a = %(type)s AND e.value_a = %(value)s
+  UNION
+  SELECT e.merge_id FROM merge_edge e WHERE e.type_b = %(type)s AND e.value_b = %(value)s
+)
+ORDER BY m.merged_at_us DESC, m.id DESC
+LIMIT %(limit)s
+"""
+
+_SHARED: Final = """
+SELECT i.type, i.value, p.root_id, i.shared_at_us, (
+  SELECT count(*) FROM (
+    SELECT e.merge_id FROM merge_edge e JOIN merge m ON m.id = e.merge_id AND m.undone_at_us IS NULL
+    WHERE e.type_a = i.type AND e.value_a = i.value
+    UNION
+    SELECT e.merge_id FROM merge_edge e JOIN merge m ON m.id = e.merge_id AND m.undone_at_us IS NULL
+    WHERE e.type_b = i.type AND e.value_b = i.value
+  ) t
+), (
+  SELECT count(*) FROM identifier o
+  WHERE o.via_type = i.type AND o.via_value = i.value AND o.profile_id = i.profile_id
+)
+FROM identifier i JOIN profile p ON p.id = i.profile_id
+WHERE i.shared_at_us IS NOT NULL AND (i.shared_at_us, i.type, i.value) < (%s, %s, %s)
+ORDER BY i.shared_at_us DESC, i.type DESC, i.value DESC
+LIMIT %s
+"""
+
+_MOVE: Final = b"""
+UPDATE identifier i SET profile_id = k.profile_id, via_type = NULL, via_value = NULL
+FROM unnest(%s::text[], %s::text[], %b::bigint[]) AS k (type, value, profile_id)
+WHERE i.type = k.type AND i.value = k.value
+"""
+
+
+class StoredIdentifier(msgspec.Struct, frozen=True):
+    """Where a strong identifier arrived, whose it is, and whether it still matches."""
+
+    profile: int
+    root: int
+    shared: bool
+
+
+class SharedValue(msgspec.Struct, frozen=True):
+    """A value that matches nobody any more.
+
+    root: the person who had it first. merges: in force, made through it. attached: identifiers that it brought to its
+    profile.
+    """
+
+    type: str
+    value: str
+    root: int
+    shared_at_us: int
+    merges: int
+    attached: int
+
+
+async def find_identifier(connection: Connection, key: Key) -> StoredIdentifier | None:
+    """The identifier, None if nobody has it."""
+    cursor = await connection.execute(
+        "SELECT i.profile_id, p.root_id, i.shared_at_us IS NOT NULL FROM identifier i"
+        " JOIN profile p ON p.id = i.profile_id WHERE i.type = %s AND i.value = %s",
+        key,
+    )
+    row = await cursor.fetchone()
+    return None if row is None else StoredIdentifier(*row)
+
+
+async def merges_through(connection: Connection, key: Key, limit: int) -> list[str]:
+    """Merges in force that the identifier made, the last one first."""
+    cursor = await connection.execute(_THROUGH, {"type": key[0], "value": key[1], "limit": limit})
+    return [row[0] for row in await cursor.fetchall()]
+
+
+async def shared_values(connection: Connection, before: tuple[int, str, str], limit: int) -> list[SharedValue]:
+    """Values that match nobody any more, the last one first, after a position."""
+    cursor = await connection.execute(_SHARED, (*before, limit))
+    return [SharedValue(*row) for row in await cursor.fetchall()]
+
+
+async def share_value(connection: Connection, key: Key, now_us: int) -> None:
+    """Makes the identifier match nobody from now on."""
+    await connection.execute(
+        "UPDATE identifier SET shared_at_us = %s WHERE type = %s AND value = %s AND shared_at_us IS NULL",
+        (now_us, *key),
+    )
+
+
+async def move_to_new_profiles(connection: Connection, groups: Sequence[Sequence[Key]], now_us: int) -> list[int]:
+    """Gives each group of identifiers a profile of its own; returns these, in order."""
+    cursor = await connection.execute(
+        "INSERT INTO profile (id, root_id, created_at_us, identified)"
+        " SELECT n.id, n.id, %s, true FROM (SELECT nextval('profile_ids') FROM generate_series(1, %s)) AS n (id)"
+        " RETURNING id",
+        (now_us, len(groups)),
+    )
+    profiles = sorted(row[0] for row in await cursor.fetchall())
+    places: Mapping[Key, int] = {key: profile for profile, group in zip(profiles, groups, strict=True) for key in group}
+    await bulk_cursor(connection).execute(
+        _MOVE, (Texts([key[0] for key in places]), Texts([key[1] for key in places]), Bigints(list(places.values())))
+    )
+    return profiles

@@ -1,0 +1,168 @@
+"""Takes one identifier from a person, and gives it back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+
+from dmp_chassis.database import Database
+from dmp_chassis.domain_events import DomainEvent
+from dmp_chassis.uuid7 import uuid7_text
+from dmp_identity.adapters import merge_history as history
+from dmp_identity.adapters.domain_event_store import add_domain_events
+from dmp_identity.adapters.graph_locks import lock_stripes, stripe
+from dmp_identity.adapters.merge_history import StoredNeverMerge
+from dmp_identity.adapters.merge_store import find_profiles
+from dmp_identity.adapters.profile_reads import find_root, members_of
+from dmp_identity.adapters.separation_store import StoredIdentifier, find_identifier, move_to_new_profiles
+from dmp_identity.domain.errors import InvalidFieldsError, NoMatchError, ProfileNotFoundError
+from dmp_identity.domain.profile_id import public_id
+from dmp_identity.domain.reading import Key, PolicyReader, Reading
+from dmp_identity.know_key_rules import one_as_stored
+from dmp_identity.merge_profiles import checked_reason, merge_people
+from dmp_identity.read_profile import known_form
+from dmp_identity.record_sightings import in_graph_transaction
+from dmp_identity.undo_merge import regroup_people
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdentifierOfPerson:
+    """A person, by any id, and one of that person's strong identifiers as it was written; why it is to move."""
+
+    internal_user_id: str
+    identifier: str
+    value: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Detached:
+    """root: the person who had the identifier. profile: whose it is now. never_merge: what keeps the two apart."""
+
+    root: int
+    profile: int
+    never_merge: StoredNeverMerge
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attached:
+    """root: the person who has the identifier now. merge_id: empty if that person had it already."""
+
+    root: int
+    merge_id: str
+
+
+def read_strong(reader: PolicyReader, identifier: str, value: str, reason: str) -> Reading:
+    """The strong identifier that a request names. Raises InvalidFieldsError."""
+    problems = checked_reason(reason, required=True)
+    kind = reader.policy.types.get(identifier)
+    strong = [name for name, known in reader.policy.types.items() if known.strong]
+    if kind is None or not kind.strong:
+        problems.append(("identifier", f"must be one of {', '.join(strong)}"))
+    reading = None if "\0" in value else reader.read(identifier, value)
+    if reading is None:
+        problems.append(("value", "must not have NUL characters" if "\0" in value else "is required"))
+    if problems or reading is None:
+        raise InvalidFieldsError(problems)
+    return reading
+
+
+async def detach_identifier(
+    database: Database,
+    reader: PolicyReader,
+    wanted: IdentifierOfPerson,
+    *,
+    clock_us: Callable[[], int],
+    wake: asyncio.Event,
+) -> Detached:
+    """Gives the identifier a profile of its own, kept apart from the person. Raises InvalidFieldsError, NoMatchError,
+    ProfileNotFoundError.
+    """
+    reading = read_strong(reader, wanted.identifier, wanted.value, wanted.reason)
+    profile_id = known_form(wanted.internal_user_id)
+
+    async def unit(connection: psycopg.AsyncConnection[Any], _: bool) -> Detached:
+        key = (await one_as_stored(connection, reader, reading)).key
+        await lock_stripes(connection, [stripe(key)], merge=True)
+        root = await _root(connection, profile_id)
+        found = await _find(connection, key)
+        if found.root != root:
+            raise NoMatchError(wanted.identifier)
+        now_us = clock_us()
+        members = await members_of(connection, root)
+        (profile,) = await move_to_new_profiles(connection, [[key]], now_us)
+        kept = StoredNeverMerge(
+            id=uuid7_text(),
+            profile_a=found.profile,
+            profile_b=profile,
+            reason=wanted.reason,
+            created_at_us=now_us,
+            merge_id="",
+        )
+        await regroup_people(connection, [*members, profile], undone=(), now_us=now_us, compared=reader.compared)
+        await history.add_never_merges(connection, [kept])
+        payload = {"internal_user_ids": [public_id(profile)]}
+        await add_domain_events(connection, [DomainEvent(kind="ProfileCreated", payload=payload)])
+        return Detached(root=root, profile=profile, never_merge=kept)
+
+    detached = await in_graph_transaction(database, unit)
+    wake.set()
+    return detached
+
+
+async def attach_identifier(
+    database: Database,
+    reader: PolicyReader,
+    wanted: IdentifierOfPerson,
+    *,
+    clock_us: Callable[[], int],
+    wake: asyncio.Event,
+) -> Attached:
+    """Makes whoever has the identifier one with the person, and removes what kept just these two apart. Raises
+    InvalidFieldsError, NoMatchError, ProfileNotFoundError.
+    """
+    reading = read_strong(reader, wanted.identifier, wanted.value, wanted.reason)
+    profile_id = known_form(wanted.internal_user_id)
+
+    async def unit(connection: psycopg.AsyncConnection[Any], _: bool) -> Attached:
+        key = (await one_as_stored(connection, reader, reading)).key
+        await lock_stripes(connection, [stripe(key)], merge=True)
+        root = await _root(connection, profile_id)
+        found = await _find(connection, key)
+        members = await members_of(connection, root)
+        others = await members_of(connection, found.root)
+        now_us = clock_us()
+        for kept in await history.never_merges_of(connection, members):
+            if kept.profile_a in others or kept.profile_b in others:
+                await history.remove_never_merge(connection, kept.id, wanted.reason, now_us)
+        profiles = await find_profiles(connection, [profile_id, found.profile])
+        merge_id = await merge_people(
+            connection,
+            [profiles[profile_id], profiles[found.profile]],
+            reason=wanted.reason,
+            now_us=now_us,
+            compared=reader.compared,
+        )
+        return Attached(root=await _root(connection, profile_id), merge_id=merge_id)
+
+    attached = await in_graph_transaction(database, unit)
+    wake.set()
+    return attached
+
+
+async def _root(connection: psycopg.AsyncConnection[Any], profile_id: int) -> int:
+    root = await find_root(connection, profile_id)
+    if root is None:
+        raise ProfileNotFoundError(public_id(profile_id))
+    return root
+
+
+async def _find(connection: psycopg.AsyncConnection[Any], key: Key) -> StoredIdentifier:
+    found = await find_identifier(connection, key)
+    if found is None:
+        raise NoMatchError(key[0])
+    return found

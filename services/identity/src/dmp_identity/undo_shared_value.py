@@ -1,0 +1,131 @@
+"""Lists values that many people share, and takes back everything that was joined through one."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+import psycopg
+
+from dmp_chassis.database import Database, raw
+from dmp_chassis.domain_events import DomainEvent
+from dmp_identity.adapters import explanation_reads as reads
+from dmp_identity.adapters import merge_history as history
+from dmp_identity.adapters import separation_store as store
+from dmp_identity.adapters.domain_event_store import add_domain_events
+from dmp_identity.adapters.graph_locks import lock_stripes, stripe
+from dmp_identity.adapters.merge_store import find_profiles
+from dmp_identity.adapters.profile_reads import members_of
+from dmp_identity.adapters.separation_store import SharedValue
+from dmp_identity.detach_identifier import read_strong
+from dmp_identity.domain.errors import InvalidFieldsError, NoMatchError
+from dmp_identity.domain.profile_id import public_id
+from dmp_identity.domain.reading import Key, PolicyReader
+from dmp_identity.domain.separation import parts_without
+from dmp_identity.know_key_rules import one_as_stored
+from dmp_identity.record_sightings import in_graph_transaction
+from dmp_identity.undo_merge import regroup_people
+
+_DEFAULT_PAGE: Final = 100
+_LARGEST_PAGE: Final = 1000
+_MOST_MERGES: Final = 1000
+_MOST_IDENTIFIERS: Final = 20_000
+_LAST: Final = (2**63 - 1, "", "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeparatedPeople:
+    """key: the value as it is compared. merge_ids: what was undone. detached: identifiers that got other profiles.
+    people: who was joined through the value, the oldest first.
+    """
+
+    key: Key
+    merge_ids: list[str]
+    detached: int
+    people: list[int]
+
+
+async def list_shared_values(database: Database, *, page_size: int, page_token: str) -> tuple[list[SharedValue], str]:
+    """A page of values, the last shared first, and the token of the next page. Raises InvalidFieldsError."""
+    problems = [] if page_size >= 0 else [("page_size", "must not be negative")]
+    position = _position(page_token) if page_token else _LAST
+    if position is None:
+        problems.append(("page_token", "is not a token that a page before this one gave"))
+    if problems or position is None:
+        raise InvalidFieldsError(problems)
+    limit = min(page_size or _DEFAULT_PAGE, _LARGEST_PAGE)
+    async with database.read() as transaction:
+        found = await store.shared_values(raw(transaction), position, limit + 1)
+    if len(found) <= limit:
+        return found, ""
+    last = found[limit - 1]
+    data = msgspec.json.encode([last.shared_at_us, last.type, last.value])
+    return found[:limit], base64.urlsafe_b64encode(data).decode().rstrip("=")
+
+
+async def undo_shared_value(
+    database: Database,
+    reader: PolicyReader,
+    key_text: tuple[str, str],
+    *,
+    reason: str,
+    clock_us: Callable[[], int],
+    wake: asyncio.Event,
+) -> SeparatedPeople:
+    """Undoes all merges that a value made, and gives what it brought to its profile profiles of its own.
+
+    From then on the value matches nobody. Nobody is kept apart: other evidence may still join them. At most 1000 merges
+    at once, the last ones first. Raises InvalidFieldsError, NoMatchError.
+    """
+    reading = read_strong(reader, *key_text, reason)
+    strengths = {name: kind.strong for name, kind in reader.policy.types.items()}
+
+    async def unit(connection: psycopg.AsyncConnection[Any], _: bool) -> SeparatedPeople:
+        key = (await one_as_stored(connection, reader, reading)).key
+        await lock_stripes(connection, [stripe(key)], merge=True)
+        found = await store.find_identifier(connection, key)
+        if found is None:
+            raise NoMatchError(key[0])
+        now_us = clock_us()
+        await store.share_value(connection, key, now_us)
+        members = await members_of(connection, found.root)
+        merge_ids = await store.merges_through(connection, key, _MOST_MERGES)
+        for merge_id in merge_ids:
+            await history.mark_undone(connection, merge_id, reason, now_us)
+        arrivals = await reads.arrivals_at(connection, [found.profile], strengths, _MOST_IDENTIFIERS)
+        pairs = await reads.pairs_among(connection, [seen.key for seen in arrivals])
+        parts = parts_without(key, arrivals, [(link.a, link.b) for link in pairs])[1:]
+        made = await store.move_to_new_profiles(connection, parts, now_us) if parts else []
+        everybody = [*members, *made]
+        if merge_ids or made:
+            await regroup_people(connection, everybody, undone=set(merge_ids), now_us=now_us, compared=reader.compared)
+        roots = {p.root: p.root_created_at_us for p in (await find_profiles(connection, everybody)).values()}
+        people = sorted(roots, key=lambda root: (roots[root], root))
+        shown = [public_id(root) for root in people[:_LARGEST_PAGE]]
+        events = [
+            DomainEvent(kind="MergeUndone", payload={"merge_id": merge_id, "internal_user_ids": shown})
+            for merge_id in merge_ids
+        ]
+        if made:
+            new = [public_id(profile) for profile in made[:_LARGEST_PAGE]]
+            events.append(DomainEvent(kind="ProfileCreated", payload={"internal_user_ids": new}))
+        await add_domain_events(connection, events)
+        return SeparatedPeople(key=key, merge_ids=merge_ids, detached=sum(map(len, parts)), people=people)
+
+    separated = await in_graph_transaction(database, unit)
+    wake.set()
+    return separated
+
+
+def _position(token: str) -> tuple[int, str, str] | None:
+    try:
+        data = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
+        position = msgspec.json.decode(data, type=tuple[int, str, str])
+    except (binascii.Error, ValueError, msgspec.MsgspecError):
+        return None
+    return position if abs(position[0]) < 2**62 and "\0" not in position[1] + position[2] else None
