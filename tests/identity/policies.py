@@ -58,6 +58,13 @@ def policy_without_step(name: str, step: str) -> IdentifierPolicy:
     return policy_with_rules({name: [one for one in steps if one != step]})
 
 
+def policy_with_namespaces(namespaces: Mapping[str, object]) -> IdentifierPolicy:
+    """The packaged policy in which user ids of some sources are their own."""
+    mapping = _packaged()
+    mapping["types"]["user_id"]["namespaces"] = dict(namespaces)
+    return policy_from_mapping(mapping)
+
+
 def _packaged() -> dict[str, Any]:
     mapping: dict[str, Any] = tomllib.loads((resources.files("dmp_identity") / "policy.toml").read_text("utf-8"))
     return mapping

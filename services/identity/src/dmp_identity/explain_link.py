@@ -130,9 +130,10 @@ def _read_end(reader: PolicyReader, text: str) -> int | Reading | str:
     type_name, colon, value = text.partition(":")
     if not colon:
         return known_form(text)
-    if type_name not in reader.policy.types:
+    kind = reader.policy.type_named(type_name)
+    if kind is None:
         return f"must be a profile's id or type:value with one of the types {', '.join(reader.policy.types)}"
-    return reader.read(type_name, value) or "must have a value after the colon"
+    return reader.read(kind.name, value) or "must have a value after the colon"
 
 
 async def _find_end(connection: psycopg.AsyncConnection[Any], reader: PolicyReader, read: int | Reading) -> _End:

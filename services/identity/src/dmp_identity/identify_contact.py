@@ -52,6 +52,13 @@ def read_contact_request(reader: PolicyReader, values: dict[str, str]) -> Contac
                 problems.append((field, f"must have at most {limit} characters in the form in which it is compared"))
     if not problems and not any(readings.values()):
         problems = [(field, "at least one of email and phoneNumber is required") for field in _LIMITS]
+    if not problems and all(reading is None or reading.flaw is not None for reading in readings.values()):
+        # Everybody who sends a placeholder would be one contact.
+        problems = [
+            (field, f"names nobody: set aside as {reading.flaw}")
+            for field, reading in readings.items()
+            if reading is not None and reading.flaw is not None
+        ]
     if problems:
         raise InvalidFieldsError(problems)
     return ContactRequest(email=readings["email"], phone=readings["phoneNumber"])

@@ -15,7 +15,7 @@ from dmp_identity.adapters import profile_reads as reads
 from dmp_identity.adapters.profile_reads import ShownIdentifier, TimelineRow
 from dmp_identity.domain.attribution import ownership
 from dmp_identity.domain.errors import InvalidFieldsError, NoMatchError, ProfileNotFoundError
-from dmp_identity.domain.identifier_policy import IdentifierPolicy
+from dmp_identity.domain.identifier_policy import IdentifierPolicy, IdentifierType
 from dmp_identity.domain.profile_id import profile_id_from_public, public_id
 from dmp_identity.domain.reading import PolicyReader, Reading
 from dmp_identity.know_key_rules import one_as_stored
@@ -92,22 +92,11 @@ async def read_profile(
     )
 
 
-async def match_identifier(database: Database, reader: PolicyReader, type_name: str, value: str) -> MatchView:
+async def match_identifier(
+    database: Database, reader: PolicyReader, type_name: str, value: str, *, namespace: str = ""
+) -> MatchView:
     """The person whom the identifier belongs to. Raises InvalidFieldsError, NoMatchError."""
-    problems = []
-    kind = reader.policy.types.get(type_name)
-    if not type_name:
-        problems.append(("identifier", "is required"))
-    elif kind is None:
-        problems.append(("identifier", f"must be one of {', '.join(reader.policy.types)}"))
-    unusable = unusable_value(value)
-    reading = None if kind is None or unusable else reader.read(type_name, value)
-    if unusable:
-        problems.append(("value", unusable))
-    elif not value.strip() or (kind is not None and reading is None):
-        problems.append(("value", "is required"))
-    if problems or kind is None or reading is None:
-        raise InvalidFieldsError(problems)
+    kind, reading = _read_identifier(reader, type_name, value, namespace)
     async with database.read() as transaction:
         connection = raw(transaction)
         key = (await one_as_stored(connection, reader, reading)).key
@@ -121,7 +110,7 @@ async def match_identifier(database: Database, reader: PolicyReader, type_name: 
             owner = None if sole is None else sole.person
         root = owner or await reads.anonymous_of(connection, key) or next((h.person for h in holders), None)
         if root is None:
-            raise NoMatchError(type_name)
+            raise NoMatchError(kind.name, plus_lost=" " in value)
         person = await view_person(connection, root)
     return MatchView(
         person=person,
@@ -136,6 +125,30 @@ def unusable_value(value: str) -> str:
     if len(value) > _LONGEST_VALUE:
         return f"must have at most {_LONGEST_VALUE} characters"
     return "must not have NUL characters" if "\0" in value else ""
+
+
+def _read_identifier(
+    reader: PolicyReader, type_name: str, value: str, namespace: str
+) -> tuple[IdentifierType, Reading]:
+    """The identifier's type, by any name that events may give it, and its reading. Raises InvalidFieldsError."""
+    problems = []
+    kind = reader.policy.type_named(type_name)
+    if not type_name:
+        problems.append(("identifier", "is required"))
+    elif kind is None:
+        problems.append(("identifier", f"must be one of {', '.join(reader.policy.types)}"))
+    if kind is not None and namespace and namespace not in {space for _, space in kind.normalise.namespaces}:
+        problems.append(("namespace", "is not a namespace of this type in the policy"))
+    qualified = f"{namespace}:{value}" if namespace and value.strip() else value
+    unusable = unusable_value(value)
+    reading = None if kind is None or unusable else reader.read(kind.name, qualified)
+    if unusable:
+        problems.append(("value", unusable))
+    elif not value.strip() or (kind is not None and reading is None):
+        problems.append(("value", "is required; a + is written as %2B" if " " in value else "is required"))
+    if problems or kind is None or reading is None:
+        raise InvalidFieldsError(problems)
+    return kind, reading
 
 
 async def view_person(connection: psycopg.AsyncConnection[object], root: int) -> PersonView:

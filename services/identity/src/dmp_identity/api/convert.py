@@ -52,7 +52,11 @@ def batch_from_proto(batch: accepted_batch_pb2.AcceptedBatch, reader: PolicyRead
     if problems:
         raise InvalidFieldsError(problems)
     readings: list[list[Reading]] = [[] for _ in range(count)]
-    for event, reading in zip(events, reader.read_columns(texts, types, values), strict=True):
+    if reader.has_namespaces:
+        read = reader.read_columns_of_sources(texts, types, values, (sources[event] for event in events))
+    else:
+        read = reader.read_columns(texts, types, values)
+    for event, reading in zip(events, read, strict=True):
         if reading is not None:
             readings[event].append(reading)
     return EventBatch(

@@ -52,7 +52,11 @@ TABLE: Final[ErrorTable] = {
     NoMatchError: ErrorSpec(
         code=grpc.StatusCode.NOT_FOUND,
         reason="NO_MATCH",
-        message="no profile has this identifier",
+        message=lambda error: (
+            "no profile has this identifier; if a space in it was a +, write it as %2B"
+            if error.plus_lost
+            else "no profile has this identifier"
+        ),
         metadata=lambda error: {"identifier": error.identifier},
     ),
     NeverMergeError: ErrorSpec(

@@ -107,7 +107,9 @@ class IdentityServicer(identity_service_pb2_grpc.IdentityServiceServicer):
     ) -> pb.MatchIdentifierResponse:
         """As the proto says."""
         await self._key_rules.ready()
-        view = await match_identifier(self._database, self._reader, request.identifier, request.value)
+        view = await match_identifier(
+            self._database, self._reader, request.identifier, request.value, namespace=request.namespace
+        )
         return convert.match_to_proto(self._reader.policy, view, request.value)
 
     async def MergeProfiles(

@@ -14,9 +14,13 @@ class ProfileNotFoundError(Exception):
 
 @dataclass(slots=True, eq=False)
 class NoMatchError(Exception):
-    """No profile has this identifier."""
+    """No profile has this identifier.
+
+    plus_lost: the value has a space, which an unencoded `+` in an address becomes.
+    """
 
     identifier: str
+    plus_lost: bool = False
 
 
 @dataclass(slots=True, eq=False)

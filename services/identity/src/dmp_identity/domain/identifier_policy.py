@@ -41,6 +41,7 @@ class IdentifierType:
     singular: bool
     show_as_seen: bool
     refuse_rounded: bool
+    aliases: frozenset[str]
     placeholders: PlaceholderRules
     max_per_profile: int
     period_days: int
@@ -69,6 +70,11 @@ class IdentifierPolicy:
     types: Mapping[str, IdentifierType]
     large_cluster_identifiers: int
 
+    def type_named(self, name: str) -> IdentifierType | None:
+        """The type of this name, or of which this is another name; None if there is none."""
+        found = self.types.get(name)
+        return found or next((kind for kind in self.types.values() if name in kind.aliases), None)
+
 
 class PolicyError(Exception):
     """The policy is not usable; `problems` has a sentence for each reason."""
@@ -86,6 +92,8 @@ _TYPE_FIELDS: Final[Mapping[str, tuple[type, Any]]] = {
     "singular": (bool, False),
     "show_as_seen": (bool, False),
     "refuse_rounded": (bool, False),
+    "aliases": (list, ()),
+    "namespaces": (dict, {}),
     "placeholder_shapes": (list, ()),
     "field_names": (list, ()),
     "blocked": (list, ()),
@@ -153,7 +161,8 @@ def _type(name: str, rank: int, section: object, everywhere: _Everywhere, proble
         return None
     if values["strength"] not in {"strong", "weak"}:
         problems.append(f'{where}.strength must be "strong" or "weak"')
-    normalise = normalisation_from_names(values["normalise"])
+    problems.extend(f"{where}.{problem}" for problem in _namespace_problems(values))
+    normalise = normalisation_from_names(values["normalise"], values["namespaces"])
     if isinstance(normalise, str):
         problems.append(f"{where}.normalise {normalise}")
     if not 1 <= values["max_length"] <= _LONGEST:
@@ -167,15 +176,23 @@ def _type(name: str, rank: int, section: object, everywhere: _Everywhere, proble
         **{
             key: values[key]
             for key in _TYPE_FIELDS
-            if key not in {"strength", "normalise", "list_name", *_PLACEHOLDER_FIELDS}
+            if key not in {"strength", "normalise", "list_name", "aliases", "namespaces", *_PLACEHOLDER_FIELDS}
         },
         name=name,
         rank=rank,
         strength=Strength(values["strength"]),
         normalise=normalise,
+        aliases=_texts(values["aliases"], f"{where}.aliases", problems),
         list_name=values["list_name"] or f"{name}s",
         placeholders=placeholders,
     )
+
+
+def _namespace_problems(values: Mapping[str, Any]) -> list[str]:
+    spaces = values["namespaces"]
+    if not all(isinstance(space, str) and _NAME.fullmatch(space) for space in spaces.values()):
+        return ["namespaces must be names of lower-case letters, digits and underscores, by source"]
+    return ["namespaces are for strong types"] if spaces and values["strength"] != "strong" else []
 
 
 def _placeholders(

@@ -49,6 +49,10 @@ class KeyRules(msgspec.Struct, frozen=True):
     others: tuple[tuple[int, Normalisation], ...] = ()
     in_use: frozenset[int] = frozenset()
 
+    def of(self, number: int) -> Normalisation | None:
+        """The other rules of a number, None if this release has them no more."""
+        return dict(self.others).get(number)
+
 
 def unnumbered_rules(name: str, today: Normalisation) -> str:
     """The rules by which keys of a type were made before they carried a number, as far as it can be known.
@@ -57,7 +61,7 @@ def unnumbered_rules(name: str, today: Normalisation) -> str:
     of that time is taken.
     """
     if today.steps in _SINGLE:
-        return today.text
+        return Normalisation(steps=today.steps).text
     return Normalisation(steps=NAMES_BEFORE[_DEFAULTS_BEFORE.get(name, "trimmed")]).text
 
 

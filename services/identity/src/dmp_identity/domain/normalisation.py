@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Final
+from urllib.parse import quote, unquote
 
 import msgspec
 
@@ -54,14 +55,31 @@ _ROUNDS: Final = 8
 
 
 class Normalisation(msgspec.Struct, frozen=True):
-    """The steps of one type, in order."""
+    """How values of one type are compared.
+
+    steps: in order. namespaces: sources whose values are their own, each with the name that is put before them.
+    """
 
     steps: tuple[str, ...]
+    namespaces: tuple[tuple[str, str], ...] = ()
 
     @property
     def text(self) -> str:
         """The rules as they are stored beside the keys that they made. Equal texts make equal keys."""
-        return " ".join(map(_stamped, self.steps))
+        spaces = (f"@{quote(source)}={space}" for source, space in self.namespaces)
+        return " ".join((*map(_stamped, self.steps), *spaces))
+
+    def split(self, text: str) -> tuple[str, str]:
+        """The namespace that stands before a value, and the value; if none does, an empty text and the whole text."""
+        if not self.namespaces:
+            return "", text
+        space, colon, value = text.partition(":")
+        return (space, value) if colon and any(space == known for _, known in self.namespaces) else ("", text)
+
+    def qualified(self, source: str, text: str) -> str:
+        """A source's value with its namespace before it, if it has one."""
+        space = dict(self.namespaces).get(source)
+        return text if space is None else f"{space}:{text}"
 
     def key(self, text: str) -> str:
         """The text as it is compared; empty if there is nothing in it.
@@ -79,7 +97,7 @@ class Normalisation(msgspec.Struct, frozen=True):
         return text
 
 
-def normalisation_from_names(given: object) -> Normalisation | str:
+def normalisation_from_names(given: object, namespaces: Mapping[str, str] | None = None) -> Normalisation | str:
     """The steps that a policy names: a list, or one of the names of before. A sentence if that is not possible."""
     if isinstance(given, str):
         steps: Sequence[object] = NAMES_BEFORE.get(given, (given,))
@@ -92,16 +110,21 @@ def normalisation_from_names(given: object) -> Normalisation | str:
     unknown = [name for name in steps if not isinstance(name, str) or name not in STEPS]
     if unknown:
         return f"must be a list of steps among {', '.join(STEPS)}, or one of {', '.join(NAMES_BEFORE)}"
-    return Normalisation(steps=tuple(str(name) for name in steps))
+    return Normalisation(steps=tuple(str(name) for name in steps), namespaces=tuple(sorted((namespaces or {}).items())))
 
 
 def normalisation_from_text(text: str) -> Normalisation | None:
     """The rules that were stored as a text; None if this release has a step no more, or gives it another meaning."""
     names = {_stamped(name): name for name in STEPS}
-    steps = text.split(" ")
+    words = text.split(" ")
+    steps = [word for word in words if not word.startswith("@")]
+    spaces = [word[1:].rpartition("=") for word in words if word.startswith("@")]
     if any(step not in names for step in steps):
         return None
-    return Normalisation(steps=tuple(names[step] for step in steps))
+    return Normalisation(
+        steps=tuple(names[step] for step in steps),
+        namespaces=tuple((unquote(source), space) for source, _, space in spaces),
+    )
 
 
 @cache

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Final, TypeAlias
 
@@ -108,6 +108,7 @@ class PolicyReader:
 
     def __init__(self, policy: IdentifierPolicy) -> None:
         self.policy = policy
+        self.has_namespaces = any(kind.normalise.namespaces for kind in policy.types.values())
         self._rules: Mapping[str, KeyRules] = {}
         self._several = False
         self._known: dict[str, dict[str, Reading | None]] = {}
@@ -154,6 +155,29 @@ class PolicyReader:
             except KeyError:
                 readings.append(self.read(texts[kind], texts[value]))
         return readings
+
+    def read_columns_of_sources(
+        self, texts: Sequence[str], types: Sequence[int], values: Sequence[int], sources: Iterable[int]
+    ) -> list[Reading | None]:
+        """As `read_columns`, for a policy with namespaces; `sources`: for each value the source that showed it."""
+        return [
+            self.read(texts[kind], self.qualified(texts[kind], texts[source], texts[value]))
+            for kind, value, source in zip(types, values, sources, strict=True)
+        ]
+
+    def qualified(self, type_name: str, source: str, text: str) -> str:
+        """A source's value with its namespace before it, if the type has one for that source."""
+        kind = self.policy.types.get(type_name)
+        return text if kind is None or not text.strip() else kind.normalise.qualified(source, text)
+
+    def read_again(self, type_name: str, text: str, source: str, rules: int) -> Reading | None:
+        """A stored text, read anew: the namespace that it had by the rules of that number gives way to today's."""
+        known = self._rules.get(type_name)
+        before = None if known is None else known.of(rules)
+        if before is not None:
+            text = before.split(text)[1] if source in dict(before.namespaces) else text
+            text = self.qualified(type_name, source, text)
+        return self.read(type_name, text)
 
     def _add(self, type_name: str, text: str) -> Reading | None:
         if self._count >= _KEPT // 2 or self._characters >= _KEPT_CHARACTERS // 2:
@@ -209,36 +233,45 @@ def _unknown(type_name: str, text: str) -> Reading | None:
 
 def _read(kind: IdentifierType, text: str, rules: KeyRules | None) -> Reading | None:
     shown = text.strip()
+    space, given = kind.normalise.split(shown)
     # The length is judged after normalising, but no text is normalised that no source would send.
-    normalized = kind.normalise.key(shown) if len(shown) <= LONGEST_TEXT else shown
+    normalized = kind.normalise.key(given) if len(shown) <= LONGEST_TEXT else shown
     if not normalized:
         return None
-    if len(normalized) > kind.max_length:
+    key = (kind.name, f"{space}:{normalized}" if space else normalized)
+    if len(key[1]) > kind.max_length:
         return Reading(
             key=_unreadable(kind.name, shown), shown=shown[:_UNREADABLE_LENGTH], type=kind, flaw=Rule.TOO_LONG
         )
-    placeholder = kind.placeholders.verdict(normalized, shown)
+    placeholder = kind.placeholders.verdict(normalized, given)
     flaw = None if placeholder is None else Rule(placeholder)
-    if kind.refuse_rounded and _ROUNDED.fullmatch(shown):
+    if kind.refuse_rounded and _ROUNDED.fullmatch(given.strip()):
         flaw = Rule.ROUNDED
-    key = (kind.name, normalized)
     return Reading(
         key=key,
-        shown=shown if kind.show_as_seen else normalized,
+        shown=shown if kind.show_as_seen else key[1],
         type=kind,
         flaw=flaw,
         proves=flaw is None and kind.strong,
         attributes=flaw is None and kind.attribute and not kind.strong,
         rules=UNNUMBERED if rules is None else rules.number,
-        former=() if rules is None else _former_keys(kind, shown, key, rules.others),
+        former=() if rules is None else _former_keys(kind, (space, given), key, rules.others),
     )
 
 
 def _former_keys(
-    kind: IdentifierType, shown: str, key: Key, others: Sequence[tuple[int, Normalisation]]
+    kind: IdentifierType, given: tuple[str, str], key: Key, others: Sequence[tuple[int, Normalisation]]
 ) -> tuple[tuple[int, Key], ...]:
-    """The keys by other rules; those of the first release were cut to the longest length."""
-    found = [(number, (kind.name, rules.key(shown)[: kind.max_length])) for number, rules in others]
+    """The keys by other rules; those of the first release were cut to the longest length. given: a namespace, empty if
+    none, and the text. Other rules may not know the namespace.
+    """
+    space, text = given
+    found = []
+    for number, rules in others:
+        value = rules.key(text)[: kind.max_length]
+        if value and space and any(space == known for _, known in rules.namespaces):
+            value = f"{space}:{value}"
+        found.append((number, (kind.name, value)))
     return tuple((number, former) for number, former in found if former != key and former[1])
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
-from dmp_identity.domain.reading import Key, PolicyReader, Rule
+from dmp_identity.domain.reading import Key, PolicyReader, Reading, Rule
 
 
 class StoredIdentifier(msgspec.Struct, frozen=True):
@@ -50,17 +50,19 @@ class Respelling(msgspec.Struct, frozen=True):
 
 def new_value(reader: PolicyReader, type_name: str, text: str) -> str | None:
     """The value of a stored text by the reader's rules; None if it has none any more, or one that is too long."""
-    reading = reader.read(type_name, text)
-    if reading is None or reading.flaw in {Rule.TOO_LONG, Rule.UNKNOWN_TYPE}:
-        return None
-    return reading.key[1]
+    return _value(reader.read(type_name, text))
 
 
 def value_of(reader: PolicyReader, identifier: StoredIdentifier) -> str:
     """The value that an identifier gets: its own if its rules are the reader's, or if nothing better can be read."""
     if identifier.rules == reader.number(identifier.type):
         return identifier.value
-    return new_value(reader, identifier.type, identifier.shown) or identifier.value
+    read = reader.read_again(identifier.type, identifier.shown, identifier.source, identifier.rules)
+    return _value(read) or identifier.value
+
+
+def _value(reading: Reading | None) -> str | None:
+    return None if reading is None or reading.flaw in {Rule.TOO_LONG, Rule.UNKNOWN_TYPE} else reading.key[1]
 
 
 def respell(identifiers: Iterable[StoredIdentifier], value: Callable[[StoredIdentifier], str]) -> Respelling:

@@ -173,19 +173,23 @@ class MatchIdentifierRequest(_message.Message):
 
     IDENTIFIER_FIELD_NUMBER: _builtins.int
     VALUE_FIELD_NUMBER: _builtins.int
+    NAMESPACE_FIELD_NUMBER: _builtins.int
     identifier: _builtins.str
-    """The type, for example `email`. Required."""
+    """The type, for example `email`, by any name that events may give it (`ip` for `ip_address`). Required."""
     value: _builtins.str
-    """The value, in any spelling. Required; at most 1024 characters."""
+    """The value, in any spelling. Required; at most 1024 characters. A `+` in an address is written `%2B`."""
+    namespace: _builtins.str
+    """The namespace of the value, if the policy has namespaces for the type; then `crm` with `7` is what `crm:7` is without it."""
     def __init__(
         self,
         *,
         identifier: _builtins.str = ...,
         value: _builtins.str = ...,
+        namespace: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["identifier", b"identifier", "value", b"value"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["identifier", b"identifier", "namespace", b"namespace", "value", b"value"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
