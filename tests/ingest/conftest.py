@@ -24,6 +24,7 @@ class Ingest:
     """A running ingest: its stub, its consumers, and where its data is."""
 
     stub: ingest_service_pb2_grpc.IngestServiceAsyncStub
+    channel: grpc.aio.Channel
     consumers: RecordingConsumers
     database_url: str
     redis_url: str
@@ -54,9 +55,12 @@ async def ingest(ingest_database_url: str, redis_url: str) -> AsyncIterator[Inge
                 "DMP_STATS_ADDRESS": consumers.stats_address,
             }
         )
-        async with await start(settings) as server, grpc.aio.insecure_channel(server.address) as channel:
+        async with (
+            await start(settings) as server,
+            grpc.aio.insecure_channel(server.address, options=[("grpc.max_receive_message_length", -1)]) as channel,
+        ):
             stub = ingest_service_pb2_grpc.IngestServiceStub(channel)
-            yield Ingest(stub, consumers, ingest_database_url, redis_url)
+            yield Ingest(stub, channel, consumers, ingest_database_url, redis_url)
 
 
 def campaign_event(event_id: str, **fields: object) -> dict[str, object]:

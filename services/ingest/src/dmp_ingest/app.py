@@ -10,7 +10,6 @@ from typing import Any, Final
 import grpc
 from grpc_health.v1 import health_pb2
 
-from dmp.ingest.v1 import ingest_service_pb2_grpc
 from dmp_chassis import domain_events, logging
 from dmp_chassis.client import channel
 from dmp_chassis.database import Database
@@ -28,15 +27,13 @@ from dmp_ingest.adapters.owners import Owners
 from dmp_ingest.adapters.people import People
 from dmp_ingest.api.audits import Audits
 from dmp_ingest.api.errors import DOMAIN, ERRORS
-from dmp_ingest.api.servicer import IngestServicer
+from dmp_ingest.api.servicer import SERVICE_NAME, IngestServicer
 from dmp_ingest.deliver_batch import Deliverer
 from dmp_ingest.erase_user import sweep_loop
 from dmp_ingest.group_commit import GroupCommitter
 from dmp_ingest.hold_batches import HeldBatches
 from dmp_ingest.relay_batches import Relay
 from dmp_ingest.settings import Settings, read_settings
-
-SERVICE: Final = "dmp.ingest.v1.IngestService"
 
 _CLOCK_DIFFERENCE_SECONDS: Final = 2.0
 _AUDIT_STATEMENT_SECONDS: Final = 5.0
@@ -120,8 +117,8 @@ def parts(settings: Settings) -> dict[str, Any]:
         await database.close()
 
     return {
-        "service_names": [SERVICE],
-        "add_services": lambda server: ingest_service_pb2_grpc.add_IngestServiceServicer_to_server(servicer, server),
+        "service_names": [SERVICE_NAME],
+        "add_services": servicer.add_to,
         "listen": settings.listen,
         "table": ERRORS,
         "domain": DOMAIN,

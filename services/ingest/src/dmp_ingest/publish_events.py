@@ -20,8 +20,9 @@ from dmp_ingest.domain.event_policy import EventPolicy
 from dmp_ingest.domain.verdict import Verdict
 from dmp_ingest.group_commit import GroupCommitter
 
-_AT_ONCE_EVENTS: Final = 500
-"""So many events are judged in a few milliseconds; then others get their turn."""
+_AT_ONCE_EVENTS: Final = 25
+_AT_ONCE_SECONDS: Final = 0.01
+"""After so long others get their turn."""
 _ENOUGH_SOURCE: Final = 256
 
 
@@ -94,9 +95,11 @@ async def _judge(request: PublishEvents, policy: EventPolicy) -> list[Acceptable
     # Of a text that is too long only that matters: it goes into the comparison of every event that names no source.
     source = (request.source or "")[:_ENOUGH_SOURCE]
     judged: list[AcceptableEvent | RefusedEvent] = []
+    turn_ends = time.monotonic() + _AT_ONCE_SECONDS
     for first in range(0, len(request.events), _AT_ONCE_EVENTS):
-        if first:
+        if time.monotonic() > turn_ends:
             await asyncio.sleep(0)
+            turn_ends = time.monotonic() + _AT_ONCE_SECONDS
         events = request.events[first : first + _AT_ONCE_EVENTS]
         event_ids = [
             _new_id_of(event, first + index, request) if event.event_id is None else event.event_id

@@ -15,10 +15,11 @@ from dmp_chassis.instants import OUT_OF_RANGE, instant_us, timestamp_us
 from dmp_ingest.api.json_answer import MESSAGES, message_of
 from dmp_ingest.audit_events import Audited, AuditedTimelines
 from dmp_ingest.domain.audit import NOTHING, CellKey
+from dmp_ingest.domain.check_event import MOST_IDENTIFIERS, TOO_MANY_IDENTIFIERS
 from dmp_ingest.domain.erasure import Erased, Erasure
 from dmp_ingest.domain.event import RefusedEvent, SubmittedEvent
 from dmp_ingest.domain.event_policy import COUNTS_AS, EventPolicy
-from dmp_ingest.domain.json_text import nesting_depth
+from dmp_ingest.domain.json_text import is_deeper
 from dmp_ingest.domain.verdict import Verdict
 from dmp_ingest.find_event import FoundEvent
 from dmp_ingest.publish_events import Outcome, StoredOutcome
@@ -30,14 +31,17 @@ _VERDICTS: Final = {
 }
 _SHOWN_DIFFERENCES: Final = 1_000
 _STRUCT_DEPTH: Final = 30
+_STRUCT_FACTOR: Final = 8
+"""No JSON is this many times as large as a Struct: a digit and a comma become 11 bytes."""
 _NO_METADATA: Final = msgspec.Raw(b"")
 
 
 _Response: TypeAlias = ingest_service_pb2.PublishEventsResponse | ingest_service_pb2.PublishEventStreamResponse
 
 
-def event_from_proto(event: event_pb2.Event) -> SubmittedEvent | RefusedEvent:
-    """An event as a stub's caller sent it; refused if its time or metadata cannot be read."""
+def event_from_proto(event: event_pb2.Event, policy: EventPolicy) -> SubmittedEvent | RefusedEvent:
+    """An event as a stub's caller sent it; refused if its time or metadata cannot be read, or what it holds is far too
+    large to be looked at."""
     time_field = event.WhichOneof("time")
     stamp: int | None = None
     seconds: float | None = None
@@ -52,8 +56,13 @@ def event_from_proto(event: event_pb2.Event) -> SubmittedEvent | RefusedEvent:
             problem = f"{OUT_OF_RANGE}, with nanos from 0 to 999,999,999"
             return RefusedEvent(event_id=event.event_id, errors={time_field: [problem]})
     identifiers = event.identifiers
+    if len(identifiers) > MOST_IDENTIFIERS:
+        return RefusedEvent(event_id=event.event_id, errors={"identifiers": [TOO_MANY_IDENTIFIERS]})
     metadata = _NO_METADATA
     if event.HasField("metadata"):
+        if event.metadata.ByteSize() > _STRUCT_FACTOR * policy.max_metadata_bytes:
+            problem = f"must have at most {policy.max_metadata_bytes} bytes"
+            return RefusedEvent(event_id=event.event_id, errors={"metadata": [problem]})
         try:
             metadata = msgspec.Raw(msgspec.json.encode(_plain(event.metadata)))
         except (ValueError, RecursionError):
@@ -170,7 +179,7 @@ def found_to_proto(found: FoundEvent, policy: EventPolicy) -> ingest_service_pb2
 
 def _add_metadata(text: str, event: event_pb2.StoredEvent) -> None:
     """Adds metadata as a Struct, if that form can hold them."""
-    if nesting_depth(text.encode()) > _STRUCT_DEPTH:
+    if is_deeper(text.encode(), _STRUCT_DEPTH):
         return
     try:
         json_format.ParseDict(json.loads(text, parse_int=_double, parse_float=_double), event.metadata)

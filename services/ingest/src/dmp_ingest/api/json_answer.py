@@ -38,6 +38,7 @@ class _Answer(msgspec.Struct):
     errors: Mapping[str, Sequence[str]] | msgspec.UnsetType = msgspec.UNSET
 
 
+_MOST_SENTENCES: Final = 5
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -66,7 +67,9 @@ def message_of(outcome: Outcome) -> str:
     """One outcome in words."""
     if isinstance(outcome, StoredOutcome):
         return MESSAGES[outcome.verdict]
-    return "; ".join(f"{field} {problems[0]}" for field, problems in outcome.errors.items())
+    sentences = [f"{field} {problems[0]}" for field, problems in list(outcome.errors.items())[:_MOST_SENTENCES]]
+    more = len(outcome.errors) - len(sentences)
+    return "; ".join((*sentences, f"and {more} more") if more else sentences)
 
 
 def _is_plain(outcome: Outcome) -> bool:

@@ -8,18 +8,17 @@ they are without it. Events are counted before they are read.
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Final, TypeVar
+from typing import Final
 
 import msgspec
 
-from dmp_ingest.api.json_event import JsonEvent, ReadEvent, read_event
-from dmp_ingest.api.json_marks import Marks, mark_deep, mark_unclean
+from dmp_ingest.api.json_event import JsonEvent, ReadEvent, decoded, read_event
+from dmp_ingest.api.json_marks import cut_deep
 from dmp_ingest.domain.check_event import NOT_TEXT
-from dmp_ingest.domain.errors import MalformedBodyError, TooLargeError
+from dmp_ingest.domain.errors import TooLargeError
 from dmp_ingest.domain.event_policy import EventPolicy
 from dmp_ingest.domain.json_text import is_clean_json
 
@@ -31,9 +30,8 @@ _BRACES_OF_AN_EVENT: Final = 4
 _AT_ONCE_BYTES: Final = 65_536
 """A body of this size takes a few milliseconds at most, whatever is in it; a larger one is cut up beside the loop."""
 _NOTHING: Final = msgspec.Raw(b"")
-_BYTE: Final = re.compile(r"\(byte (\d+)\)")
-
-_Decoded = TypeVar("_Decoded")
+_ESCAPE, _BACKSLASH, _NEITHER = b"\xfe", b"\xff", b"\xfd"
+"""Bytes that no UTF-8 has."""
 
 
 class _Body(JsonEvent, forbid_unknown_fields=True):
@@ -77,6 +75,7 @@ class BodyReader:
     def __init__(self, policy: EventPolicy) -> None:
         self._policy = policy
         self._turn = asyncio.Lock()
+        _elements(policy.max_events_per_request)
 
     async def read(self, body: bytes) -> EventsBody:
         """See `read_body`."""
@@ -123,50 +122,81 @@ def _read_at_once(body: bytes, policy: EventPolicy) -> EventsBody | None:
 
 def _read_each(body: bytes, policy: EventPolicy) -> EventsBody:
     """Reads each event by itself."""
-    marks = None
-    if not is_clean_json(body):
-        marks = Marks.of(body)
-        body = mark_unclean(body, marks.unclean)
-    try:
-        _ANYTHING.decode(body)
-    except RecursionError:
-        marks = marks or Marks.of(body)
-        body = mark_deep(body, marks.deep, deepest=_DEEPEST_AROUND)
-    except msgspec.DecodeError as error:
-        raise _malformed(error) from None
+    whole = _Skeleton.of(body)
     start = body.lstrip(_WHITE_SPACE)[:1]
     if start == b"[":
-        return EventsBody(events=_read_pieces(body, marks, policy))
+        return EventsBody(events=_read_pieces(whole, policy))
     if start != b"{":
+        decoded(_ANYTHING, body)
         return EventsBody(errors={"body": ["must be an event, an object with events, or an array of events"]})
-    batch = _decode(_RAW_BODY, body)
-    events, source = bytes(batch.events), bytes(batch.source)
-    if not events:
-        return EventsBody(single=True, events=[read_event(body.strip(_WHITE_SPACE), marks, policy)])
-    errors: dict[str, list[str]] = {}
+    try:
+        batch = decoded(_RAW_BODY, whole.text)
+    except RecursionError:
+        whole = whole.without_depth()
+        batch = decoded(_RAW_BODY, whole.text)
+    if not bytes(batch.events):
+        return EventsBody(single=True, events=[read_event(whole.restored(whole.text.strip(_WHITE_SPACE)), policy)])
+    source, errors = whole.restored(bytes(batch.source)), {}
     if source not in (b"", b"null") and not source.startswith(b'"'):
         errors["source"] = ["must be text"]
-    elif marks is not None and marks.unclean in source:
+    elif not is_clean_json(source):
         errors["source"] = [NOT_TEXT]
-    if not events.startswith(b"["):
+    if not bytes(batch.events).startswith(b"["):
         errors["events"] = ["must be an array"]
     if errors:
         return EventsBody(errors=errors)
-    text = _TEXT.decode(source) if source.startswith(b'"') else None
-    return EventsBody(source=text, events=_read_pieces(events, marks, policy))
+    text = decoded(_TEXT, source) if source.startswith(b'"') else None
+    return EventsBody(source=text, events=_read_pieces(whole.part(bytes(batch.events)), policy))
 
 
-def _read_pieces(array: bytes, marks: Marks | None, policy: EventPolicy) -> list[ReadEvent]:
-    most = policy.max_events_per_request
-    if array.count(b",") < most:
-        return [read_event(bytes(piece), marks, policy) for piece in _decode(_PIECES, array)]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Skeleton:
+    """A body in which nothing keeps a decoder from finding where its events begin and end."""
+
+    text: bytes
+    is_changed: bool
+    """Escapes of backslashes and of characters are bytes that no UTF-8 has, so that lone surrogates pass."""
+
+    @classmethod
+    def of(cls, body: bytes) -> _Skeleton:
+        if is_clean_json(body):
+            return cls(text=body, is_changed=False)
+        body = body.replace(_BACKSLASH, _NEITHER).replace(_ESCAPE, _NEITHER)
+        return cls(text=body.replace(b"\\\\", _BACKSLASH).replace(b"\\u", _ESCAPE), is_changed=True)
+
+    def part(self, text: bytes) -> _Skeleton:
+        """A part of it."""
+        return _Skeleton(text=text, is_changed=self.is_changed)
+
+    def without_depth(self) -> _Skeleton:
+        """With less in it than would be refused as too deep in any case."""
+        return self.part(cut_deep(self.text, b"0", deepest=_DEEPEST_AROUND))
+
+    def restored(self, part: bytes) -> bytes:
+        """A part as it was sent; a byte that is no UTF-8 may have become another one that is none."""
+        return part.replace(_ESCAPE, b"\\u").replace(_BACKSLASH, b"\\\\") if self.is_changed else part
+
+
+def _read_pieces(array: _Skeleton, policy: EventPolicy) -> list[ReadEvent]:
     try:
-        pieces = msgspec.structs.astuple(_elements(most).decode(array))
+        pieces = _pieces(array.text, policy.max_events_per_request)
+    except RecursionError:
+        array = array.without_depth()
+        pieces = _pieces(array.text, policy.max_events_per_request)
+    return [read_event(array.restored(bytes(piece)), policy) for piece in pieces]
+
+
+def _pieces(array: bytes, most: int) -> Sequence[msgspec.Raw]:
+    """The elements of an array as they are written. Raises TooLargeError at the first beyond `most`."""
+    if array.count(b",") < most:
+        return decoded(_PIECES, array)
+    try:
+        elements = _elements(most).decode(array)
     except msgspec.ValidationError:
         raise TooLargeError(limit=most, unit="events") from None
-    except msgspec.DecodeError as error:
-        raise _malformed(error) from None
-    return [read_event(bytes(piece), marks, policy) for piece in pieces if piece is not _NOTHING]
+    except msgspec.DecodeError:
+        return decoded(_PIECES, array)
+    return [piece for piece in msgspec.structs.astuple(elements) if piece is not _NOTHING]
 
 
 @lru_cache(maxsize=2)
@@ -178,16 +208,3 @@ def _elements(most: int) -> msgspec.json.Decoder[msgspec.Struct]:
     """
     fields = [(f"e{index}", msgspec.Raw, _NOTHING) for index in range(most)]
     return msgspec.json.Decoder(msgspec.defstruct("Elements", fields, array_like=True, forbid_unknown_fields=True))
-
-
-def _decode(decoder: msgspec.json.Decoder[_Decoded], text: bytes) -> _Decoded:
-    try:
-        return decoder.decode(text)
-    except msgspec.DecodeError as error:
-        raise _malformed(error) from None
-
-
-def _malformed(error: msgspec.DecodeError) -> MalformedBodyError:
-    """Says where a body stops being JSON."""
-    found = _BYTE.search(str(error))
-    return MalformedBodyError(problem=f"it is wrong at byte {found[1]}" if found else "it ends too early")

@@ -6,29 +6,35 @@ it, and reads what the quick way does not take but the contract does: numbers as
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar
 
 import msgspec
 
 from dmp_chassis.instants import WRONG_FORM, instant_problem
-from dmp_ingest.api.json_marks import Marks, mark_deep
+from dmp_ingest.api.json_marks import Marks, cut_deep, mark_unclean
 from dmp_ingest.domain.check_event import NOT_TEXT, too_deep
-from dmp_ingest.domain.event import MOST_PROBLEMS, ForeignEvent, RefusedEvent, SubmittedEvent, UnreadableEvent
+from dmp_ingest.domain.errors import MalformedBodyError
+from dmp_ingest.domain.event import (
+    MOST_EVENT_BYTES,
+    MOST_PROBLEMS,
+    ForeignEvent,
+    RefusedEvent,
+    SubmittedEvent,
+    UnreadableEvent,
+)
 from dmp_ingest.domain.event_policy import EventPolicy
-from dmp_ingest.domain.json_text import nesting_depth
+from dmp_ingest.domain.json_text import is_clean_json, is_deeper
 
+_Decoded = TypeVar("_Decoded")
 ReadEvent: TypeAlias = SubmittedEvent | ForeignEvent | UnreadableEvent | RefusedEvent
 
 _TEXT_FIELDS: Final = ("event_id", "type", "event_type", "source", "campaign_id", "creative_id")
 _TIME_FIELDS: Final = ("occurred_at", "ts")
 _SHOWN_NAME_LENGTH: Final = 64
-_NAMED_BYTES: Final = 262_144
-"""In an unclean event up to this size the fields are looked through one by one."""
-_MOST_MEMBERS: Final = 5_000
-"""So many colons, and no more, an event may have to be decoded in one go."""
-_IDENTIFIERS_BYTES: Final = 65_536
 _SHOWN_NUMBER_LENGTH: Final = 64
+_BYTE: Final = re.compile(r"\(byte (\d+)\)")
 _DIGITS: Final = frozenset(b"-0123456789")
 _NOTHING: Final = msgspec.Raw(b"")
 _HINTS: Final = {
@@ -82,35 +88,58 @@ class _RawFields(msgspec.Struct):
     data: msgspec.Raw = _NOTHING
 
 
+_WELL_TYPED: Final = msgspec.json.Decoder(JsonEvent)
 _EVENT: Final = msgspec.json.Decoder(_LenientEvent)
 _RAW_FIELDS: Final = msgspec.json.Decoder(_RawFields)
 _MEMBERS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _TEXT: Final = msgspec.json.Decoder(str)
 
 
-def read_event(piece: bytes, marks: Marks | None, policy: EventPolicy) -> ReadEvent:
-    """Reads one event of a body that is JSON.
+def read_event(piece: bytes, policy: EventPolicy) -> ReadEvent:
+    """Reads one event of a body that is JSON but for escapes.
 
-    marks: what stands for text and depth that cannot be read (see `json_marks`); None if the body has no marks.
-    Raises MalformedBodyError only if brackets within strings hide that the text is not JSON.
+    Raises MalformedBodyError if an escape is wrong, or if what is left out as too deep hid that it is not JSON.
     """
     if not piece.startswith(b"{"):
         return RefusedEvent(event_id="", errors={"event": ["must be a JSON object"]})
-    unclean = marks is not None and marks.unclean in piece
-    deep = marks is not None and marks.deep in piece
+    unclean = not is_clean_json(piece)
+    if len(piece) > MOST_EVENT_BYTES:
+        return _read_large(piece, unclean)
     deepest = policy.max_metadata_depth + 1
-    if piece.count(b"{") + piece.count(b"[") > deepest and nesting_depth(piece) > deepest:
-        marks = marks or Marks.of(piece)
-        piece, deep = mark_deep(piece, marks.deep, deepest=deepest), True
-    if not unclean and not deep and piece.count(b":") <= _MOST_MEMBERS:
-        try:
-            event = _EVENT.decode(piece)
-        except (ValueError, RecursionError):
-            pass
-        else:
-            names = [name for name in _HINTS if bytes(getattr(event, name))]
-            return ForeignEvent(readable=event, hints=_hints(names)) if names else event
-    return _FieldReader(piece, marks if unclean or deep else None, policy).read()
+    deep = is_deeper(piece, deepest)
+    if unclean or deep:
+        marks = Marks.of(piece)
+        if unclean:
+            piece = mark_unclean(piece, marks.unclean)
+        if deep:
+            piece = cut_deep(piece, b'"' + marks.deep + b'"', deepest=deepest)
+        return _FieldReader(piece, marks, policy).read()
+    try:
+        event = _EVENT.decode(piece)
+    except (ValueError, RecursionError):
+        return _FieldReader(piece, None, policy).read()
+    names = [name for name in _HINTS if bytes(getattr(event, name))]
+    return ForeignEvent(readable=event, hints=_hints(names)) if names else event
+
+
+def _read_large(piece: bytes, unclean: bool) -> ReadEvent:
+    """An event that is larger than any event needs to be: read if it is well-typed (white space may be in it), as it
+    would be beside others that are, else refused without a look at its fields."""
+    try:
+        if not unclean:
+            return _WELL_TYPED.decode(piece)
+    except (ValueError, RecursionError):
+        pass
+    return RefusedEvent(event_id="", errors={"event": [f"must have at most {MOST_EVENT_BYTES:,} bytes"]})
+
+
+def decoded(decoder: msgspec.json.Decoder[_Decoded], text: bytes) -> _Decoded:
+    """What a decoder makes of a text; raises MalformedBodyError, which says where it stops being JSON, if it cannot."""
+    try:
+        return decoder.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        found = _BYTE.search(str(error))
+        raise MalformedBodyError(problem=f"it is wrong at byte {found[1]}" if found else "it ends too early") from None
 
 
 def _hints(names: list[str]) -> dict[str, list[str]]:
@@ -130,7 +159,7 @@ class _FieldReader:
     def read(self) -> ReadEvent:
         """The event, with all that is wrong with it."""
         self._look_at_all_fields()
-        raw = _RAW_FIELDS.decode(self._piece)
+        raw = decoded(_RAW_FIELDS, self._piece)
         fields: dict[str, Any] = {name: self._text(name, bytes(getattr(raw, name))) for name in _TEXT_FIELDS}
         fields["user_id"] = self._text("user_id", bytes(raw.user_id), number_allowed=True)
         for name in _TIME_FIELDS:
@@ -154,10 +183,7 @@ class _FieldReader:
         """Names the fields with marks, also those that nobody reads."""
         if self._marks is None:
             return
-        if len(self._piece) > _NAMED_BYTES:
-            self.errors["event"] = [NOT_TEXT if self._marks.unclean in self._piece else self._too_deep]
-            return
-        for name, value in _MEMBERS.decode(self._piece).items():
+        for name, value in decoded(_MEMBERS, self._piece).items():
             if len(self.errors) > MOST_PROBLEMS:
                 return
             if self._marks.is_in_text(name):
@@ -231,8 +257,6 @@ class _FieldReader:
         problem = ""
         if not raw.startswith(b"{"):
             problem = self._mark_problem(raw) or "must be an object"
-        elif len(raw) > _IDENTIFIERS_BYTES:
-            problem = f"must have at most {_IDENTIFIERS_BYTES} bytes"
         if problem:
             self.errors["identifiers"] = [problem]
             return None

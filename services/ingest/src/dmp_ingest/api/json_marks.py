@@ -1,8 +1,7 @@
-"""Puts marks into a body that cannot be decoded as it is, so that it can be decoded and the fields be named.
+"""Puts marks into an event that cannot be decoded as it is, so that it can be decoded and its fields be named.
 
-Two things keep a decoder from a body: text that no UTF-8 can carry, and brackets that nest deeper than it follows. Both
-are replaced by a mark, an escaped noncharacter that the body does not contain. What has a mark is refused; the rest is
-read as if it had come alone.
+Two things keep a decoder from an event: text that no UTF-8 can carry, and brackets that nest deeper than they may. Both
+are replaced by a mark, an escaped noncharacter that the event does not contain.
 """
 
 from __future__ import annotations
@@ -12,14 +11,16 @@ from dataclasses import dataclass
 from typing import Final
 
 from dmp_ingest.domain.errors import MalformedBodyError
-from dmp_ingest.domain.json_text import brackets
 
-_CANDIDATES: Final = (*range(0xFDD0, 0xFDF0), 0xFFFE, 0xFFFF, *range(0xE000, 0xE040))
+_CANDIDATES: Final = (*range(0xFDD0, 0xFDF0), 0xFFFE, 0xFFFF, *range(0xE000, 0xF000))
 # A pair of surrogates is passed over; what is left of them, and NUL, is unclean.
 _ESCAPES: Final = re.compile(
     rb"(?<!\\)((?:\\\\)*+)(?:(\\u[dD][89abAB]..\\u[dD][c-fC-F]..)|(?:\\u(?:0000|[dD][89a-fA-F]..))++)", re.DOTALL
 )
 _NOT_UTF8: Final = re.compile("[\udc80-\udcff]+")
+# A string, also one that does not end; or a run of brackets.
+_TOKENS: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\Z)|[\[{]++|[\]}]++', re.DOTALL)
+_MOST_TOKENS: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,9 +33,9 @@ class Marks:
     """Stands for what is nested too deeply."""
 
     @classmethod
-    def of(cls, body: bytes) -> Marks:
-        """Two marks that the body does not contain. Raises MalformedBodyError if it contains all there are."""
-        absent = (mark for number in _CANDIDATES if (mark := b"\\u%04x" % number) not in body)
+    def of(cls, text: bytes) -> Marks:
+        """Two marks that the text does not contain. Raises MalformedBodyError if it contains all there are."""
+        absent = (mark for number in _CANDIDATES if (mark := b"\\u%04x" % number) not in text)
         unclean, deep = next(absent, b""), next(absent, b"")
         if not deep:
             raise MalformedBodyError(problem="its text cannot be read")
@@ -45,29 +46,35 @@ class Marks:
         return self.unclean.decode("unicode_escape") in text
 
 
-def mark_unclean(body: bytes, mark: bytes) -> bytes:
-    """The body with its unclean text replaced by a mark."""
-    text = body.decode("utf-8", errors="surrogateescape")
-    if not body.isascii():
-        text = _NOT_UTF8.sub(lambda _: mark.decode(), text)
-    return _ESCAPES.sub(lambda match: match[0] if match[2] else match[1] + mark, text.encode())
+def mark_unclean(text: bytes, mark: bytes) -> bytes:
+    """The JSON text with its unclean parts replaced by a mark."""
+    decoded = text.decode("utf-8", errors="surrogateescape")
+    if not text.isascii():
+        decoded = _NOT_UTF8.sub(lambda _: mark.decode(), decoded)
+    return _ESCAPES.sub(lambda match: match[0] if match[2] else match[1] + mark, decoded.encode())
 
 
-def mark_deep(text: bytes, mark: bytes, *, deepest: int) -> bytes:
-    """The text with everything that nests deeper than `deepest` levels replaced by a string that is the mark.
+def cut_deep(text: bytes, stand_in: bytes, *, deepest: int) -> bytes:
+    """The JSON text with everything that nests deeper than `deepest` levels replaced by a stand-in.
 
-    Raises MalformedBodyError if its brackets do not close.
+    Raises MalformedBodyError if its brackets do not close, or if it has a million of them and more.
     """
     parts: list[bytes] = []
-    kept_to, start, before, end = 0, 0, 0, 0
-    for position, level in brackets(text):
-        if level == deepest + 1 and before == deepest:
-            start = position
-        elif level == deepest and before == deepest + 1:
-            parts += (text[kept_to:start], b'"', mark, b'"')
-            kept_to = position + 1
-        before, end = level, position
-    if before != 0 or end == 0:
+    level = kept_to = start = 0
+    for number, match in enumerate(_TOKENS.finditer(text)):
+        if number > _MOST_TOKENS:
+            raise MalformedBodyError(problem="it is nested too deeply")
+        run = match[0]
+        if run[0] in b"[{":
+            if level <= deepest < level + len(run):
+                start = match.start() + deepest - level
+            level += len(run)
+        elif run[0] in b"]}":
+            if level - len(run) <= deepest < level:
+                parts += (text[kept_to:start], stand_in)
+                kept_to = match.start() + level - deepest
+            level -= len(run)
+    if level != 0:
         raise MalformedBodyError(problem="its brackets do not close")
     parts.append(text[kept_to:])
     return b"".join(parts)

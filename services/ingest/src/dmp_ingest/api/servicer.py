@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import grpc
 
@@ -21,24 +21,26 @@ from dmp_ingest.api.audits import Audits
 from dmp_ingest.api.convert import (
     add_results,
     erasure_to_proto,
-    event_from_proto,
     found_to_json,
     found_to_proto,
     preview_to_proto,
 )
 from dmp_ingest.api.json_answer import write_answer, write_refusal
 from dmp_ingest.api.json_body import BodyReader
+from dmp_ingest.api.publish_request import read_publish_request
 from dmp_ingest.audit_pages import OneAtATime
 from dmp_ingest.check_health import check_health
-from dmp_ingest.domain.errors import ErasureNotFoundError, TooLargeError, UserNotFoundError
+from dmp_ingest.domain.errors import ErasureNotFoundError, UserNotFoundError
 from dmp_ingest.domain.event_policy import EventPolicy
 from dmp_ingest.erase_user import erase_user, find_erasure, preview_erasure
 from dmp_ingest.find_event import find_event
 from dmp_ingest.group_commit import GroupCommitter
-from dmp_ingest.publish_events import Published, PublishEvents, publish_events
+from dmp_ingest.publish_events import PublishEvents, publish_events
 
 Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 Checks: TypeAlias = Mapping[str, Callable[[], Awaitable[None]]]
+
+SERVICE_NAME: Final = "dmp.ingest.v1.IngestService"
 
 _MAX_ID_LENGTH = 255
 _UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}").fullmatch
@@ -76,24 +78,42 @@ class IngestServicer(ingest_service_pb2_grpc.IngestServiceServicer):
         self._needed = needed
         self._helpful = helpful
 
-    async def PublishEvents(self, request: pb.PublishEventsRequest, context: Context) -> pb.PublishEventsResponse:
+    def add_to(self, server: grpc.aio.Server) -> None:
+        """Registers all methods. Those that publish typed events read their requests themselves."""
+        handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
+            "PublishEvents": grpc.unary_unary_rpc_method_handler(
+                self.PublishEvents, response_serializer=pb.PublishEventsResponse.SerializeToString
+            ),
+            "PublishEventStream": grpc.stream_stream_rpc_method_handler(
+                self.PublishEventStream, response_serializer=pb.PublishEventStreamResponse.SerializeToString
+            ),
+        }
+        # The first that knows a method answers it.
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE_NAME, handlers),))
+        ingest_service_pb2_grpc.add_IngestServiceServicer_to_server(self, server)
+
+    async def PublishEvents(
+        self, request: bytes | pb.PublishEventsRequest, context: Context
+    ) -> pb.PublishEventsResponse:
         self._committer.refuse_if_full()
-        published = await self._publish(request)
+        message, events = await read_publish_request(_bytes_of(request), pb.PublishEventsRequest, self._policy)
+        published = await publish_events(events, policy=self._policy, committer=self._committer)
         response = pb.PublishEventsResponse(
             accepted=published.accepted,
             duplicates=published.duplicates,
             rejected=published.rejected,
             applied=published.applied,
         )
-        add_results(response, published.outcomes, minimal=request.minimal_results)
+        add_results(response, published.outcomes, minimal=message.minimal_results)
         return response
 
     async def PublishEventStream(
-        self, request_iterator: AsyncIterator[pb.PublishEventStreamRequest], context: Context
+        self, request_iterator: AsyncIterator[bytes | pb.PublishEventStreamRequest], context: Context
     ) -> AsyncIterator[pb.PublishEventStreamResponse]:
         async for request in request_iterator:
             await self._committer.wait_for_room()
-            published = await self._publish(request)
+            _, events = await read_publish_request(_bytes_of(request), pb.PublishEventStreamRequest, self._policy)
+            published = await publish_events(events, policy=self._policy, committer=self._committer)
             response = pb.PublishEventStreamResponse(
                 accepted=published.accepted,
                 duplicates=published.duplicates,
@@ -147,7 +167,7 @@ class IngestServicer(ingest_service_pb2_grpc.IngestServiceServicer):
             return await self._audits.repair(request)
 
     async def EraseUser(self, request: pb.EraseUserRequest, context: Context) -> pb.EraseUserResponse:
-        if not 1 <= len(request.internal_user_id) <= _MAX_ID_LENGTH:
+        if not 1 <= len(request.internal_user_id) <= _MAX_ID_LENGTH or "\0" in request.internal_user_id:
             raise UserNotFoundError(internal_user_id=request.internal_user_id[:_MAX_ID_LENGTH])
         if request.dry_run:
             erased = await preview_erasure(request.internal_user_id, people=self._people)
@@ -171,20 +191,10 @@ class IngestServicer(ingest_service_pb2_grpc.IngestServiceServicer):
         health = await check_health(needed=self._needed, helpful=self._helpful)
         return pb.CheckHealthResponse(ok=True, status="healthy", degraded=health.degraded)
 
-    async def _publish(self, request: pb.PublishEventsRequest | pb.PublishEventStreamRequest) -> Published:
-        if not request.events:
-            raise InvalidArgument([FieldViolation(field="events", description="at least one event is required")])
-        if len(request.events) > self._policy.max_events_per_request:
-            raise TooLargeError(limit=self._policy.max_events_per_request, unit="events")
-        return await publish_events(
-            PublishEvents(
-                events=[event_from_proto(event) for event in request.events],
-                source=request.source or None,
-                idempotency_key=request.idempotency_key,
-            ),
-            policy=self._policy,
-            committer=self._committer,
-        )
+
+def _bytes_of(request: bytes | pb.PublishEventsRequest | pb.PublishEventStreamRequest) -> bytes:
+    """What was sent: the methods are registered without a parser."""
+    return request if isinstance(request, bytes) else request.SerializeToString()
 
 
 def _wants_minimal(prefer: str) -> bool:

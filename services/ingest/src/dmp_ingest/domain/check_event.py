@@ -15,14 +15,15 @@ from dmp_ingest.domain.event import (
 )
 from dmp_ingest.domain.event_key import fingerprint
 from dmp_ingest.domain.event_policy import EventPolicy
-from dmp_ingest.domain.json_text import is_clean, is_clean_json, nesting_depth
+from dmp_ingest.domain.json_text import is_clean, is_clean_json, is_deeper
 
 _MAX_ID_LENGTH: Final = 255
 _EXACT_SECONDS: Final = 2**32
 """Up to here a double holds seconds to better than half a microsecond."""
 _TEXT_FIELDS: Final = ("event_id", "source", "campaign_id", "creative_id", "user_id")
 _OPENING_BRACE: Final = ord("{")
-_MOST_IDENTIFIERS: Final = 64
+MOST_IDENTIFIERS: Final = 64
+TOO_MANY_IDENTIFIERS: Final = f"must have at most {MOST_IDENTIFIERS} entries"
 _BACKSLASH: Final = ord("\\")
 _FIRST_VISIBLE: Final = "!"
 _EARLIEST_MILLISECONDS: Final = 10**11
@@ -215,8 +216,8 @@ def _identifiers(
     found = [("user_id", user_id)] if user_id else []
     person, text = user_id, ""
     names, lengths = policy.identifier_names, policy.identifier_lengths
-    if len(sent) > _MOST_IDENTIFIERS:
-        errors["identifiers"] = [f"must have at most {_MOST_IDENTIFIERS} entries"]
+    if len(sent) > MOST_IDENTIFIERS:
+        errors["identifiers"] = [TOO_MANY_IDENTIFIERS]
         return (), "", ""
     for name, raw in sent.items():
         kind = names.get(name)
@@ -251,13 +252,7 @@ def _check_metadata(metadata: bytes, policy: EventPolicy, errors: dict[str, list
     if len(metadata) > policy.max_metadata_bytes:
         errors["metadata"] = [f"must have at most {policy.max_metadata_bytes} bytes"]
         return
-    deepest = policy.max_metadata_depth
-    # What is short or has few brackets cannot nest deeper.
-    if (
-        len(metadata) > 2 * deepest
-        and metadata.count(b"{") + metadata.count(b"[") > deepest
-        and nesting_depth(metadata) > deepest
-    ):
+    if is_deeper(metadata, policy.max_metadata_depth):
         errors["metadata"] = [too_deep(policy)]
     elif (_BACKSLASH in metadata or not metadata.isascii()) and not is_clean_json(metadata):
         errors["metadata"] = [NOT_TEXT]

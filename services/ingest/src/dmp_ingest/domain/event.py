@@ -6,6 +6,8 @@ from typing import Final
 
 import msgspec
 
+MOST_EVENT_BYTES: Final = 262_144
+"""No event needs to be larger, as JSON or as a message."""
 MOST_PROBLEMS: Final = 20
 """So many fields of a refused event are named, and no more."""
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from typing import Final, NamedTuple, TypeAlias
 
-_TOKENS: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|["\[\]{}]', re.DOTALL)
+_STRINGS: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\Z)', re.DOTALL)
+_NO_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
+_ONE_KIND: Final = bytes.maketrans(b"{}", b"[]")
 _UNCLEAN_ESCAPE: Final = re.compile(
     rb"\\u(?:0000|[dD][89abAB]..(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..\\u)[dD][c-fC-F])", re.DOTALL
 )
 _NUMBER: Final = re.compile(r"(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?", re.ASCII).fullmatch
 _LONGEST_EXPONENT: Final = 18
-_QUOTE: Final = ord('"')
 
 
 def is_clean_json(text: bytes) -> bool:
@@ -43,23 +43,19 @@ def is_clean(text: str) -> bool:
     return "\x00" not in text
 
 
-def brackets(text: bytes) -> Iterator[tuple[int, int]]:
-    """Each bracket outside of strings: its position, and the level of nesting after it. Ends at a string that does
-    not."""
-    level = 0
-    for match in _TOKENS.finditer(text):
-        token = match[0]
-        if token[0] == _QUOTE:
-            if len(token) == 1:
-                return
-            continue
-        level += 1 if token in b"{[" else -1
-        yield match.start(), level
+def is_deeper(text: bytes, deepest: int) -> bool:
+    """Whether the brackets of a JSON text nest deeper than this, without recursion; those inside strings do not count.
 
-
-def nesting_depth(text: bytes) -> int:
-    """How deep the brackets of a JSON text nest, without recursion; brackets inside strings do not count."""
-    return max((level for _, level in brackets(text)), default=0)
+    Takes away innermost pairs, level by level: a few passes over the bytes, each bracket being taken once.
+    """
+    if text.count(b"{") + text.count(b"[") <= deepest:
+        return False
+    left = _STRINGS.sub(b"", text).translate(_ONE_KIND, _NO_BRACKETS)
+    for _ in range(deepest):
+        if not left:
+            return False
+        left = left.replace(b"[]", b"")
+    return bool(left)
 
 
 class _Number(NamedTuple):

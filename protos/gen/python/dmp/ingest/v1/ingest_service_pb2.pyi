@@ -25,7 +25,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class PublishEventsRequest(_message.Message):
-    """PublishEventsRequest carries 1 to 10,000 events."""
+    """PublishEventsRequest carries 1 to 10,000 events, at most 16 MiB; one event has at most 256 KiB."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -103,7 +103,7 @@ Global___PublishEventsResponse: _TypeAlias = PublishEventsResponse  # noqa: Y015
 
 @_typing.final
 class PublishEventStreamRequest(_message.Message):
-    """PublishEventStreamRequest carries 1 to 10,000 events of a stream."""
+    """PublishEventStreamRequest carries 1 to 10,000 events of a stream, at most 16 MiB; one event has at most 256 KiB."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
