@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 from dmp_chassis import domain_events
 from dmp_chassis.database import Database
 from dmp_chassis.domain_events import RedisStreamPublisher
+from dmp_chassis.instants import format_instant
 from dmp_chassis.logging import configure
 from dmp_chassis.server import run_server
 from dmp_stats.adapters.batch_writer import BatchWriter
@@ -23,7 +24,8 @@ from dmp_stats.domain.buckets import DAY, HOUR, MINUTE
 from dmp_stats.expire import expire_for_ever
 from dmp_stats.fold_deltas import fold_for_ever
 from dmp_stats.live_window import LiveWindow
-from dmp_stats.settings import Settings, settings_from_env
+from dmp_stats.reset_reference_clock import reset_reference_clock
+from dmp_stats.settings import Settings, migration_url_from_env, settings_from_env
 from dmp_stats.watch_live import LiveFeed
 
 _KEEP_UP_SECONDS: Final = 1.0
@@ -97,3 +99,16 @@ async def serve() -> None:
     settings = settings_from_env(os.environ)
     configure(settings.log_level, "stats")
     await run_server(**assemble(settings))
+
+
+async def reset_clock_of_reference() -> None:
+    """Resets the clock of the reference table and says on standard output what is in place. Raises SettingsError."""
+    database = Database.connect(migration_url_from_env(os.environ), pool_size=1, application_name="dmp-stats-operator")
+    try:
+        version = await reset_reference_clock(database)
+    finally:
+        await database.close()
+    if version is None:
+        print("there is no reference table")
+    else:
+        print(f"generation {version.generation} of {format_instant(version.ts)}, {version.users} users")

@@ -25,6 +25,8 @@ _LOG: Final = logging.getLogger(__name__)
 ALWAYS_GROUPED: Final = ("plan", "region")
 _MOST_EXTRA_ATTRIBUTES: Final = 8
 _EVENTS_AT_ONCE: Final = 5_000
+_CLOCK_SLACK_SECONDS: Final = 5
+"""A clock that is set back by no more than this only stands still: time servers correct by as much."""
 
 
 class LiveWindow:
@@ -149,7 +151,10 @@ class LiveWindow:
                 await self._catch_up(connection)
 
     async def _catch_up(self, connection: AsyncConnection) -> None:
-        self._window.advance(int(self._clock()))
+        now = int(self._clock())
+        if now < self._window.now - _CLOCK_SLACK_SECONDS:
+            await self._restart(now)
+        self._window.advance(now)
         own_before = list(self._own)
         changes = await window_store.changes_since(connection, self._horizon)
         new = changes.batches.keys() - self._loaded.keys()
@@ -164,6 +169,14 @@ class LiveWindow:
         self._loaded = {seq: xact_id for seq, xact_id in self._loaded.items() if xact_id >= changes.horizon}
         if changes.generation > self.labels.generation:
             await self._change_version(connection, changes.generation)
+
+    async def _restart(self, now: int) -> None:
+        """Builds the window anew from the database: the clock was set back, so what it has dropped may be in it."""
+        _LOG.warning("the clock was set back, the window is rebuilt", extra={"seconds": self._window.now - now})
+        async with self._building:
+            self._window.restart(now)
+        self._horizon = 0
+        self._loaded = {}
 
     async def _take_in(self, batches: Iterable[tuple[int, Sightings, int]]) -> None:
         """Takes in batches: number, content, transaction id. Some thousand events at a time, whatever their batches."""

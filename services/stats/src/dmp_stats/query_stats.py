@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,11 +10,13 @@ from dmp_chassis.database import Database
 from dmp_stats.adapters import delta_store, rollup_store
 from dmp_stats.adapters.delta_store import DeltaCache
 from dmp_stats.domain.buckets import Buckets, buckets_between, stretches_of
-from dmp_stats.domain.errors import InvalidRequestError, Violation
-from dmp_stats.domain.series import Series, add_up, counted_of_cells
+from dmp_stats.domain.series import MOST_POINTS, Series, add_up, counted_of_cells, too_many_points
 from dmp_stats.domain.stats_query import StatsQuery
 
-_MOST_POINTS: Final = 2_000_000
+_MOST_ROWS: Final = 600_000
+"""Sums that are read for one answer: three for each point that it may have, one for each thing an event counts as."""
+_ROWS_INLINE: Final = 20_000
+_ROWS_OF_A_DELTA: Final = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,20 +30,27 @@ class StatsAnswer:
 async def query_stats(query: StatsQuery, database: Database, deltas: DeltaCache) -> StatsAnswer:
     """Adds up stored rows and deltas that are not folded yet, as they are at one instant.
 
-    Costs one pass over the campaign's rows in the range, at the coarsest grain that fits. Raises InvalidRequestError if
-    zero filling would make more points than an answer can hold.
+    Costs one pass over the campaign's rows in the range, at the coarsest grain that fits; many rows are added up in a
+    thread. Raises InvalidRequestError if an answer cannot hold the points, before they are made.
     """
     buckets, next_minute = _page(buckets_between(query.start, query.end, query.granularity, query.zone), query)
+    if query.fill_zero and len(buckets.starts) > MOST_POINTS:
+        raise too_many_points()
     async with database.read() as connection:
-        stored = await rollup_store.counted(connection, query, stretches_of(buckets))
+        stored = await rollup_store.counted(connection, query, stretches_of(buckets), limit=_MOST_ROWS + 1)
         pending = await delta_store.pending(connection, deltas)
-    waiting = (delta.of_campaign(query.campaign_id) for delta in pending)
-    parts = [stored, *(counted_of_cells(cells, query) for cells in waiting if cells is not None)]
-    if query.fill_zero and len(buckets.starts) * len({g for part in parts for g in part.groups}) > _MOST_POINTS:
-        raise InvalidRequestError(
-            [Violation(field="fill", description="makes too many points here; ask for pages with page_size")]
-        )
-    return StatsAnswer(series=add_up(parts, buckets, fill_zero=query.fill_zero), next_minute=next_minute)
+    if len(stored.counts) > _MOST_ROWS:
+        raise too_many_points()
+
+    def added_up() -> Series:
+        waiting = (delta.of_campaign(query.campaign_id) for delta in pending)
+        parts = [stored, *(counted_of_cells(cells, query) for cells in waiting if cells is not None)]
+        return add_up(parts, buckets, fill_zero=query.fill_zero)
+
+    is_long = len(stored.counts) + len(pending) * _ROWS_OF_A_DELTA > _ROWS_INLINE
+    if is_long or (query.fill_zero and len(buckets.starts) > _ROWS_INLINE):
+        return StatsAnswer(series=await asyncio.to_thread(added_up), next_minute=next_minute)
+    return StatsAnswer(series=added_up(), next_minute=next_minute)
 
 
 def _page(buckets: Buckets, query: StatsQuery) -> tuple[Buckets, int | None]:

@@ -14,17 +14,24 @@ from dmp_chassis.instants import format_instant
 from dmp_stats.adapters import reference_store
 from dmp_stats.adapters.reference_store import Generation
 from dmp_stats.domain.errors import StaleReferenceError
+from dmp_stats.domain.reference_limits import check_size
 from dmp_stats.live_window import LiveWindow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReferenceTable:
-    """A whole table: its source's clock, and its users as stored chunks (of a user that comes twice the last
-    counts).
+    """A whole table, or a change of one.
+
+    ts: the time of its source's clock.
+    payloads: its users as stored chunks; of a user that comes twice the last counts.
+    users: how many users the chunks have.
+    names: the attribute names that they mention.
     """
 
     ts: datetime
     payloads: Sequence[bytes]
+    users: int
+    names: frozenset[str]
 
 
 async def replace_reference(
@@ -32,8 +39,10 @@ async def replace_reference(
 ) -> Generation:
     """Replaces the table in one transaction: readers see the old or the new one. Writers take turns.
 
-    Raises StaleReferenceError if the current table has a newer `ts`. `wake` wakes the publisher of domain events.
+    Raises StaleReferenceError if the current table has a newer `ts`, InvalidRequestError if it would be too wide.
+    `wake` wakes the publisher of domain events.
     """
+    check_size(users=table.users, names=len(table.names))
     number = 0
     async with window.writing:
         try:

@@ -39,7 +39,7 @@ def settings_from_env(environ: Mapping[str, str]) -> Settings:
         minute_retention_days=env.integer("DMP_STATS_MINUTE_RETENTION_DAYS", 0, minimum=0),
         hour_retention_days=env.integer("DMP_STATS_HOUR_RETENTION_DAYS", 0, minimum=0),
         day_retention_days=env.integer("DMP_STATS_DAY_RETENTION_DAYS", 0, minimum=0),
-        reference_max_users=env.integer("DMP_STATS_REFERENCE_MAX_USERS", 5_000_000, minimum=1),
+        reference_max_users=env.integer("DMP_STATS_REFERENCE_MAX_USERS", 2_000_000, minimum=1),
     )
     if 0 < settings.hour_retention_days < settings.minute_retention_days:
         env.problem("DMP_STATS_HOUR_RETENTION_DAYS", "must not be less than DMP_STATS_MINUTE_RETENTION_DAYS")

@@ -9,6 +9,7 @@ from dmp_chassis import domain_events
 from dmp_chassis.database import Database
 from dmp_stats.adapters import reference_store
 from dmp_stats.adapters.reference_store import Generation
+from dmp_stats.domain.reference_limits import check_size
 from dmp_stats.live_window import LiveWindow
 from dmp_stats.replace_reference import ReferenceTable, check_not_stale, reference_replaced
 
@@ -21,7 +22,8 @@ async def update_reference(
 ) -> Generation:
     """Puts the next version in place: the current one with the change. As atomic as a replacement.
 
-    Costs about the size of the change; every fiftieth change also the size of the table. Raises StaleReferenceError.
+    Costs about the size of the change; every fiftieth change also the size of the table. Raises
+    StaleReferenceError, or InvalidRequestError if the table might become too wide.
     """
     number = 0
     async with window.writing:
@@ -33,6 +35,8 @@ async def update_reference(
                 number = 1 if current is None else current.generation + 1
                 # Nobody else can commit a version now: what is current stays so.
                 await window.refresh()
+                users = change.users + (0 if current is None else current.users)
+                check_size(users=users, names=len(change.names | window.labels.used_names()))
                 labels = await window.prepare(number, change.payloads, is_change=True)
                 base, payloads = number, change.payloads
                 if current is not None and await reference_store.patches(connection, current.base) < _MOST_CHANGES:

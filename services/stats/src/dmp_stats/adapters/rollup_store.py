@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Any, Final
@@ -24,6 +25,7 @@ from dmp_stats.domain.series import Counted
 from dmp_stats.domain.stats_query import StatsQuery
 
 _GRAINS: Final = (MINUTE, HOUR, DAY)
+_NUMBERED_INLINE: Final = 20_000
 
 _ADD: Final = b"""
 INSERT INTO rollup AS r (campaign_id, grain, bucket, type, counts_as, count, digest_high, digest_low)
@@ -51,8 +53,13 @@ async def add(connection: AsyncConnection, cells: Cells) -> None:
         await cursor.execute(_ADD_DETAIL, _details(cells))
 
 
-async def counted(connection: AsyncConnection, query: StatsQuery, stretches: Sequence[Stretch]) -> Counted:
-    """The stored rows of the query's campaign in these stretches that its filters let through."""
+async def counted(
+    connection: AsyncConnection, query: StatsQuery, stretches: Sequence[Stretch], *, limit: int
+) -> Counted:
+    """The stored rows of the query's campaign in these stretches that its filters let through, `limit` at most.
+
+    Rows that the answer does not tell apart come added up.
+    """
     table = "rollup_detail" if query.needs_detail else "rollup"
     parameters: dict[str, Any] = {
         "campaign_id": query.campaign_id,
@@ -65,12 +72,16 @@ async def counted(connection: AsyncConnection, query: StatsQuery, stretches: Seq
         if wanted:
             filters += f" AND r.{column} = ANY(%({column})s)"
             parameters[column] = list(wanted)
-    group = "NULL" if query.group_by is None else f"array_agg(r.{query.group_by.value})"
+    parameters["limit"] = limit
+    group = "NULL" if query.group_by is None else f"r.{query.group_by.value}"
+    added_up = "" if query.group_by is None else ", group_name"
     # Only names from this module are put into the text.
     statement = (
-        "SELECT array_agg(r.bucket), array_agg(r.counts_as::int4), array_agg(r.count), "  # noqa: S608
-        f"{group} FROM {_STRETCHES} JOIN {table} r ON r.campaign_id = %(campaign_id)s AND r.grain = s.grain"
+        "SELECT array_agg(bucket), array_agg(counts_as::int4), array_agg(count), array_agg(group_name) FROM ("  # noqa: S608
+        f"SELECT r.bucket, r.counts_as, sum(r.count)::int8 AS count, {group} AS group_name"
+        f" FROM {_STRETCHES} JOIN {table} r ON r.campaign_id = %(campaign_id)s AND r.grain = s.grain"
         f" AND r.bucket BETWEEN s.first AND s.last{filters}"
+        f" GROUP BY r.bucket, r.counts_as{added_up} LIMIT %(limit)b) found"
     )
     async with array_cursor(raw(connection)) as cursor:
         await cursor.execute(statement.encode(), parameters)
@@ -78,7 +89,11 @@ async def counted(connection: AsyncConnection, query: StatsQuery, stretches: Seq
     assert row is not None
     nothing = np.zeros(0, np.int64)
     minutes, counts_as, counts = (nothing if column is None else column for column in row[:3])
-    groups, group_of = _numbered(row[3] or []) if query.group_by else ([""], np.zeros(len(counts), np.int64))
+    groups, group_of = [""], np.zeros(len(counts), np.int64)
+    if query.group_by is not None and len(counts) > _NUMBERED_INLINE:
+        groups, group_of = await asyncio.to_thread(_numbered, row[3])
+    elif query.group_by is not None:
+        groups, group_of = _numbered(row[3] or [])
     return Counted(minutes=minutes, counts_as=counts_as, counts=counts, groups=groups, group_of=group_of)
 
 

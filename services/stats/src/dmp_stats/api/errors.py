@@ -9,6 +9,7 @@ import grpc
 from dmp_chassis.errors import DependencyUnavailable, ErrorSpec, ErrorTable
 from dmp_chassis.instants import format_instant
 from dmp_stats.domain.errors import (
+    BusyError,
     CellsChangedError,
     InvalidRequestError,
     MalformedBodyError,
@@ -48,6 +49,13 @@ ERRORS: Final[ErrorTable] = {
         message=lambda error: f"the request has more than {error.limit} {error.unit}",
         metadata=lambda error: {"limit": str(error.limit), "unit": error.unit},
         http_status=413,
+    ),
+    BusyError: ErrorSpec(
+        code=grpc.StatusCode.RESOURCE_EXHAUSTED,
+        reason="BUSY",
+        message=lambda error: f"stats is busy with another {error.what}; send this one again later",
+        retry_after_seconds=2.0,
+        http_status=429,
     ),
     StaleReferenceError: ErrorSpec(
         code=grpc.StatusCode.ABORTED,

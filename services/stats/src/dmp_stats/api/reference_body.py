@@ -6,7 +6,6 @@ keeps an interpreter busy for seconds, and nothing else would be answered meanwh
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -15,8 +14,9 @@ from typing import Any, Final
 
 import msgspec
 
+from dmp_chassis.content_coding import inflate
+from dmp_chassis.errors import BodyDamaged, BodyTooLarge
 from dmp_chassis.instants import instant_problem, parse_instant
-from dmp_stats.domain.errors import InvalidRequestError, MalformedBodyError, TooLargeError, Violation
 from dmp_stats.domain.reference import (
     CHUNK_USERS,
     LONGEST_NAME,
@@ -25,20 +25,49 @@ from dmp_stats.domain.reference import (
     MOST_ATTRIBUTES,
     pack_chunk,
 )
+from dmp_stats.domain.reference_limits import MOST_NAMES, TOO_MANY_NAMES
 
 LARGEST_BODY: Final = 64 * 1024 * 1024
-_INLINE_BYTES: Final = 256 * 1024
 _MOST_VIOLATIONS: Final = 50
+_LONGEST_USER_BYTES: Final = 131_072
+"""As many attributes as a user may have, each as long as it may be, every character escaped, fit in."""
+
+
+class ReadTask(msgspec.Struct, frozen=True, kw_only=True):
+    """How to read a body.
+
+    is_gzip: it is to be inflated first.
+    is_change: it changes a table, so that `null` removes.
+    most_users: how many users it may have.
+    oldest, latest: the times between which its `ts` has to lie for its users to be read.
+    """
+
+    is_gzip: bool
+    is_change: bool
+    most_users: int
+    oldest: datetime | None
+    latest: datetime
 
 
 class ReadBody(msgspec.Struct, frozen=True, kw_only=True):
-    """A body that was read: its `ts` and its users as chunks; or what is wrong with it."""
+    """A body that was read, or what is wrong with it.
+
+    ts: its time. Without users, if that is not between the task's times.
+    payloads: its users as chunks. users: how many.
+    names: the attribute names that it mentions.
+    violations: field and sentence. malformed: why it is no JSON. damaged: why it is no gzip.
+    too_many_bytes, too_many_users: the limit that is broken, or 0.
+    """
 
     ts: datetime | None = None
     payloads: list[bytes] = []
+    users: int = 0
+    names: list[str] = []
     violations: list[tuple[str, str]] = []
     malformed: str = ""
-    too_many: int = 0
+    damaged: str = ""
+    too_many_bytes: int = 0
+    too_many_users: int = 0
 
 
 class _Body(msgspec.Struct):
@@ -51,31 +80,21 @@ _USERS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _TEXTS: Final = msgspec.json.Decoder(dict[str, str])
 _ANYTHING: Final = msgspec.json.Decoder()
 _PIPE: Final = msgspec.msgpack.Encoder()
-_FROM_PIPE: Final = msgspec.msgpack.Decoder(ReadBody)
 
 
-async def read_reference_body(data: bytes, *, is_change: bool, most_users: int) -> ReadBody:
-    """Reads a body, in another process if it is large.
+def read(data: bytes, task: ReadTask) -> ReadBody:
+    """Reads a body here and now. Of a user, or an attribute of a user, that comes twice the last counts.
 
-    Raises MalformedBodyError, InvalidRequestError with the first 50 problems, or TooLargeError.
+    Its `ts` is read first, wherever it stands: a body that is too old or too new costs one look over it.
     """
-    if len(data) <= _INLINE_BYTES:
-        result = parse(data, is_change=is_change, most_users=most_users)
-    else:
-        result = await _parse_elsewhere(data, is_change=is_change, most_users=most_users)
-    if result.malformed:
-        raise MalformedBodyError(problem=result.malformed)
-    if result.too_many:
-        raise TooLargeError(limit=result.too_many, unit="users")
-    if result.violations:
-        raise InvalidRequestError([Violation(field=f, description=d) for f, d in result.violations])
-    return result
-
-
-def parse(data: bytes, *, is_change: bool, most_users: int) -> ReadBody:
-    """Reads a body here and now. Of a user, or an attribute of a user, that comes twice the last counts."""
     try:
+        if task.is_gzip:
+            data = inflate(data, limit=LARGEST_BODY)
         body = _BODY.decode(data)
+    except BodyTooLarge as error:
+        return ReadBody(too_many_bytes=error.limit)
+    except BodyDamaged as error:
+        return ReadBody(damaged=error.problem)
     except RecursionError:
         return ReadBody(malformed="it is nested too deeply")
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -83,23 +102,29 @@ def parse(data: bytes, *, is_change: bool, most_users: int) -> ReadBody:
         return ReadBody(malformed="it is not a JSON object" if shape else "it is not valid JSON in UTF-8")
     violations: list[tuple[str, str]] = []
     ts = _read_ts(body.ts, violations)
+    if ts is not None and (ts > task.latest or (task.oldest is not None and ts < task.oldest)):
+        return ReadBody(ts=ts)
     if isinstance(body.user_metadata, msgspec.UnsetType):
         return ReadBody(violations=[*violations, ("user_metadata", "is required")])
+    return _read_users(body.user_metadata, task, ts, violations)
+
+
+def _read_users(raw: msgspec.Raw, task: ReadTask, ts: datetime | None, violations: list[tuple[str, str]]) -> ReadBody:
+    names: set[str] = set()
     try:
-        users = _USERS.decode(body.user_metadata)
-        if len(users) > most_users:
-            return ReadBody(too_many=most_users)
-        payloads = list(_chunks(users, is_change, violations))
+        users = _USERS.decode(raw)
+        if len(users) > task.most_users:
+            return ReadBody(too_many_users=task.most_users)
+        payloads = list(_chunks(users, task.is_change, names, violations))
     except RecursionError:
         return ReadBody(malformed="it is nested too deeply")
     except msgspec.ValidationError:
-        violations.append(("user_metadata", "must be an object of users"))
-        payloads = []
+        return ReadBody(violations=[*violations, ("user_metadata", "must be an object of users")])
     except (msgspec.DecodeError, UnicodeDecodeError):
         return ReadBody(malformed="it is not valid JSON in UTF-8")
     if violations:
         return ReadBody(violations=violations[:_MOST_VIOLATIONS])
-    return ReadBody(ts=ts, payloads=payloads)
+    return ReadBody(ts=ts, payloads=payloads, users=len(users), names=sorted(names))
 
 
 def _read_ts(value: object, violations: list[tuple[str, str]]) -> datetime | None:
@@ -111,12 +136,18 @@ def _read_ts(value: object, violations: list[tuple[str, str]]) -> datetime | Non
     return ts
 
 
-def _chunks(users: dict[str, msgspec.Raw], is_change: bool, violations: list[tuple[str, str]]) -> Iterator[bytes]:
+def _chunks(
+    users: dict[str, msgspec.Raw], is_change: bool, names: set[str], violations: list[tuple[str, str]]
+) -> Iterator[bytes]:
+    """The users as chunks, until there is something wrong with one. `names` gets all attribute names."""
     entries = iter(users.items())
     while part := list(islice(entries, CHUNK_USERS)):
         read: dict[str, Mapping[str, str | None]] = {}
         removed: list[str] = []
         for user_id, raw in part:
+            if len(raw) > _LONGEST_USER_BYTES:
+                violations.append((_path(user_id), f"must be at most {_LONGEST_USER_BYTES:,} bytes of JSON"))
+                continue
             try:
                 # Nearly every user has nothing but texts: one pass, in C.
                 read[user_id] = _TEXTS.decode(raw)
@@ -126,9 +157,14 @@ def _chunks(users: dict[str, msgspec.Raw], is_change: bool, violations: list[tup
                     removed.append(user_id)
                 else:
                     read[user_id] = attributes
+        if len(violations) >= _MOST_VIOLATIONS:
+            return
         if not _is_clean([user_id for user_id, _ in part], read.values()):
             _name_problems([user_id for user_id, _ in part], read, violations)
-        if len(violations) >= _MOST_VIOLATIONS:
+        names.update(chain.from_iterable(read.values()))
+        if len(names) > MOST_NAMES:
+            violations.append(("user_metadata", TOO_MANY_NAMES))
+        if len(violations) >= _MOST_VIOLATIONS or len(names) > MOST_NAMES:
             return
         yield pack_chunk(read, is_change=is_change, removed=removed)
 
@@ -152,6 +188,8 @@ def _name_problems(
     user_ids: Sequence[str], read: Mapping[str, Mapping[str, str | None]], violations: list[tuple[str, str]]
 ) -> None:
     for user_id in user_ids:
+        if len(violations) >= _MOST_VIOLATIONS:
+            return
         if not user_id.strip() or len(user_id) > LONGEST_USER_ID or "\0" in user_id:
             violations.append((_path(user_id), f"must be a user id of 1 to {LONGEST_USER_ID} characters"))
         attributes = read.get(user_id, {})
@@ -205,30 +243,9 @@ def _path(user_id: str, name: str = "") -> str:
     return path.replace("\0", "\\0")[:600]
 
 
-async def _parse_elsewhere(data: bytes, *, is_change: bool, most_users: int) -> ReadBody:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "dmp_stats.api.reference_body",
-        str(int(is_change)),
-        str(most_users),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    try:
-        output, _ = await process.communicate(data)
-    except BaseException:
-        if process.returncode is None:
-            process.kill()
-        raise
-    if process.returncode != 0:
-        raise RuntimeError(f"the reader of reference tables ended with {process.returncode}")
-    return _FROM_PIPE.decode(output)
-
-
 def _main() -> None:
-    result = parse(sys.stdin.buffer.read(), is_change=sys.argv[1] == "1", most_users=int(sys.argv[2]))
-    sys.stdout.buffer.write(_PIPE.encode(result))
+    task = msgspec.json.decode(sys.argv[1], type=ReadTask)
+    sys.stdout.buffer.write(_PIPE.encode(read(sys.stdin.buffer.read(), task)))
 
 
 if __name__ == "__main__":

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import datetime
+from typing import Final
 
 from dmp.stats.v1 import stats_service_pb2 as pb
 from dmp_chassis.instants import OUT_OF_RANGE, instant_from_us, timestamp_us
@@ -16,17 +17,28 @@ from dmp_stats.domain.reference import (
     MOST_ATTRIBUTES,
     pack_chunk,
 )
+from dmp_stats.domain.reference_limits import MOST_NAMES, TOO_MANY_NAMES
 from dmp_stats.replace_reference import ReferenceTable
+
+_MOST_PROBLEMS: Final = 50
 
 
 async def read_reference_stream(
-    requests: AsyncIterator[pb.ReplaceReferenceUsersRequest], *, most_users: int
+    requests: AsyncIterator[pb.ReplaceReferenceUsersRequest],
+    *,
+    most_users: int,
+    check_time: Callable[[datetime], None],
+    on_large: Callable[[], None],
 ) -> ReferenceTable:
     """The table that the messages make up.
+
+    check_time: raises what is wrong with the time of the first message, before anything else is read.
+    on_large: called once, when there are more users than fit into one chunk; what it raises ends the reading.
 
     Raises InvalidRequestError at the first message that has problems, with all of that message, or TooLargeError.
     """
     ts: datetime | None = None
+    names: set[str] = set()
     payloads: list[bytes] = []
     waiting: dict[str, dict[str, str]] = {}
     received = 0
@@ -36,15 +48,16 @@ async def read_reference_stream(
         if is_first:
             ts = _instant(request, problems)
             is_first = False
-        for user_id, user in request.users.items():
-            attributes = dict(user.attributes)
-            _check_user(user_id, attributes, problems)
-            waiting[user_id] = attributes
+            if ts is not None:
+                check_time(ts)
+        _take_users(request, waiting, names, problems)
         if problems:
             raise InvalidRequestError(problems)
         received += len(request.users)
         if received > most_users:
             raise TooLargeError(limit=most_users, unit="users")
+        if received > CHUNK_USERS and not payloads:
+            on_large()
         if len(waiting) >= CHUNK_USERS:
             payloads.append(pack_chunk(waiting))
             waiting = {}
@@ -52,7 +65,26 @@ async def read_reference_stream(
         raise InvalidRequestError([Violation(field="ts", description="is required in the first message")])
     if waiting:
         payloads.append(pack_chunk(waiting))
-    return ReferenceTable(ts=ts, payloads=payloads)
+    return ReferenceTable(ts=ts, payloads=payloads, users=received, names=frozenset(names))
+
+
+def _take_users(
+    request: pb.ReplaceReferenceUsersRequest,
+    waiting: dict[str, dict[str, str]],
+    names: set[str],
+    problems: list[Violation],
+) -> None:
+    """Adds the users of a message to those that wait and their attribute names to `names`; or names the problems."""
+    for user_id, user in request.users.items():
+        attributes = dict(user.attributes)
+        _check_user(user_id, attributes, problems)
+        names.update(attributes)
+        if len(names) > MOST_NAMES:
+            problems.append(Violation(field="users", description=TOO_MANY_NAMES))
+            return
+        if len(problems) >= _MOST_PROBLEMS:
+            return
+        waiting[user_id] = attributes
 
 
 def _instant(request: pb.ReplaceReferenceUsersRequest, problems: list[Violation]) -> datetime | None:

@@ -6,12 +6,14 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from typing import Any, Final
 
 import msgspec
 import numpy as np
 from google.api import httpbody_pb2
 
+from dmp.stats.v1 import stats_service_pb2
 from dmp_chassis.http_body import json_body
 from dmp_chassis.instants import format_instant
 from dmp_stats.adapters.campaign_store import Totals
@@ -25,6 +27,8 @@ from dmp_stats.query_stats import StatsAnswer
 from dmp_stats.watch_live import LiveView
 
 _ENCODER: Final = msgspec.json.Encoder()
+_FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
+_NUMBER: Final = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
 
 
 def wants_csv(accept: str) -> bool:
@@ -47,7 +51,7 @@ def wants_csv(accept: str) -> bool:
     return weights["text/csv"] > weights["application/json"]
 
 
-def stats_json(query: StatsQuery, answer: StatsAnswer) -> httpbody_pb2.HttpBody:
+def stats_json(query: StatsQuery, answer: StatsAnswer) -> stats_service_pb2.QueryStatsResponse:
     """The answer to `GET /stats`."""
     body: dict[str, Any] = {
         "campaign_id": query.campaign_id,
@@ -60,13 +64,14 @@ def stats_json(query: StatsQuery, answer: StatsAnswer) -> httpbody_pb2.HttpBody:
     }
     if query.group_by is not None:
         body["group_by"] = query.group_by.value
-    return json_body(_ENCODER.encode(body))
+    return stats_service_pb2.QueryStatsResponse(rendered=json_body(_ENCODER.encode(body)))
 
 
-def stats_csv(query: StatsQuery, answer: StatsAnswer) -> httpbody_pb2.HttpBody:
+def stats_csv(query: StatsQuery, answer: StatsAnswer) -> stats_service_pb2.QueryStatsResponse:
     """The series of `GET /stats` with a header line.
 
-    An event without the value that was grouped by has an empty field.
+    An event without the value that was grouped by has an empty field. A value that a spreadsheet would take for a
+    formula has an apostrophe in front.
     """
     text = io.StringIO(newline="")
     writer = csv.writer(text)
@@ -75,12 +80,22 @@ def stats_csv(query: StatsQuery, answer: StatsAnswer) -> httpbody_pb2.HttpBody:
     names = ["ts"]
     if query.group_by is not None:
         names.append("group")
-        columns.append([series.groups[place] for place in series.group_of.tolist()])
+        safe = [_safe_for_spreadsheets(group) for group in series.groups]
+        columns.append([safe[place] for place in series.group_of.tolist()])
     writer.writerow([*names, "impressions", "clicks", "events"])
     writer.writerows(
         zip(*columns, series.impressions.tolist(), series.clicks.tolist(), series.events.tolist(), strict=True)
     )
-    return httpbody_pb2.HttpBody(content_type="text/csv; charset=utf-8", data=text.getvalue().encode())
+    body = httpbody_pb2.HttpBody(content_type="text/csv; charset=utf-8", data=text.getvalue().encode())
+    return stats_service_pb2.QueryStatsResponse(rendered=body)
+
+
+def _safe_for_spreadsheets(cell: str) -> str:
+    """The cell, after an apostrophe if a spreadsheet would take it for a formula; a number stays a number.
+
+    *Source:* OWASP, CSV Injection.
+    """
+    return f"'{cell}" if cell.startswith(_FORMULA_STARTS) and _NUMBER.fullmatch(cell) is None else cell
 
 
 def campaigns_json(page: CampaignsPage) -> httpbody_pb2.HttpBody:

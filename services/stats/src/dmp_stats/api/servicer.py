@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import grpc
 
 from dmp.stats.v1 import stats_service_pb2 as pb
 from dmp.stats.v1 import stats_service_pb2_grpc
-from dmp_chassis.content_coding import decoded_body
 from dmp_chassis.database import Database
 from dmp_chassis.http_body import came_through_gateway
 from dmp_stats.adapters import reference_store
@@ -28,19 +27,20 @@ from dmp_stats.api.convert import (
     campaign_to_proto,
     live_to_proto,
     metrics_to_proto,
+    page_token,
     stats_to_proto,
     timestamp_to_proto,
 )
-from dmp_stats.api.reference_body import LARGEST_BODY, read_reference_body
-from dmp_stats.api.reference_stream import read_reference_stream
+from dmp_stats.api.next_page import next_page_link
+from dmp_stats.api.reference_reader import ReferenceReader
 from dmp_stats.apply_batch import apply_batch
 from dmp_stats.audit_cells import list_cells, replace_cells
 from dmp_stats.domain.errors import InvalidRequestError, UserNotFoundError, Violation
-from dmp_stats.domain.stats_query import check_id, check_stats_query
+from dmp_stats.domain.stats_query import StatsQuery, check_id, check_stats_query
 from dmp_stats.get_metrics import check_metrics_query, get_metrics
 from dmp_stats.list_campaigns import check_campaigns_query, list_campaigns, token_after
 from dmp_stats.live_window import LiveWindow
-from dmp_stats.query_stats import query_stats
+from dmp_stats.query_stats import StatsAnswer, query_stats
 from dmp_stats.replace_reference import ReferenceTable, replace_reference
 from dmp_stats.update_reference import update_reference
 from dmp_stats.watch_live import LiveFeed, check_live
@@ -51,6 +51,8 @@ if TYPE_CHECKING:  # generic in the stubs only
 SERVICE_NAME: Final = "dmp.stats.v1.StatsService"
 
 _DEFAULT_TOP: Final = 10
+_POINTS_INLINE: Final = 10_000
+"""An answer with more points is written in a thread."""
 UPDATED: Final = "Reference table updated successfully"
 
 
@@ -78,6 +80,9 @@ class StatsServicer(stats_service_pb2_grpc.StatsServiceServicer):
 
     def __init__(self, dependencies: Dependencies) -> None:
         self._with = dependencies
+        self._reader = ReferenceReader(
+            dependencies.database, most_users=dependencies.most_users, clock=dependencies.clock
+        )
 
     def add_to(self, server: grpc.aio.Server) -> None:
         """Registers all methods. ApplyBatch, which is called for every group of events, reads its request itself."""
@@ -118,11 +123,16 @@ class StatsServicer(stats_service_pb2_grpc.StatsServiceServicer):
             page_token=request.page_token,
         )
         answer = await query_stats(query, self._with.database, self._with.deltas)
-        if not came_through_gateway(context):
-            return stats_to_proto(query, answer)
-        if rendered.wants_csv(_header(context, "accept")):
-            return pb.QueryStatsResponse(rendered=rendered.stats_csv(query, answer))
-        return pb.QueryStatsResponse(rendered=rendered.stats_json(query, answer))
+        write: Callable[[StatsQuery, StatsAnswer], pb.QueryStatsResponse] = stats_to_proto
+        if came_through_gateway(context):
+            is_csv = rendered.wants_csv(_header(context, "accept"))
+            write = rendered.stats_csv if is_csv else rendered.stats_json
+            link = next_page_link(_header(context, "x-envoy-original-path"), page_token(answer.next_minute))
+            if link is not None:
+                await context.send_initial_metadata((link,))
+        if len(answer.series.starts) > _POINTS_INLINE:
+            return await asyncio.to_thread(write, query, answer)
+        return write(query, answer)
 
     async def ListCampaigns(self, request: pb.ListCampaignsRequest, context: Context) -> pb.ListCampaignsResponse:
         """See the proto."""
@@ -153,18 +163,18 @@ class StatsServicer(stats_service_pb2_grpc.StatsServiceServicer):
         self, request_iterator: AsyncIterator[pb.ReplaceReferenceUsersRequest], context: Context
     ) -> pb.ReplaceReferenceUsersResponse:
         """See the proto."""
-        table = await read_reference_stream(request_iterator, most_users=self._with.most_users)
-        version = await self._replace(table)
+        with ExitStack() as held:
+            table = await self._reader.from_stream(request_iterator, held)
+            version = await self._replace(table)
         return pb.ReplaceReferenceUsersResponse(message=UPDATED, generation=version.generation, users=version.users)
 
     async def ReplaceReferenceUsersJson(
         self, request: pb.ReplaceReferenceUsersJsonRequest, context: Context
     ) -> pb.ReplaceReferenceUsersJsonResponse:
         """See the proto."""
-        data = await decoded_body(request.body.data, context, limit=LARGEST_BODY)
-        body = await read_reference_body(data, is_change=False, most_users=self._with.most_users)
-        assert body.ts is not None
-        version = await self._replace(ReferenceTable(ts=_utc(body.ts), payloads=body.payloads))
+        with ExitStack() as held:
+            table = await self._reader.from_body(request.body.data, context, held, is_change=False)
+            version = await self._replace(table)
         return pb.ReplaceReferenceUsersJsonResponse(message=UPDATED, generation=version.generation, users=version.users)
 
     async def UpdateReferenceUsersJson(
@@ -172,11 +182,9 @@ class StatsServicer(stats_service_pb2_grpc.StatsServiceServicer):
     ) -> pb.UpdateReferenceUsersJsonResponse:
         """See the proto."""
         to = self._with
-        data = await decoded_body(request.body.data, context, limit=LARGEST_BODY)
-        body = await read_reference_body(data, is_change=True, most_users=to.most_users)
-        assert body.ts is not None
-        change = ReferenceTable(ts=_utc(body.ts), payloads=body.payloads)
-        version = await update_reference(change, to.database, to.window, wake=to.wake)
+        with ExitStack() as held:
+            change = await self._reader.from_body(request.body.data, context, held, is_change=True)
+            version = await update_reference(change, to.database, to.window, wake=to.wake)
         return pb.UpdateReferenceUsersJsonResponse(message=UPDATED, generation=version.generation, users=version.users)
 
     async def GetReference(self, request: pb.GetReferenceRequest, context: Context) -> pb.GetReferenceResponse:
@@ -255,7 +263,3 @@ def _header(context: Context, name: str) -> str:
         if key == name and isinstance(value, str):
             return value
     return ""
-
-
-def _utc(instant: datetime) -> datetime:
-    return instant.astimezone(UTC)

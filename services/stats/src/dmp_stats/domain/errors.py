@@ -38,6 +38,13 @@ class TooLargeError(Exception):
 
 
 @dataclass(slots=True, eq=False)
+class BusyError(Exception):
+    """Another large table is being read, or another large answer is being made; `what` names which."""
+
+    what: str
+
+
+@dataclass(slots=True, eq=False)
 class StaleReferenceError(Exception):
     """A reference table with a newer `ts` is in place."""
 

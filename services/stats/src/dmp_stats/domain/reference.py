@@ -151,14 +151,20 @@ class Labels:
         self.is_known = np.zeros(0, bool)
 
     def copy(self, generation: int) -> Labels:
-        """The same table as another version, to be changed by `add`."""
+        """The same table as another version, to be changed by `add`; without attributes that no user has any more."""
         labels = Labels(generation=generation)
         labels.is_known = self.is_known.copy()
+        used = self.used_names()
         labels.attributes = {
             name: Attribute(values=list(a.values), places=dict(a.places), codes=a.codes.copy())
             for name, a in self.attributes.items()
+            if name in used
         }
         return labels
+
+    def used_names(self) -> frozenset[str]:
+        """The attributes that at least one user has."""
+        return frozenset(name for name, a in self.attributes.items() if bool((a.codes != ABSENT).any()))
 
     def cover(self, users: int) -> None:
         """Makes room for user numbers below `users`; the table does not know the new ones."""

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
+import msgspec
 import numpy as np
 
 from dmp_stats.domain.buckets import Buckets, bucket_of
 from dmp_stats.domain.cells import CLICK, IMPRESSION, Cells, Ints, select_cells
+from dmp_stats.domain.errors import InvalidRequestError, Violation
 from dmp_stats.domain.stats_query import GroupBy, StatsQuery
+
+MOST_POINTS: Final = 200_000
+"""Points of one answer."""
+MOST_BYTES: Final = 33_554_432
+"""What the points of one answer may take as JSON, about: half of what a message may have."""
+_POINT_BYTES: Final = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,28 +72,57 @@ def counted_of_cells(cells: Cells, query: StatsQuery) -> Counted:
 
 
 def add_up(parts: Sequence[Counted], buckets: Buckets, *, fill_zero: bool) -> Series:
-    """One point for each bucket and group that has events; with `fill_zero` for every bucket and group there is."""
+    """One point for each bucket and group that has events; with `fill_zero` for every bucket and group there is.
+
+    Costs the rows of the parts and the points of the answer, not buckets times groups. Raises InvalidRequestError if
+    an answer cannot hold the points.
+    """
     placed = [(part, bucket_of(buckets, part.minutes)) for part in parts]
     seen = {part.groups[g] for part, place in placed for g in np.unique(part.group_of[place >= 0]).tolist()}
     groups = sorted(seen) or [""]
+    if fill_zero and len(buckets.starts) * len(groups) > MOST_POINTS:
+        raise too_many_points()
     rank = {group: position for position, group in enumerate(groups)}
-    size = len(buckets.starts) * len(groups)
-    impressions, clicks, events = (np.zeros(size, np.int64) for _ in range(3))
+    numbers: list[Ints] = [np.zeros(0, np.int64)]
     for part, place in placed:
         inside = place >= 0
         ranks = np.fromiter((rank.get(group, 0) for group in part.groups), np.int64, len(part.groups))
-        point = place[inside] * len(groups) + ranks[part.group_of[inside]]
-        counts, counts_as = part.counts[inside], part.counts_as[inside]
-        np.add.at(events, point, counts)
-        for total, kind in ((impressions, IMPRESSION), (clicks, CLICK)):
-            of_kind = counts_as == kind
-            np.add.at(total, point[of_kind], counts[of_kind])
-    shown = np.arange(size) if fill_zero else np.flatnonzero(events)
+        numbers.append(place[inside] * len(groups) + ranks[part.group_of[inside]])
+    found, point = np.unique(np.concatenate(numbers), return_inverse=True)
+    if fill_zero:
+        found, point = np.arange(len(buckets.starts) * len(groups), dtype=np.int64), np.concatenate(numbers)
+    _check_size(found, groups)
+    counts = np.concatenate([np.zeros(0, np.int64), *(part.counts[place >= 0] for part, place in placed)])
+    counts_as = np.concatenate([np.zeros(0, np.int64), *(part.counts_as[place >= 0] for part, place in placed)])
+    impressions, clicks, events = (np.zeros(len(found), np.int64) for _ in range(3))
+    np.add.at(events, point, counts)
+    for total, kind in ((impressions, IMPRESSION), (clicks, CLICK)):
+        of_kind = counts_as == kind
+        np.add.at(total, point[of_kind], counts[of_kind])
+    # What has been taken back entirely is a sum of zero, and no event.
+    shown = np.arange(len(found)) if fill_zero else np.flatnonzero(events)
     return Series(
-        starts=buckets.starts[shown // len(groups)],
+        starts=buckets.starts[found[shown] // len(groups)],
         impressions=impressions[shown],
         clicks=clicks[shown],
         events=events[shown],
         groups=groups,
-        group_of=shown % len(groups),
+        group_of=found[shown] % len(groups),
     )
+
+
+def too_many_points() -> InvalidRequestError:
+    """What a caller is told whose answer would be too long."""
+    description = (
+        f"is needed: an answer has at most {MOST_POINTS:,} points and {MOST_BYTES // 2**20} MiB, this one would have "
+        "more; ask for fewer buckets at once with page_size, for a coarser granularity, or filter"
+    )
+    return InvalidRequestError([Violation(field="page_size", description=description)])
+
+
+def _check_size(points: Ints, groups: Sequence[str]) -> None:
+    if len(points) > MOST_POINTS:
+        raise too_many_points()
+    sizes = np.fromiter((len(msgspec.json.encode(group)) for group in groups), np.int64, len(groups))
+    if len(points) * _POINT_BYTES + int(sizes[points % len(groups)].sum()) > MOST_BYTES:
+        raise too_many_points()

@@ -178,6 +178,19 @@ class Window:
         if minute_changed and self._next is None and not self.keeps_everybody:
             self._forget_absent_users()
 
+    def restart(self, now: int) -> None:
+        """Forgets all sightings and ends the window at `now`, whatever it was; users and versions stay as they are.
+
+        Not to be called between the steps of `prepare`.
+        """
+        self._now = now
+        self._minutes.clear()
+        self._future.clear()
+        self._last_seen[:] = _NEVER
+        self._view = View(self._view.labels, self._view.names, self._retention)
+        if self._next is not None:
+            self._next = View(self._next.labels, self._next.names, self._retention)
+
     def counts(self, seconds: int, names: Collection[str]) -> WindowCounts:
         """The last so many seconds.
 

@@ -38,6 +38,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """NOT_FOUND: the current reference table does not know the user. Metadata: `user_id`, `generation`."""
     ERROR_REASON_CELLS_CHANGED: _ErrorReason.ValueType  # 7
     """ABORTED (HTTP 409): the cells are not as the caller has seen them; look again."""
+    ERROR_REASON_BUSY: _ErrorReason.ValueType  # 8
+    """RESOURCE_EXHAUSTED (HTTP 429): another large reference table is being read. Nothing of the request was done; try again after the time
+    in `RetryInfo`.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason names the failures of the stats API. Each appears as `reason` in the `google.rpc.ErrorInfo` of an error, without its prefix
@@ -60,4 +64,8 @@ ERROR_REASON_USER_NOT_FOUND: ErrorReason.ValueType  # 6
 """NOT_FOUND: the current reference table does not know the user. Metadata: `user_id`, `generation`."""
 ERROR_REASON_CELLS_CHANGED: ErrorReason.ValueType  # 7
 """ABORTED (HTTP 409): the cells are not as the caller has seen them; look again."""
+ERROR_REASON_BUSY: ErrorReason.ValueType  # 8
+"""RESOURCE_EXHAUSTED (HTTP 429): another large reference table is being read. Nothing of the request was done; try again after the time
+in `RetryInfo`.
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -92,13 +92,15 @@ class QueryStatsRequest(_message.Message):
     granularity: _builtins.str
     """`minute`, `hour` or `day`. Default: `minute`."""
     tz: _builtins.str
-    """The time zone of hours and days, an IANA name such as `Europe/Berlin`. Default: `UTC`."""
+    """The time zone of hours and days, a name of the IANA database such as `Europe/Berlin`. Default: `UTC`."""
     fill: _builtins.str
     """`zero` also lists buckets without events. Default: they are left out."""
     group_by: _builtins.str
     """`creative_id`, `source` or `type`: one series for each value of it. Default: one series."""
     page_size: _builtins.int
-    """How many buckets one answer has at most, up to 1,000,000. Default: all of the range."""
+    """How many buckets one answer has at most, up to 200,000. Default: all of the range. An answer has at most 200,000 points (a bucket has one
+    for each group) and about 32 MiB of JSON; one that would have more is INVALID_ARGUMENT and names this field.
+    """
     page_token: _builtins.str
     """The `next_page_token` of an answer to the same question: goes on after it."""
     @_builtins.property

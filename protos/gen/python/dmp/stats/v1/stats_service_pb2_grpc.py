@@ -142,17 +142,20 @@ class StatsServiceServicer(object):
 
     def ReplaceReferenceUsers(self, request_iterator, context):
         """ReplaceReferenceUsers replaces the whole reference table at once: readers see the old or the new one, never a mixture. The first
-        message names `ts`; users come in as many messages as the caller likes, and of a user that comes twice the last counts. Idempotent.
-        Errors: INVALID_ARGUMENT, STALE_REFERENCE, TOO_LARGE, CANNOT_STORE.
+        message names `ts`, which is judged at once: not older than the current table's, at most 24 h ahead of the server's clock. Users come in
+        as many messages as the caller likes, and of a user that comes twice the last counts. A user has at most 64 attributes, a table 256
+        different attribute names, and users times names are at most 50,000,000. One stream of more than 20,000 users at a time. Idempotent.
+        Errors: INVALID_ARGUMENT, STALE_REFERENCE, TOO_LARGE, BUSY, CANNOT_STORE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ReplaceReferenceUsersJson(self, request, context):
-        """ReplaceReferenceUsersJson is `PUT /reference/users` of the public contract: ReplaceReferenceUsers for a JSON body of up to 64 MiB.
-        Internal callers use ReplaceReferenceUsers.
-        Errors: MALFORMED_BODY, INVALID_ARGUMENT, STALE_REFERENCE, TOO_LARGE, CANNOT_STORE.
+        """ReplaceReferenceUsersJson is `PUT /reference/users` of the public contract: ReplaceReferenceUsers for a JSON body of up to 64 MiB, with
+        the same limits. Its `ts` is read first, wherever it stands. One body of more than 256 KiB at a time. Internal callers use
+        ReplaceReferenceUsers.
+        Errors: MALFORMED_BODY, INVALID_ARGUMENT, STALE_REFERENCE, TOO_LARGE, BUSY, CANNOT_STORE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -161,8 +164,9 @@ class StatsServiceServicer(object):
     def UpdateReferenceUsersJson(self, request, context):
         """UpdateReferenceUsersJson is `PATCH /reference/users`: changes some users and leaves the others, as one new version. The body has the
         form of ReplaceReferenceUsersJson. Attributes that a user does not name stay; one that is `null` goes; a user that is `null` goes.
-        Not idempotent in its `generation`, otherwise idempotent.
-        Errors: MALFORMED_BODY, INVALID_ARGUMENT, STALE_REFERENCE, TOO_LARGE, CANNOT_STORE.
+        The limits are those of ReplaceReferenceUsersJson, for the table as it would be after the change. Not idempotent in its `generation`,
+        otherwise idempotent.
+        Errors: MALFORMED_BODY, INVALID_ARGUMENT, STALE_REFERENCE, TOO_LARGE, BUSY, CANNOT_STORE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

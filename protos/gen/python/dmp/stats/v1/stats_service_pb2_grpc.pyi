@@ -58,19 +58,23 @@ class StatsServiceStub:
     """
     ReplaceReferenceUsers: _grpc.StreamUnaryMultiCallable[_stats_service_pb2.ReplaceReferenceUsersRequest, _stats_service_pb2.ReplaceReferenceUsersResponse]
     """ReplaceReferenceUsers replaces the whole reference table at once: readers see the old or the new one, never a mixture. The first
-    message names `ts`; users come in as many messages as the caller likes, and of a user that comes twice the last counts. Idempotent.
-    Errors: INVALID_ARGUMENT, STALE_REFERENCE, TOO_LARGE, CANNOT_STORE.
+    message names `ts`, which is judged at once: not older than the current table's, at most 24 h ahead of the server's clock. Users come in
+    as many messages as the caller likes, and of a user that comes twice the last counts. A user has at most 64 attributes, a table 256
+    different attribute names, and users times names are at most 50,000,000. One stream of more than 20,000 users at a time. Idempotent.
+    Errors: INVALID_ARGUMENT, STALE_REFERENCE, TOO_LARGE, BUSY, CANNOT_STORE.
     """
     ReplaceReferenceUsersJson: _grpc.UnaryUnaryMultiCallable[_stats_service_pb2.ReplaceReferenceUsersJsonRequest, _stats_service_pb2.ReplaceReferenceUsersJsonResponse]
-    """ReplaceReferenceUsersJson is `PUT /reference/users` of the public contract: ReplaceReferenceUsers for a JSON body of up to 64 MiB.
-    Internal callers use ReplaceReferenceUsers.
-    Errors: MALFORMED_BODY, INVALID_ARGUMENT, STALE_REFERENCE, TOO_LARGE, CANNOT_STORE.
+    """ReplaceReferenceUsersJson is `PUT /reference/users` of the public contract: ReplaceReferenceUsers for a JSON body of up to 64 MiB, with
+    the same limits. Its `ts` is read first, wherever it stands. One body of more than 256 KiB at a time. Internal callers use
+    ReplaceReferenceUsers.
+    Errors: MALFORMED_BODY, INVALID_ARGUMENT, STALE_REFERENCE, TOO_LARGE, BUSY, CANNOT_STORE.
     """
     UpdateReferenceUsersJson: _grpc.UnaryUnaryMultiCallable[_stats_service_pb2.UpdateReferenceUsersJsonRequest, _stats_service_pb2.UpdateReferenceUsersJsonResponse]
     """UpdateReferenceUsersJson is `PATCH /reference/users`: changes some users and leaves the others, as one new version. The body has the
     form of ReplaceReferenceUsersJson. Attributes that a user does not name stay; one that is `null` goes; a user that is `null` goes.
-    Not idempotent in its `generation`, otherwise idempotent.
-    Errors: MALFORMED_BODY, INVALID_ARGUMENT, STALE_REFERENCE, TOO_LARGE, CANNOT_STORE.
+    The limits are those of ReplaceReferenceUsersJson, for the table as it would be after the change. Not idempotent in its `generation`,
+    otherwise idempotent.
+    Errors: MALFORMED_BODY, INVALID_ARGUMENT, STALE_REFERENCE, TOO_LARGE, BUSY, CANNOT_STORE.
     """
     GetReference: _grpc.UnaryUnaryMultiCallable[_stats_service_pb2.GetReferenceRequest, _stats_service_pb2.GetReferenceResponse]
     """GetReference tells which version of the reference table is current.
@@ -127,19 +131,23 @@ class StatsServiceAsyncStub(StatsServiceStub):
     """
     ReplaceReferenceUsers: _aio.StreamUnaryMultiCallable[_stats_service_pb2.ReplaceReferenceUsersRequest, _stats_service_pb2.ReplaceReferenceUsersResponse]  # type: ignore[assignment]
     """ReplaceReferenceUsers replaces the whole reference table at once: readers see the old or the new one, never a mixture. The first
-    message names `ts`; users come in as many messages as the caller likes, and of a user that comes twice the last counts. Idempotent.
-    Errors: INVALID_ARGUMENT, STALE_REFERENCE, TOO_LARGE, CANNOT_STORE.
+    message names `ts`, which is judged at once: not older than the current table's, at most 24 h ahead of the server's clock. Users come in
+    as many messages as the caller likes, and of a user that comes twice the last counts. A user has at most 64 attributes, a table 256
+    different attribute names, and users times names are at most 50,000,000. One stream of more than 20,000 users at a time. Idempotent.
+    Errors: INVALID_ARGUMENT, STALE_REFERENCE, TOO_LARGE, BUSY, CANNOT_STORE.
     """
     ReplaceReferenceUsersJson: _aio.UnaryUnaryMultiCallable[_stats_service_pb2.ReplaceReferenceUsersJsonRequest, _stats_service_pb2.ReplaceReferenceUsersJsonResponse]  # type: ignore[assignment]
-    """ReplaceReferenceUsersJson is `PUT /reference/users` of the public contract: ReplaceReferenceUsers for a JSON body of up to 64 MiB.
-    Internal callers use ReplaceReferenceUsers.
-    Errors: MALFORMED_BODY, INVALID_ARGUMENT, STALE_REFERENCE, TOO_LARGE, CANNOT_STORE.
+    """ReplaceReferenceUsersJson is `PUT /reference/users` of the public contract: ReplaceReferenceUsers for a JSON body of up to 64 MiB, with
+    the same limits. Its `ts` is read first, wherever it stands. One body of more than 256 KiB at a time. Internal callers use
+    ReplaceReferenceUsers.
+    Errors: MALFORMED_BODY, INVALID_ARGUMENT, STALE_REFERENCE, TOO_LARGE, BUSY, CANNOT_STORE.
     """
     UpdateReferenceUsersJson: _aio.UnaryUnaryMultiCallable[_stats_service_pb2.UpdateReferenceUsersJsonRequest, _stats_service_pb2.UpdateReferenceUsersJsonResponse]  # type: ignore[assignment]
     """UpdateReferenceUsersJson is `PATCH /reference/users`: changes some users and leaves the others, as one new version. The body has the
     form of ReplaceReferenceUsersJson. Attributes that a user does not name stay; one that is `null` goes; a user that is `null` goes.
-    Not idempotent in its `generation`, otherwise idempotent.
-    Errors: MALFORMED_BODY, INVALID_ARGUMENT, STALE_REFERENCE, TOO_LARGE, CANNOT_STORE.
+    The limits are those of ReplaceReferenceUsersJson, for the table as it would be after the change. Not idempotent in its `generation`,
+    otherwise idempotent.
+    Errors: MALFORMED_BODY, INVALID_ARGUMENT, STALE_REFERENCE, TOO_LARGE, BUSY, CANNOT_STORE.
     """
     GetReference: _aio.UnaryUnaryMultiCallable[_stats_service_pb2.GetReferenceRequest, _stats_service_pb2.GetReferenceResponse]  # type: ignore[assignment]
     """GetReference tells which version of the reference table is current.
@@ -223,8 +231,10 @@ class StatsServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_stats_service_pb2.ReplaceReferenceUsersResponse, _abc.Awaitable[_stats_service_pb2.ReplaceReferenceUsersResponse]]:
         """ReplaceReferenceUsers replaces the whole reference table at once: readers see the old or the new one, never a mixture. The first
-        message names `ts`; users come in as many messages as the caller likes, and of a user that comes twice the last counts. Idempotent.
-        Errors: INVALID_ARGUMENT, STALE_REFERENCE, TOO_LARGE, CANNOT_STORE.
+        message names `ts`, which is judged at once: not older than the current table's, at most 24 h ahead of the server's clock. Users come in
+        as many messages as the caller likes, and of a user that comes twice the last counts. A user has at most 64 attributes, a table 256
+        different attribute names, and users times names are at most 50,000,000. One stream of more than 20,000 users at a time. Idempotent.
+        Errors: INVALID_ARGUMENT, STALE_REFERENCE, TOO_LARGE, BUSY, CANNOT_STORE.
         """
 
     @_abc_1.abstractmethod
@@ -233,9 +243,10 @@ class StatsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _stats_service_pb2.ReplaceReferenceUsersJsonRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_stats_service_pb2.ReplaceReferenceUsersJsonResponse, _abc.Awaitable[_stats_service_pb2.ReplaceReferenceUsersJsonResponse]]:
-        """ReplaceReferenceUsersJson is `PUT /reference/users` of the public contract: ReplaceReferenceUsers for a JSON body of up to 64 MiB.
-        Internal callers use ReplaceReferenceUsers.
-        Errors: MALFORMED_BODY, INVALID_ARGUMENT, STALE_REFERENCE, TOO_LARGE, CANNOT_STORE.
+        """ReplaceReferenceUsersJson is `PUT /reference/users` of the public contract: ReplaceReferenceUsers for a JSON body of up to 64 MiB, with
+        the same limits. Its `ts` is read first, wherever it stands. One body of more than 256 KiB at a time. Internal callers use
+        ReplaceReferenceUsers.
+        Errors: MALFORMED_BODY, INVALID_ARGUMENT, STALE_REFERENCE, TOO_LARGE, BUSY, CANNOT_STORE.
         """
 
     @_abc_1.abstractmethod
@@ -246,8 +257,9 @@ class StatsServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_stats_service_pb2.UpdateReferenceUsersJsonResponse, _abc.Awaitable[_stats_service_pb2.UpdateReferenceUsersJsonResponse]]:
         """UpdateReferenceUsersJson is `PATCH /reference/users`: changes some users and leaves the others, as one new version. The body has the
         form of ReplaceReferenceUsersJson. Attributes that a user does not name stay; one that is `null` goes; a user that is `null` goes.
-        Not idempotent in its `generation`, otherwise idempotent.
-        Errors: MALFORMED_BODY, INVALID_ARGUMENT, STALE_REFERENCE, TOO_LARGE, CANNOT_STORE.
+        The limits are those of ReplaceReferenceUsersJson, for the table as it would be after the change. Not idempotent in its `generation`,
+        otherwise idempotent.
+        Errors: MALFORMED_BODY, INVALID_ARGUMENT, STALE_REFERENCE, TOO_LARGE, BUSY, CANNOT_STORE.
         """
 
     @_abc_1.abstractmethod

@@ -1,0 +1,46 @@
+"""What a reference table may be: how wide, and of what time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from dmp_stats.domain.errors import InvalidRequestError, StaleReferenceError, Violation
+
+MOST_NAMES: Final = 256
+"""Different attribute names in a table."""
+MOST_CELLS: Final = 50_000_000
+"""Users times different attribute names: each is four bytes of memory on every replica."""
+FURTHEST_AHEAD: Final = timedelta(hours=24)
+
+TOO_MANY_NAMES: Final = f"must have at most {MOST_NAMES} different attribute names over all users"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CurrentTable:
+    """The table that is in place."""
+
+    ts: datetime
+    generation: int
+
+
+def check_ts(ts: datetime, *, now: datetime, current: CurrentTable | None) -> None:
+    """Raises InvalidRequestError if a new table's `ts` lies too far ahead, StaleReferenceError if it is older."""
+    if ts > now + FURTHEST_AHEAD:
+        description = "must be at most 24 hours ahead of the server's clock"
+        raise InvalidRequestError([Violation(field="ts", description=description)])
+    if current is not None and ts < current.ts:
+        raise StaleReferenceError(current_ts=current.ts, generation=current.generation)
+
+
+def check_size(*, users: int, names: int) -> None:
+    """Raises InvalidRequestError if a table of so many users and different attribute names would be too wide."""
+    if names > MOST_NAMES:
+        raise InvalidRequestError([Violation(field="user_metadata", description=TOO_MANY_NAMES)])
+    if users * names > MOST_CELLS:
+        description = (
+            f"has {users:,} users and {names} different attribute names: "
+            f"users times names must be at most {MOST_CELLS:,}"
+        )
+        raise InvalidRequestError([Violation(field="user_metadata", description=description)])
