@@ -107,6 +107,13 @@ def test_a_body_of_another_form_is_refused(api: httpx.Client, body: object) -> N
     assert_error(response, response.status_code)
 
 
+@pytest.mark.parametrize("given", ["{}", 5, {"0": "{}"}, [["{}"]], [5], [None]])
+def test_what_is_no_list_of_texts_is_refused(api: httpx.Client, given: object) -> None:
+    person = person_of(api, identified_event(identifiers={"email": fresh_email()}))
+    ids = given.format(person) if isinstance(given, str) else given
+    assert_error(api.post("/merge", json={"internal_user_ids": ids}), 400, "INVALID_ARGUMENT")
+
+
 def test_too_many_ids_are_refused(api: httpx.Client) -> None:
     (profile,), _ = people(api, 1)
     assert_error(merge(api, *[profile] * 101), 400, "INVALID_ARGUMENT")

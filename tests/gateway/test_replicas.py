@@ -124,7 +124,7 @@ def test_if_all_are_unwell_they_speak_for_themselves(client: httpx.Client, repli
     wait_until(lambda: goes_only_to(client, second, first), "the first gets nothing", timeout_seconds=10)
     second.set_serving(False)
     for replica in replicas:
-        replica.answer("MergeProfiles", failing(grpc.StatusCode.UNAVAILABLE, "the database is away"))
+        replica.answer("MergeProfilesJson", failing(grpc.StatusCode.UNAVAILABLE, "the database is away"))
 
     def the_first_is_called_again() -> bool:
         error = assert_error(client.post("/merge", json={}), 503, "UNAVAILABLE")
@@ -143,7 +143,7 @@ def test_a_read_is_tried_on_another_replica(client: httpx.Client, replicas: tupl
 
 def test_a_write_is_never_tried_twice(client: httpx.Client, replicas: tuple[Backend, Backend]) -> None:
     for replica in replicas:
-        replica.answer("MergeProfiles", BUSY)
+        replica.answer("MergeProfilesJson", BUSY)
     for _ in range(10):
         assert_error(client.post("/merge", json={}), 503, "UNAVAILABLE")
     assert sum(len(replica.calls) for replica in replicas) == 10
@@ -158,7 +158,7 @@ def test_errors_of_the_application_do_not_take_a_replica_out(
     code: grpc.StatusCode,
 ) -> None:
     for replica in replicas:
-        replica.answer("MergeProfiles", failing(code, "no"))
+        replica.answer("MergeProfilesJson", failing(code, "no"))
     before = runner.counter(replicated_url, EJECTIONS)
     for _ in range(40):
         client.post("/merge", json={})

@@ -21,7 +21,7 @@ SHOP = "https://shop.example"
         ("GET", "/healthz", "ingest", "CheckHealth"),
         ("GET", "/users/user_a", "identity", "GetProfile"),
         ("GET", "/debug/match?identifier=email&value=a", "identity", "MatchIdentifier"),
-        ("POST", "/merge", "identity", "MergeProfiles"),
+        ("POST", "/merge", "identity", "MergeProfilesJson"),
         ("POST", "/identify", "identity", "IdentifyJson"),
         ("GET", "/stats?campaign_id=c", "stats", "QueryStats"),
         ("GET", "/metrics", "stats", "GetMetrics"),
@@ -173,17 +173,17 @@ def test_a_parameter_that_does_not_fit_is_named(api: httpx.Client, backends: Bac
 
 
 @pytest.mark.parametrize(
-    ("body", "field"),
+    ("path", "body", "field"),
     [
-        (b'{"internal_user_ids": [5]}', "internal_user_ids[0]"),
-        (b'{"reason": {"a": 1}}', ""),
-        (b'{"reason": 7}', "reason"),
+        ("/never-merges", b'{"internal_user_ids": [5]}', "internal_user_ids[0]"),
+        ("/merge", b'{"reason": {"a": 1}}', ""),
+        ("/merge", b'{"reason": 7}', "reason"),
     ],
 )
 def test_a_field_of_a_typed_body_that_does_not_fit_is_named(
-    api: httpx.Client, backends: Backends, body: bytes, field: str
+    api: httpx.Client, backends: Backends, path: str, body: bytes, field: str
 ) -> None:
-    error = assert_error(api.post("/merge", content=body), 400, "INVALID_ARGUMENT")
+    error = assert_error(api.post(path, content=body), 400, "INVALID_ARGUMENT")
     if field:
         assert error["message"] == f"{field} must be a text"
         assert error["details"][0]["fieldViolations"][0]["field"] == field

@@ -16,7 +16,7 @@ import grpc
 import httpx
 import pytest
 
-from dmp.identity.v1.identity_service_pb2 import MergeProfilesResponse
+from dmp.identity.v1.identity_service_pb2 import MergeProfilesJsonResponse
 from dmp.ingest.v1.ingest_service_pb2 import (
     GetEventRequest,
     GetEventResponse,
@@ -66,7 +66,7 @@ def hasty_url(runner: GatewayRunner, _backends: Backends) -> str:
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "rpc"), [("POST", "/merge", "MergeProfiles"), ("GET", "/users/user_a", "GetProfile")]
+    ("method", "path", "rpc"), [("POST", "/merge", "MergeProfilesJson"), ("GET", "/users/user_a", "GetProfile")]
 )
 def test_a_service_that_does_not_answer_in_time_is_a_504(
     hasty_url: str, backends: Backends, method: str, path: str, rpc: str
@@ -228,12 +228,12 @@ def test_a_native_call_has_no_time_but_its_callers(hasty_channel: grpc.Channel, 
 def test_a_client_that_goes_away_ends_its_call(hasty_url: str, backends: Backends) -> None:
     ended = threading.Event()
 
-    def wait_for_the_end(request: object, context: grpc.ServicerContext) -> MergeProfilesResponse:
+    def wait_for_the_end(request: object, context: grpc.ServicerContext) -> MergeProfilesJsonResponse:
         context.add_callback(ended.set)
         ended.wait(10)
-        return MergeProfilesResponse()
+        return MergeProfilesJsonResponse()
 
-    backends.identity.answer("MergeProfiles", wait_for_the_end)
+    backends.identity.answer("MergeProfilesJson", wait_for_the_end)
     with open_connection(hasty_url) as connection:
         connection.sendall(request_head("POST", "/merge", [("Content-Length", "2")]) + b"{}")
         wait_until(lambda: bool(backends.identity.calls), "the call arrives")

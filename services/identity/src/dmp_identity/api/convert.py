@@ -19,7 +19,7 @@ from dmp_identity.domain.contacts import ContactAnswer
 from dmp_identity.domain.errors import InvalidFieldsError, MalformedBodyError
 from dmp_identity.domain.identifier_policy import IdentifierPolicy
 from dmp_identity.domain.reading import PolicyReader, Reading
-from dmp_identity.merge_profiles import MergedProfiles
+from dmp_identity.merge_profiles import MOST_PROFILES, MergedProfiles
 from dmp_identity.read_profile import MatchView, ProfileView
 
 _COLUMNS: Final = ("occurred_at_us", "types", "sources")
@@ -135,14 +135,29 @@ def match_to_proto(
     )
 
 
-def merged_to_proto(policy: IdentifierPolicy, merged: MergedProfiles) -> identity_service_pb2.MergeProfilesResponse:
-    """The answer of MergeProfiles."""
-    return identity_service_pb2.MergeProfilesResponse(
-        internal_user_id=merged.person.internal_user_id,
-        identifiers=identifiers_to_proto(policy, merged.person.identifiers),
-        merged_ids=merged.person.merged_ids,
-        merge_id=merged.merge_id,
-    )
+def merged_fields(policy: IdentifierPolicy, merged: MergedProfiles) -> dict[str, Any]:
+    """The fields that both answers about a merge by hand have."""
+    return {
+        "internal_user_id": merged.person.internal_user_id,
+        "identifiers": identifiers_to_proto(policy, merged.person.identifiers),
+        "merged_ids": merged.person.merged_ids,
+        "merge_id": merged.merge_id,
+    }
+
+
+def user_ids_from_proto(request: identity_service_pb2.MergeProfilesJsonRequest) -> list[str]:
+    """The ids in a list of any values. Raises InvalidFieldsError if there are too many, or one is no text."""
+    values = request.internal_user_ids.values
+    if len(values) > MOST_PROFILES:
+        raise InvalidFieldsError([("internal_user_ids", f"must have 1 to {MOST_PROFILES} ids")])
+    problems = [
+        (f"internal_user_ids[{position}]", "must be a text")
+        for position, value in enumerate(values)
+        if value.WhichOneof("kind") != "string_value"
+    ]
+    if problems:
+        raise InvalidFieldsError(problems)
+    return [value.string_value for value in values]
 
 
 def contact_fields(answer: ContactAnswer) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any
 
 import grpc
@@ -39,7 +39,7 @@ from dmp_identity.identify_contact import ContactIdentifier, read_contact_reques
 from dmp_identity.keep_apart import create_never_merge, list_merges, remove_never_merge
 from dmp_identity.know_key_rules import KnownKeyRules
 from dmp_identity.list_refusals import list_refusals
-from dmp_identity.merge_profiles import merge_profiles
+from dmp_identity.merge_profiles import MergedProfiles, merge_profiles
 from dmp_identity.read_profile import match_identifier, read_profile
 from dmp_identity.trial_run import PolicyTrials
 from dmp_identity.undo_merge import undo_merge
@@ -116,15 +116,25 @@ class IdentityServicer(identity_service_pb2_grpc.IdentityServiceServicer):
         self, request: pb.MergeProfilesRequest, context: Context[Any, Any]
     ) -> pb.MergeProfilesResponse:
         """As the proto says."""
-        merged = await merge_profiles(
+        merged = await self._merge(request.internal_user_ids, request.reason)
+        return pb.MergeProfilesResponse(**convert.merged_fields(self._reader.policy, merged))
+
+    async def MergeProfilesJson(
+        self, request: pb.MergeProfilesJsonRequest, context: Context[Any, Any]
+    ) -> pb.MergeProfilesJsonResponse:
+        """As the proto says."""
+        merged = await self._merge(convert.user_ids_from_proto(request), request.reason)
+        return pb.MergeProfilesJsonResponse(**convert.merged_fields(self._reader.policy, merged))
+
+    async def _merge(self, internal_user_ids: Iterable[str], reason: str) -> MergedProfiles:
+        return await merge_profiles(
             self._database,
-            list(request.internal_user_ids),
-            reason=request.reason,
+            list(internal_user_ids),
+            reason=reason,
             clock_us=self._clock_us,
             compared=self._reader.compared,
             wake=self._wake,
         )
-        return convert.merged_to_proto(self._reader.policy, merged)
 
     async def Identify(self, request: pb.IdentifyRequest, context: Context[Any, Any]) -> pb.IdentifyResponse:
         """As the proto says."""

@@ -342,6 +342,72 @@ class MergeProfilesResponse(_message.Message):
 Global___MergeProfilesResponse: _TypeAlias = MergeProfilesResponse  # noqa: Y015
 
 @_typing.final
+class MergeProfilesJsonRequest(_message.Message):
+    """MergeProfilesJsonRequest is the body of `POST /merge`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INTERNAL_USER_IDS_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    reason: _builtins.str
+    """Why, for the record; up to 1000 characters."""
+    @_builtins.property
+    def internal_user_ids(self) -> _struct_pb2.ListValue:
+        """The profiles, 1 to 100 texts. Required. A list of any values, since the gateway makes a list of a text where the type is a list of texts."""
+
+    def __init__(
+        self,
+        *,
+        internal_user_ids: _struct_pb2.ListValue | None = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["internal_user_ids", b"internal_user_ids"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["internal_user_ids", b"internal_user_ids", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MergeProfilesJsonRequest: _TypeAlias = MergeProfilesJsonRequest  # noqa: Y015
+
+@_typing.final
+class MergeProfilesJsonResponse(_message.Message):
+    """MergeProfilesJsonResponse is the person that resulted."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INTERNAL_USER_ID_FIELD_NUMBER: _builtins.int
+    IDENTIFIERS_FIELD_NUMBER: _builtins.int
+    MERGED_IDS_FIELD_NUMBER: _builtins.int
+    MERGE_ID_FIELD_NUMBER: _builtins.int
+    internal_user_id: _builtins.str
+    """The id of the surviving profile."""
+    merge_id: _builtins.str
+    """The merge's own id; empty if nothing was done."""
+    @_builtins.property
+    def identifiers(self) -> _struct_pb2.Struct:
+        """The person's identifiers, in the form that GetProfileResponse has."""
+
+    @_builtins.property
+    def merged_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Ids of profiles that were merged into this one, oldest first."""
+
+    def __init__(
+        self,
+        *,
+        internal_user_id: _builtins.str = ...,
+        identifiers: _struct_pb2.Struct | None = ...,
+        merged_ids: _abc.Iterable[_builtins.str] | None = ...,
+        merge_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["identifiers", b"identifiers"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["identifiers", b"identifiers", "internal_user_id", b"internal_user_id", "merge_id", b"merge_id", "merged_ids", b"merged_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MergeProfilesJsonResponse: _TypeAlias = MergeProfilesJsonResponse  # noqa: Y015
+
+@_typing.final
 class IdentifyRequest(_message.Message):
     """IdentifyRequest names one or both of a person's contact values. At least one is required."""
 

@@ -60,6 +60,11 @@ class IdentityServiceStub(object):
                 request_serializer=dmp_dot_identity_dot_v1_dot_identity__service__pb2.MergeProfilesRequest.SerializeToString,
                 response_deserializer=dmp_dot_identity_dot_v1_dot_identity__service__pb2.MergeProfilesResponse.FromString,
                 _registered_method=True)
+        self.MergeProfilesJson = channel.unary_unary(
+                '/dmp.identity.v1.IdentityService/MergeProfilesJson',
+                request_serializer=dmp_dot_identity_dot_v1_dot_identity__service__pb2.MergeProfilesJsonRequest.SerializeToString,
+                response_deserializer=dmp_dot_identity_dot_v1_dot_identity__service__pb2.MergeProfilesJsonResponse.FromString,
+                _registered_method=True)
         self.Identify = channel.unary_unary(
                 '/dmp.identity.v1.IdentityService/Identify',
                 request_serializer=dmp_dot_identity_dot_v1_dot_identity__service__pb2.IdentifyRequest.SerializeToString,
@@ -196,6 +201,15 @@ class IdentityServiceServicer(object):
     def MergeProfiles(self, request, context):
         """MergeProfiles makes profiles one person because somebody knows that they are. The oldest survives; all ids keep working. Idempotent:
         profiles that are one person already stay as they are, and the answer then has no `merge_id`.
+        Errors: INVALID_ARGUMENT, PROFILE_NOT_FOUND, NEVER_MERGE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def MergeProfilesJson(self, request, context):
+        """MergeProfilesJson is `POST /merge` of the public contract: MergeProfiles for a JSON body, in which a text in the place of the list is
+        refused. Internal callers use MergeProfiles.
         Errors: INVALID_ARGUMENT, PROFILE_NOT_FOUND, NEVER_MERGE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -400,6 +414,11 @@ def add_IdentityServiceServicer_to_server(servicer, server):
                     servicer.MergeProfiles,
                     request_deserializer=dmp_dot_identity_dot_v1_dot_identity__service__pb2.MergeProfilesRequest.FromString,
                     response_serializer=dmp_dot_identity_dot_v1_dot_identity__service__pb2.MergeProfilesResponse.SerializeToString,
+            ),
+            'MergeProfilesJson': grpc.unary_unary_rpc_method_handler(
+                    servicer.MergeProfilesJson,
+                    request_deserializer=dmp_dot_identity_dot_v1_dot_identity__service__pb2.MergeProfilesJsonRequest.FromString,
+                    response_serializer=dmp_dot_identity_dot_v1_dot_identity__service__pb2.MergeProfilesJsonResponse.SerializeToString,
             ),
             'Identify': grpc.unary_unary_rpc_method_handler(
                     servicer.Identify,
@@ -611,6 +630,33 @@ class IdentityService(object):
             '/dmp.identity.v1.IdentityService/MergeProfiles',
             dmp_dot_identity_dot_v1_dot_identity__service__pb2.MergeProfilesRequest.SerializeToString,
             dmp_dot_identity_dot_v1_dot_identity__service__pb2.MergeProfilesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MergeProfilesJson(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dmp.identity.v1.IdentityService/MergeProfilesJson',
+            dmp_dot_identity_dot_v1_dot_identity__service__pb2.MergeProfilesJsonRequest.SerializeToString,
+            dmp_dot_identity_dot_v1_dot_identity__service__pb2.MergeProfilesJsonResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -58,6 +58,11 @@ class IdentityServiceStub:
     profiles that are one person already stay as they are, and the answer then has no `merge_id`.
     Errors: INVALID_ARGUMENT, PROFILE_NOT_FOUND, NEVER_MERGE.
     """
+    MergeProfilesJson: _grpc.UnaryUnaryMultiCallable[_identity_service_pb2.MergeProfilesJsonRequest, _identity_service_pb2.MergeProfilesJsonResponse]
+    """MergeProfilesJson is `POST /merge` of the public contract: MergeProfiles for a JSON body, in which a text in the place of the list is
+    refused. Internal callers use MergeProfiles.
+    Errors: INVALID_ARGUMENT, PROFILE_NOT_FOUND, NEVER_MERGE.
+    """
     Identify: _grpc.UnaryUnaryMultiCallable[_identity_service_pb2.IdentifyRequest, _identity_service_pb2.IdentifyResponse]
     """Identify finds or creates the contact of an e-mail address, a phone number or both, and joins two contacts when the request shows
     that they are one person. Idempotent: the same request again adds nothing.
@@ -178,6 +183,11 @@ class IdentityServiceAsyncStub(IdentityServiceStub):
     MergeProfiles: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.MergeProfilesRequest, _identity_service_pb2.MergeProfilesResponse]  # type: ignore[assignment]
     """MergeProfiles makes profiles one person because somebody knows that they are. The oldest survives; all ids keep working. Idempotent:
     profiles that are one person already stay as they are, and the answer then has no `merge_id`.
+    Errors: INVALID_ARGUMENT, PROFILE_NOT_FOUND, NEVER_MERGE.
+    """
+    MergeProfilesJson: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.MergeProfilesJsonRequest, _identity_service_pb2.MergeProfilesJsonResponse]  # type: ignore[assignment]
+    """MergeProfilesJson is `POST /merge` of the public contract: MergeProfiles for a JSON body, in which a text in the place of the list is
+    refused. Internal callers use MergeProfiles.
     Errors: INVALID_ARGUMENT, PROFILE_NOT_FOUND, NEVER_MERGE.
     """
     Identify: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.IdentifyRequest, _identity_service_pb2.IdentifyResponse]  # type: ignore[assignment]
@@ -321,6 +331,17 @@ class IdentityServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_identity_service_pb2.MergeProfilesResponse, _abc.Awaitable[_identity_service_pb2.MergeProfilesResponse]]:
         """MergeProfiles makes profiles one person because somebody knows that they are. The oldest survives; all ids keep working. Idempotent:
         profiles that are one person already stay as they are, and the answer then has no `merge_id`.
+        Errors: INVALID_ARGUMENT, PROFILE_NOT_FOUND, NEVER_MERGE.
+        """
+
+    @_abc_1.abstractmethod
+    def MergeProfilesJson(
+        self,
+        request: _identity_service_pb2.MergeProfilesJsonRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_identity_service_pb2.MergeProfilesJsonResponse, _abc.Awaitable[_identity_service_pb2.MergeProfilesJsonResponse]]:
+        """MergeProfilesJson is `POST /merge` of the public contract: MergeProfiles for a JSON body, in which a text in the place of the list is
+        refused. Internal callers use MergeProfiles.
         Errors: INVALID_ARGUMENT, PROFILE_NOT_FOUND, NEVER_MERGE.
         """
 
