@@ -44,11 +44,16 @@ class Identity:
         return await self.stub.ApplyBatch(pb.ApplyBatchRequest(batch=message), timeout=60)
 
     async def profile(
-        self, internal_user_id: str, *, page_size: int = 0, page_token: str = ""
+        self, internal_user_id: str, *, page_size: int = 0, page_token: str = "", matches_token: str = ""
     ) -> pb.GetProfileResponse:
         """A person by id."""
         return await self.stub.GetProfile(
-            pb.GetProfileRequest(internal_user_id=internal_user_id, page_size=page_size, page_token=page_token),
+            pb.GetProfileRequest(
+                internal_user_id=internal_user_id,
+                page_size=page_size,
+                page_token=page_token,
+                matches_token=matches_token,
+            ),
             timeout=30,
         )
 

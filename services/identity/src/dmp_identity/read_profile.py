@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -25,6 +26,7 @@ _SHOWN_CANDIDATES: Final = 100
 _LONGEST_VALUE: Final = 1024
 """Twice as long as any identifier: spelled with what is dropped for comparing."""
 _BEGINNING: Final = (-(2**63), "")
+_MATCHES_TOKEN: Final = re.compile("[1-9][0-9]{0,6}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,12 +40,13 @@ class PersonView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProfileView:
-    """A person with a page of the timeline; `possible_matches` are triples of an id, a type and a value."""
+    """A person with a page of the timeline and one of possible matches: triples of an id, a type and a value."""
 
     person: PersonView
     events: list[TimelineRow]
     possible_matches: list[tuple[str, str, str]]
     next_page_token: str
+    next_matches_token: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +60,13 @@ class MatchView:
 
 
 async def read_profile(
-    database: Database, policy: IdentifierPolicy, internal_user_id: str, *, page_size: int, page_token: str
+    database: Database,
+    policy: IdentifierPolicy,
+    internal_user_id: str,
+    *,
+    page_size: int,
+    page_token: str,
+    matches_token: str = "",
 ) -> ProfileView:
     """The person and up to `page_size` entries (0 or too many: 1000). Raises ProfileNotFoundError,
     InvalidFieldsError.
@@ -68,6 +77,9 @@ async def read_profile(
     after = page_position(page_token)
     if after is None:
         problems.append(("page_token", "is not a token that a page before this one gave"))
+    skip = int(matches_token) if _MATCHES_TOKEN.fullmatch(matches_token) else None
+    if matches_token and skip is None:
+        problems.append(("matches_token", "is not a token that a page before this one gave"))
     if problems or after is None:
         raise InvalidFieldsError(problems)
     limit = min(page_size or LARGEST_PAGE, LARGEST_PAGE)
@@ -81,13 +93,14 @@ async def read_profile(
         events = await reads.timeline_page(connection, members, after, limit + 1)
         identifiers = await reads.identifiers_of(connection, members)
         weak = [(i.type, i.value) for i in identifiers if (kind := policy.types.get(i.type)) is None or not kind.strong]
-        matches = await reads.possible_matches(connection, root, weak)
+        matches = await reads.possible_matches(connection, root, weak, skip or 0)
     more = len(events) > limit
     last = events[limit - 1] if more else None
     return ProfileView(
         person=_person(root, members, identifiers),
         events=events[:limit],
-        possible_matches=[(public_id(person), kind, value) for person, kind, value in matches],
+        possible_matches=[(public_id(person), kind, value) for person, kind, value in matches[: reads.MOST_MATCHES]],
+        next_matches_token=str((skip or 0) + reads.MOST_MATCHES) if len(matches) > reads.MOST_MATCHES else "",
         next_page_token="" if last is None else page_token_after(last),
     )
 

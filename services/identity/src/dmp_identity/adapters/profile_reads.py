@@ -12,8 +12,10 @@ from dmp_identity.domain.attribution import Holder
 from dmp_identity.domain.reading import Key
 
 Connection = psycopg.AsyncConnection[Any]
-_SHOWN_VALUES: Final = 1000
-_SHOWN_MATCHES: Final = 100
+MOST_WEAK: Final = 1000
+MOST_MATCHES: Final = 100
+_COMPARED_VALUES: Final = 200
+_RARE: Final = 200
 _LOOKED_AT: Final = 2000
 
 _TIMELINE: Final = """
@@ -36,25 +38,51 @@ FROM identifier WHERE profile_id = ANY(%s)
 ORDER BY first_seen_at_us, ordinal
 """
 
+# The newest of each type, found type by type in the index.
 _WEAK: Final = """
+WITH RECURSIVE kind AS (
+  SELECT m.id, (SELECT min(l.type) FROM weak_link l WHERE l.profile_id = m.id) AS type
+  FROM unnest(%s::bigint[]) AS m (id)
+  UNION ALL
+  SELECT k.id, (SELECT min(l.type) FROM weak_link l WHERE l.profile_id = k.id AND l.type > k.type)
+  FROM kind k WHERE k.type IS NOT NULL
+)
 SELECT w.type, w.value, coalesce(w.shown, w.value), w.first_seen_at_us, w.ordinal
-FROM unnest(%s::bigint[]) AS m (id)
+FROM kind k
 CROSS JOIN LATERAL (
-  SELECT * FROM weak_link l WHERE l.profile_id = m.id ORDER BY l.first_seen_at_us, l.ordinal LIMIT %s
+  SELECT * FROM weak_link l WHERE l.profile_id = k.id AND l.type = k.type
+  ORDER BY l.first_seen_at_us DESC, l.ordinal DESC LIMIT %s
 ) w
+WHERE k.type IS NOT NULL
 ORDER BY w.first_seen_at_us, w.ordinal
 """
 
-_MATCHES: Final = """
-SELECT DISTINCT ON (r.created_at_us, r.id) r.id, k.type, k.value
+_HOW_MANY: Final = """
+SELECT k.n, c.holders
 FROM unnest(%s::text[], %s::text[]) WITH ORDINALITY AS k (type, value, n)
 CROSS JOIN LATERAL (
-  SELECT w.profile_id FROM weak_link w WHERE w.type = k.type AND w.value = k.value ORDER BY w.profile_id LIMIT %s
-) w
-JOIN profile p ON p.id = w.profile_id AND p.root_id <> %s
-JOIN profile r ON r.id = p.root_id
-ORDER BY r.created_at_us, r.id, k.n
+  SELECT count(*) AS holders FROM (
+    SELECT FROM weak_link w WHERE w.type = k.type AND w.value = k.value LIMIT %s
+  ) h
+) c
+WHERE c.holders > 1
+ORDER BY c.holders, k.n
 LIMIT %s
+"""
+
+_MATCHES: Final = """
+SELECT t.id, t.type, t.value
+FROM (
+  SELECT DISTINCT ON (p.root_id) p.root_id AS id, k.type, k.value, k.n
+  FROM unnest(%s::text[], %s::text[]) WITH ORDINALITY AS k (type, value, n)
+  CROSS JOIN LATERAL (
+    SELECT w.profile_id FROM weak_link w WHERE w.type = k.type AND w.value = k.value ORDER BY w.profile_id LIMIT %s
+  ) w
+  JOIN profile p ON p.id = w.profile_id AND p.root_id <> %s
+  ORDER BY p.root_id, k.n
+) t
+ORDER BY t.n, t.id
+LIMIT %s OFFSET %s
 """
 
 _HOLDERS: Final = """
@@ -122,10 +150,13 @@ async def timeline_page(
 
 
 async def identifiers_of(connection: Connection, members: Sequence[int]) -> list[ShownIdentifier]:
-    """Strong identifiers, then weak ones, both in the order in which they were first seen; a weak one once."""
+    """Strong identifiers, then weak ones, both in the order in which they were first seen; a weak one once.
+
+    Of the weak ones the newest, at least MOST_WEAK and one more of each type, if there are so many.
+    """
     cursor = await connection.execute(_IDENTIFIERS, (list(members),))
     shown = [ShownIdentifier(*row[:4]) for row in await cursor.fetchall()]
-    cursor = await connection.execute(_WEAK, (list(members), _SHOWN_VALUES))
+    cursor = await connection.execute(_WEAK, (list(members), MOST_WEAK + 1))
     weak: dict[Key, ShownIdentifier] = {}
     for row in await cursor.fetchall():
         weak.setdefault((row[0], row[1]), ShownIdentifier(*row[:4]))
@@ -148,16 +179,23 @@ async def exported_identifiers(connection: Connection, members: Sequence[int]) -
     return [ExportedIdentifier(*row) for row in (*rows, *await cursor.fetchall())]
 
 
-async def possible_matches(connection: Connection, root: int, weak: Sequence[Key]) -> list[tuple[int, str, str]]:
-    """Other people who have one of the weak identifiers: person, type, value; the oldest first, each once, at most
-    100.
+async def possible_matches(
+    connection: Connection, root: int, weak: Sequence[Key], skip: int
+) -> list[tuple[int, str, str]]:
+    """Other people who have one of the weak identifiers: person, type, value; each once, up to one more than
+    MOST_MATCHES, without the first `skip`. Those who share the rarest identifier come first, of equally rare ones the
+    newest.
+
+    weak: the oldest first. What is shared is looked at up to the rarest 200 identifiers and 2000 profiles of each.
     """
-    if not weak:
+    newest = list(reversed(weak))
+    given = ([key[0] for key in newest], [key[1] for key in newest])
+    cursor = await connection.execute(_HOW_MANY, (*given, _RARE + 1, _COMPARED_VALUES))
+    kept = [newest[n - 1] for n, _ in await cursor.fetchall()]
+    if not kept:
         return []
-    kept = list(weak)[:_SHOWN_MATCHES]
-    cursor = await connection.execute(
-        _MATCHES, ([key[0] for key in kept], [key[1] for key in kept], _LOOKED_AT, root, _SHOWN_MATCHES)
-    )
+    given = ([key[0] for key in kept], [key[1] for key in kept])
+    cursor = await connection.execute(_MATCHES, (*given, _LOOKED_AT, root, MOST_MATCHES + 1, skip))
     return [(row[0], row[1], row[2]) for row in await cursor.fetchall()]
 
 

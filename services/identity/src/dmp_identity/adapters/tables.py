@@ -148,7 +148,7 @@ WEAK_LINK: Final = sa.Table(
     sa.Column("ordinal", sa.Integer, nullable=False),
     sa.Column("shown", sa.Text, nullable=True),
     _rules(),
-    sa.Index("weak_link_newest", "profile_id", "first_seen_at_us", "ordinal"),
+    sa.Index("weak_link_newest", "profile_id", "type", "first_seen_at_us", "ordinal"),
 )
 
 ANONYMOUS_PROFILE: Final = sa.Table(

@@ -12,7 +12,7 @@ from google.protobuf.struct_pb2 import Struct
 
 from dmp.identity.v1 import audit_pb2, contact_pb2, identity_service_pb2, profile_pb2
 from dmp.ingest.v1 import accepted_batch_pb2
-from dmp_identity.adapters.profile_reads import ShownIdentifier, TimelineRow
+from dmp_identity.adapters.profile_reads import MOST_WEAK, ShownIdentifier, TimelineRow
 from dmp_identity.apply_batch import AppliedBatch, EventBatch
 from dmp_identity.count_entries import EntryCount
 from dmp_identity.domain.contacts import ContactAnswer
@@ -80,7 +80,10 @@ def applied_batch_to_proto(applied: AppliedBatch) -> identity_service_pb2.ApplyB
 
 
 def identifiers_to_proto(policy: IdentifierPolicy, identifiers: Sequence[ShownIdentifier]) -> Struct:
-    """A list for every type of the policy, the first value by itself where the policy says so."""
+    """A list for every type of the policy, the first value by itself where the policy says so.
+
+    Of a weak type the newest values, up to MOST_WEAK; the lists that had more are named in `truncated`.
+    """
     lists: dict[str, list[str]] = {kind.list_name: [] for kind in policy.types.values()}
     singles: dict[str, str] = {}
     for identifier in identifiers:
@@ -88,8 +91,11 @@ def identifiers_to_proto(policy: IdentifierPolicy, identifiers: Sequence[ShownId
         lists.setdefault(f"{identifier.type}s" if kind is None else kind.list_name, []).append(identifier.shown)
         if kind is not None and kind.singular:
             singles.setdefault(kind.name, identifier.shown)
+    weak = {kind.list_name for kind in policy.types.values() if not kind.strong}
+    truncated = [name for name, values in lists.items() if name in weak and len(values) > MOST_WEAK]
+    lists |= {name: lists[name][-MOST_WEAK:] for name in truncated}
     struct = Struct()
-    struct.update({**singles, **lists})
+    struct.update({**singles, **lists, **({"truncated": truncated} if truncated else {})})
     return struct
 
 
@@ -112,6 +118,7 @@ def profile_to_proto(policy: IdentifierPolicy, view: ProfileView) -> identity_se
             for person, kind, value in view.possible_matches
         ],
         next_page_token=view.next_page_token,
+        next_matches_token=view.next_matches_token,
     )
 
 

@@ -99,6 +99,7 @@ class IdentityServicer(identity_service_pb2_grpc.IdentityServiceServicer):
             request.internal_user_id,
             page_size=request.page_size,
             page_token=request.page_token,
+            matches_token=request.matches_token,
         )
         return convert.profile_to_proto(self._reader.policy, view)
 

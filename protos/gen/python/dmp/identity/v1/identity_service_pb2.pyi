@@ -90,22 +90,26 @@ class GetProfileRequest(_message.Message):
     INTERNAL_USER_ID_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    MATCHES_TOKEN_FIELD_NUMBER: _builtins.int
     internal_user_id: _builtins.str
     """Any id of the person. Required."""
     page_size: _builtins.int
     """How many timeline entries to return: 1 to 1000, default 1000. Larger values mean 1000."""
     page_token: _builtins.str
     """The `next_page_token` of the page before; empty for the first page."""
+    matches_token: _builtins.str
+    """The `next_matches_token` of the page before; empty for the first page of possible matches."""
     def __init__(
         self,
         *,
         internal_user_id: _builtins.str = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        matches_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["internal_user_id", b"internal_user_id", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["internal_user_id", b"internal_user_id", "matches_token", b"matches_token", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -123,16 +127,20 @@ class GetProfileResponse(_message.Message):
     MERGED_IDS_FIELD_NUMBER: _builtins.int
     POSSIBLE_MATCHES_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    NEXT_MATCHES_TOKEN_FIELD_NUMBER: _builtins.int
     internal_user_id: _builtins.str
     """The id of the profile that answers for this person: `user_` and lower-case letters and digits. Ids of merged profiles keep working;
     they answer with the surviving profile, which this is.
     """
     next_page_token: _builtins.str
     """Where the next page of the timeline begins. Empty: this was the last page."""
+    next_matches_token: _builtins.str
+    """Where the next page of possible matches begins. Empty: these were all."""
     @_builtins.property
     def identifiers(self) -> _struct_pb2.Struct:
         """The person's identifiers as an object: for each type a list of values, first seen first (`emails`, `wallet_addresses`, `phones`,
-        `user_ids`, `browser_ids`, `ip_addresses`), and the first seen `email`, `wallet_address` and `phone` by themselves, absent if there is none.
+        `user_ids`, `browser_ids`, `ip_addresses`), and the first seen `email`, `wallet_address` and `phone` by themselves, absent if there is none. Of weak
+        identifiers the newest 1000 of a type; `truncated` names the lists that had more.
         """
 
     @_builtins.property
@@ -145,7 +153,10 @@ class GetProfileResponse(_message.Message):
 
     @_builtins.property
     def possible_matches(self) -> _containers.RepeatedCompositeFieldContainer[_profile_pb2.PossibleMatch]:
-        """Other profiles that share a weak identifier with this one, for a person to confirm; at most 100, oldest first."""
+        """Other profiles that share a weak identifier with this one, for a person to confirm, at most 100 at once: those who share the rarest
+        identifier first, of equally rare ones the newest. Of each type the newest 1000 identifiers are looked at, and of those that are shared the
+        rarest 200.
+        """
 
     def __init__(
         self,
@@ -156,10 +167,11 @@ class GetProfileResponse(_message.Message):
         merged_ids: _abc.Iterable[_builtins.str] | None = ...,
         possible_matches: _abc.Iterable[_profile_pb2.PossibleMatch] | None = ...,
         next_page_token: _builtins.str = ...,
+        next_matches_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["identifiers", b"identifiers"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events", "identifiers", b"identifiers", "internal_user_id", b"internal_user_id", "merged_ids", b"merged_ids", "next_page_token", b"next_page_token", "possible_matches", b"possible_matches"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events", "identifiers", b"identifiers", "internal_user_id", b"internal_user_id", "merged_ids", b"merged_ids", "next_matches_token", b"next_matches_token", "next_page_token", b"next_page_token", "possible_matches", b"possible_matches"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,4 +1,4 @@
-"""Finds the merges that one identifier made, and the identifiers that many people share."""
+"""Finds the merges that one identifier made, identifiers that many people share, and the newest weak identifiers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _STATEMENTS = (
     "CREATE INDEX merge_edge_key_a ON merge_edge (type_a, value_a) WHERE type_a IS NOT NULL",
     "CREATE INDEX merge_edge_key_b ON merge_edge (type_b, value_b) WHERE type_b IS NOT NULL",
     "CREATE INDEX identifier_shared ON identifier (shared_at_us, type, value) WHERE shared_at_us IS NOT NULL",
-    "CREATE INDEX weak_link_newest ON weak_link (profile_id, first_seen_at_us, ordinal)",
+    "CREATE INDEX weak_link_newest ON weak_link (profile_id, type, first_seen_at_us, ordinal)",
     "DROP INDEX weak_link_profile",
 )
 
