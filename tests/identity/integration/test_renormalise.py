@@ -170,6 +170,8 @@ async def test_a_merge_by_the_job_is_undone_like_any_other(identity: Identity, r
         # A value has one owner; it stays with the older one, and the two are kept apart.
         assert (await after.match("phone", "0049301")).internal_user_id == a
         assert (await after.match("email", "b@x.com")).internal_user_id == b
+        export = await after.stub.ExportProfile(erasure_pb2.ExportProfileRequest(internal_user_id=b))
+        assert [one.value for one in export.identifiers] == ["b@x.com", "0049301"]
         assert (await renormalise(after.database_url, load_policy())).merges == 0
         assert (await after.profile(b)).internal_user_id == b
         check(after)

@@ -171,6 +171,13 @@ async def exported_identifiers(connection: Connection, members: Sequence[int]) -
         (list(members),),
     )
     rows = await cursor.fetchall()
+    # Those that became part of another one stay what this person showed.
+    cursor = await connection.execute(
+        "SELECT type, value, coalesce(shown, value), profile_id, first_seen_at_us, ref, source"
+        " FROM former_identifier WHERE profile_id = ANY(%s) ORDER BY first_seen_at_us, ordinal",
+        (list(members),),
+    )
+    rows += await cursor.fetchall()
     cursor = await connection.execute(
         "SELECT type, value, coalesce(shown, value), profile_id, first_seen_at_us, '', ''"
         " FROM weak_link WHERE profile_id = ANY(%s) ORDER BY first_seen_at_us, ordinal",
