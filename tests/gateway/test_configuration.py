@@ -20,7 +20,13 @@ from dmp_stack.programs import envoy_program, repository_root, swagger_ui_direct
 from tests.gateway.backends import SERVICES
 
 GATEWAY = repository_root() / "gateway"
-FOR_CALLERS_WITHOUT_A_PATH = {"Identify", "PublishEvents", "PublishEventStream", "ReplaceReferenceUsers"}
+FOR_CALLERS_WITHOUT_A_PATH = {
+    "MergeProfiles",
+    "Identify",
+    "PublishEvents",
+    "PublishEventStream",
+    "ReplaceReferenceUsers",
+}
 """RPCs that callers use natively only; their siblings for JSON have another form."""
 
 STATIC_PATHS = {"/docs", "/docs/*", "/openapi.json"}

@@ -168,3 +168,20 @@ def test_equal_content_has_equal_fingerprints_whatever_the_id() -> None:
     assert one.fingerprint == two.fingerprint != other.fingerprint
     assert one.key != two.key
     assert one.key == other.key
+
+
+INVISIBLE = [" ", "\t\n", "\x01", "\x7f", "\x7f \x7f", "\u200b", "\u00a0", "\u2060\ufeff", " " * 255]
+
+
+@pytest.mark.parametrize("text", INVISIBLE)
+def test_a_text_that_nobody_can_see_counts_as_absent(text: str) -> None:
+    assert errors_of(campaign(campaign_id=text)) == {"campaign_id": ["is required"]}
+    assert errors_of(campaign(source=text)) == {"source": ["is required"]}
+    assert errors_of(campaign(event_id=text)) == {"event_id": ["is required"]}
+    assert accepted(campaign(source=text), source="batch").source == "batch"
+    assert accepted(campaign(creative_id=text)).creative_id == ""
+
+
+@pytest.mark.parametrize("text", ["a", "~", " a", "\u200ba", "\x7fa", "Ωmega", "🎉"])
+def test_a_text_with_something_to_see_stands_as_it_is(text: str) -> None:
+    assert accepted(campaign(campaign_id=text)).campaign_id == text

@@ -11,6 +11,7 @@ from typing import Final, TypeAlias, cast
 
 import msgspec
 
+from dmp_chassis.unfilled_macros import is_unfilled_macro
 from dmp_chassis.uuid7 import uuid7_text
 from dmp_ingest.domain.check_event import check_event, check_foreign, check_unreadable
 from dmp_ingest.domain.errors import CannotStoreError, TooLargeError
@@ -39,11 +40,14 @@ class PublishEvents:
 
 
 class StoredOutcome(msgspec.Struct, frozen=True, gc=False):
-    """The answer for an event that is in the log. internal_user_id: empty if it is not known."""
+    """The answer for an event that is in the log."""
 
     event_id: str
     verdict: Verdict
     internal_user_id: str
+    """Empty if it is not known."""
+    unfilled: tuple[str, ...] = ()
+    """The fields whose value is a macro that nobody filled."""
 
 
 Outcome: TypeAlias = StoredOutcome | RefusedEvent
@@ -72,21 +76,39 @@ async def publish_events(request: PublishEvents, *, policy: EventPolicy, committ
         await _announce_rejection(rejected, committer)
         return Published(rejected=rejected, outcomes=[event for event in judged if isinstance(event, RefusedEvent)])
     committed = await committer.submit(acceptable, rejected=rejected)
-    stored: Sequence[Outcome] = [
+    stored = [
         StoredOutcome(event.event_id, verdict, profile)
         for event, verdict, profile in zip(acceptable, committed.verdicts, committed.internal_user_ids, strict=True)
     ]
+    if policy.flag_unfilled_macros and (macros := _unfilled_macros(acceptable)):
+        stored = [
+            msgspec.structs.replace(outcome, unfilled=_unfilled_fields(event, macros))
+            for event, outcome in zip(acceptable, stored, strict=True)
+        ]
+    outcomes: Sequence[Outcome] = stored
     if rejected:
         in_order = iter(stored)
-        stored = [event if isinstance(event, RefusedEvent) else next(in_order) for event in judged]
+        outcomes = [event if isinstance(event, RefusedEvent) else next(in_order) for event in judged]
     accepted = committed.verdicts.count(Verdict.ACCEPTED)
     return Published(
         accepted=accepted,
         duplicates=len(acceptable) - accepted,
         rejected=rejected,
         applied=committed.applied,
-        outcomes=stored,
+        outcomes=outcomes,
     )
+
+
+def _unfilled_macros(events: Sequence[AcceptableEvent]) -> frozenset[str]:
+    """The campaigns, creatives and sources of these events that are macros. Each different text is looked at once."""
+    texts = {event.campaign_id for event in events}
+    texts.update([event.creative_id for event in events], [event.source for event in events])
+    return frozenset(filter(is_unfilled_macro, texts))
+
+
+def _unfilled_fields(event: AcceptableEvent, macros: frozenset[str]) -> tuple[str, ...]:
+    named = (("campaign_id", event.campaign_id), ("creative_id", event.creative_id), ("source", event.source))
+    return tuple(name for name, text in named if text in macros)
 
 
 async def _judge(request: PublishEvents, policy: EventPolicy) -> list[AcceptableEvent | RefusedEvent]:

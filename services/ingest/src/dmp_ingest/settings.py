@@ -101,4 +101,5 @@ def parse_policy(text: str) -> EventPolicy:
         max_body_bytes=int(limits["max_body_bytes"]),
         max_metadata_bytes=int(limits["max_metadata_bytes"]),
         max_metadata_depth=int(limits["max_metadata_depth"]),
+        flag_unfilled_macros=bool(document.get("warnings", {}).get("unfilled_macros", True)),
     )

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import unquote
 
+from dmp_chassis.unfilled_macros import is_unfilled_macro
 from dmp_identity.domain.patterns import PatternSet
 
 LISTED: Final = "blocked"
@@ -28,21 +29,9 @@ _NOT_A_WORD: Final = re.compile(r"[\W_]+")
 _PREFIX: Final = re.compile(r"\+|0x", re.IGNORECASE)
 _INVISIBLE: Final = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]")
 
-# What no identifier has anywhere in it: a template language's or an ad server's brackets around something.
-_MACRO_INSIDE: Final = re.compile(
-    r"\{\{[^{}]*\}\}|[$#@%]\{[^{}]*\}|\$\([A-Za-z_][\w.]*\)|%%[A-Za-z_][\w.:-]*%%|\[\[[^\[\]]*\]\]|<%[^<>]*%>|\{%[^{}]*%\}"
-    r"|\*\|[^|*]*\|\*|\[%[^\[\]]*%\]|@@[A-Za-z_][\w.]*@@"
-)
-# One name in brackets, as a whole value.
-_MACRO_WHOLE: Final = re.compile(
-    r"(?:\{|\[|<|\(|%|##?|\|)([A-Za-z_][\w.:-]{0,63})(?:\}|\]|>|\)|%|##?|\|)|__[A-Z][A-Z0-9_]*__|\$[A-Z][A-Z0-9_]*"
-)
-_CLOSING: Final = {"{": "}", "[": "]", "<": ">", "(": ")", "%": "%", "#": "#", "|": "|"}
-_MOST_DIGITS: Final = 3
 _PLAIN: Final = re.compile(r"\+?[A-Za-z0-9][A-Za-z0-9_.:+/=() -]*(?:@[A-Za-z0-9_.-]*)?")
 """Nearly every identifier: no sign of a macro, and a letter or digit to begin with."""
 _DIGIT: Final = re.compile(r"[0-9]")
-_SIGNS_OF_A_MACRO: Final = re.compile(r"[{}\[\]<>()%$#|]|__|@@")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,12 +121,10 @@ def unfilled_macro(_: PlaceholderRules, text: str) -> bool:
     """`{{user_id}}`, `${user.id}`, `%%USER_ID%%`, `[USERID]`, `__UID__`, `$UID`, `<user_id>`; also as the local part of
     an e-mail address.
     """
-    if _SIGNS_OF_A_MACRO.search(text) is None:
-        return False
-    if _MACRO_INSIDE.search(text) is not None or _is_bracketed_name(text):
+    if is_unfilled_macro(text):
         return True
     local, at, _domain = text.rpartition("@")
-    return bool(at) and _is_bracketed_name(local)
+    return bool(at) and is_unfilled_macro(local)
 
 
 def field_name(rules: PlaceholderRules, text: str) -> bool:
@@ -163,17 +150,6 @@ SHAPES: Final[Mapping[str, Callable[[PlaceholderRules, str], bool]]] = {
 
 def _is_nobody(rules: PlaceholderRules, part: str) -> bool:
     return bool(part) and (rules.is_word(part) or field_name(rules, part) or one_character(rules, part))
-
-
-def _is_bracketed_name(text: str) -> bool:
-    match = _MACRO_WHOLE.fullmatch(text)
-    if match is None:
-        return False
-    name = match[1]
-    if name is None:
-        return True
-    # `{AF2504E0-4F89-11D3-9A0C-0305E82C3301}` and `[user-8842391]` are how some systems write an id.
-    return _CLOSING[text[0]] == text[-1] and sum(map(str.isdigit, name)) <= _MOST_DIGITS
 
 
 def _spellings(normalized: str, given: str) -> Iterator[str]:

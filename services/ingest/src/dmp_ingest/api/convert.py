@@ -12,7 +12,7 @@ from google.protobuf import json_format, struct_pb2, timestamp_pb2
 
 from dmp.ingest.v1 import audit_pb2, erasure_pb2, event_pb2, ingest_service_pb2
 from dmp_chassis.instants import OUT_OF_RANGE, instant_us, timestamp_us
-from dmp_ingest.api.json_answer import MESSAGES, message_of
+from dmp_ingest.api.json_answer import MESSAGES, UNFILLED_MACRO, message_of
 from dmp_ingest.audit_events import Audited, AuditedTimelines
 from dmp_ingest.domain.audit import NOTHING, CellKey
 from dmp_ingest.domain.check_event import MOST_IDENTIFIERS, TOO_MANY_IDENTIFIERS
@@ -122,6 +122,9 @@ def add_results(response: _Response, outcomes: Sequence[Outcome], *, minimal: bo
                     message=message,
                     internal_user_id=outcome.internal_user_id,
                     index=index,
+                    warnings=[
+                        event_pb2.FieldError(field=field, messages=[UNFILLED_MACRO]) for field in outcome.unfilled
+                    ],
                 )
         else:
             add(

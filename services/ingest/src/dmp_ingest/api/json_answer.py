@@ -18,6 +18,9 @@ MESSAGES: Final = {
 }
 """What became of an event that passed validation, in words."""
 
+UNFILLED_MACRO: Final = "is a macro that was not filled"
+"""What a warning says of a campaign, creative or source."""
+
 
 class _Result(msgspec.Struct, omit_defaults=True):
     event_id: str
@@ -27,6 +30,7 @@ class _Result(msgspec.Struct, omit_defaults=True):
     conflict: bool | msgspec.UnsetType = msgspec.UNSET
     internal_user_id: str = ""
     errors: Mapping[str, Sequence[str]] | msgspec.UnsetType = msgspec.UNSET
+    warnings: Mapping[str, Sequence[str]] | msgspec.UnsetType = msgspec.UNSET
 
 
 class _Answer(msgspec.Struct):
@@ -79,11 +83,12 @@ def _is_plain(outcome: Outcome) -> bool:
 def _result(outcome: Outcome) -> _Result:
     if isinstance(outcome, RefusedEvent):
         return _Result(outcome.event_id, "error", False, message_of(outcome), errors=outcome.errors)
-    if outcome.verdict is Verdict.ACCEPTED:
-        return _Result(outcome.event_id, "success", False, "accepted", internal_user_id=outcome.internal_user_id)
+    duplicate = outcome.verdict is not Verdict.ACCEPTED
     result = _Result(
-        outcome.event_id, "success", True, MESSAGES[outcome.verdict], internal_user_id=outcome.internal_user_id
+        outcome.event_id, "success", duplicate, MESSAGES[outcome.verdict], internal_user_id=outcome.internal_user_id
     )
+    if outcome.unfilled:
+        result.warnings = {field: [UNFILLED_MACRO] for field in outcome.unfilled}
     if outcome.verdict is Verdict.CONFLICT:
         result.conflict = True
     return result

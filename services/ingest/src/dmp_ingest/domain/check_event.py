@@ -26,6 +26,8 @@ MOST_IDENTIFIERS: Final = 64
 TOO_MANY_IDENTIFIERS: Final = f"must have at most {MOST_IDENTIFIERS} entries"
 _BACKSLASH: Final = ord("\\")
 _FIRST_VISIBLE: Final = "!"
+_DELETE: Final = "\x7f"
+"""The last character of ASCII, which cannot be seen."""
 _EARLIEST_MILLISECONDS: Final = 10**11
 """A number of seconds from here on lies after the year 5138, a number of milliseconds in 1973."""
 NOT_TEXT: Final = "must be valid text without NUL characters"
@@ -55,7 +57,7 @@ def check_event(  # noqa: C901  # one rule after another; splitting it would cos
             occurred_at_us = round(seconds * 1_000_000)
     if not 0 < occurred_at_us <= now_us + policy.max_ahead_us:
         occurred_at_us = _event_time(event, policy, now_us, errors)
-    if (event_id < _FIRST_VISIBLE or not event_id.isascii()) and not visible(event_id):
+    if not (_FIRST_VISIBLE <= event_id < _DELETE and event_id.isascii()) and not visible(event_id):
         errors["event_id"] = ["is required"]
 
     event_type = event.type
@@ -77,6 +79,7 @@ def check_event(  # noqa: C901  # one rule after another; splitting it would cos
     content = f"{event_id}\0{event_type}\0{source}\0{campaign_id}\0{creative_id}\0{user_id}"
     if (
         not content.isascii()
+        or _DELETE in content
         or source < _FIRST_VISIBLE
         or (campaign_id and campaign_id < _FIRST_VISIBLE)
         or (creative_id and creative_id < _FIRST_VISIBLE)
@@ -161,7 +164,7 @@ def too_deep(policy: EventPolicy) -> str:
 
 def visible(text: str) -> str:
     """The text if it has a character that can be seen, else the empty one: nobody could ask for it."""
-    if text.isascii() and " " < text[:1] < "\x7f":
+    if text.isascii() and _FIRST_VISIBLE <= text[:1] < _DELETE:
         return text
     seen = any(character.isprintable() and not character.isspace() for character in text[: _MAX_ID_LENGTH + 1])
     return text if seen else ""

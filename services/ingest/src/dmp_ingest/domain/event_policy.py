@@ -35,6 +35,8 @@ class EventPolicy:
     max_body_bytes: int
     max_metadata_bytes: int
     max_metadata_depth: int
+    flag_unfilled_macros: bool
+    """Answers warn of a campaign, creative or source that is a macro which nobody filled."""
 
 
 def event_policy(
@@ -50,6 +52,7 @@ def event_policy(
     max_body_bytes: int,
     max_metadata_bytes: int,
     max_metadata_depth: int,
+    flag_unfilled_macros: bool,
 ) -> EventPolicy:
     """The policy that these choices make. Raises PolicyError if they contradict each other."""
     counts_as = dict.fromkeys(known_types, 0)
@@ -83,4 +86,5 @@ def event_policy(
         max_body_bytes=max_body_bytes,
         max_metadata_bytes=max_metadata_bytes,
         max_metadata_depth=max_metadata_depth,
+        flag_unfilled_macros=flag_unfilled_macros,
     )

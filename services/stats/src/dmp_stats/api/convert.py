@@ -13,6 +13,7 @@ from google.protobuf.message import DecodeError
 
 from dmp.ingest.v1 import accepted_batch_pb2
 from dmp.stats.v1 import stats_service_pb2
+from dmp_chassis.unfilled_macros import is_unfilled_macro
 from dmp_stats.adapters.campaign_store import Totals
 from dmp_stats.api.batch_columns import COLUMNS, RequestColumns, decoded_columns
 from dmp_stats.domain.cells import CLICK, Batch, Ints
@@ -176,6 +177,7 @@ def campaign_to_proto(name: str, totals: Totals) -> stats_service_pb2.CampaignTo
         events=min(totals.events, _LARGEST_COUNT),
         click_through_rate=click_through_rate(totals),
         last_activity=timestamp_to_proto(instant_of_minute(totals.last_minute)),
+        unfilled_macro=is_unfilled_macro(name),
     )
 
 

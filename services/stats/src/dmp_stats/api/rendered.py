@@ -16,6 +16,7 @@ from google.api import httpbody_pb2
 from dmp.stats.v1 import stats_service_pb2
 from dmp_chassis.http_body import json_body
 from dmp_chassis.instants import format_instant
+from dmp_chassis.unfilled_macros import is_unfilled_macro
 from dmp_stats.adapters.campaign_store import Totals
 from dmp_stats.api.convert import click_through_rate, page_token
 from dmp_stats.domain.instants import instant_of_minute
@@ -148,6 +149,7 @@ def _campaign(name: str, totals: Totals) -> dict[str, Any]:
         "events": totals.events,
         "click_through_rate": click_through_rate(totals),
         "last_activity": format_instant(instant_of_minute(totals.last_minute)),
+        "unfilled_macro": is_unfilled_macro(name),
     }
 
 

@@ -193,6 +193,7 @@ class EventResult(_message.Message):
     ERRORS_FIELD_NUMBER: _builtins.int
     INTERNAL_USER_ID_FIELD_NUMBER: _builtins.int
     INDEX_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
     event_id: _builtins.str
     """The id of the event; for one that was sent without an id, the id it was given. Empty if the event had no usable id."""
     verdict: Global___Verdict.ValueType
@@ -207,6 +208,10 @@ class EventResult(_message.Message):
     def errors(self) -> _containers.RepeatedCompositeFieldContainer[Global___FieldError]:
         """The problems of a rejected event, by field. Empty for every other verdict."""
 
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedCompositeFieldContainer[Global___FieldError]:
+        """What is odd about an event that was stored all the same, by field: a campaign, creative or source that is a macro which nobody filled."""
+
     def __init__(
         self,
         *,
@@ -216,10 +221,11 @@ class EventResult(_message.Message):
         errors: _abc.Iterable[Global___FieldError] | None = ...,
         internal_user_id: _builtins.str = ...,
         index: _builtins.int = ...,
+        warnings: _abc.Iterable[Global___FieldError] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["errors", b"errors", "event_id", b"event_id", "index", b"index", "internal_user_id", b"internal_user_id", "message", b"message", "verdict", b"verdict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["errors", b"errors", "event_id", b"event_id", "index", b"index", "internal_user_id", b"internal_user_id", "message", b"message", "verdict", b"verdict", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

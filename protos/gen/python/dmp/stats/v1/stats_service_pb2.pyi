@@ -270,6 +270,7 @@ class CampaignTotals(_message.Message):
     EVENTS_FIELD_NUMBER: _builtins.int
     CLICK_THROUGH_RATE_FIELD_NUMBER: _builtins.int
     LAST_ACTIVITY_FIELD_NUMBER: _builtins.int
+    UNFILLED_MACRO_FIELD_NUMBER: _builtins.int
     campaign_id: _builtins.str
     """The campaign."""
     impressions: _builtins.int
@@ -280,6 +281,8 @@ class CampaignTotals(_message.Message):
     """All events, of whatever type."""
     click_through_rate: _builtins.float
     """Clicks divided by impressions; 0 if there are no impressions."""
+    unfilled_macro: _builtins.bool
+    """The id is a macro that an ad server did not fill: its events belong to other campaigns, nobody can say to which."""
     @_builtins.property
     def last_activity(self) -> _timestamp_pb2.Timestamp:
         """The last minute in the range that has an event (its hour, once single minutes are no longer kept)."""
@@ -293,10 +296,11 @@ class CampaignTotals(_message.Message):
         events: _builtins.int = ...,
         click_through_rate: _builtins.float = ...,
         last_activity: _timestamp_pb2.Timestamp | None = ...,
+        unfilled_macro: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["last_activity", b"last_activity"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["campaign_id", b"campaign_id", "click_through_rate", b"click_through_rate", "clicks", b"clicks", "events", b"events", "impressions", b"impressions", "last_activity", b"last_activity"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["campaign_id", b"campaign_id", "click_through_rate", b"click_through_rate", "clicks", b"clicks", "events", b"events", "impressions", b"impressions", "last_activity", b"last_activity", "unfilled_macro", b"unfilled_macro"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
