@@ -148,6 +148,15 @@ local function check_deadline(handle, headers)
   return true
 end
 
+-- The services undo gzip, within the limit of the RPC; gRPC's library logs any other coding.
+local function check_message_coding(handle, headers)
+  local coding = headers:get("grpc-encoding") or "identity"
+  if coding == "identity" or coding == "gzip" then return true end
+  local headers_of_answer = {[":status"] = "400", ["grpc-status"] = "12", ["grpc-accept-encoding"] = "identity,gzip"}
+  handle:respond(headers_of_answer, "grpc-encoding must be identity or gzip")
+  return false
+end
+
 -- The methods of a path and the path as METHODS has it, or nil. The variable is the second segment, up to a colon, or the last.
 local function methods_of(path)
   if #path > 1 and path:sub(-1) == "/" then path = path:sub(1, -2) end
@@ -229,7 +238,7 @@ function envoy_on_request(handle)
   local target = headers:get(":path")
   if native then
     note(handle, "path", target:match("^/dmp%.%l+%.v1%.%a+/%a+$"))
-    return check_headers(handle, headers, true) and check_deadline(handle, headers)
+    return check_headers(handle, headers, true) and check_deadline(handle, headers) and check_message_coding(handle, headers)
   end
   local path, query = target:match("^([^?]*)%??(.*)$")
   local allowed, name = methods_of(path)
@@ -342,12 +351,19 @@ local function answer_error(handle, headers, raw, head)
   if seconds ~= nil and headers:get("retry-after") == nil then headers:replace("retry-after", tostring(seconds)) end
 end
 
+-- The limits of bodies answer native callers UNKNOWN, which nobody could act upon.
+local function name_the_limit(headers)
+  if headers:get("grpc-status") ~= "2" or headers:get("grpc-message") ~= "request too long" then return end
+  headers:replace("grpc-status", "8")
+  headers:replace("grpc-message", "the message is larger than this call takes")
+end
+
 function envoy_on_response(handle)
   local headers = handle:headers()
   local content_type = headers:get("content-type") or ""
   local grpc = is_grpc(content_type)
   -- A native gRPC answer always has the HTTP status 200, whatever its grpc-status.
-  if grpc and headers:get(":status") == "200" then return end
+  if grpc and headers:get(":status") == "200" then return name_the_limit(headers) end
   local http = choose_status(handle, headers, content_type)
   local noted = handle:streamInfo():dynamicMetadata():get("dmp")
   local head = noted and noted.head

@@ -52,15 +52,15 @@ class Http2Client:
             (":method", method), (":path", path), (":scheme", "http"), (":authority", self._authority), *headers
         ]  # fmt: skip
         self._connection.send_headers(stream, head, end_stream=end and not body)
-        if body:
-            self._connection.send_data(stream, body, end_stream=end)
         self.events[stream] = []
         self._flush()
+        if body:
+            self._send_body(stream, body, end)
         return stream
 
     def wait(self, stream: int) -> list[Event]:
         """All events of the stream, once it has ended. Raises ConnectionError when the connection ends before."""
-        while not any(isinstance(event, StreamEnded | StreamReset) for event in self.events[stream]):
+        while not self._is_over(stream):
             self.receive()
         return self.events[stream]
 
@@ -76,6 +76,22 @@ class Http2Client:
             if number in self.events:
                 self.events[number].append(event)
         self._flush()
+
+    def _send_body(self, stream: int, body: bytes, end: bool) -> None:
+        """Sends a body as fast as the server takes it, or as much of it as comes before the answer's end."""
+        position = 0
+        while position < len(body) and not self._is_over(stream):
+            room = min(self._connection.local_flow_control_window(stream), self._connection.max_outbound_frame_size)
+            if room == 0:
+                self.receive()
+                continue
+            piece = body[position : position + room]
+            position += len(piece)
+            self._connection.send_data(stream, piece, end_stream=end and position == len(body))
+            self._flush()
+
+    def _is_over(self, stream: int) -> bool:
+        return any(isinstance(event, StreamEnded | StreamReset) for event in self.events[stream])
 
     def _flush(self) -> None:
         self._socket.sendall(self._connection.data_to_send())

@@ -21,6 +21,7 @@ from dmp.stats.v1 import stats_service_pb2 as stats_pb
 from dmp.stats.v1.stats_service_pb2_grpc import StatsServiceStub
 from tests.gateway.backends import failing
 from tests.gateway.conftest import Backends
+from tests.gateway.http2 import GRPC_HEADERS, Http2Client, headers_of
 
 
 def test_each_service_is_reached_by_its_name(channel: grpc.Channel, backends: Backends) -> None:
@@ -141,3 +142,37 @@ def test_what_is_not_for_callers_does_not_exist(channel: grpc.Channel, backends:
         list(streaming(iter([b""])))
     assert failure.value.code() == grpc.StatusCode.UNIMPLEMENTED
     assert not any(backend.calls for backend in backends.all())
+
+
+SMALL_CALLS = (
+    "ingest.v1.IngestService/GetEvent",
+    "identity.v1.IdentityService/GetProfile",
+    "stats.v1.StatsService/QueryStats",
+)
+LARGE_CALLS = ("ingest.v1.IngestService/PublishEvents", "stats.v1.StatsService/ReplaceReferenceUsersJson")
+
+
+def sent_to(gateway_url: str, rpc: str, message: bytes, *headers: tuple[str, str]) -> dict[str, str]:
+    body = bytes(1) + len(message).to_bytes(4, "big") + message
+    with Http2Client(gateway_url) as client:
+        return headers_of(client.wait(client.send("POST", f"/dmp.{rpc}", [*GRPC_HEADERS, *headers], body=body)))
+
+
+@pytest.mark.parametrize(
+    ("rpc", "mebibytes"),
+    [*((rpc, 2) for rpc in SMALL_CALLS), *((rpc, {"i": 17, "s": 65}[rpc[0]]) for rpc in LARGE_CALLS)],
+)
+def test_a_message_over_the_limit_of_its_call_is_not_handed_on(
+    gateway_url: str, backends: Backends, rpc: str, mebibytes: int
+) -> None:
+    answer = sent_to(gateway_url, rpc, b"\x7a" + bytes(mebibytes << 20))
+    assert (answer["grpc-status"], answer["grpc-message"]) == ("8", "the message is larger than this call takes")
+    assert not [call for each in (backends.ingest, backends.identity, backends.stats) for call in each.calls]
+
+
+@pytest.mark.parametrize("coding", ["deflate", "br", "gzip,gzip"])
+def test_messages_are_gzip_or_nothing(gateway_url: str, backends: Backends, coding: str) -> None:
+    answer = sent_to(gateway_url, "ingest.v1.IngestService/GetEvent", b"", ("grpc-encoding", coding))
+    assert answer["grpc-status"] == "12"
+    assert answer["grpc-accept-encoding"] == "identity,gzip"
+    assert not backends.ingest.calls

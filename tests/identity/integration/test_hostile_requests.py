@@ -59,7 +59,10 @@ def filled(message: Message, draw: st.DrawFn, depth: int = 0) -> Message:
         if not draw(st.booleans()) and depth:
             continue
         if field.type == FieldDescriptor.TYPE_MESSAGE:
-            if field.is_repeated:
+            kind: Any = field.message_type
+            if kind.GetOptions().map_entry:
+                fill_map(getattr(message, field.name), field, draw)
+            elif field.is_repeated:
                 for _ in range(draw(st.integers(0, 2))):
                     filled(getattr(message, field.name).add(), draw, depth + 1)
             else:
@@ -74,6 +77,16 @@ def filled(message: Message, draw: st.DrawFn, depth: int = 0) -> Message:
         else:
             setattr(message, field.name, draw(values))
     return message
+
+
+def fill_map(entries: Any, field: Any, draw: st.DrawFn) -> None:  # noqa: ANN401  # protobuf has two kinds of each
+    """Puts up to two drawn entries into a map by text."""
+    value = field.message_type.fields_by_name["value"]
+    for _ in range(draw(st.integers(0, 2))):
+        if value.type == FieldDescriptor.TYPE_MESSAGE:
+            filled(entries[draw(TEXTS)], draw, 5)
+        else:
+            entries[draw(TEXTS)] = draw(value_of(value))
 
 
 def value_of(field: Any) -> st.SearchStrategy[Any]:  # noqa: ANN401  # protobuf has two kinds of descriptors

@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 import grpc
 
 from dmp_chassis.error_answers import ErrorAnswers
-from dmp_chassis.errors import ErrorTable, FieldViolation, InvalidArgument
+from dmp_chassis.errors import ErrorTable
+from dmp_chassis.requests import RequestReader
 from dmp_chassis.streams import StreamLimit
 
 if TYPE_CHECKING:  # generic in the stubs only
     from dmp_chassis.error_answers import Context
 
     _Handler: TypeAlias = grpc.RpcMethodHandler[Any, Any]
+    _Read: TypeAlias = Callable[[Any], Awaitable[object]]
     _Place: TypeAlias = Callable[[], contextlib.AbstractContextManager[None]]
 
 _LOG: Final = logging.getLogger(__name__)
@@ -40,7 +42,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
 
     * a `DomainError` with an entry in `table`: its status with details, `x-http-status` and `retry-after` as initial
       metadata
-    * a request that protobuf cannot parse, or of more than `max_request_bytes`: INVALID_ARGUMENT
+    * a request that protobuf cannot parse, or of more than `max_request_bytes` once inflated: INVALID_ARGUMENT
     * a database, cache or service that does not answer: UNAVAILABLE
     * a stream beyond those that `streams` allows (health and reflection are not counted): RESOURCE_EXHAUSTED
     * anything else: INTERNAL, "internal error" and a request id, logged once with its traceback under the same id
@@ -86,18 +88,19 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         place: _Place = contextlib.nullcontext
         if streams and not method.startswith(_UNCOUNTED_PREFIX):
             place = self._streams.one
+        limits = self._max_request_bytes
+        reader = RequestReader(handler.request_deserializer, limits.get(method.rpartition("/")[2], limits.get("", 0)))
+        # A stream's requests are read within the handler's iteration, so what that raises is answered. A single one is
+        # read by the guard: what gRPC's library calls before the handler can answer nothing.
+        read = None if handler.request_streaming else reader.read
+        parse = reader.read_now if handler.request_streaming else None
         behaviour: Callable[..., Any]
         if inspect.isasyncgenfunction(function):
-            behaviour = self._guard_generator(function, method, logged, place)
+            behaviour = self._guard_generator(function, method, logged, place, read)
         elif inspect.iscoroutinefunction(function):
-            behaviour = self._guard_coroutine(function, method, logged, place)
+            behaviour = self._guard_coroutine(function, method, logged, place, read)
         else:
             raise TypeError(f"{method} is neither a coroutine function nor an asynchronous generator function")
-        parse = handler.request_deserializer
-        if parse is not None:
-            limits = self._max_request_bytes
-            most = limits.get(method.rpartition("/")[2], limits.get("", 0))
-            parse = _raising(parse) if handler.request_streaming else _marking(parse, most)
         make = {
             (False, False): grpc.unary_unary_rpc_method_handler,
             (False, True): grpc.unary_stream_rpc_method_handler,
@@ -107,15 +110,15 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         return make(behaviour, request_deserializer=parse, response_serializer=handler.response_serializer)
 
     def _guard_coroutine(
-        self, function: Callable[..., Awaitable[Any]], method: str, logged: bool, place: _Place
+        self, function: Callable[..., Awaitable[Any]], method: str, logged: bool, place: _Place, read: _Read | None
     ) -> Callable[[Any, Context], Awaitable[Any]]:
         answer = self._answers.answer
 
         async def guarded(request: object, context: Context) -> object:
             started = time.monotonic() if logged and _LOG.isEnabledFor(logging.DEBUG) else 0.0
             try:
-                if isinstance(request, InvalidArgument):
-                    raise request
+                if read is not None:
+                    request = await read(request)
                 with place():
                     return await function(request, context)
             except Exception as error:  # noqa: BLE001 -- the place where all of them are answered
@@ -127,7 +130,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         return guarded
 
     def _guard_generator(
-        self, function: Callable[..., AsyncGenerator[Any]], method: str, logged: bool, place: _Place
+        self, function: Callable[..., AsyncGenerator[Any]], method: str, logged: bool, place: _Place, read: _Read | None
     ) -> Callable[[Any, Context], AsyncGenerator[Any]]:
         answer = self._answers.answer
 
@@ -135,8 +138,8 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
             started = time.monotonic() if logged and _LOG.isEnabledFor(logging.DEBUG) else 0.0
             responses = None
             try:
-                if isinstance(request, InvalidArgument):
-                    raise request
+                if read is not None:
+                    request = await read(request)
                 with place():
                     responses = function(request, context)
                     async for response in responses:
@@ -150,39 +153,6 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
                     _log_access(method, started)
 
         return guarded
-
-
-def _marking(parse: Callable[[bytes], Any], most: int) -> Callable[[bytes], Any]:
-    """For a single request: it is parsed before the handler runs, where nothing can be answered, so the error takes
-    the request's place. `most`: bytes that are parsed at all, 0: any number.
-    """
-
-    def parse_or_mark(data: bytes) -> object:
-        if most and len(data) > most:
-            description = f"the request must have at most {most} bytes"
-            return InvalidArgument([FieldViolation(field="", description=description)])
-        try:
-            return parse(data)
-        except Exception:  # noqa: BLE001 -- protobuf raises several, all meaning the same
-            return _unparseable()
-
-    return parse_or_mark
-
-
-def _raising(parse: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
-    """For a stream of requests: they are parsed within the handler's iteration, so raise what is to be answered."""
-
-    def parse_or_raise(data: bytes) -> object:
-        try:
-            return parse(data)
-        except Exception:  # noqa: BLE001 -- protobuf raises several, all meaning the same
-            raise _unparseable() from None
-
-    return parse_or_raise
-
-
-def _unparseable() -> InvalidArgument:
-    return InvalidArgument([FieldViolation(field="", description="the request is not a valid message of its type")])
 
 
 def _log_access(method: str, started: float) -> None:

@@ -18,6 +18,7 @@ from dmp_chassis.errors import ErrorTable
 from dmp_chassis.health import Check, DependencyHealth
 from dmp_chassis.interceptors import ErrorInterceptor
 from dmp_chassis.lifecycle import Callback, RunningServer
+from dmp_chassis.requests import COMPRESSION_OPTIONS
 from dmp_chassis.streams import MAX_STREAMS, StreamLimit
 
 __all__ = ["Callback", "Check", "RunningServer", "run_server", "start_server"]
@@ -53,7 +54,7 @@ async def start_server(
         in `degrading`. Polled every second; a dependency that is away does not keep the server from starting.
     background: loops that run until cancelled, in one TaskGroup; the end of one, whatever the reason, is a failure.
     on_stop, on_close: called at the end, before (flush) and after (close) the loops are cancelled.
-    max_request_bytes: of an RPC by its name, `""` for all others; larger ones are answered without being parsed.
+    max_request_bytes: of an RPC by its name, `""` for all others; larger ones, inflated, are not parsed.
     interceptors: run inside the one that answers errors, so what their handlers raise is answered too.
     max_streams: how many streams of callers may be open at a time; one more is answered RESOURCE_EXHAUSTED.
     """
@@ -62,6 +63,7 @@ async def start_server(
         options=[
             ("grpc.max_send_message_length", max_message_bytes),
             ("grpc.max_receive_message_length", max_message_bytes),
+            *COMPRESSION_OPTIONS,
             ("grpc.so_reuseport", 0),
             # The gateway and our own channels ping idle connections: never answer "too many pings".
             ("grpc.keepalive_permit_without_calls", 1),

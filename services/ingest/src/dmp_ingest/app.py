@@ -27,6 +27,7 @@ from dmp_ingest.adapters.owners import Owners
 from dmp_ingest.adapters.people import People
 from dmp_ingest.api.audits import Audits
 from dmp_ingest.api.errors import DOMAIN, ERRORS
+from dmp_ingest.api.publish_request import MOST_BYTES
 from dmp_ingest.api.servicer import SERVICE_NAME, IngestServicer
 from dmp_ingest.deliver_batch import Deliverer
 from dmp_ingest.erase_user import sweep_loop
@@ -35,6 +36,14 @@ from dmp_ingest.hold_batches import HeldBatches
 from dmp_ingest.relay_batches import Relay
 from dmp_ingest.settings import Settings, read_settings
 
+_PUBLISHED: Final = 2 * MOST_BYTES
+MAX_REQUEST_BYTES: Final = {
+    "": 1 << 20,
+    "PublishEvents": _PUBLISHED,
+    "PublishEventsJson": _PUBLISHED,
+    "PublishEventStream": _PUBLISHED,
+}
+"""Of a message once it is inflated. Those with events have room, so that their own limits are what callers are told."""
 _CLOCK_DIFFERENCE_SECONDS: Final = 2.0
 _AUDIT_STATEMENT_SECONDS: Final = 5.0
 
@@ -122,6 +131,7 @@ def parts(settings: Settings) -> dict[str, Any]:
         "listen": settings.listen,
         "table": ERRORS,
         "domain": DOMAIN,
+        "max_request_bytes": MAX_REQUEST_BYTES,
         "checks": {"postgres": database.check, "redis": ask_redis},
         "degrading": ("redis",),
         "background": [

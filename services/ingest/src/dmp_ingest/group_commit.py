@@ -11,10 +11,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 from dmp_chassis.outages import outage
 from dmp_ingest.adapters.claims import Claims
@@ -24,6 +23,7 @@ from dmp_ingest.deliver_batch import Delivered, Deliverer
 from dmp_ingest.domain.errors import CannotStoreError, OverloadedError
 from dmp_ingest.domain.event import AcceptableEvent
 from dmp_ingest.domain.verdict import Verdict
+from dmp_ingest.submission_queue import Submission, SubmissionQueue
 
 _LOG: Final = logging.getLogger(__name__)
 _COMMITTERS: Final = 2
@@ -33,8 +33,6 @@ _LARGE_GROUP_EVENTS: Final = 500
 _LONGEST_GATHERING_SECONDS: Final = 0.03
 """For how long events wait for others while groups are under way."""
 _RETRY_AFTER_SECONDS: Final = 1.0
-_LONGEST_WAIT_SECONDS: Final = 4.0
-"""When the first in the queue has waited for so long, nobody else may join it."""
 _SLOW_COMMIT_SECONDS: Final = 0.1
 """After so long a commit is suspected: is the database still there?"""
 _CHECK_SECONDS: Final = 0.75
@@ -52,12 +50,7 @@ class Committed:
     applied: bool
 
 
-@dataclass(slots=True, kw_only=True)
-class _Submission:
-    events: Sequence[AcceptableEvent]
-    rejected: int
-    answer: asyncio.Future[Committed]
-    since: float
+_Group: TypeAlias = Sequence[Submission[asyncio.Future[Committed]]]
 
 
 class GroupCommitter:
@@ -79,12 +72,11 @@ class GroupCommitter:
         self._claims = claims
         self._deliverer = deliverer
         self._announced = announced
-        self._max_queued_events = max_queued_events
-        self._max_group_events = max_group_events
         self._commit_timeout_seconds = commit_timeout_seconds
         self._apply_wait_seconds = apply_wait_seconds
-        self._queue: deque[_Submission] = deque()
-        self._queued_events = 0
+        self._queue: SubmissionQueue[asyncio.Future[Committed]] = SubmissionQueue(
+            max_events=max_queued_events, max_group_events=max_group_events
+        )
         self._unanswered_events = 0
         self._gathering_since = 0.0
         self._arrived = asyncio.Event()
@@ -97,19 +89,17 @@ class GroupCommitter:
 
     def refuse_if_full(self) -> None:
         """Raises OverloadedError if the queue is full or slow: to be asked before any work is spent on a request."""
-        if self._queued_events >= self._max_queued_events or (
-            self._queue and time.monotonic() - self._queue[0].since > _LONGEST_WAIT_SECONDS
-        ):
+        if self._queue.is_full or self._queue.is_slow:
             raise OverloadedError(retry_after_seconds=_RETRY_AFTER_SECONDS)
 
     async def wait_for_room(self) -> None:
         """Returns once the queue is not full: how a stream is slowed down instead of refused."""
-        while self._queued_events >= self._max_queued_events:
+        while self._queue.is_full:
             self._room.clear()
             await self._room.wait()
 
-    async def submit(self, events: Sequence[AcceptableEvent], *, rejected: int) -> Committed:
-        """Stores the events; returns once they are durable and, within a limit, applied.
+    async def submit(self, events: Sequence[AcceptableEvent], *, rejected: int, size_bytes: int) -> Committed:
+        """Stores the events of a request of this size; returns once they are durable and, within a limit, applied.
 
         Raises CannotStoreError if the log could not store them; it may have stored them then, so they are to be sent
         again.
@@ -119,8 +109,9 @@ class GroupCommitter:
         answer.add_done_callback(self._unanswered.discard)
         if not self._queue:
             self._begin_gathering()
-        self._queue.append(_Submission(events=events, rejected=rejected, answer=answer, since=time.monotonic()))
-        self._queued_events += len(events)
+        self._queue.add(
+            Submission(events=events, rejected=rejected, size_bytes=size_bytes, answer=answer, since=time.monotonic())
+        )
         self._wake_committer()
         return await answer
 
@@ -159,7 +150,7 @@ class GroupCommitter:
         """Whether what waits is worth a group: a lone event is, and while groups are under way as many events as they
         hold, or any after a little while. So under load two groups take turns, however many callers there are."""
         return bool(self._queue) and (
-            self._queued_events >= min(self._unanswered_events, _LARGE_GROUP_EVENTS)
+            self._queue.events >= min(self._unanswered_events, _LARGE_GROUP_EVENTS)
             or time.monotonic() - self._gathering_since >= _LONGEST_GATHERING_SECONDS
         )
 
@@ -171,28 +162,22 @@ class GroupCommitter:
         self._gathering_since = time.monotonic()
         asyncio.get_running_loop().call_later(_LONGEST_GATHERING_SECONDS, self._wake_committer)
 
-    def _end_group(self, group: Sequence[_Submission]) -> None:
+    def _end_group(self, group: _Group) -> None:
         """To be called once for each group that was taken, when its callers are not to be waited for any more."""
         self._unanswered_events -= sum(len(submission.events) for submission in group)
         self._deliveries.release()
         self._wake_committer()
 
-    def _take_group(self) -> list[_Submission]:
-        """Submissions from the head of the queue, as many as make a group; at least one, whatever its size."""
-        group = [self._queue.popleft()]
-        size = len(group[0].events)
-        while self._queue and size + len(self._queue[0].events) <= self._max_group_events:
-            size += len(self._queue[0].events)
-            group.append(self._queue.popleft())
-        self._queued_events -= size
-        self._unanswered_events += size
+    def _take_group(self) -> _Group:
+        group = self._queue.take_group()
+        self._unanswered_events += sum(len(submission.events) for submission in group)
         if self._queue:
             self._begin_gathering()
-        if self._queued_events < self._max_queued_events:
+        if not self._queue.is_full:
             self._room.set()
         return group
 
-    async def _commit(self, group: Sequence[_Submission]) -> GroupCommitted | None:
+    async def _commit(self, group: _Group) -> GroupCommitted | None:
         """Commits a group; answers its submissions with an error and returns None if that is not possible."""
         acknowledged = self._deliverer.take_acknowledged()
         committing = asyncio.ensure_future(
@@ -240,19 +225,14 @@ class GroupCommitter:
         if not committing.cancelled() and (error := committing.exception()) is not None:
             _LOG.info("a commit that was given up has failed", extra={"error": type(error).__name__})
 
-    def _take_overdue(self) -> list[_Submission]:
+    def _take_overdue(self) -> _Group:
         """Those in the queue that have waited as long as anybody should while the database is away."""
-        overdue = []
-        before = time.monotonic() - _PATIENCE_SECONDS
-        while self._queue and self._queue[0].since < before:
-            submission = self._queue.popleft()
-            self._queued_events -= len(submission.events)
-            overdue.append(submission)
+        overdue = self._queue.take_older_than(time.monotonic() - _PATIENCE_SECONDS)
         if overdue:
             self._room.set()
         return overdue
 
-    async def _deliver(self, group: Sequence[_Submission], committed: GroupCommitted) -> None:
+    async def _deliver(self, group: _Group, committed: GroupCommitted) -> None:
         """Hands the batch over, answers the submissions, and tells Redis what the log has.
 
         Consumers that are slower than the limit are not waited for, neither by the callers nor by the next group; but
@@ -297,7 +277,7 @@ class GroupCommitter:
 
     def _answer(
         self,
-        group: Sequence[_Submission],
+        group: _Group,
         committed: GroupCommitted,
         verdicts: Sequence[Verdict],
         delivered: Delivered,
@@ -331,7 +311,7 @@ def _profiles_of(events: Sequence[AcceptableEvent], committed: GroupCommitted, d
     return [profiles.get(event.key, "") for event in events]
 
 
-def _refuse(submissions: Sequence[_Submission]) -> None:
+def _refuse(submissions: _Group) -> None:
     for submission in submissions:
         if not submission.answer.done():
             submission.answer.set_exception(CannotStoreError())

@@ -31,10 +31,12 @@ _ENOUGH_SOURCE: Final = 256
 class PublishEvents:
     """One request. events: each as it was read, as far as that was possible. source: of events that name none.
 
-    idempotency_key: makes the ids of events that have none; empty if the caller gave no key.
+    size_bytes: what was sent, inflated. idempotency_key: makes the ids of events that have none; empty if the caller
+    gave no key.
     """
 
     events: Sequence[SubmittedEvent | ForeignEvent | UnreadableEvent | RefusedEvent]
+    size_bytes: int
     source: str | None = None
     idempotency_key: str = ""
 
@@ -75,7 +77,7 @@ async def publish_events(request: PublishEvents, *, policy: EventPolicy, committ
     if not acceptable:
         await _announce_rejection(rejected, committer)
         return Published(rejected=rejected, outcomes=[event for event in judged if isinstance(event, RefusedEvent)])
-    committed = await committer.submit(acceptable, rejected=rejected)
+    committed = await committer.submit(acceptable, rejected=rejected, size_bytes=request.size_bytes)
     stored = [
         StoredOutcome(event.event_id, verdict, profile)
         for event, verdict, profile in zip(acceptable, committed.verdicts, committed.internal_user_ids, strict=True)
@@ -158,6 +160,6 @@ async def _announce_rejection(rejected: int, committer: GroupCommitter) -> None:
     if not rejected:
         return
     try:
-        await committer.submit((), rejected=rejected)
+        await committer.submit((), rejected=rejected, size_bytes=0)
     except CannotStoreError:
         return

@@ -11,6 +11,7 @@ from typing import Any, Final
 from redis.asyncio import Redis
 
 from dmp_chassis import domain_events
+from dmp_chassis.client import MAX_MESSAGE_BYTES
 from dmp_chassis.database import Database
 from dmp_chassis.domain_events import RedisStreamPublisher
 from dmp_chassis.instants import format_instant
@@ -28,6 +29,20 @@ from dmp_stats.reset_reference_clock import reset_reference_clock
 from dmp_stats.settings import Settings, migration_url_from_env, settings_from_env
 from dmp_stats.watch_live import LiveFeed
 
+MAX_REQUEST_BYTES: Final = {
+    "": 1 << 20,
+    **dict.fromkeys(
+        (
+            "ApplyBatch",
+            "ReplaceCells",
+            "ReplaceReferenceUsers",
+            "ReplaceReferenceUsersJson",
+            "UpdateReferenceUsersJson",
+        ),
+        MAX_MESSAGE_BYTES,
+    ),
+}
+"""Of a message once it is inflated."""
 _KEEP_UP_SECONDS: Final = 1.0
 _EXPIRE_SECONDS: Final = 30.0
 
@@ -87,6 +102,7 @@ def assemble(settings: Settings, *, clock: Callable[[], float] = time.time) -> d
         "listen": settings.listen,
         "table": ERRORS,
         "domain": DOMAIN,
+        "max_request_bytes": MAX_REQUEST_BYTES,
         "checks": {"postgres": database.check, "redis": check_redis},
         "degrading": ("redis",),
         "background": (fold, keep_up, publish, remove_old),

@@ -60,7 +60,12 @@ async def read_publish_request(
     if not sent:
         raise _invalid("events", "at least one event is required")
     events = await _read_events(sent, policy)
-    return request, PublishEvents(events=events, source=request.source or None, idempotency_key=request.idempotency_key)
+    return request, PublishEvents(
+        events=events,
+        size_bytes=len(data),
+        source=request.source or None,
+        idempotency_key=request.idempotency_key,
+    )
 
 
 async def _read_events(sent: list[event_pb2.Event | bytes], policy: EventPolicy) -> list[SubmittedEvent | RefusedEvent]:

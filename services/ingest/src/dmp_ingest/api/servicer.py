@@ -140,7 +140,10 @@ class IngestServicer(ingest_service_pb2_grpc.IngestServiceServicer):
             return pb.PublishEventsJsonResponse(body=json_body(write_refusal(errors)))
         published = await publish_events(
             PublishEvents(
-                events=body.events, source=body.source, idempotency_key=str(headers.get("idempotency-key", ""))
+                events=body.events,
+                size_bytes=len(data),
+                source=body.source,
+                idempotency_key=str(headers.get("idempotency-key", "")),
             ),
             policy=self._policy,
             committer=self._committer,
