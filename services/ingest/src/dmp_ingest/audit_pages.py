@@ -15,7 +15,8 @@ from dmp_ingest.domain.errors import AuditBusyError, MinuteTooLargeError, Stretc
 _FIRST_MINUTES: Final = 60
 _MOST_MINUTES: Final = 32 * 24 * 60
 _GROWTH: Final = 4
-_CHEAP_SECONDS: Final = 0.5
+_CHEAP_SECONDS: Final = 2.0
+"""Well above what an empty stretch costs on a busy machine: else a long range would be walked hour by hour."""
 _CHEAP_CELLS: Final = 20_000
 _ANSWER_SECONDS: Final = 3.0
 """After so long no further stretch is begun. The last one takes as long as a few statements may, five seconds each."""
