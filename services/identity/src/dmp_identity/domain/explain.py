@@ -53,7 +53,7 @@ def links_of_identifiers(identifiers: Iterable[SeenIdentifier]) -> list[Link]:
     here = {seen.key for seen in given}
     for seen in given:
         first = first_of.setdefault(seen.profile, seen)
-        if first is not seen and seen.via_strong and seen.via not in here:
+        if first is not seen and seen.via is not None and seen.via_strong and seen.via not in here:
             # What brought it was detached since.
             links.append(_link(seen, first.key, "same_profile"))
         elif seen.via is not None and seen.via_strong:
