@@ -12,6 +12,7 @@ from grpc_health.v1 import health_pb2_grpc
 
 from dmp_chassis.client import channel
 from dmp_chassis.health import Check, DependencyHealth
+from dmp_chassis.server import start_server
 from tests.chassis.echo_service import SERVICE, health_of
 from tests.chassis.eventually import eventually
 
@@ -136,3 +137,35 @@ async def test_a_check_that_never_answers_counts_as_failed_and_holds_up_no_other
 async def test_degrading_must_name_a_check() -> None:
     with pytest.raises(ValueError, match="redis"):
         DependencyHealth([SERVICE], {}, degrading=["redis"])
+
+
+async def test_what_a_check_uses_is_closed_after_the_check() -> None:
+    dependency, order = Dependency(), []
+
+    async def check() -> None:
+        try:
+            await dependency.check()
+        finally:
+            order.append("checked")
+
+    async def close() -> None:
+        order.append("closed")
+
+    server = await start_server(
+        service_names=[],
+        add_services=lambda _: None,
+        table={},
+        domain="test",
+        checks={"mute": check},
+        degrading=["mute"],
+        on_close=[close],
+    )
+    dependency.mute = True
+
+    async def is_asked() -> bool:
+        return dependency.asked > 1
+
+    await eventually(is_asked)
+    order.clear()
+    await server.close()
+    assert order == ["checked", "closed"]

@@ -8,7 +8,7 @@ as all do when the server restarts, is replaced on the spot; a server that does 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, Final, Literal, TypeAlias, cast
 
@@ -34,7 +34,7 @@ class Database:
         self._probe = probe
         self._pool_size = pool_size
         self._acquire_seconds = acquire_seconds
-        self._abandoned: set[asyncio.Task[None]] = set()
+        self._returning: set[asyncio.Task[None]] = set()
 
     @classmethod
     def connect(
@@ -83,10 +83,10 @@ class Database:
 
     async def close(self) -> None:
         """Closes every connection. To be called once, after the last transaction."""
-        if self._abandoned:
-            # An attempt that was just left behind still has a connection to give back, which nobody else would close.
-            await asyncio.wait(tuple(self._abandoned), timeout=self._acquire_seconds)
-        for task in tuple(self._abandoned):
+        if self._returning:
+            # Whoever was just cancelled still has a connection to give back, which nobody would close after this.
+            await asyncio.wait(tuple(self._returning), timeout=self._acquire_seconds)
+        for task in tuple(self._returning):
             task.cancel()
         await self._engine.dispose()
         await self._probe.dispose()
@@ -106,7 +106,7 @@ class Database:
             await transaction.commit()
         finally:
             # A cancelled caller must not leave the connection half returned.
-            await asyncio.shield(asyncio.ensure_future(connection.close()))
+            await asyncio.shield(self._remember(connection.close()))
         for callback in callbacks:
             callback()
 
@@ -144,9 +144,13 @@ class Database:
 
     def _abandon(self, attempt: asyncio.Task[AsyncConnection]) -> None:
         attempt.cancel()
-        task = asyncio.ensure_future(_give_back(attempt))
-        self._abandoned.add(task)
-        task.add_done_callback(self._abandoned.discard)
+        self._remember(_give_back(attempt))
+
+    def _remember(self, returning: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.ensure_future(returning)
+        self._returning.add(task)
+        task.add_done_callback(self._returning.discard)
+        return task
 
 
 def raw(connection: AsyncConnection) -> psycopg.AsyncConnection[Any]:

@@ -64,6 +64,22 @@ class DependencyHealth:
         """Everything NOT_SERVING, for good."""
         await self.servicer.enter_graceful_shutdown()
 
+    async def end_checks(self) -> None:
+        """Returns once no check is running: those that are have the timeout to end, then they are cancelled.
+
+        To be called after `poll` was cancelled and before what the checks use is closed.
+        """
+        try:
+            await self._until_none_runs()
+        finally:
+            for check in self._running.values():
+                check.cancel()
+        await self._until_none_runs()
+
+    async def _until_none_runs(self) -> None:
+        if self._running:
+            await asyncio.wait(self._running.values(), timeout=self._timeout_seconds)
+
     async def _poll(self, name: str) -> None:
         while True:
             await asyncio.sleep(self._interval_seconds)

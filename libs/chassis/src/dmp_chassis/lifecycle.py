@@ -14,7 +14,7 @@ from dmp_chassis.health import DependencyHealth
 
 _LOG: Final = logging.getLogger(__name__)
 _END_SECONDS: Final = 2.0
-_CALLS_END, _FLUSHED, _LOOPS_END = 0.5, 0.8, 0.9
+_CALLS_END, _FLUSHED, _LOOPS_END, _CHECKS_END = 0.5, 0.8, 0.85, 0.9
 """When each step of the end is over at the latest, as a share of it; who is early leaves time to the next."""
 
 _CANCELLED_AGAIN_SECONDS: Final = 0.3
@@ -26,7 +26,7 @@ class RunningServer:
     """A server from its start until `close`. As an asynchronous context manager it closes without draining.
 
     The end, in order: health NOT_SERVING; wait until the gateway has noticed; refuse new calls and let running ones
-    finish; `on_stop`, while the background loops still run; cancel the loops; `on_close`.
+    finish; `on_stop`, while the background loops still run; cancel the loops; wait for health checks; `on_close`.
     """
 
     def __init__(
@@ -94,6 +94,7 @@ class RunningServer:
         await self._server.stop(_CALLS_END * end_seconds)
         await _call_all(self._on_stop, until=begun + _FLUSHED * end_seconds)
         await self._end_loops(until=begun + _LOOPS_END * end_seconds)
+        await _call_all([self._health.end_checks], until=begun + _CHECKS_END * end_seconds)
         await _call_all(self._on_close, until=begun + end_seconds)
         _LOG.info("stopped", extra={"port": self.port})
 

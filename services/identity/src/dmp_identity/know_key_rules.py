@@ -50,13 +50,8 @@ class KnownKeyRules:
     async def run(self) -> None:
         """Looks again every few seconds until cancelled."""
         while True:
-            look = asyncio.ensure_future(self._look())
             try:
-                await asyncio.shield(look)
-            except asyncio.CancelledError:
-                # Who is cancelled while connecting leaves a connection open.
-                await asyncio.gather(look, return_exceptions=True)
-                raise
+                await self._look()
             except Exception:  # noqa: BLE001  # what is known stays; the database's health is told elsewhere
                 _LOG.debug("the rules of stored keys cannot be read now")
             await asyncio.sleep(_LOOK_AGAIN_SECONDS)
