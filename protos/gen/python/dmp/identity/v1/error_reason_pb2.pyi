@@ -48,6 +48,16 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """RESOURCE_EXHAUSTED: a policy is being tried already; try again."""
     ERROR_REASON_TRIAL_LIMIT: _ErrorReason.ValueType  # 12
     """FAILED_PRECONDITION: trying the policy needed more memory or time than a trial may have."""
+    ERROR_REASON_TOO_LARGE: _ErrorReason.ValueType  # 13
+    """RESOURCE_EXHAUSTED (HTTP 413): the request is larger than one may be. Metadata: `limit`, `unit`."""
+    ERROR_REASON_DEPENDENCY_UNAVAILABLE: _ErrorReason.ValueType  # 14
+    """UNAVAILABLE (HTTP 503): something that the call needs is away; try again after the time in `RetryInfo`. Metadata: `dependency`."""
+    ERROR_REASON_TOO_MANY_STREAMS: _ErrorReason.ValueType  # 15
+    """RESOURCE_EXHAUSTED (HTTP 429): as many streams are open as the service holds; try again after the time in `RetryInfo`. Metadata:
+    `limit`.
+    """
+    ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 16
+    """INTERNAL (HTTP 500): the service failed; its log knows why."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason names the failures of the identity API. Each appears as `reason` in the `google.rpc.ErrorInfo` of an error, without its
@@ -80,4 +90,14 @@ ERROR_REASON_TRIAL_RUNNING: ErrorReason.ValueType  # 11
 """RESOURCE_EXHAUSTED: a policy is being tried already; try again."""
 ERROR_REASON_TRIAL_LIMIT: ErrorReason.ValueType  # 12
 """FAILED_PRECONDITION: trying the policy needed more memory or time than a trial may have."""
+ERROR_REASON_TOO_LARGE: ErrorReason.ValueType  # 13
+"""RESOURCE_EXHAUSTED (HTTP 413): the request is larger than one may be. Metadata: `limit`, `unit`."""
+ERROR_REASON_DEPENDENCY_UNAVAILABLE: ErrorReason.ValueType  # 14
+"""UNAVAILABLE (HTTP 503): something that the call needs is away; try again after the time in `RetryInfo`. Metadata: `dependency`."""
+ERROR_REASON_TOO_MANY_STREAMS: ErrorReason.ValueType  # 15
+"""RESOURCE_EXHAUSTED (HTTP 429): as many streams are open as the service holds; try again after the time in `RetryInfo`. Metadata:
+`limit`.
+"""
+ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 16
+"""INTERNAL (HTTP 500): the service failed; its log knows why."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -50,6 +50,14 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """RESOURCE_EXHAUSTED (HTTP 429): another audit or repair is under way. Try again after the time in `RetryInfo`."""
     ERROR_REASON_UNHEALTHY: _ErrorReason.ValueType  # 7
     """UNAVAILABLE (HTTP 503): something that the system cannot work without is missing. Metadata: `missing`, a comma-separated list."""
+    ERROR_REASON_DEPENDENCY_UNAVAILABLE: _ErrorReason.ValueType  # 12
+    """UNAVAILABLE (HTTP 503): something that the call needs is away; try again after the time in `RetryInfo`. Metadata: `dependency`."""
+    ERROR_REASON_TOO_MANY_STREAMS: _ErrorReason.ValueType  # 13
+    """RESOURCE_EXHAUSTED (HTTP 429): as many streams are open as the service holds; try again after the time in `RetryInfo`. Metadata:
+    `limit`.
+    """
+    ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 14
+    """INTERNAL (HTTP 500): the service failed; its log knows why."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason names the failures of the ingest API. Each appears as `reason` in the `google.rpc.ErrorInfo` of an error, without its
@@ -84,4 +92,12 @@ ERROR_REASON_AUDIT_BUSY: ErrorReason.ValueType  # 11
 """RESOURCE_EXHAUSTED (HTTP 429): another audit or repair is under way. Try again after the time in `RetryInfo`."""
 ERROR_REASON_UNHEALTHY: ErrorReason.ValueType  # 7
 """UNAVAILABLE (HTTP 503): something that the system cannot work without is missing. Metadata: `missing`, a comma-separated list."""
+ERROR_REASON_DEPENDENCY_UNAVAILABLE: ErrorReason.ValueType  # 12
+"""UNAVAILABLE (HTTP 503): something that the call needs is away; try again after the time in `RetryInfo`. Metadata: `dependency`."""
+ERROR_REASON_TOO_MANY_STREAMS: ErrorReason.ValueType  # 13
+"""RESOURCE_EXHAUSTED (HTTP 429): as many streams are open as the service holds; try again after the time in `RetryInfo`. Metadata:
+`limit`.
+"""
+ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 14
+"""INTERNAL (HTTP 500): the service failed; its log knows why."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

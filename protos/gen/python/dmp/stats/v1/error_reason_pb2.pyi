@@ -42,6 +42,14 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """RESOURCE_EXHAUSTED (HTTP 429): another large reference table is being read. Nothing of the request was done; try again after the time
     in `RetryInfo`.
     """
+    ERROR_REASON_DEPENDENCY_UNAVAILABLE: _ErrorReason.ValueType  # 9
+    """UNAVAILABLE (HTTP 503): something that the call needs is away; try again after the time in `RetryInfo`. Metadata: `dependency`."""
+    ERROR_REASON_TOO_MANY_STREAMS: _ErrorReason.ValueType  # 10
+    """RESOURCE_EXHAUSTED (HTTP 429): as many streams are open as the service holds; try again after the time in `RetryInfo`. Metadata:
+    `limit`.
+    """
+    ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 11
+    """INTERNAL (HTTP 500): the service failed; its log knows why."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason names the failures of the stats API. Each appears as `reason` in the `google.rpc.ErrorInfo` of an error, without its prefix
@@ -68,4 +76,12 @@ ERROR_REASON_BUSY: ErrorReason.ValueType  # 8
 """RESOURCE_EXHAUSTED (HTTP 429): another large reference table is being read. Nothing of the request was done; try again after the time
 in `RetryInfo`.
 """
+ERROR_REASON_DEPENDENCY_UNAVAILABLE: ErrorReason.ValueType  # 9
+"""UNAVAILABLE (HTTP 503): something that the call needs is away; try again after the time in `RetryInfo`. Metadata: `dependency`."""
+ERROR_REASON_TOO_MANY_STREAMS: ErrorReason.ValueType  # 10
+"""RESOURCE_EXHAUSTED (HTTP 429): as many streams are open as the service holds; try again after the time in `RetryInfo`. Metadata:
+`limit`.
+"""
+ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 11
+"""INTERNAL (HTTP 500): the service failed; its log knows why."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
