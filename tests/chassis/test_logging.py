@@ -96,3 +96,12 @@ def test_configure_writes_lines_from_its_level_on_to_standard_error(capsys: pyte
     logging.getLogger("x").info("loud", extra={"n": 1})
     lines = [json.loads(each) for each in capsys.readouterr().err.splitlines()]
     assert [(each["service"], each["message"], each["n"]) for each in lines] == [("stats", "loud", 1)]
+
+
+@pytest.mark.usefixtures("restored_root")
+def test_metadata_that_grpc_cannot_decode_is_not_logged(capsys: pytest.CaptureFixture[str]) -> None:
+    configure("info", "ingest")
+    library = logging.getLogger("grpc._cython.cygrpc")
+    library.error("Invalid encoding on %s", b"\xffhunter2")
+    library.error("something else")
+    assert [json.loads(each)["message"] for each in capsys.readouterr().err.splitlines()] == ["something else"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import sys
 import tomllib
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from dmp_stack.gateway import Gateway
 from tests.deploy.deployment import CONTEXTS, ROOT, dockerfile, final_stage, locked
 
 OWN = {"dmp-protos", "dmp-chassis", "dmp-ingest", "dmp-identity", "dmp-stats"}
@@ -73,6 +75,16 @@ def test_a_service_gets_its_signals_itself(context: str) -> None:
     assert stage["ENTRYPOINT"] == f'["python", "-m", "dmp_{context}"]'
     assert stage["CMD"] == '["serve"]'
     assert stage["STOPSIGNAL"] == "SIGTERM"
+
+
+def test_the_gateway_logs_as_little_as_the_tested_one(tmp_path: Path) -> None:
+    nowhere = {context: [1] for context in CONTEXTS}
+    tested = Gateway(
+        host="127.0.0.1", port=1, upstreams=nowhere, run_directory=tmp_path, log_path=tmp_path / "log", environment={}
+    )
+    in_image, embedded = json.loads(final_stage("gateway")["CMD"]), tested.child_spec().argv
+    for option in ("--log-level", "--component-log-level"):
+        assert in_image[in_image.index(option) + 1] == embedded[embedded.index(option) + 1]
 
 
 @pytest.mark.parametrize("context", [*CONTEXTS, "gateway"])

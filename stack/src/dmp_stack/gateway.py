@@ -55,6 +55,7 @@ class Gateway:
                 "--concurrency", str(min(2, os.cpu_count() or 1)),
                 "--disable-hot-restart",  # its shared memory would tie two stacks on one machine together
                 "--log-level", "warning",
+                "--component-log-level", "http:off,filter:off,http2:off",  # they log paths with queries
                 "--file-flush-interval-msec", "500",
             ),
             environment=self.environment,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -54,6 +55,8 @@ def main(
     given = parser.parse_args(arguments)
     command = given.command
     configure("info", service)
+    # Before anything loads gRPC's library: it would print headers that it cannot read, with their values.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
         if command == "serve":
             import uvloop

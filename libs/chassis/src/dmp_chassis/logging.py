@@ -21,6 +21,8 @@ _ASSIGNED_SECRET: Final = re.compile(
 _QUOTED_DATA: Final = re.compile(r"(?m)^(DETAIL|CONTEXT|STATEMENT|\[parameters):? .*$")
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
+_GRPC_LIBRARY: Final = "grpc._cython.cygrpc"
+
 
 def redact(text: str) -> str:
     """The text without passwords in URLs and assignments, and without the data that PostgreSQL quotes in its errors."""
@@ -63,6 +65,11 @@ def _printable(value: object) -> object:
     return redact(str(value).encode("utf-8", "backslashreplace").decode())
 
 
+def _quotes_no_metadata(record: logging.LogRecord) -> bool:
+    """False for what gRPC's library says of metadata that it cannot decode: the line has the value, maybe a secret."""
+    return not str(record.msg).startswith("Invalid encoding on")
+
+
 def configure(level: str, service: str) -> None:
     """Sends everything from `level` ("debug", "info", "warning", "error") on to standard error as JSON lines.
 
@@ -73,4 +80,5 @@ def configure(level: str, service: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
+    logging.getLogger(_GRPC_LIBRARY).addFilter(_quotes_no_metadata)
     logging.captureWarnings(True)
