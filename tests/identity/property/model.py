@@ -186,6 +186,24 @@ class Model:
         older = first if self.oldest(a | b) in a else second
         return self._merge([(older, second if older is first else first)])
 
+    def detach(self, key: Key, at: int) -> None:
+        """Takes an identifier from whoever has it."""
+        owner = self.owner(key)
+        assert owner is not None
+        owner.strong.remove(key)
+        profile = self._create(at)
+        profile.strong.add(key)
+        self.apart.append((owner, profile))
+        self._split_contacts()
+
+    def attach(self, profile: Profile, key: Key) -> Merge | str | None:
+        """Gives it to somebody, whom nothing keeps apart from its owner any more."""
+        owner = self.owner(key)
+        assert owner is not None
+        both = {self.person(profile), self.person(owner)}
+        self.apart = [pair for pair in self.apart if {self.person(one) for one in pair} != both]
+        return self.merge_by_hand(profile, owner)
+
     def undo(self, merge: Merge) -> None:
         """Takes a merge back."""
         merge.in_force = False

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
-from dmp.identity.v1 import erasure_pb2, merge_pb2
+from dmp.identity.v1 import erasure_pb2, merge_pb2, separation_pb2
 from dmp.identity.v1 import identity_service_pb2 as pb
 from dmp_chassis.uuid7 import uuid7_text
 from dmp_identity.app import IdentityService
@@ -237,6 +237,24 @@ class IdentityGraph(RuleBasedStateMachine):
         self.model.apart.append((first, second))
         ids = [self.id_of(first), self.id_of(second)]
         self.call("CreateNeverMerge", merge_pb2.CreateNeverMergeRequest(internal_user_ids=ids, reason="a trial"))
+        self.compare()
+
+    @precondition(lambda self: any(profile.strong for profile in self.model.profiles))
+    @rule(choice=CHOICES)
+    def detach(self, choice: random.Random) -> None:
+        """An identifier is taken from its person and, now and then, given to somebody."""
+        owner = choice.choice([profile for profile in self.model.profiles if profile.strong])
+        key = choice.choice(sorted(owner.strong))
+        given = {"identifier": key[0], "value": key[1], "reason": "a trial"}
+        if choice.random() < 0.6:
+            request = separation_pb2.DetachIdentifierRequest(internal_user_id=self.id_of(owner), **given)
+            self.call("DetachIdentifier", request)
+            self.model.detach(key, 2**60)
+        else:
+            profile = choice.choice(self.model.profiles)
+            person = self.id_of(profile)
+            self.model.attach(profile, key)
+            self.call("AttachIdentifier", separation_pb2.AttachIdentifierRequest(internal_user_id=person, **given))
         self.compare()
 
     @precondition(lambda self: bool(self.model.apart))
