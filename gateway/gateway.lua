@@ -16,6 +16,7 @@ local METHODS = {
   ["/debug/shared:undo"] = "POST",
   ["/docs"] = "GET",
   ["/docs/*"] = "GET",
+  ["/erasures"] = "POST",
   ["/erasures/*"] = "GET",
   ["/events"] = "POST",
   ["/events/*"] = "GET",

@@ -62,8 +62,8 @@ def any_event(choice: random.Random) -> tuple[Identifiers, Identifiers]:
 
 TABLES = (
     "profile, identifier, identifier_pair, weak_link, anonymous_profile, timeline_entry, merge, merge_edge,"
-    " never_merge, contact, merge_contact, review, inbox, erasure, erasure_event, erased_identifier,"
-    " domain_event_outbox"
+    " never_merge, separated_profile, contact, merge_contact, review, inbox, erasure, erasure_event, erasure_key,"
+    " erasure_timeline, erased_identifier, domain_event_outbox"
 )
 
 

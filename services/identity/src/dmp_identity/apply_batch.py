@@ -12,7 +12,8 @@ import psycopg
 from dmp_chassis.database import Database
 from dmp_identity.adapters.batch_store import Entries, append_to_timelines, remember_batch
 from dmp_identity.adapters.domain_event_store import add_domain_events
-from dmp_identity.adapters.erasure_store import add_late_events, erased_keys
+from dmp_identity.adapters.erasure_digests import erased_keys
+from dmp_identity.adapters.erasure_events import add_late_events
 from dmp_identity.adapters.graph_check import changed_keys
 from dmp_identity.adapters.graph_store import write_links
 from dmp_identity.domain.graph_memory import GraphMemory, Learned

@@ -1,82 +1,150 @@
-"""Erases a person, in one transaction, and names the events whose personal fields have to go from the log.
+"""Erases a person: makes them unknown at once, takes the rest away in slices, and names the events to clean in the log.
 
-Whoever is responsible for the erasure calls, in this order and again after a crash, with the same id: `erase_person`;
-`list_erased_events` until the last page, cleaning the log; `confirm_erasure`.
+Whoever is responsible for the erasure calls with the same id, again after a crash: `erase_person` until it is finished;
+in between, `list_erased_events`, cleaning the log, and `forget_erased_events`; in the end `confirm_erasure`.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
+import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
+import msgspec
 import psycopg
 
 from dmp_chassis.database import Database, raw, retrying
+from dmp_identity.adapters import erasure_events as listed
 from dmp_identity.adapters import erasure_store as store
+from dmp_identity.adapters.contact_store import clear_contact_values
+from dmp_identity.adapters.erasure_digests import keys_of_erasure
 from dmp_identity.adapters.erasure_store import Counts, Receipt
 from dmp_identity.adapters.graph_locks import lock_merges, own_graph
-from dmp_identity.adapters.profile_reads import find_root, members_of
+from dmp_identity.adapters.profile_reads import find_root, members_of, owner_of
 from dmp_identity.domain.errors import ErasureNotFoundError, InvalidFieldsError, ProfileNotFoundError
-from dmp_identity.domain.identifier_policy import IdentifierPolicy
-from dmp_identity.domain.reading import Rule
+from dmp_identity.domain.reading import Key, PolicyReader
 from dmp_identity.read_profile import known_form
 
-_LARGEST_PAGE: Final = 10_000
+MOST_EVENTS: Final = 10_000
+MOST_PAIRS: Final = 100_000
+_SLICE_ROWS: Final = 5_000
+_WORKING_SECONDS: Final = 0.5
+_USER_ID: Final = "user_id"
 
 
-async def preview_erasure(database: Database, internal_user_id: str) -> tuple[list[int], Counts]:
-    """The person's profiles and how much there is about them. Raises ProfileNotFoundError."""
-    profile_id = known_form(internal_user_id)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Erasing:
+    """Whom to erase: any id of the person, or an identifier of theirs."""
+
+    internal_user_id: str = ""
+    identifier: str = ""
+    value: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErasedPerson:
+    """How far an erasure is. user_ids: the person's own, until the erasure is confirmed."""
+
+    receipt: Receipt
+    already_erased: bool
+    user_ids: list[str]
+
+
+async def preview_erasure(database: Database, reader: PolicyReader, whom: Erasing) -> tuple[list[int], Counts]:
+    """The person's profiles and how much there is about them. Raises InvalidFieldsError, ProfileNotFoundError.
+
+    It counts the timeline: about a second for ten million entries.
+    """
     async with database.read() as transaction:
         connection = raw(transaction)
-        members = await _members(connection, profile_id, internal_user_id)
+        members, _ = await _whom(connection, reader, whom)
         return members, await store.count_erasure(connection, members)
 
 
 async def erase_person(
-    database: Database,
-    policy: IdentifierPolicy,
-    *,
-    erasure_id: str,
-    internal_user_id: str,
-    clock_us: Callable[[], int],
-) -> tuple[Receipt, bool]:
-    """The receipt, and whether it is an older one. Raises InvalidFieldsError, ProfileNotFoundError."""
-    wanted = _checked_id(erasure_id)
+    database: Database, reader: PolicyReader, *, erasure_id: str, whom: Erasing, clock_us: Callable[[], int]
+) -> ErasedPerson:
+    """Makes the person unknown, the first time, and then works for half a second: call it until it is finished.
 
-    async def unit() -> tuple[Receipt, bool]:
+    Raises InvalidFieldsError, ProfileNotFoundError.
+    """
+    wanted = _checked_id(erasure_id)
+    remembered = {name for name, kind in reader.policy.types.items() if kind.attributing and not kind.strong}
+
+    async def first() -> tuple[Receipt, bool]:
         async with database.begin() as transaction:
             connection = raw(transaction)
+            receipt = await store.find_receipt(connection, wanted)
+            if receipt is not None:
+                return receipt, True
             await own_graph(connection)
             receipt = await store.find_receipt(connection, wanted)
             if receipt is not None:
                 return receipt, True
-            profile_id = known_form(internal_user_id)
             await lock_merges(connection)
-            members = await _members(connection, profile_id, internal_user_id)
+            members, keys = await _whom(connection, reader, whom)
             receipt = Receipt(
                 id=wanted,
                 profiles=members,
-                counts=await store.count_erasure(connection, members),
+                counts=await store.count_erasure(connection, members, whole=False),
                 erased_at_us=clock_us(),
                 confirmed=False,
+                finished=False,
             )
-            remembered = {name for name, kind in policy.types.items() if kind.strong or kind.attributing}
-            await store.erase_profiles(
-                connection, receipt, remembered_types=remembered, rules=[rule.value for rule in Rule]
-            )
+            links = await store.take_out(connection, receipt, remembered_types=remembered, keys=keys)
+            await clear_contact_values(connection, wanted, reader.compared)
+            receipt = _with(receipt, identifiers=links)
+            await store.note_progress(connection, receipt, finished_at_us=None)
             return receipt, False
 
-    return await retrying(unit)
+    receipt, already_erased = await retrying(first)
+    until, events = time.monotonic() + _WORKING_SECONDS, 0
+    while not receipt.finished and events < MOST_EVENTS and time.monotonic() < until:
+        found, receipt = await retrying(lambda: _slice(database, wanted, remembered, clock_us))
+        events += found
+    async with database.read() as transaction:
+        user_ids = await store.erased_values(raw(transaction), wanted, _USER_ID)
+    return ErasedPerson(receipt=receipt, already_erased=already_erased, user_ids=user_ids)
+
+
+async def _slice(
+    database: Database, erasure_id: str, remembered: set[str], clock_us: Callable[[], int]
+) -> tuple[int, Receipt]:
+    """One transaction of the work that is left: how many events it listed, and how far the erasure is then."""
+    async with database.begin() as transaction:
+        connection = raw(transaction)
+        receipt = await store.find_receipt(connection, erasure_id, for_update=True)
+        assert receipt is not None
+        if receipt.finished:
+            return 0, receipt
+        events, finished_at_us = 0, None
+        part = await store.slice_of_timeline(connection, erasure_id, _SLICE_ROWS)
+        if part is not None:
+            events, is_others = part
+            receipt = receipt if is_others else _with(receipt, events=events)
+        elif links := await store.slice_of_links(connection, receipt, _SLICE_ROWS, remembered_types=remembered):
+            receipt = _with(receipt, identifiers=links)
+        else:
+            refusals, of_others = await store.slice_of_refusals(connection, receipt, _SLICE_ROWS)
+            receipt = _with(receipt, refusals=refusals - of_others)
+            if not refusals:
+                finished_at_us = clock_us()
+                receipt = msgspec.structs.replace(receipt, finished=True)
+        await store.note_progress(connection, receipt, finished_at_us=finished_at_us)
+        return events, receipt
 
 
 async def list_erased_events(
     database: Database, *, erasure_id: str, page_size: int, page_token: str
-) -> tuple[list[str], str]:
-    """A page of event ids and the token of the next one. Raises InvalidFieldsError, ErasureNotFoundError."""
+) -> tuple[list[tuple[str, bool]], str]:
+    """A page of event ids, each with whether it is somebody else's, and the token of the next one.
+
+    Raises InvalidFieldsError, ErasureNotFoundError.
+    """
     wanted = _checked_id(erasure_id)
     problems = [] if page_size >= 0 else [("page_size", "must not be negative")]
     after = _position(page_token)
@@ -84,24 +152,83 @@ async def list_erased_events(
         problems.append(("page_token", "is not a token that a page before this one gave"))
     if problems or after is None:
         raise InvalidFieldsError(problems)
-    limit = min(page_size or _LARGEST_PAGE, _LARGEST_PAGE)
+    limit = min(page_size or MOST_EVENTS, MOST_EVENTS)
     async with database.read() as transaction:
         connection = raw(transaction)
-        if await store.find_receipt(connection, wanted) is None:
-            raise ErasureNotFoundError(erasure_id)
-        found = await store.erased_events(connection, wanted, after, limit + 1)
-    token = base64.urlsafe_b64encode(found[limit - 1].encode()).decode() if len(found) > limit else ""
+        await _known(connection, wanted)
+        found = await listed.erased_events(connection, wanted, after, limit + 1)
+    token = base64.urlsafe_b64encode(found[limit - 1][0].encode()).decode() if len(found) > limit else ""
     return found[:limit], token
 
 
+async def match_erased(
+    database: Database, reader: PolicyReader, *, erasure_id: str, pairs: Sequence[tuple[str, str]]
+) -> list[int]:
+    """The positions of the identifiers, given as sent, that the erasure has erased.
+
+    Raises InvalidFieldsError, ErasureNotFoundError.
+    """
+    wanted = _checked_id(erasure_id)
+    if len(pairs) > MOST_PAIRS:
+        raise InvalidFieldsError([("types", f"must have at most {MOST_PAIRS} elements")])
+    keys = [_possible_keys(reader, kind, value) for kind, value in pairs]
+    async with database.read() as transaction:
+        connection = raw(transaction)
+        await _known(connection, wanted)
+        erased = await keys_of_erasure(connection, wanted, list(set().union(*keys)))
+    return [number for number, of_pair in enumerate(keys) if not erased.isdisjoint(of_pair)]
+
+
+def _possible_keys(reader: PolicyReader, kind: str, value: str) -> set[Key]:
+    """The keys that a value may have, whichever source sent it and by whichever rules it was stored."""
+    known = reader.policy.types.get(kind)
+    spaces = [] if known is None else [space for _, space in known.normalise.namespaces]
+    readings = [reader.read(kind, text) for text in (value, *(f"{space}:{value}" for space in spaces))]
+    return {key for reading in readings if reading is not None for key in reading.all_keys()}
+
+
+async def forget_erased_events(database: Database, *, erasure_id: str, event_ids: Sequence[str]) -> int:
+    """Takes events off the erasure's list; how many were on it. Raises InvalidFieldsError, ErasureNotFoundError."""
+    wanted = _checked_id(erasure_id)
+    if len(event_ids) > MOST_EVENTS:
+        raise InvalidFieldsError([("event_ids", f"must have at most {MOST_EVENTS} elements")])
+    async with database.begin() as transaction:
+        connection = raw(transaction)
+        await _known(connection, wanted)
+        return await listed.forget_these_events(connection, wanted, event_ids)
+
+
 async def confirm_erasure(database: Database, *, erasure_id: str, clock_us: Callable[[], int]) -> int:
-    """Forgets the erasure's events; how many there were. Raises InvalidFieldsError, ErasureNotFoundError."""
+    """Forgets the erasure's events and the person's identifiers, unless the erasure is not finished; how many events
+    there were. Raises InvalidFieldsError, ErasureNotFoundError.
+    """
     wanted = _checked_id(erasure_id)
     async with database.begin() as transaction:
         connection = raw(transaction)
-        if await store.find_receipt(connection, wanted) is None:
-            raise ErasureNotFoundError(erasure_id)
-        return await store.forget_events(connection, wanted, clock_us())
+        receipt = await _known(connection, wanted)
+        return await listed.forget_events(connection, wanted, clock_us()) if receipt.finished else 0
+
+
+async def _whom(
+    connection: psycopg.AsyncConnection[Any], reader: PolicyReader, whom: Erasing
+) -> tuple[list[int], list[Key]]:
+    """The person's profiles, or, if the identifier is nobody's but was refused somewhere, none and the identifier."""
+    if not whom.identifier:
+        return await _members(connection, known_form(whom.internal_user_id), whom.internal_user_id), []
+    reading = reader.read(whom.identifier, whom.value)
+    kind = reader.policy.types.get(whom.identifier)
+    if kind is None or not kind.strong:
+        raise InvalidFieldsError([("identifier", "must be a strong type of the policy")])
+    if reading is None:
+        raise InvalidFieldsError([("value", "is required")])
+    for key in reading.all_keys():
+        owner = await owner_of(connection, key)
+        if owner is not None:
+            return await _members(connection, owner, ""), []
+    refused = [key for key in reading.all_keys() if await store.is_refused_somewhere(connection, key)]
+    if refused:
+        return [], refused
+    raise ProfileNotFoundError("")
 
 
 async def _members(connection: psycopg.AsyncConnection[Any], profile_id: int, internal_user_id: str) -> list[int]:
@@ -109,6 +236,24 @@ async def _members(connection: psycopg.AsyncConnection[Any], profile_id: int, in
     if root is None:
         raise ProfileNotFoundError(internal_user_id)
     return await members_of(connection, root)
+
+
+async def _known(connection: psycopg.AsyncConnection[Any], erasure_id: str) -> Receipt:
+    receipt = await store.find_receipt(connection, erasure_id)
+    if receipt is None:
+        raise ErasureNotFoundError(erasure_id)
+    return receipt
+
+
+def _with(receipt: Receipt, *, identifiers: int = 0, refusals: int = 0, events: int = 0) -> Receipt:
+    counts = receipt.counts
+    more = msgspec.structs.replace(
+        counts,
+        identifiers=counts.identifiers + identifiers,
+        refusals=counts.refusals + refusals,
+        events=counts.events + events,
+    )
+    return msgspec.structs.replace(receipt, counts=more)
 
 
 def _checked_id(erasure_id: str) -> str:

@@ -120,6 +120,7 @@ async def regroup_people(
     merges = await history.active_merges(connection, members)
     groups = components(members, (edge for active in merges for edge in active.edges))
     await history.regroup(connection, groups)
+    await history.note_separation(connection, uuid7_text(), members)
     await split_contacts(connection, groups, compared)
     rows = [row for of_root in (await load_contacts(connection, [g[0] for g in groups])).values() for row in of_root]
     made_by = await history.contacts_made_by_merges(connection, [row.id for row in rows])

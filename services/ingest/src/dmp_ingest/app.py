@@ -21,7 +21,9 @@ from dmp_ingest.adapters.counted_cells import CountedCells
 from dmp_ingest.adapters.erasures import Erasures
 from dmp_ingest.adapters.event_log import EventLog
 from dmp_ingest.adapters.group_writer import GroupWriter
+from dmp_ingest.adapters.known_users import KnownUsers
 from dmp_ingest.adapters.log_cells import LogCells
+from dmp_ingest.adapters.log_cleaning import LogCleaner
 from dmp_ingest.adapters.outbox import Outbox
 from dmp_ingest.adapters.owners import Owners
 from dmp_ingest.adapters.people import People
@@ -30,7 +32,7 @@ from dmp_ingest.api.errors import DOMAIN, ERRORS
 from dmp_ingest.api.publish_request import MOST_BYTES
 from dmp_ingest.api.servicer import SERVICE_NAME, IngestServicer
 from dmp_ingest.deliver_batch import Deliverer
-from dmp_ingest.erase_user import sweep_loop
+from dmp_ingest.erase_user import Stores, sweep_loop
 from dmp_ingest.group_commit import GroupCommitter
 from dmp_ingest.hold_batches import HeldBatches
 from dmp_ingest.relay_batches import Relay
@@ -95,23 +97,28 @@ def parts(settings: Settings) -> dict[str, Any]:
     async def ask_redis() -> None:
         await check_redis(redis)
 
-    erasures, people = Erasures(database), People(identity)
-    settled_seconds = settings.commit_timeout_seconds + _CLOCK_DIFFERENCE_SECONDS
+    stores = Stores(
+        erasures=Erasures(database),
+        people=People(identity),
+        users=KnownUsers(stats),
+        log=LogCleaner(database),
+        settled_seconds=settings.commit_timeout_seconds + _CLOCK_DIFFERENCE_SECONDS,
+    )
     servicer = IngestServicer(
         policy=settings.policy,
         committer=committer,
         log=log,
         owners=Owners(identity),
-        erasures=erasures,
-        people=people,
-        settled_seconds=settled_seconds,
-        audits=Audits(cells=LogCells(auditing), counted=CountedCells(stats), people=people, policy=settings.policy),
+        stores=stores,
+        audits=Audits(
+            cells=LogCells(auditing), counted=CountedCells(stats), people=stores.people, policy=settings.policy
+        ),
         needed={"ingest's database": database.check, "identity": _serving(identity), "stats": _serving(stats)},
         helpful={"redis": ask_redis, "stored keys": _serving(identity, "dependency.key_rules")},
     )
 
     async def sweep_erasures() -> None:
-        await sweep_loop(erasures=erasures, people=people, settled_seconds=settled_seconds)
+        await sweep_loop(stores=stores)
 
     async def publish_domain_events() -> None:
         await domain_events.drain_loop(database, domain_events.RedisStreamPublisher(redis), wake=wake)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from dmp_chassis.database import Database
-from dmp_stats.adapters import rollup_store, window_store
+from dmp_stats.adapters import forgotten_store, rollup_store, window_store
 
 _LOG: Final = logging.getLogger(__name__)
 _ROWS_AT_ONCE: Final = 2_000
@@ -26,6 +26,8 @@ async def expire(database: Database, *, now: float, window_seconds: int, retenti
         removed += rows
         if rows < _ROWS_AT_ONCE:
             break
+    async with database.begin() as connection:
+        await forgotten_store.prune(connection, before_second=now - window_seconds)
     for grain, days in retention_days.items():
         # A bucket goes when all of it is too old.
         before = int(now) // 60 - days * 1440 - grain + 1

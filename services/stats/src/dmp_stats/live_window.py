@@ -15,7 +15,7 @@ from typing import Final
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dmp_chassis.database import Database
-from dmp_stats.adapters import reference_store, window_store
+from dmp_stats.adapters import forgotten_store, reference_store, window_store
 from dmp_stats.adapters.reference_store import Generation
 from dmp_stats.domain.reference import Labels, unpack_chunk
 from dmp_stats.domain.sightings import Sightings, merge_sightings, unpack_sightings
@@ -27,6 +27,7 @@ _MOST_EXTRA_ATTRIBUTES: Final = 8
 _EVENTS_AT_ONCE: Final = 5_000
 _CLOCK_SLACK_SECONDS: Final = 5
 """A clock that is set back by no more than this only stands still: time servers correct by as much."""
+_USERS_AT_ONCE: Final = 1_000
 
 
 class LiveWindow:
@@ -44,6 +45,7 @@ class LiveWindow:
         self._window = Window(retention=retention_seconds, now=int(clock()), names=ALWAYS_GROUPED)
         self._version: Generation | None = None
         self._horizon = 0
+        self._forgotten = 0
         self._loaded: dict[int, int] = {}
         self._own: dict[int, Sightings] = {}
         self.writing = asyncio.Lock()
@@ -104,6 +106,10 @@ class LiveWindow:
         await self.refresh()
         return self.labels.of_user(self._window.roster.number(user_id)), self._version
 
+    def knows(self, user_id: str) -> bool:
+        """Whether the reference table in use has the user."""
+        return self.labels.of_user(self._window.roster.number(user_id)) is not None
+
     async def prepare(self, generation: int, payloads: Collection[bytes], *, is_change: bool) -> Labels:
         """Builds a version that is about to be committed, so that no reader has to wait for it; readers use the old one
         until then.
@@ -155,6 +161,7 @@ class LiveWindow:
         if now < self._window.now - _CLOCK_SLACK_SECONDS:
             await self._restart(now)
         self._window.advance(now)
+        await self._forget(connection)
         own_before = list(self._own)
         changes = await window_store.changes_since(connection, self._horizon)
         new = changes.batches.keys() - self._loaded.keys()
@@ -177,6 +184,22 @@ class LiveWindow:
             self._window.restart(now)
         self._horizon = 0
         self._loaded = {}
+
+    async def _forget(self, connection: AsyncConnection) -> None:
+        """Forgets the users whom somebody has taken out of the stored window since the last look."""
+        forgotten = await forgotten_store.since(connection, self._forgotten)
+        if not forgotten:
+            return
+        # What this process has committed itself may still name them; what is stored does not.
+        self._own.clear()
+        for each in forgotten:
+            for count, user_id in enumerate(self._window.roster.everybody()):
+                name = each.name_for(user_id)
+                if name is not None:
+                    self._window.roster.rename(user_id, name)
+                if count % _USERS_AT_ONCE == 0:
+                    await asyncio.sleep(0)
+            self._forgotten = each.seq
 
     async def _take_in(self, batches: Iterable[tuple[int, Sightings, int]]) -> None:
         """Takes in batches: number, content, transaction id. Some thousand events at a time, whatever their batches."""

@@ -83,6 +83,28 @@ async def load_contact_values(
     return values
 
 
+async def clear_contact_values(
+    connection: psycopg.AsyncConnection[Any], erasure_id: str, compared: Callable[[str, str], str]
+) -> None:
+    """Takes an erasure's values out of the rows of those whose timelines it has to look through: rows of merges that
+    were undone before rows were split then.
+    """
+    cursor = await connection.execute("SELECT type, value FROM erasure_key WHERE erasure_id = %s", (erasure_id,))
+    erased = {(row[0], row[1]) for row in await cursor.fetchall()}
+    cursor = await connection.execute(
+        'SELECT c.id, c.email, c."phoneNumber" FROM erasure_timeline t JOIN contact c ON c.profile_id = t.profile_id'
+        " WHERE t.erasure_id = %s AND t.is_others",
+        (erasure_id,),
+    )
+    for contact_id, email, phone in await cursor.fetchall():
+        kept_email = None if email is None or ("email", compared("email", email)) in erased else email
+        kept_phone = None if phone is None or ("phone", compared("phone", phone)) in erased else phone
+        if (kept_email, kept_phone) != (email, phone):
+            await connection.execute(
+                'UPDATE contact SET email = %s, "phoneNumber" = %s WHERE id = %s', (kept_email, kept_phone, contact_id)
+            )
+
+
 async def save_split_rows(connection: psycopg.AsyncConnection[Any], rows: Iterable[ContactRow]) -> None:
     """Writes where rows belong now and which values they keep."""
     async with connection.cursor() as cursor:

@@ -1,72 +1,106 @@
 """Erases people: everything about them goes but a receipt, the ids of their events, and digests that keep late
 events away.
+
+`take_out` makes the person unknown in one short transaction; `slice_of_timeline`, `slice_of_links` and
+`slice_of_refusals` take away what is left of their profiles, a few thousand rows at a time. Nobody else writes to
+profiles that are no more, so slices need no lock of the graph.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 import msgspec
 import psycopg
 
 from dmp_identity.adapters.bulk import Texts, bulk_cursor
-from dmp_identity.domain.reading import Key
+from dmp_identity.adapters.erasure_digests import add_digests
+from dmp_identity.domain.reading import Key, Rule
 
 Connection = psycopg.AsyncConnection[Any]
 
-_KEPT_EVENTS: Final = """
-INSERT INTO erasure_event (erasure_id, event_id)
-SELECT %s, t.event_id FROM timeline_entry t WHERE t.profile_id = ANY(%s)
-ON CONFLICT DO NOTHING
-"""
+_RULES: Final = [rule.value for rule in Rule]
+_LINKS_AT_ONCE: Final = 50_000
 
 _COUNTS: Final = """
 SELECT
   (SELECT count(*) FROM profile WHERE id = ANY(%(ids)s)),
   (SELECT count(*) FROM identifier WHERE profile_id = ANY(%(ids)s))
-    + (SELECT count(*) FROM weak_link WHERE profile_id = ANY(%(ids)s)),
+    + CASE WHEN %(whole)s THEN (SELECT count(*) FROM weak_link WHERE profile_id = ANY(%(ids)s)) ELSE 0 END,
   (SELECT count(*) FROM contact WHERE profile_id = ANY(%(ids)s)),
   (SELECT count(DISTINCT merge_id) FROM merge_edge WHERE profile_a = ANY(%(ids)s) OR profile_b = ANY(%(ids)s))
     + (SELECT count(*) FROM never_merge WHERE profile_a = ANY(%(ids)s) OR profile_b = ANY(%(ids)s)),
-  (SELECT count(*) FROM review WHERE profile_id = ANY(%(ids)s)),
-  (SELECT count(*) FROM timeline_entry WHERE profile_id = ANY(%(ids)s))
+  CASE WHEN %(whole)s THEN (SELECT count(*) FROM review WHERE profile_id = ANY(%(ids)s)) ELSE 0 END,
+  CASE WHEN %(whole)s THEN (SELECT count(*) FROM timeline_entry WHERE profile_id = ANY(%(ids)s)) ELSE 0 END
 """
+
+_KEYS: Final = """
+INSERT INTO erasure_key (erasure_id, type, value, shown)
+SELECT %(id)s::uuid, type, value, shown FROM identifier WHERE profile_id = ANY(%(ids)s)
+UNION
+SELECT %(id)s::uuid, type, value, shown FROM former_identifier WHERE profile_id = ANY(%(ids)s)
+UNION
+SELECT %(id)s::uuid, k.type, k.value, NULL FROM unnest(%(types)s::text[], %(values)s::text[]) AS k (type, value)
+ON CONFLICT DO NOTHING
+"""
+
+_TIMELINES: Final = (
+    """
+    INSERT INTO erasure_timeline (erasure_id, is_others, profile_id, occurred_at_us, event_id)
+    SELECT %(id)s::uuid, false, k.id, -9223372036854775808, '' FROM unnest(%(ids)s::bigint[]) AS k (id)
+    """,
+    # Whose events may show the person's identifiers: who was one person with them, and where evidence was refused.
+    """
+    INSERT INTO erasure_timeline (erasure_id, is_others, profile_id, occurred_at_us, event_id)
+    SELECT %(id)s::uuid, true, o.id, -9223372036854775808, '' FROM (
+      SELECT s.profile_id AS id FROM separated_profile s
+      WHERE s.separation_id IN (SELECT separation_id FROM separated_profile WHERE profile_id = ANY(%(ids)s))
+      UNION
+      SELECT r.profile_id FROM erasure_key k
+      JOIN review r ON r.rule = ANY(%(rules)s) AND r.type = k.type AND r.value = k.value
+      WHERE k.erasure_id = %(id)s
+    ) o
+    JOIN profile p ON p.id = o.id
+    WHERE NOT o.id = ANY(%(ids)s)
+    """,
+)
 
 # In this order: what names identifiers goes before the identifiers.
 _DELETIONS: Final = (
     """
-    DELETE FROM identifier_pair p USING identifier i
-    WHERE i.profile_id = ANY(%(ids)s) AND p.type_a = i.type AND p.value_a = i.value
+    DELETE FROM identifier_pair p USING erasure_key k
+    WHERE k.erasure_id = %(id)s AND p.type_a = k.type AND p.value_a = k.value
     """,
     """
-    DELETE FROM identifier_pair p USING identifier i
-    WHERE i.profile_id = ANY(%(ids)s) AND p.type_b = i.type AND p.value_b = i.value
+    DELETE FROM identifier_pair p USING erasure_key k
+    WHERE k.erasure_id = %(id)s AND p.type_b = k.type AND p.value_b = k.value
     """,
     """
-    DELETE FROM review r USING identifier i
-    WHERE i.profile_id = ANY(%(ids)s) AND r.rule = ANY(%(rules)s) AND r.type = i.type AND r.value = i.value
+    DELETE FROM review r USING erasure_key k
+    WHERE k.erasure_id = %(id)s AND r.rule = ANY(%(rules)s) AND r.type = k.type AND r.value = k.value
     """,
-    "DELETE FROM review WHERE profile_id = ANY(%(ids)s)",
-    "DELETE FROM review WHERE other_profile_id = ANY(%(ids)s)",
+    """
+    UPDATE identifier i SET via_type = NULL, via_value = NULL FROM erasure_key k
+    WHERE k.erasure_id = %(id)s AND i.via_type = k.type AND i.via_value = k.value AND NOT i.profile_id = ANY(%(ids)s)
+    """,
+    # A merge that stays is one of others: what somebody wrote about it may name the person all the same.
     """
     WITH gone AS (
       DELETE FROM merge_edge WHERE profile_a = ANY(%(ids)s) OR profile_b = ANY(%(ids)s) RETURNING merge_id
     )
-    DELETE FROM merge m USING gone g
-    WHERE m.id = g.merge_id
-    AND NOT EXISTS (
-      SELECT FROM merge_edge e
-      WHERE e.merge_id = m.id AND NOT e.profile_a = ANY(%(ids)s) AND NOT e.profile_b = ANY(%(ids)s)
-    )
+    UPDATE merge m SET reason = '', undo_reason = CASE WHEN undo_reason IS NULL THEN NULL ELSE '' END
+    FROM gone g WHERE m.id = g.merge_id
+    """,
+    """
+    DELETE FROM merge m WHERE m.id = ANY(%(merges)s::uuid[])
+    AND NOT EXISTS (SELECT FROM merge_edge e WHERE e.merge_id = m.id)
     """,
     "DELETE FROM never_merge WHERE profile_a = ANY(%(ids)s) OR profile_b = ANY(%(ids)s)",
+    "DELETE FROM separated_profile WHERE profile_id = ANY(%(ids)s)",
     "DELETE FROM merge_contact m USING contact c WHERE c.profile_id = ANY(%(ids)s) AND m.contact_id = c.id",
     "DELETE FROM contact WHERE profile_id = ANY(%(ids)s)",
-    "DELETE FROM timeline_entry WHERE profile_id = ANY(%(ids)s)",
     "DELETE FROM anonymous_profile WHERE profile_id = ANY(%(ids)s)",
-    "DELETE FROM weak_link WHERE profile_id = ANY(%(ids)s)",
     "DELETE FROM former_identifier WHERE profile_id = ANY(%(ids)s)",
     "DELETE FROM identifier WHERE profile_id = ANY(%(ids)s)",
     "DELETE FROM profile WHERE id = ANY(%(ids)s)",
@@ -85,29 +119,36 @@ class Counts(msgspec.Struct, frozen=True):
 
 
 class Receipt(msgspec.Struct, frozen=True):
-    """What an erasure did. profiles: the ids that are unknown now, the answering one first."""
+    """What an erasure did so far.
+
+    profiles: the ids that are unknown now, the answering one first.
+    counts: what has gone so far.
+    finished: nothing is left but events whose personal fields have to go from the log.
+    """
 
     id: str
     profiles: list[int]
     counts: Counts
     erased_at_us: int
     confirmed: bool
+    finished: bool
 
 
-async def count_erasure(connection: Connection, members: Sequence[int]) -> Counts:
-    """How much there is about these profiles."""
-    cursor = await connection.execute(_COUNTS, {"ids": list(members)})
+async def count_erasure(connection: Connection, members: Sequence[int], *, whole: bool = True) -> Counts:
+    """How much there is about these profiles; unless `whole`, only what the first transaction takes."""
+    cursor = await connection.execute(_COUNTS, {"ids": list(members), "whole": whole})
     row = await cursor.fetchone()
     assert row is not None
     return Counts(*row)
 
 
-async def find_receipt(connection: Connection, erasure_id: str) -> Receipt | None:
-    """The receipt of an erasure, None if there is none of this id."""
-    cursor = await connection.execute(
-        "SELECT id::text, profile_ids, counts, erased_at_us, confirmed_at_us IS NOT NULL FROM erasure WHERE id = %s",
-        (erasure_id,),
+async def find_receipt(connection: Connection, erasure_id: str, *, for_update: bool = False) -> Receipt | None:
+    """The receipt of an erasure, None if there is none of this id. for_update: nobody else advances it meanwhile."""
+    statement = (
+        "SELECT id::text, profile_ids, counts, erased_at_us, confirmed_at_us IS NOT NULL, finished_at_us IS NOT NULL"
+        " FROM erasure WHERE id = %s"
     )
+    cursor = await connection.execute(f"{statement} FOR UPDATE" if for_update else statement, (erasure_id,))
     row = await cursor.fetchone()
     if row is None:
         return None
@@ -117,89 +158,152 @@ async def find_receipt(connection: Connection, erasure_id: str) -> Receipt | Non
         counts=msgspec.convert(row[2], Counts),
         erased_at_us=row[3],
         confirmed=row[4],
+        finished=row[5],
     )
 
 
-async def erase_profiles(
-    connection: Connection, receipt: Receipt, *, remembered_types: Collection[str], rules: Sequence[str]
-) -> None:
-    """Erases the receipt's profiles and stores it. Callers own the graph.
+async def is_refused_somewhere(connection: Connection, key: Key) -> bool:
+    """Whether evidence with this identifier was ever refused."""
+    cursor = await connection.execute(
+        "SELECT FROM review WHERE rule = ANY(%s) AND type = %s AND value = %s LIMIT 1", (_RULES, *key)
+    )
+    return await cursor.fetchone() is not None
 
-    remembered_types: types whose values late events are recognised by. rules: of the refusals that name identifiers.
+
+async def take_out(
+    connection: Connection, receipt: Receipt, *, remembered_types: Collection[str], keys: Sequence[Key] = ()
+) -> int:
+    """Makes the receipt's profiles unknown, stores the receipt, and notes what is left to do. Callers own the graph.
+
+    remembered_types: weak types whose values late events are recognised by. keys: identifiers of nobody's that go, too.
+    Returns how many links went at once.
     """
-    ids = list(receipt.profiles)
+    given = {
+        "id": receipt.id,
+        "ids": list(receipt.profiles),
+        "rules": _RULES,
+        "types": [key[0] for key in keys],
+        "values": [key[1] for key in keys],
+    }
     await connection.execute(
         "INSERT INTO erasure (id, profile_ids, counts, erased_at_us) VALUES (%s, %s, %s, %s)",
-        (receipt.id, ids, msgspec.json.encode(receipt.counts).decode(), receipt.erased_at_us),
+        (receipt.id, given["ids"], msgspec.json.encode(receipt.counts).decode(), receipt.erased_at_us),
     )
-    await connection.execute(_KEPT_EVENTS, (receipt.id, ids))
-    cursor = await connection.execute("SELECT type, value FROM identifier WHERE profile_id = ANY(%s)", (ids,))
-    marks = [((row[0], row[1]), True) for row in await cursor.fetchall()]
-    cursor = await connection.execute("SELECT type, value FROM weak_link WHERE profile_id = ANY(%s)", (ids,))
-    marks += [((row[0], row[1]), False) for row in await cursor.fetchall() if row[0] in remembered_types]
-    salt = await _salt(connection)
-    async with connection.cursor() as writer:
-        await writer.executemany(
-            "INSERT INTO erased_identifier (digest, erasure_id, erased_at_us, strong) VALUES (%s, %s, %s, %s)"
-            " ON CONFLICT (digest) DO UPDATE"
-            " SET erasure_id = excluded.erasure_id, erased_at_us = excluded.erased_at_us",
-            [(_digest(salt, key), receipt.id, receipt.erased_at_us, strong) for key, strong in dict(marks).items()],
-        )
+    await connection.execute(_KEYS, given)
+    cursor = await connection.execute("SELECT type, value FROM erasure_key WHERE erasure_id = %s", (receipt.id,))
+    await add_digests(connection, receipt.id, receipt.erased_at_us, await cursor.fetchall(), strong=True)
+    for statement in _TIMELINES:
+        await connection.execute(statement.encode(), given)
+    cursor = await connection.execute(
+        "SELECT DISTINCT merge_id::text FROM merge_edge WHERE profile_a = ANY(%(ids)s) OR profile_b = ANY(%(ids)s)",
+        given,
+    )
+    given["merges"] = [row[0] for row in await cursor.fetchall()]
+    # Links that attribute would let late events find profiles that are no more.
+    links = await slice_of_links(
+        connection, receipt, _LINKS_AT_ONCE, remembered_types=remembered_types, only=remembered_types
+    )
     for statement in _DELETIONS:
-        await connection.execute(
-            statement.encode(), {"ids": ids, "rules": list(rules)} if "rules" in statement else {"ids": ids}
-        )
+        await connection.execute(statement.encode(), given)
+    return links
 
 
-async def erased_keys(connection: Connection, keys: Sequence[Key], accepted_at_us: int) -> dict[Key, str]:
-    """Identifiers among these that were erased after the time given -> the erasure."""
-    salt = await _salt(connection)
-    digests = {_digest(salt, key): key for key in keys}
+async def slice_of_timeline(connection: Connection, erasure_id: str, limit: int) -> tuple[int, bool] | None:
+    """Puts up to `limit` events of the next timeline on the erasure's list, and takes them off the timeline if it is
+    the person's own: how many, and whether it was. None if no timeline is left.
+    """
     cursor = await connection.execute(
-        "SELECT digest, erasure_id::text FROM erased_identifier WHERE digest = ANY(%s) AND erased_at_us > %s",
-        (list(digests), accepted_at_us),
+        "SELECT is_others, profile_id, occurred_at_us, event_id FROM erasure_timeline WHERE erasure_id = %s"
+        " ORDER BY is_others, profile_id LIMIT 1",
+        (erasure_id,),
     )
-    return {digests[bytes(row[0])]: row[1] for row in await cursor.fetchall()}
-
-
-async def add_late_events(connection: Connection, events: Mapping[str, str]) -> None:
-    """Adds events that came after the erasure: event -> erasure. The erasures are open again."""
-    if not events:
-        return
-    cursor = bulk_cursor(connection)
-    await cursor.execute(
-        b"INSERT INTO erasure_event (erasure_id, event_id) SELECT k.erasure::uuid, k.event"
-        b" FROM unnest(%s::text[], %s::text[]) AS k (erasure, event) ON CONFLICT DO NOTHING",
-        (Texts(list(events.values())), Texts(list(events))),
-    )
-    await cursor.execute(
-        b"UPDATE erasure SET confirmed_at_us = NULL WHERE id = ANY(%s::text[]::uuid[])",
-        (Texts(sorted(set(events.values()))),),
-    )
-
-
-async def erased_events(connection: Connection, erasure_id: str, after: str, limit: int) -> list[str]:
-    """Events of an erasure after one, in order of id."""
-    cursor = await connection.execute(
-        "SELECT event_id FROM erasure_event WHERE erasure_id = %s AND event_id > %s ORDER BY event_id LIMIT %s",
-        (erasure_id, after, limit),
-    )
-    return [row[0] for row in await cursor.fetchall()]
-
-
-async def forget_events(connection: Connection, erasure_id: str, now_us: int) -> int:
-    """Forgets an erasure's events; how many there were."""
-    cursor = await connection.execute("DELETE FROM erasure_event WHERE erasure_id = %s", (erasure_id,))
-    await connection.execute("UPDATE erasure SET confirmed_at_us = %s WHERE id = %s", (now_us, erasure_id))
-    return cursor.rowcount
-
-
-async def _salt(connection: Connection) -> str:
-    cursor = await connection.execute("SELECT salt FROM erasure_salt")
     row = await cursor.fetchone()
-    assert row is not None
-    return str(row[0])
+    if row is None:
+        return None
+    is_others, profile, *position = row
+    cursor = await connection.execute(
+        "SELECT occurred_at_us, event_id FROM timeline_entry"
+        " WHERE profile_id = %s AND (occurred_at_us, event_id) > (%s, %s)"
+        " ORDER BY occurred_at_us, event_id LIMIT %s",
+        (profile, *position, limit),
+    )
+    entries = await cursor.fetchall()
+    if entries:
+        await bulk_cursor(connection).execute(
+            b"INSERT INTO erasure_event (erasure_id, event_id, is_others) SELECT %s::uuid, k.event, %s::boolean"
+            b" FROM unnest(%s::text[]) AS k (event) ON CONFLICT DO NOTHING",
+            (erasure_id, str(is_others), Texts([entry[1] for entry in entries])),
+        )
+        if not is_others:
+            await connection.execute(
+                "DELETE FROM timeline_entry WHERE profile_id = %s AND (occurred_at_us, event_id) > (%s, %s)"
+                " AND (occurred_at_us, event_id) <= (%s, %s)",
+                (profile, *position, *entries[-1]),
+            )
+    key = (erasure_id, is_others, profile)
+    if len(entries) < limit:
+        await connection.execute(
+            "DELETE FROM erasure_timeline WHERE erasure_id = %s AND is_others = %s AND profile_id = %s", key
+        )
+    else:
+        await connection.execute(
+            "UPDATE erasure_timeline SET occurred_at_us = %s, event_id = %s"
+            " WHERE erasure_id = %s AND is_others = %s AND profile_id = %s",
+            (*entries[-1], *key),
+        )
+    return len(entries), is_others
 
 
-def _digest(salt: str, key: Key) -> bytes:
-    return hashlib.sha256(f"{salt}\0{key[0]}\0{key[1]}".encode()).digest()
+async def slice_of_links(
+    connection: Connection,
+    receipt: Receipt,
+    limit: int,
+    *,
+    remembered_types: Collection[str],
+    only: Collection[str] | None = None,
+) -> int:
+    """Takes away up to `limit` weak identifiers of the receipt's profiles, `only` of some types; how many."""
+    cursor = await connection.execute(
+        "DELETE FROM weak_link WHERE ctid = ANY(ARRAY("
+        "SELECT ctid FROM weak_link WHERE profile_id = ANY(%s) AND (%s::text[] IS NULL OR type = ANY(%s)) LIMIT %s"
+        ")) RETURNING type, value",
+        (list(receipt.profiles), *([None if only is None else list(only)] * 2), limit),
+    )
+    gone = await cursor.fetchall()
+    remembered = [key for key in gone if key[0] in remembered_types]
+    await add_digests(connection, receipt.id, receipt.erased_at_us, remembered, strong=False)
+    return len(gone)
+
+
+async def slice_of_refusals(connection: Connection, receipt: Receipt, limit: int) -> tuple[int, int]:
+    """Takes away up to `limit` entries of the review list that concern the receipt's profiles: how many, and how many
+    of them had another person's evidence.
+    """
+    counts: list[int] = []
+    for column in ("profile_id", "other_profile_id"):
+        cursor = await connection.execute(
+            f"DELETE FROM review WHERE ctid = ANY(ARRAY("  # noqa: S608  # no input in it
+            f"SELECT ctid FROM review WHERE {column} = ANY(%s) AND {column} <> 0 LIMIT %s))",
+            (list(receipt.profiles), limit - sum(counts)),
+        )
+        counts.append(cursor.rowcount)
+    return sum(counts), counts[1]
+
+
+async def note_progress(connection: Connection, receipt: Receipt, *, finished_at_us: int | None) -> None:
+    """Stores how far the erasure is."""
+    await connection.execute(
+        "UPDATE erasure SET counts = %s, finished_at_us = %s WHERE id = %s",
+        (msgspec.json.encode(receipt.counts).decode(), finished_at_us, receipt.id),
+    )
+
+
+async def erased_values(connection: Connection, erasure_id: str, kind: str) -> list[str]:
+    """The person's identifiers of one type as they are compared and as they were shown, until the erasure is
+    confirmed.
+    """
+    cursor = await connection.execute(
+        "SELECT value, coalesce(shown, value) FROM erasure_key WHERE erasure_id = %s AND type = %s ORDER BY value",
+        (erasure_id, kind),
+    )
+    return list(dict.fromkeys(text for row in await cursor.fetchall() for text in row))

@@ -145,6 +145,15 @@ async def regroup(connection: Connection, groups: Iterable[Sequence[int]]) -> No
         )
 
 
+async def note_separation(connection: Connection, separation_id: str, profiles: Sequence[int]) -> None:
+    """Remembers that these profiles were one person until now: each may have events that show the others."""
+    await bulk_cursor(connection).execute(
+        b"INSERT INTO separated_profile (separation_id, profile_id) SELECT %s::uuid, n FROM unnest(%b::bigint[]) AS n"
+        b" ON CONFLICT DO NOTHING",
+        (separation_id, Bigints(list(profiles))),
+    )
+
+
 async def add_never_merges(connection: Connection, rows: Sequence[StoredNeverMerge]) -> None:
     """Keeps the pairs apart."""
     await copy_rows(

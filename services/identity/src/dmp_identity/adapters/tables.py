@@ -275,6 +275,17 @@ REVIEW: Final = sa.Table(
     sa.Index("review_last", "last_at_us"),
     sa.Index("review_profile", "profile_id"),
 )
+sa.Index("review_other", REVIEW.c.other_profile_id, postgresql_where=REVIEW.c.other_profile_id != 0)
+
+# Profiles that were one person until a merge was undone or an identifier was detached: the timeline of each may show
+# identifiers of the others.
+SEPARATED_PROFILE: Final = sa.Table(
+    "separated_profile",
+    METADATA,
+    sa.Column("separation_id", sa.Uuid(as_uuid=False), primary_key=True),
+    _big("profile_id", primary_key=True),
+    sa.Index("separated_profile_profile", "profile_id"),
+)
 
 # The receipts of erasures. They name nobody: ids of profiles that are no more, and counts.
 ERASURE: Final = sa.Table(
@@ -285,7 +296,31 @@ ERASURE: Final = sa.Table(
     sa.Column("counts", JSONB, nullable=False),
     _big("erased_at_us"),
     _big("confirmed_at_us", nullable=True),
+    # When nothing about the person was left but events to clean; NULL while slices are under way.
+    _big("finished_at_us", nullable=True),
     sa.Index("erasure_time", "erased_at_us"),
+)
+
+# The strong identifiers of a person whose erasure is under way; they go when it is confirmed.
+ERASURE_KEY: Final = sa.Table(
+    "erasure_key",
+    METADATA,
+    sa.Column("erasure_id", sa.Uuid(as_uuid=False), primary_key=True),
+    _key("type", primary_key=True),
+    _key("value", primary_key=True),
+    sa.Column("shown", sa.Text, nullable=True),
+)
+
+# Timelines that an erasure has still to look through, and how far it is: its own, and others that may show its
+# identifiers.
+ERASURE_TIMELINE: Final = sa.Table(
+    "erasure_timeline",
+    METADATA,
+    sa.Column("erasure_id", sa.Uuid(as_uuid=False), primary_key=True),
+    sa.Column("is_others", sa.Boolean, primary_key=True),
+    _big("profile_id", primary_key=True),
+    _big("occurred_at_us"),
+    _key("event_id"),
 )
 
 # Events whose personal fields are still in the log.
@@ -294,6 +329,8 @@ ERASURE_EVENT: Final = sa.Table(
     METADATA,
     sa.Column("erasure_id", sa.Uuid(as_uuid=False), primary_key=True),
     _key("event_id", primary_key=True),
+    # It is somebody else's: only values of the erased person have to go, if it shows any.
+    sa.Column("is_others", sa.Boolean, nullable=False, server_default=sa.false()),
 )
 
 # Salted digests of erased identifiers: an event that was accepted before the erasure and comes after it is recognised.
@@ -301,7 +338,7 @@ ERASED_IDENTIFIER: Final = sa.Table(
     "erased_identifier",
     METADATA,
     sa.Column("digest", sa.LargeBinary, primary_key=True),
-    sa.Column("erasure_id", sa.Uuid(as_uuid=False), nullable=False),
+    sa.Column("erasure_id", sa.Uuid(as_uuid=False), primary_key=True),
     _big("erased_at_us"),
     sa.Column("strong", sa.Boolean, nullable=False),
 )

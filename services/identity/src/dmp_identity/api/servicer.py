@@ -32,7 +32,14 @@ from dmp_identity.detach_identifier import attach_identifier, detach_identifier
 from dmp_identity.domain.graph_memory import GraphMemory
 from dmp_identity.domain.profile_id import public_id
 from dmp_identity.domain.reading import PolicyReader
-from dmp_identity.erase_person import confirm_erasure, erase_person, list_erased_events, preview_erasure
+from dmp_identity.erase_person import (
+    confirm_erasure,
+    erase_person,
+    forget_erased_events,
+    list_erased_events,
+    match_erased,
+    preview_erasure,
+)
 from dmp_identity.explain_link import explain_link, read_graph
 from dmp_identity.export_profile import export_profile
 from dmp_identity.identify_contact import ContactIdentifier, read_contact_request
@@ -280,7 +287,7 @@ class IdentityServicer(identity_service_pb2_grpc.IdentityServiceServicer):
         self, request: erasure_pb2.PreviewErasureRequest, context: Context[Any, Any]
     ) -> erasure_pb2.PreviewErasureResponse:
         """As the proto says."""
-        members, counts = await preview_erasure(self._database, request.internal_user_id)
+        members, counts = await preview_erasure(self._database, self._reader, convert_erasure.whom_from_proto(request))
         return erasure_pb2.PreviewErasureResponse(
             internal_user_ids=map(public_id, members), counts=convert_erasure.counts_to_proto(counts)
         )
@@ -289,23 +296,44 @@ class IdentityServicer(identity_service_pb2_grpc.IdentityServiceServicer):
         self, request: erasure_pb2.ErasePersonRequest, context: Context[Any, Any]
     ) -> erasure_pb2.ErasePersonResponse:
         """As the proto says."""
-        receipt, already_erased = await erase_person(
+        erased = await erase_person(
             self._database,
-            self._reader.policy,
+            self._reader,
             erasure_id=request.erasure_id,
-            internal_user_id=request.internal_user_id,
+            whom=convert_erasure.whom_from_proto(request),
             clock_us=self._clock_us,
         )
-        return convert_erasure.receipt_to_proto(receipt, already_erased=already_erased)
+        return convert_erasure.erased_to_proto(erased)
 
     async def ListErasedEvents(
         self, request: erasure_pb2.ListErasedEventsRequest, context: Context[Any, Any]
     ) -> erasure_pb2.ListErasedEventsResponse:
         """As the proto says."""
-        event_ids, next_page_token = await list_erased_events(
+        events, next_page_token = await list_erased_events(
             self._database, erasure_id=request.erasure_id, page_size=request.page_size, page_token=request.page_token
         )
-        return erasure_pb2.ListErasedEventsResponse(event_ids=event_ids, next_page_token=next_page_token)
+        return erasure_pb2.ListErasedEventsResponse(
+            event_ids=[event_id for event_id, _ in events],
+            of_others=[is_others for _, is_others in events],
+            next_page_token=next_page_token,
+        )
+
+    async def MatchErased(
+        self, request: erasure_pb2.MatchErasedRequest, context: Context[Any, Any]
+    ) -> erasure_pb2.MatchErasedResponse:
+        """As the proto says."""
+        pairs = convert_erasure.pairs_from_proto(request)
+        positions = await match_erased(self._database, self._reader, erasure_id=request.erasure_id, pairs=pairs)
+        return erasure_pb2.MatchErasedResponse(positions=positions)
+
+    async def ForgetErasedEvents(
+        self, request: erasure_pb2.ForgetErasedEventsRequest, context: Context[Any, Any]
+    ) -> erasure_pb2.ForgetErasedEventsResponse:
+        """As the proto says."""
+        forgotten = await forget_erased_events(
+            self._database, erasure_id=request.erasure_id, event_ids=request.event_ids
+        )
+        return erasure_pb2.ForgetErasedEventsResponse(forgotten_events=forgotten)
 
     async def ConfirmErasure(
         self, request: erasure_pb2.ConfirmErasureRequest, context: Context[Any, Any]

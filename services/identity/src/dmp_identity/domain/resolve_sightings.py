@@ -32,12 +32,26 @@ class SightingResolver:
             (reading.flaw, reading.key, 0) for reading in sighting.flawed if reading.flaw is not None
         ]
         profile = self._place(sighting, refusals)
+        if len(refusals) > len(sighting.flawed):
+            self._add_what_is_not_theirs(sighting, profile, refusals)
         self._plan.placements.append(profile)
         self._plan.refusals.extend(
             Refusal(rule=rule, key=key, profile=profile, other=other, ref=sighting.ref, source=sighting.source)
             for rule, key, other in refusals
         )
         return profile
+
+    def _add_what_is_not_theirs(self, sighting: Sighting, profile: int, refusals: list[tuple[Rule, Key, int]]) -> None:
+        """Refuses every strong identifier that does not belong to whom the event goes to: whoever erases its owner
+        finds by the review list whose events show it.
+        """
+        graph = self.graph
+        noted = {key for _, key, _ in refusals}
+        rule = refusals[len(sighting.flawed)][0]
+        for reading in sighting.strong:
+            owner = graph.owners.get(reading.key)
+            if reading.key not in noted and (owner is None or graph.person(owner) != graph.person(profile)):
+                refusals.append((rule, reading.key, 0 if owner is None else graph.person(owner)))
 
     @property
     def is_structural(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import Collection, Sequence
 from typing import Final
 
 import grpc
@@ -10,11 +10,13 @@ from google.protobuf import timestamp_pb2
 
 from dmp.identity.v1 import audit_pb2, identity_service_pb2_grpc
 from dmp.identity.v1 import erasure_pb2 as pb
+from dmp_chassis.errors import FieldViolation, InvalidArgument
 from dmp_ingest.domain.audit import MinuteSum
-from dmp_ingest.domain.erasure import Erased
+from dmp_ingest.domain.erasure import Erased, ListedEvent, Whom
 from dmp_ingest.domain.errors import CannotAskError, StretchTooLargeError, UserNotFoundError
 
-_SECONDS: Final = 5.0
+_SECONDS: Final = 8.0
+_PAIRS_AT_ONCE: Final = 20_000
 _COUNT_SECONDS: Final = 10.0
 
 
@@ -25,41 +27,68 @@ class People:
         self._stub: identity_service_pb2_grpc.IdentityServiceAsyncStub
         self._stub = identity_service_pb2_grpc.IdentityServiceStub(identity)
 
-    async def preview(self, internal_user_id: str) -> Erased:
+    async def preview(self, whom: Whom) -> Erased:
         """What an erasure would take."""
+        request = pb.PreviewErasureRequest(
+            internal_user_id=whom.internal_user_id, identifier=whom.identifier, value=whom.value
+        )
         try:
-            answer = await self._stub.PreviewErasure(
-                pb.PreviewErasureRequest(internal_user_id=internal_user_id), timeout=_SECONDS
-            )
+            answer = await self._stub.PreviewErasure(request, timeout=_SECONDS)
         except grpc.aio.AioRpcError as error:
-            raise _failure(error, internal_user_id) from error
-        return _erased(list(answer.internal_user_ids), answer.counts)
+            raise _failure(error, whom) from error
+        return _erased(list(answer.internal_user_ids), answer.counts, finished=True)
 
-    async def erase(self, erasure_id: str, internal_user_id: str) -> Erased:
-        """Erases the person; a second time with the same erasure answers what the first did."""
+    async def erase(self, erasure_id: str, whom: Whom) -> tuple[Erased, list[str]]:
+        """Makes the person unknown, and goes on with what is left: how far it is, and the person's user ids."""
+        request = pb.ErasePersonRequest(
+            erasure_id=erasure_id,
+            internal_user_id=whom.internal_user_id,
+            identifier=whom.identifier,
+            value=whom.value,
+        )
         try:
-            answer = await self._stub.ErasePerson(
-                pb.ErasePersonRequest(erasure_id=erasure_id, internal_user_id=internal_user_id), timeout=_SECONDS
-            )
+            answer = await self._stub.ErasePerson(request, timeout=_SECONDS)
         except grpc.aio.AioRpcError as error:
-            raise _failure(error, internal_user_id) from error
-        return _erased(list(answer.internal_user_ids), answer.counts)
+            raise _failure(error, whom) from error
+        erased = _erased(list(answer.internal_user_ids), answer.counts, finished=answer.finished)
+        return erased, list(answer.user_ids)
 
-    async def erased_events(self, erasure_id: str) -> AsyncIterator[list[str]]:
-        """Ids of the events whose personal fields have to go, page by page; those that came late included."""
-        token = ""
-        while True:
+    async def listed_events(self, erasure_id: str) -> list[ListedEvent]:
+        """Events whose personal fields have to go, those that came late included: at most 10,000, none if none is
+        left.
+        """
+        request = pb.ListErasedEventsRequest(erasure_id=erasure_id)
+        try:
+            page = await self._stub.ListErasedEvents(request, timeout=_SECONDS)
+        except grpc.aio.AioRpcError as error:
+            raise CannotAskError(service="identity") from error
+        return [
+            ListedEvent(event_id=event_id, of_others=of_others)
+            for event_id, of_others in zip(page.event_ids, page.of_others, strict=True)
+        ]
+
+    async def erased_among(self, erasure_id: str, pairs: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
+        """The identifiers among these, as they were sent, that are the erased person's."""
+        ordered, found = list(pairs), set[tuple[str, str]]()
+        for start in range(0, len(ordered), _PAIRS_AT_ONCE):
+            part = ordered[start : start + _PAIRS_AT_ONCE]
+            request = pb.MatchErasedRequest(
+                erasure_id=erasure_id, types=[kind for kind, _ in part], values=[value for _, value in part]
+            )
             try:
-                page = await self._stub.ListErasedEvents(
-                    pb.ListErasedEventsRequest(erasure_id=erasure_id, page_token=token), timeout=_SECONDS
-                )
+                answer = await self._stub.MatchErased(request, timeout=_SECONDS)
             except grpc.aio.AioRpcError as error:
                 raise CannotAskError(service="identity") from error
-            if page.event_ids:
-                yield list(page.event_ids)
-            token = page.next_page_token
-            if not token:
-                return
+            found.update(part[position] for position in answer.positions)
+        return found
+
+    async def forget_events(self, erasure_id: str, event_ids: Sequence[str]) -> None:
+        """Takes events that are clean off the list."""
+        request = pb.ForgetErasedEventsRequest(erasure_id=erasure_id, event_ids=event_ids)
+        try:
+            await self._stub.ForgetErasedEvents(request, timeout=_SECONDS)
+        except grpc.aio.AioRpcError as error:
+            raise CannotAskError(service="identity") from error
 
     async def entries(self, *, first: int, last: int) -> dict[int, MinuteSum]:
         """Timeline entries by minute, from minute `first` to minute `last` since 1970, both included."""
@@ -83,17 +112,21 @@ class People:
             raise CannotAskError(service="identity") from error
 
 
-def _erased(internal_user_ids: list[str], counts: pb.ErasureCounts) -> Erased:
+def _erased(internal_user_ids: list[str], counts: pb.ErasureCounts, *, finished: bool) -> Erased:
     return Erased(
         internal_user_ids=internal_user_ids,
         identifiers=counts.identifiers,
         contacts=counts.contacts,
         merges=counts.merges,
         timeline_entries=counts.events,
+        finished=finished,
     )
 
 
-def _failure(error: grpc.aio.AioRpcError, internal_user_id: str) -> Exception:
+def _failure(error: grpc.aio.AioRpcError, whom: Whom) -> Exception:
+    if whom.identifier and error.code() is grpc.StatusCode.INVALID_ARGUMENT:
+        violation = FieldViolation(field="identifier", description="must be a strong type of the identifier policy")
+        return InvalidArgument([violation])
     if error.code() in (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.INVALID_ARGUMENT):
-        return UserNotFoundError(internal_user_id=internal_user_id)
+        return UserNotFoundError(internal_user_id=whom.internal_user_id)
     return CannotAskError(service="identity")

@@ -57,14 +57,21 @@ erasure = sa.Table(
     "erasure",
     metadata,
     sa.Column("id", sa.Uuid(as_uuid=False), primary_key=True),
-    # The id that was asked for.
+    # The id that was asked for; empty until identity has found whom an identifier names.
     sa.Column("internal_user_id", sa.Text, nullable=False),
+    # The identifier that was asked for, until identity knows it.
+    sa.Column("identifier", sa.Text),
+    sa.Column("value", sa.Text),
     sa.Column("requested_at", sa.DateTime(timezone=True), nullable=False),
     # What identity erased; NULL until it has.
     sa.Column("receipt", JSON),
     sa.Column("cleaned_events", sa.Integer, nullable=False),
     sa.Column("completed_at", sa.DateTime(timezone=True)),
+    # How often in a row it could not go on, and nobody goes on with it before this time.
+    sa.Column("failures", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("due_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
     sa.Index("erasure_open", "requested_at", postgresql_where=sa.text("completed_at IS NULL")),
+    sa.Index("erasure_due", "due_at", postgresql_where=sa.text("completed_at IS NULL")),
 )
 """Erasures of people: asked for, under way, and done."""
 

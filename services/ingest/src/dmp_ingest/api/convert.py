@@ -10,13 +10,12 @@ from typing import Final, TypeAlias
 import msgspec
 from google.protobuf import json_format, struct_pb2, timestamp_pb2
 
-from dmp.ingest.v1 import audit_pb2, erasure_pb2, event_pb2, ingest_service_pb2
+from dmp.ingest.v1 import audit_pb2, event_pb2, ingest_service_pb2
 from dmp_chassis.instants import OUT_OF_RANGE, instant_us, timestamp_us
 from dmp_ingest.api.json_answer import MESSAGES, UNFILLED_MACRO, message_of
 from dmp_ingest.audit_events import Audited, AuditedTimelines
 from dmp_ingest.domain.audit import NOTHING, CellKey
 from dmp_ingest.domain.check_event import MOST_IDENTIFIERS, TOO_MANY_IDENTIFIERS
-from dmp_ingest.domain.erasure import Erased, Erasure
 from dmp_ingest.domain.event import RefusedEvent, SubmittedEvent
 from dmp_ingest.domain.event_policy import COUNTS_AS, EventPolicy
 from dmp_ingest.domain.json_text import is_deeper
@@ -240,30 +239,3 @@ def _difference_to_proto(key: CellKey, audited: Audited) -> audit_pb2.CellDiffer
 def minute_to_proto(minute: int) -> timestamp_pb2.Timestamp:
     """A minute, counted from 1970, as the time of its start."""
     return timestamp_pb2.Timestamp(seconds=minute * 60)
-
-
-def preview_to_proto(erased: Erased) -> erasure_pb2.ErasureReceipt:
-    """What an erasure would take."""
-    receipt = _erased_to_proto(erased)
-    receipt.dry_run = True
-    return receipt
-
-
-def erasure_to_proto(erasure: Erasure) -> erasure_pb2.ErasureReceipt:
-    """An erasure as it is now."""
-    receipt = _erased_to_proto(erasure.erased) if erasure.erased is not None else erasure_pb2.ErasureReceipt()
-    receipt.erasure_id = erasure.erasure_id
-    receipt.cleaned_events = erasure.cleaned_events
-    receipt.requested_at.FromDatetime(erasure.requested_at)
-    receipt.complete = erasure.complete
-    return receipt
-
-
-def _erased_to_proto(erased: Erased) -> erasure_pb2.ErasureReceipt:
-    return erasure_pb2.ErasureReceipt(
-        internal_user_ids=erased.internal_user_ids,
-        identifiers=erased.identifiers,
-        contacts=erased.contacts,
-        merges=erased.merges,
-        timeline_entries=erased.timeline_entries,
-    )

@@ -13,26 +13,23 @@ from dmp.ingest.v1 import ingest_service_pb2_grpc
 from dmp_chassis.content_coding import decoded_body
 from dmp_chassis.errors import FieldViolation, InvalidArgument
 from dmp_chassis.http_body import came_through_gateway, json_body, send_http_status
-from dmp_ingest.adapters.erasures import Erasures
 from dmp_ingest.adapters.event_log import EventLog
 from dmp_ingest.adapters.owners import Owners
-from dmp_ingest.adapters.people import People
 from dmp_ingest.api.audits import Audits
 from dmp_ingest.api.convert import (
     add_results,
-    erasure_to_proto,
     found_to_json,
     found_to_proto,
-    preview_to_proto,
 )
+from dmp_ingest.api.convert_erasure import erasure_to_proto, preview_to_proto, whom_from_proto
 from dmp_ingest.api.json_answer import write_answer, write_refusal
 from dmp_ingest.api.json_body import BodyReader
 from dmp_ingest.api.publish_request import read_publish_request
 from dmp_ingest.audit_pages import OneAtATime
 from dmp_ingest.check_health import check_health
-from dmp_ingest.domain.errors import ErasureNotFoundError, UserNotFoundError
+from dmp_ingest.domain.errors import ErasureNotFoundError
 from dmp_ingest.domain.event_policy import EventPolicy
-from dmp_ingest.erase_user import erase_user, find_erasure, preview_erasure
+from dmp_ingest.erase_user import Stores, erase_user, find_erasure, preview_erasure
 from dmp_ingest.find_event import find_event
 from dmp_ingest.group_commit import GroupCommitter
 from dmp_ingest.publish_events import PublishEvents, publish_events
@@ -58,9 +55,7 @@ class IngestServicer(ingest_service_pb2_grpc.IngestServiceServicer):
         committer: GroupCommitter,
         log: EventLog,
         owners: Owners,
-        erasures: Erasures,
-        people: People,
-        settled_seconds: float,
+        stores: Stores,
         audits: Audits,
         needed: Checks,
         helpful: Checks,
@@ -70,9 +65,7 @@ class IngestServicer(ingest_service_pb2_grpc.IngestServiceServicer):
         self._committer = committer
         self._log = log
         self._owners = owners
-        self._erasures = erasures
-        self._people = people
-        self._settled_seconds = settled_seconds
+        self._stores = stores
         self._audits = audits
         self._auditing = OneAtATime()
         self._needed = needed
@@ -170,24 +163,18 @@ class IngestServicer(ingest_service_pb2_grpc.IngestServiceServicer):
             return await self._audits.repair(request)
 
     async def EraseUser(self, request: pb.EraseUserRequest, context: Context) -> pb.EraseUserResponse:
-        if not 1 <= len(request.internal_user_id) <= _MAX_ID_LENGTH or "\0" in request.internal_user_id:
-            raise UserNotFoundError(internal_user_id=request.internal_user_id[:_MAX_ID_LENGTH])
+        whom = whom_from_proto(request)
         if request.dry_run:
-            erased = await preview_erasure(request.internal_user_id, people=self._people)
+            erased = await preview_erasure(whom, people=self._stores.people)
             return pb.EraseUserResponse(receipt=preview_to_proto(erased))
-        erasure = await erase_user(
-            request.internal_user_id,
-            erasures=self._erasures,
-            people=self._people,
-            settled_seconds=self._settled_seconds,
-        )
+        erasure = await erase_user(whom, stores=self._stores)
         return pb.EraseUserResponse(receipt=erasure_to_proto(erasure))
 
     async def GetErasure(self, request: pb.GetErasureRequest, context: Context) -> pb.GetErasureResponse:
         if _UUID(request.erasure_id) is None:
             raise ErasureNotFoundError(erasure_id=request.erasure_id[:_MAX_ID_LENGTH])
         return pb.GetErasureResponse(
-            receipt=erasure_to_proto(await find_erasure(request.erasure_id, erasures=self._erasures))
+            receipt=erasure_to_proto(await find_erasure(request.erasure_id, erasures=self._stores.erasures))
         )
 
     async def CheckHealth(self, request: pb.CheckHealthRequest, context: Context) -> pb.CheckHealthResponse:

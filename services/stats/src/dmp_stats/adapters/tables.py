@@ -83,7 +83,19 @@ WINDOW_BATCH: Final = sa.Table(
     sa.Column("last_second", sa.BigInteger, nullable=False, comment="the latest event, in seconds since 1970 UTC"),
     sa.Column("sightings", sa.LargeBinary, nullable=False),
     sa.Index("window_batch_by_xact_id", "xact_id"),
-    comment="Who was seen when, by batch, for as long as the sliding window reaches. Rows never change.",
+    comment="Who was seen when, by batch, as long as the window reaches. Rows change only to forget users.",
+)
+
+FORGOTTEN_USER: Final = sa.Table(
+    "forgotten_user",
+    METADATA,
+    sa.Column("seq", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("forgotten_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
+    sa.Column("salt", sa.LargeBinary, nullable=False),
+    # Digests of user ids with the salt, and the made-up names that stand for them in the window.
+    sa.Column("digests", sa.ARRAY(sa.LargeBinary), nullable=False),
+    sa.Column("names", sa.ARRAY(sa.Text), nullable=False),
+    comment="What replicas must forget; kept for as long as the sliding window reaches.",
 )
 
 REFERENCE_GENERATION: Final = sa.Table(

@@ -24,6 +24,8 @@ from dmp_stats.domain.window import WindowCounts
 from dmp_stats.query_stats import StatsAnswer
 from dmp_stats.watch_live import LiveView
 
+_MOST_FORGOTTEN: Final = 1_000
+
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 _LARGEST_COUNT: Final = 2**31 - 1
 _LONGEST_TEXT: Final = 255
@@ -202,3 +204,12 @@ def timestamp_to_proto(instant: datetime) -> timestamp_pb2.Timestamp:
     message = timestamp_pb2.Timestamp()
     message.FromDatetime(instant.astimezone(UTC).replace(tzinfo=None))
     return message
+
+
+def user_ids_from_proto(request: stats_service_pb2.ForgetUsersRequest) -> list[str]:
+    """The users to forget, each once. Raises InvalidRequestError."""
+    user_ids = list(dict.fromkeys(request.user_ids))
+    if not 1 <= len(user_ids) <= _MOST_FORGOTTEN or not all(user_ids):
+        description = f"must be 1 to {_MOST_FORGOTTEN} ids that are not empty"
+        raise InvalidRequestError([Violation(field="user_ids", description=description)])
+    return user_ids

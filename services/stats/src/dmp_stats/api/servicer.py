@@ -30,6 +30,7 @@ from dmp_stats.api.convert import (
     page_token,
     stats_to_proto,
     timestamp_to_proto,
+    user_ids_from_proto,
 )
 from dmp_stats.api.next_page import next_page_link
 from dmp_stats.api.reference_reader import ReferenceReader
@@ -37,6 +38,7 @@ from dmp_stats.apply_batch import apply_batch
 from dmp_stats.audit_cells import list_cells, replace_cells
 from dmp_stats.domain.errors import InvalidRequestError, UserNotFoundError, Violation
 from dmp_stats.domain.stats_query import StatsQuery, check_id, check_stats_query
+from dmp_stats.forget_users import forget_users
 from dmp_stats.get_metrics import check_metrics_query, get_metrics
 from dmp_stats.list_campaigns import check_campaigns_query, list_campaigns, token_after
 from dmp_stats.live_window import LiveWindow
@@ -247,6 +249,13 @@ class StatsServicer(stats_service_pb2_grpc.StatsServiceServicer):
                 yield cells_to_proto(part)
         finally:
             await parts.aclose()
+
+    async def ForgetUsers(self, request: pb.ForgetUsersRequest, context: Context) -> pb.ForgetUsersResponse:
+        """See the proto."""
+        to = self._with
+        user_ids = user_ids_from_proto(request)
+        forgot = await forget_users(user_ids, to.database, to.window, wake=to.wake)
+        return pb.ForgetUsersResponse(batches=forgot.batches, generation=forgot.generation)
 
     async def ReplaceCells(self, request: pb.ReplaceCellsRequest, context: Context) -> pb.ReplaceCellsResponse:
         """See the proto."""

@@ -64,6 +64,18 @@ class Roster:
         """The user's number, None if it was never met."""
         return self._numbers.get(user_id)
 
+    def rename(self, user_id: str, name: str) -> None:
+        """The user, if there is one, has this name from now on, under the same number."""
+        number = self._numbers.get(user_id)
+        if number is not None:
+            del self._numbers[user_id]
+            self._names[number] = name
+            self._numbers.setdefault(name, number)
+
+    def everybody(self) -> list[str]:
+        """All users, by number."""
+        return list(self._names)
+
     def keep(self, kept: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
         """Forgets all users but these and numbers those anew, in the same order.
 

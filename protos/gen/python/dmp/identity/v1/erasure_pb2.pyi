@@ -292,16 +292,24 @@ class PreviewErasureRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     INTERNAL_USER_ID_FIELD_NUMBER: _builtins.int
+    IDENTIFIER_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
     internal_user_id: _builtins.str
-    """Any id of the person. Required."""
+    """Any id of the person. Required, unless `identifier` and `value` are given."""
+    identifier: _builtins.str
+    """The type of a strong identifier of the person, instead of an id."""
+    value: _builtins.str
+    """Its value, 1 to 1,024 characters, in any spelling."""
     def __init__(
         self,
         *,
         internal_user_id: _builtins.str = ...,
+        identifier: _builtins.str = ...,
+        value: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["internal_user_id", b"internal_user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["identifier", b"identifier", "internal_user_id", b"internal_user_id", "value", b"value"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -345,19 +353,27 @@ class ErasePersonRequest(_message.Message):
 
     ERASURE_ID_FIELD_NUMBER: _builtins.int
     INTERNAL_USER_ID_FIELD_NUMBER: _builtins.int
+    IDENTIFIER_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
     erasure_id: _builtins.str
     """The erasure's id, a UUID, which whoever is responsible for it makes and keeps before calling. Required."""
     internal_user_id: _builtins.str
-    """Any id of the person. Required."""
+    """Any id of the person. Required, unless `identifier` and `value` are given."""
+    identifier: _builtins.str
+    """The type of a strong identifier, instead of an id. If nobody has it, but evidence with it was refused, events of others lose it."""
+    value: _builtins.str
+    """Its value, 1 to 1,024 characters, in any spelling."""
     def __init__(
         self,
         *,
         erasure_id: _builtins.str = ...,
         internal_user_id: _builtins.str = ...,
+        identifier: _builtins.str = ...,
+        value: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["erasure_id", b"erasure_id", "internal_user_id", b"internal_user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["erasure_id", b"erasure_id", "identifier", b"identifier", "internal_user_id", b"internal_user_id", "value", b"value"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -365,7 +381,7 @@ Global___ErasePersonRequest: _TypeAlias = ErasePersonRequest  # noqa: Y015
 
 @_typing.final
 class ErasePersonResponse(_message.Message):
-    """ErasePersonResponse is the receipt."""
+    """ErasePersonResponse is the receipt so far."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -374,19 +390,29 @@ class ErasePersonResponse(_message.Message):
     COUNTS_FIELD_NUMBER: _builtins.int
     ERASED_AT_FIELD_NUMBER: _builtins.int
     ALREADY_ERASED_FIELD_NUMBER: _builtins.int
+    FINISHED_FIELD_NUMBER: _builtins.int
+    USER_IDS_FIELD_NUMBER: _builtins.int
     erasure_id: _builtins.str
     """The erasure's id."""
     erased_at: _builtins.float
     """When, in Unix seconds."""
     already_erased: _builtins.bool
-    """True if this erasure had been done before; the receipt is that of the first time."""
+    """True if the person had been made unknown by a call before."""
+    finished: _builtins.bool
+    """True if identity has nothing about the person any more but the list of events to clean, and what late events are recognised by. Until
+    then call again.
+    """
     @_builtins.property
     def internal_user_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """All ids of the person; they are unknown from now on."""
 
     @_builtins.property
     def counts(self) -> Global___ErasureCounts:
-        """What was erased."""
+        """What was erased so far."""
+
+    @_builtins.property
+    def user_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The person's user ids, as compared and as shown, for other stores that know people by them; none once the erasure is confirmed."""
 
     def __init__(
         self,
@@ -396,10 +422,12 @@ class ErasePersonResponse(_message.Message):
         counts: Global___ErasureCounts | None = ...,
         erased_at: _builtins.float = ...,
         already_erased: _builtins.bool = ...,
+        finished: _builtins.bool = ...,
+        user_ids: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["already_erased", b"already_erased", "counts", b"counts", "erased_at", b"erased_at", "erasure_id", b"erasure_id", "internal_user_ids", b"internal_user_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["already_erased", b"already_erased", "counts", b"counts", "erased_at", b"erased_at", "erasure_id", b"erasure_id", "finished", b"finished", "internal_user_ids", b"internal_user_ids", "user_ids", b"user_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -443,25 +471,141 @@ class ListErasedEventsResponse(_message.Message):
 
     EVENT_IDS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    OF_OTHERS_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     """Where the next page begins. Empty: this was the last page."""
     @_builtins.property
     def event_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Ids of events whose personal fields have to go from the log, in order of id."""
 
+    @_builtins.property
+    def of_others(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bool]:
+        """For each event, in the same order: true if it is somebody else's and may show identifiers of the erased person. Only these have to go
+        from it; MatchErased tells which they are.
+        """
+
     def __init__(
         self,
         *,
         event_ids: _abc.Iterable[_builtins.str] | None = ...,
         next_page_token: _builtins.str = ...,
+        of_others: _abc.Iterable[_builtins.bool] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_ids", b"event_ids", "next_page_token", b"next_page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_ids", b"event_ids", "next_page_token", b"next_page_token", "of_others", b"of_others"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListErasedEventsResponse: _TypeAlias = ListErasedEventsResponse  # noqa: Y015
+
+@_typing.final
+class MatchErasedRequest(_message.Message):
+    """MatchErasedRequest has identifiers as events sent them."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ERASURE_ID_FIELD_NUMBER: _builtins.int
+    TYPES_FIELD_NUMBER: _builtins.int
+    VALUES_FIELD_NUMBER: _builtins.int
+    erasure_id: _builtins.str
+    """The erasure. Required."""
+    @_builtins.property
+    def types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The types, at most 100,000."""
+
+    @_builtins.property
+    def values(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """For each type a value, in any spelling."""
+
+    def __init__(
+        self,
+        *,
+        erasure_id: _builtins.str = ...,
+        types: _abc.Iterable[_builtins.str] | None = ...,
+        values: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["erasure_id", b"erasure_id", "types", b"types", "values", b"values"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MatchErasedRequest: _TypeAlias = MatchErasedRequest  # noqa: Y015
+
+@_typing.final
+class MatchErasedResponse(_message.Message):
+    """MatchErasedResponse says which of them are the erased person's."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POSITIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def positions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Positions among the request's types, ascending."""
+
+    def __init__(
+        self,
+        *,
+        positions: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["positions", b"positions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MatchErasedResponse: _TypeAlias = MatchErasedResponse  # noqa: Y015
+
+@_typing.final
+class ForgetErasedEventsRequest(_message.Message):
+    """ForgetErasedEventsRequest names events that the log has cleaned."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ERASURE_ID_FIELD_NUMBER: _builtins.int
+    EVENT_IDS_FIELD_NUMBER: _builtins.int
+    erasure_id: _builtins.str
+    """The erasure. Required."""
+    @_builtins.property
+    def event_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Their ids, at most 10,000."""
+
+    def __init__(
+        self,
+        *,
+        erasure_id: _builtins.str = ...,
+        event_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["erasure_id", b"erasure_id", "event_ids", b"event_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ForgetErasedEventsRequest: _TypeAlias = ForgetErasedEventsRequest  # noqa: Y015
+
+@_typing.final
+class ForgetErasedEventsResponse(_message.Message):
+    """ForgetErasedEventsResponse says that they are off the list."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FORGOTTEN_EVENTS_FIELD_NUMBER: _builtins.int
+    forgotten_events: _builtins.int
+    """How many of them were on it."""
+    def __init__(
+        self,
+        *,
+        forgotten_events: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["forgotten_events", b"forgotten_events"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ForgetErasedEventsResponse: _TypeAlias = ForgetErasedEventsResponse  # noqa: Y015
 
 @_typing.final
 class ConfirmErasureRequest(_message.Message):

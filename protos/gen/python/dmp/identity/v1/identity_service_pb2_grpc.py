@@ -155,6 +155,16 @@ class IdentityServiceStub(object):
                 request_serializer=dmp_dot_identity_dot_v1_dot_erasure__pb2.ListErasedEventsRequest.SerializeToString,
                 response_deserializer=dmp_dot_identity_dot_v1_dot_erasure__pb2.ListErasedEventsResponse.FromString,
                 _registered_method=True)
+        self.MatchErased = channel.unary_unary(
+                '/dmp.identity.v1.IdentityService/MatchErased',
+                request_serializer=dmp_dot_identity_dot_v1_dot_erasure__pb2.MatchErasedRequest.SerializeToString,
+                response_deserializer=dmp_dot_identity_dot_v1_dot_erasure__pb2.MatchErasedResponse.FromString,
+                _registered_method=True)
+        self.ForgetErasedEvents = channel.unary_unary(
+                '/dmp.identity.v1.IdentityService/ForgetErasedEvents',
+                request_serializer=dmp_dot_identity_dot_v1_dot_erasure__pb2.ForgetErasedEventsRequest.SerializeToString,
+                response_deserializer=dmp_dot_identity_dot_v1_dot_erasure__pb2.ForgetErasedEventsResponse.FromString,
+                _registered_method=True)
         self.ConfirmErasure = channel.unary_unary(
                 '/dmp.identity.v1.IdentityService/ConfirmErasure',
                 request_serializer=dmp_dot_identity_dot_v1_dot_erasure__pb2.ConfirmErasureRequest.SerializeToString,
@@ -351,15 +361,16 @@ class IdentityServiceServicer(object):
 
     def PreviewErasure(self, request, context):
         """PreviewErasure says what ErasePerson would take. It changes nothing.
-        Errors: PROFILE_NOT_FOUND.
+        Errors: INVALID_ARGUMENT, PROFILE_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ErasePerson(self, request, context):
-        """ErasePerson erases everything about a person, in one transaction. Idempotent by `erasure_id`: a repeat answers with the first receipt.
-        Batches that were accepted before the erasure and come after it do not bring the person back: their events get no person, and
+        """ErasePerson erases everything about a person. The first call makes them unknown in one short transaction; each call then takes away some
+        thousand rows of what is left, for half a second, and puts the events on a list. Call it with the same `erasure_id` until it is finished,
+        cleaning the log in between: what is done stays done, whoever crashes. Batches that were accepted before the erasure and come after it do not bring the person back: their events get no person, and
         ListErasedEvents names them. Called by ingest.
         Errors: INVALID_ARGUMENT, PROFILE_NOT_FOUND, CANNOT_STORE.
         """
@@ -368,15 +379,33 @@ class IdentityServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListErasedEvents(self, request, context):
-        """ListErasedEvents names the events whose personal fields have to go from the log, those that came late included.
+        """ListErasedEvents names the events whose personal fields have to go from the log: the person's own, those that came late included, and
+        events of others that may show identifiers of the person, since a merge was undone or evidence was refused.
         Errors: INVALID_ARGUMENT, ERASURE_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def MatchErased(self, request, context):
+        """MatchErased tells which identifiers, as events sent them, are the erased person's. It changes nothing.
+        Errors: INVALID_ARGUMENT, ERASURE_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ForgetErasedEvents(self, request, context):
+        """ForgetErasedEvents takes events that the log has cleaned off the erasure's list. Idempotent.
+        Errors: INVALID_ARGUMENT, ERASURE_NOT_FOUND, CANNOT_STORE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ConfirmErasure(self, request, context):
-        """ConfirmErasure makes identity forget the erasure's list of events, once the log has none of their personal fields any more. Idempotent.
+        """ConfirmErasure makes identity forget the erasure's list of events and the person's identifiers, once the log has none of their
+        personal fields any more. It does nothing while ErasePerson is not finished. Idempotent.
         Errors: INVALID_ARGUMENT, ERASURE_NOT_FOUND, CANNOT_STORE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -509,6 +538,16 @@ def add_IdentityServiceServicer_to_server(servicer, server):
                     servicer.ListErasedEvents,
                     request_deserializer=dmp_dot_identity_dot_v1_dot_erasure__pb2.ListErasedEventsRequest.FromString,
                     response_serializer=dmp_dot_identity_dot_v1_dot_erasure__pb2.ListErasedEventsResponse.SerializeToString,
+            ),
+            'MatchErased': grpc.unary_unary_rpc_method_handler(
+                    servicer.MatchErased,
+                    request_deserializer=dmp_dot_identity_dot_v1_dot_erasure__pb2.MatchErasedRequest.FromString,
+                    response_serializer=dmp_dot_identity_dot_v1_dot_erasure__pb2.MatchErasedResponse.SerializeToString,
+            ),
+            'ForgetErasedEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ForgetErasedEvents,
+                    request_deserializer=dmp_dot_identity_dot_v1_dot_erasure__pb2.ForgetErasedEventsRequest.FromString,
+                    response_serializer=dmp_dot_identity_dot_v1_dot_erasure__pb2.ForgetErasedEventsResponse.SerializeToString,
             ),
             'ConfirmErasure': grpc.unary_unary_rpc_method_handler(
                     servicer.ConfirmErasure,
@@ -1143,6 +1182,60 @@ class IdentityService(object):
             '/dmp.identity.v1.IdentityService/ListErasedEvents',
             dmp_dot_identity_dot_v1_dot_erasure__pb2.ListErasedEventsRequest.SerializeToString,
             dmp_dot_identity_dot_v1_dot_erasure__pb2.ListErasedEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MatchErased(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dmp.identity.v1.IdentityService/MatchErased',
+            dmp_dot_identity_dot_v1_dot_erasure__pb2.MatchErasedRequest.SerializeToString,
+            dmp_dot_identity_dot_v1_dot_erasure__pb2.MatchErasedResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ForgetErasedEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dmp.identity.v1.IdentityService/ForgetErasedEvents',
+            dmp_dot_identity_dot_v1_dot_erasure__pb2.ForgetErasedEventsRequest.SerializeToString,
+            dmp_dot_identity_dot_v1_dot_erasure__pb2.ForgetErasedEventsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -138,20 +138,31 @@ class IdentityServiceStub:
     """
     PreviewErasure: _grpc.UnaryUnaryMultiCallable[_erasure_pb2.PreviewErasureRequest, _erasure_pb2.PreviewErasureResponse]
     """PreviewErasure says what ErasePerson would take. It changes nothing.
-    Errors: PROFILE_NOT_FOUND.
+    Errors: INVALID_ARGUMENT, PROFILE_NOT_FOUND.
     """
     ErasePerson: _grpc.UnaryUnaryMultiCallable[_erasure_pb2.ErasePersonRequest, _erasure_pb2.ErasePersonResponse]
-    """ErasePerson erases everything about a person, in one transaction. Idempotent by `erasure_id`: a repeat answers with the first receipt.
-    Batches that were accepted before the erasure and come after it do not bring the person back: their events get no person, and
+    """ErasePerson erases everything about a person. The first call makes them unknown in one short transaction; each call then takes away some
+    thousand rows of what is left, for half a second, and puts the events on a list. Call it with the same `erasure_id` until it is finished,
+    cleaning the log in between: what is done stays done, whoever crashes. Batches that were accepted before the erasure and come after it do not bring the person back: their events get no person, and
     ListErasedEvents names them. Called by ingest.
     Errors: INVALID_ARGUMENT, PROFILE_NOT_FOUND, CANNOT_STORE.
     """
     ListErasedEvents: _grpc.UnaryUnaryMultiCallable[_erasure_pb2.ListErasedEventsRequest, _erasure_pb2.ListErasedEventsResponse]
-    """ListErasedEvents names the events whose personal fields have to go from the log, those that came late included.
+    """ListErasedEvents names the events whose personal fields have to go from the log: the person's own, those that came late included, and
+    events of others that may show identifiers of the person, since a merge was undone or evidence was refused.
     Errors: INVALID_ARGUMENT, ERASURE_NOT_FOUND.
     """
+    MatchErased: _grpc.UnaryUnaryMultiCallable[_erasure_pb2.MatchErasedRequest, _erasure_pb2.MatchErasedResponse]
+    """MatchErased tells which identifiers, as events sent them, are the erased person's. It changes nothing.
+    Errors: INVALID_ARGUMENT, ERASURE_NOT_FOUND.
+    """
+    ForgetErasedEvents: _grpc.UnaryUnaryMultiCallable[_erasure_pb2.ForgetErasedEventsRequest, _erasure_pb2.ForgetErasedEventsResponse]
+    """ForgetErasedEvents takes events that the log has cleaned off the erasure's list. Idempotent.
+    Errors: INVALID_ARGUMENT, ERASURE_NOT_FOUND, CANNOT_STORE.
+    """
     ConfirmErasure: _grpc.UnaryUnaryMultiCallable[_erasure_pb2.ConfirmErasureRequest, _erasure_pb2.ConfirmErasureResponse]
-    """ConfirmErasure makes identity forget the erasure's list of events, once the log has none of their personal fields any more. Idempotent.
+    """ConfirmErasure makes identity forget the erasure's list of events and the person's identifiers, once the log has none of their
+    personal fields any more. It does nothing while ErasePerson is not finished. Idempotent.
     Errors: INVALID_ARGUMENT, ERASURE_NOT_FOUND, CANNOT_STORE.
     """
     CountEntries: _grpc.UnaryStreamMultiCallable[_audit_pb2.CountEntriesRequest, _audit_pb2.CountEntriesResponse]
@@ -265,20 +276,31 @@ class IdentityServiceAsyncStub(IdentityServiceStub):
     """
     PreviewErasure: _aio.UnaryUnaryMultiCallable[_erasure_pb2.PreviewErasureRequest, _erasure_pb2.PreviewErasureResponse]  # type: ignore[assignment]
     """PreviewErasure says what ErasePerson would take. It changes nothing.
-    Errors: PROFILE_NOT_FOUND.
+    Errors: INVALID_ARGUMENT, PROFILE_NOT_FOUND.
     """
     ErasePerson: _aio.UnaryUnaryMultiCallable[_erasure_pb2.ErasePersonRequest, _erasure_pb2.ErasePersonResponse]  # type: ignore[assignment]
-    """ErasePerson erases everything about a person, in one transaction. Idempotent by `erasure_id`: a repeat answers with the first receipt.
-    Batches that were accepted before the erasure and come after it do not bring the person back: their events get no person, and
+    """ErasePerson erases everything about a person. The first call makes them unknown in one short transaction; each call then takes away some
+    thousand rows of what is left, for half a second, and puts the events on a list. Call it with the same `erasure_id` until it is finished,
+    cleaning the log in between: what is done stays done, whoever crashes. Batches that were accepted before the erasure and come after it do not bring the person back: their events get no person, and
     ListErasedEvents names them. Called by ingest.
     Errors: INVALID_ARGUMENT, PROFILE_NOT_FOUND, CANNOT_STORE.
     """
     ListErasedEvents: _aio.UnaryUnaryMultiCallable[_erasure_pb2.ListErasedEventsRequest, _erasure_pb2.ListErasedEventsResponse]  # type: ignore[assignment]
-    """ListErasedEvents names the events whose personal fields have to go from the log, those that came late included.
+    """ListErasedEvents names the events whose personal fields have to go from the log: the person's own, those that came late included, and
+    events of others that may show identifiers of the person, since a merge was undone or evidence was refused.
     Errors: INVALID_ARGUMENT, ERASURE_NOT_FOUND.
     """
+    MatchErased: _aio.UnaryUnaryMultiCallable[_erasure_pb2.MatchErasedRequest, _erasure_pb2.MatchErasedResponse]  # type: ignore[assignment]
+    """MatchErased tells which identifiers, as events sent them, are the erased person's. It changes nothing.
+    Errors: INVALID_ARGUMENT, ERASURE_NOT_FOUND.
+    """
+    ForgetErasedEvents: _aio.UnaryUnaryMultiCallable[_erasure_pb2.ForgetErasedEventsRequest, _erasure_pb2.ForgetErasedEventsResponse]  # type: ignore[assignment]
+    """ForgetErasedEvents takes events that the log has cleaned off the erasure's list. Idempotent.
+    Errors: INVALID_ARGUMENT, ERASURE_NOT_FOUND, CANNOT_STORE.
+    """
     ConfirmErasure: _aio.UnaryUnaryMultiCallable[_erasure_pb2.ConfirmErasureRequest, _erasure_pb2.ConfirmErasureResponse]  # type: ignore[assignment]
-    """ConfirmErasure makes identity forget the erasure's list of events, once the log has none of their personal fields any more. Idempotent.
+    """ConfirmErasure makes identity forget the erasure's list of events and the person's identifiers, once the log has none of their
+    personal fields any more. It does nothing while ErasePerson is not finished. Idempotent.
     Errors: INVALID_ARGUMENT, ERASURE_NOT_FOUND, CANNOT_STORE.
     """
     CountEntries: _aio.UnaryStreamMultiCallable[_audit_pb2.CountEntriesRequest, _audit_pb2.CountEntriesResponse]  # type: ignore[assignment]
@@ -515,7 +537,7 @@ class IdentityServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_erasure_pb2.PreviewErasureResponse, _abc.Awaitable[_erasure_pb2.PreviewErasureResponse]]:
         """PreviewErasure says what ErasePerson would take. It changes nothing.
-        Errors: PROFILE_NOT_FOUND.
+        Errors: INVALID_ARGUMENT, PROFILE_NOT_FOUND.
         """
 
     @_abc_1.abstractmethod
@@ -524,8 +546,9 @@ class IdentityServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _erasure_pb2.ErasePersonRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_erasure_pb2.ErasePersonResponse, _abc.Awaitable[_erasure_pb2.ErasePersonResponse]]:
-        """ErasePerson erases everything about a person, in one transaction. Idempotent by `erasure_id`: a repeat answers with the first receipt.
-        Batches that were accepted before the erasure and come after it do not bring the person back: their events get no person, and
+        """ErasePerson erases everything about a person. The first call makes them unknown in one short transaction; each call then takes away some
+        thousand rows of what is left, for half a second, and puts the events on a list. Call it with the same `erasure_id` until it is finished,
+        cleaning the log in between: what is done stays done, whoever crashes. Batches that were accepted before the erasure and come after it do not bring the person back: their events get no person, and
         ListErasedEvents names them. Called by ingest.
         Errors: INVALID_ARGUMENT, PROFILE_NOT_FOUND, CANNOT_STORE.
         """
@@ -536,8 +559,29 @@ class IdentityServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _erasure_pb2.ListErasedEventsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_erasure_pb2.ListErasedEventsResponse, _abc.Awaitable[_erasure_pb2.ListErasedEventsResponse]]:
-        """ListErasedEvents names the events whose personal fields have to go from the log, those that came late included.
+        """ListErasedEvents names the events whose personal fields have to go from the log: the person's own, those that came late included, and
+        events of others that may show identifiers of the person, since a merge was undone or evidence was refused.
         Errors: INVALID_ARGUMENT, ERASURE_NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def MatchErased(
+        self,
+        request: _erasure_pb2.MatchErasedRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_erasure_pb2.MatchErasedResponse, _abc.Awaitable[_erasure_pb2.MatchErasedResponse]]:
+        """MatchErased tells which identifiers, as events sent them, are the erased person's. It changes nothing.
+        Errors: INVALID_ARGUMENT, ERASURE_NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def ForgetErasedEvents(
+        self,
+        request: _erasure_pb2.ForgetErasedEventsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_erasure_pb2.ForgetErasedEventsResponse, _abc.Awaitable[_erasure_pb2.ForgetErasedEventsResponse]]:
+        """ForgetErasedEvents takes events that the log has cleaned off the erasure's list. Idempotent.
+        Errors: INVALID_ARGUMENT, ERASURE_NOT_FOUND, CANNOT_STORE.
         """
 
     @_abc_1.abstractmethod
@@ -546,7 +590,8 @@ class IdentityServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _erasure_pb2.ConfirmErasureRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_erasure_pb2.ConfirmErasureResponse, _abc.Awaitable[_erasure_pb2.ConfirmErasureResponse]]:
-        """ConfirmErasure makes identity forget the erasure's list of events, once the log has none of their personal fields any more. Idempotent.
+        """ConfirmErasure makes identity forget the erasure's list of events and the person's identifiers, once the log has none of their
+        personal fields any more. It does nothing while ErasePerson is not finished. Idempotent.
         Errors: INVALID_ARGUMENT, ERASURE_NOT_FOUND, CANNOT_STORE.
         """
 

@@ -25,13 +25,15 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x64mp/ingest/v1/erasure.proto\x12\rdmp.ingest.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd5\x02\n\x0e\x45rasureReceipt\x12\x1e\n\nerasure_id\x18\x01 \x01(\tR\nerasure_id\x12,\n\x11internal_user_ids\x18\x02 \x03(\tR\x11internal_user_ids\x12\x13\n\x0bidentifiers\x18\x03 \x01(\x05\x12\x10\n\x08\x63ontacts\x18\x04 \x01(\x05\x12\x0e\n\x06merges\x18\x05 \x01(\x05\x12*\n\x10timeline_entries\x18\x06 \x01(\x05R\x10timeline_entries\x12&\n\x0e\x63leaned_events\x18\x07 \x01(\x05R\x0e\x63leaned_events\x12>\n\x0crequested_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0crequested_at\x12\x10\n\x08\x63omplete\x18\t \x01(\x08\x12\x18\n\x07\x64ry_run\x18\n \x01(\x08R\x07\x64ry_runb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x64mp/ingest/v1/erasure.proto\x12\rdmp.ingest.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x81\x03\n\x0e\x45rasureReceipt\x12\x1e\n\nerasure_id\x18\x01 \x01(\tR\nerasure_id\x12,\n\x11internal_user_ids\x18\x02 \x03(\tR\x11internal_user_ids\x12\x13\n\x0bidentifiers\x18\x03 \x01(\x05\x12\x10\n\x08\x63ontacts\x18\x04 \x01(\x05\x12\x0e\n\x06merges\x18\x05 \x01(\x05\x12*\n\x10timeline_entries\x18\x06 \x01(\x05R\x10timeline_entries\x12&\n\x0e\x63leaned_events\x18\x07 \x01(\x05R\x0e\x63leaned_events\x12>\n\x0crequested_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0crequested_at\x12\x10\n\x08\x63omplete\x18\t \x01(\x08\x12\x18\n\x07\x64ry_run\x18\n \x01(\x08R\x07\x64ry_run\x12*\n\x05state\x18\x0b \x01(\x0e\x32\x1b.dmp.ingest.v1.ErasureState*\x9f\x01\n\x0c\x45rasureState\x12\x1d\n\x19\x45RASURE_STATE_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x45RASURE_STATE_REQUESTED\x10\x01\x12\x1b\n\x17\x45RASURE_STATE_UNDER_WAY\x10\x02\x12\x1a\n\x16\x45RASURE_STATE_SETTLING\x10\x03\x12\x1a\n\x16\x45RASURE_STATE_COMPLETE\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'dmp.ingest.v1.erasure_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_ERASURESTATE']._serialized_start=468
+  _globals['_ERASURESTATE']._serialized_end=627
   _globals['_ERASURERECEIPT']._serialized_start=80
-  _globals['_ERASURERECEIPT']._serialized_end=421
+  _globals['_ERASURERECEIPT']._serialized_end=465
 # @@protoc_insertion_point(module_scope)

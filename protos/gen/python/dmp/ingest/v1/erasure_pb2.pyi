@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -18,6 +19,38 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _ErasureState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ErasureStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErasureState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ERASURE_STATE_UNSPECIFIED: _ErasureState.ValueType  # 0
+    """A dry run: nothing is erased."""
+    ERASURE_STATE_REQUESTED: _ErasureState.ValueType  # 1
+    """It is durable and begins as soon as identity answers."""
+    ERASURE_STATE_UNDER_WAY: _ErasureState.ValueType  # 2
+    """Nobody finds the person any more; what belongs to them is being taken away."""
+    ERASURE_STATE_SETTLING: _ErasureState.ValueType  # 3
+    """Almost nothing is left, and what was accepted before the erasure is being waited for."""
+    ERASURE_STATE_COMPLETE: _ErasureState.ValueType  # 4
+    """Nothing is left."""
+
+class ErasureState(_ErasureState, metaclass=_ErasureStateEnumTypeWrapper):
+    """ErasureState says how far an erasure is."""
+
+ERASURE_STATE_UNSPECIFIED: ErasureState.ValueType  # 0
+"""A dry run: nothing is erased."""
+ERASURE_STATE_REQUESTED: ErasureState.ValueType  # 1
+"""It is durable and begins as soon as identity answers."""
+ERASURE_STATE_UNDER_WAY: ErasureState.ValueType  # 2
+"""Nobody finds the person any more; what belongs to them is being taken away."""
+ERASURE_STATE_SETTLING: ErasureState.ValueType  # 3
+"""Almost nothing is left, and what was accepted before the erasure is being waited for."""
+ERASURE_STATE_COMPLETE: ErasureState.ValueType  # 4
+"""Nothing is left."""
+Global___ErasureState: _TypeAlias = ErasureState  # noqa: Y015
 
 @_typing.final
 class ErasureReceipt(_message.Message):
@@ -35,22 +68,27 @@ class ErasureReceipt(_message.Message):
     REQUESTED_AT_FIELD_NUMBER: _builtins.int
     COMPLETE_FIELD_NUMBER: _builtins.int
     DRY_RUN_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
     erasure_id: _builtins.str
     """The erasure's id, a UUID; empty for a dry run. It keeps answering at `GET /erasures/{erasure_id}`."""
     identifiers: _builtins.int
-    """Identifiers, strong and weak."""
+    """Identifiers, strong and weak, so far."""
     contacts: _builtins.int
     """Rows of the contact table."""
     merges: _builtins.int
     """Merges, and what kept the person apart from others."""
     timeline_entries: _builtins.int
-    """Timeline entries."""
+    """Timeline entries, so far."""
     cleaned_events: _builtins.int
-    """Events of the log that have lost their user id, identifiers and metadata; they stay known and counted."""
+    """Events of the log that have lost personal fields, so far; they stay known and counted. The person's own lose user id, identifiers and
+    metadata; events of others that show an identifier of the person lose that, also where it is a value of the metadata.
+    """
     complete: _builtins.bool
     """True once nothing that was accepted before the erasure can still arrive anywhere; that takes some seconds."""
     dry_run: _builtins.bool
     """True if nothing was erased: this is what an erasure would take."""
+    state: Global___ErasureState.ValueType
+    """How far it is."""
     @_builtins.property
     def internal_user_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """All ids that the person had, the answering one first. They are unknown from now on."""
@@ -72,10 +110,11 @@ class ErasureReceipt(_message.Message):
         requested_at: _timestamp_pb2.Timestamp | None = ...,
         complete: _builtins.bool = ...,
         dry_run: _builtins.bool = ...,
+        state: Global___ErasureState.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["requested_at", b"requested_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cleaned_events", b"cleaned_events", "complete", b"complete", "contacts", b"contacts", "dry_run", b"dry_run", "erasure_id", b"erasure_id", "identifiers", b"identifiers", "internal_user_ids", b"internal_user_ids", "merges", b"merges", "requested_at", b"requested_at", "timeline_entries", b"timeline_entries"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cleaned_events", b"cleaned_events", "complete", b"complete", "contacts", b"contacts", "dry_run", b"dry_run", "erasure_id", b"erasure_id", "identifiers", b"identifiers", "internal_user_ids", b"internal_user_ids", "merges", b"merges", "requested_at", b"requested_at", "state", b"state", "timeline_entries", b"timeline_entries"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -479,19 +479,27 @@ class EraseUserRequest(_message.Message):
 
     INTERNAL_USER_ID_FIELD_NUMBER: _builtins.int
     DRY_RUN_FIELD_NUMBER: _builtins.int
+    IDENTIFIER_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
     internal_user_id: _builtins.str
-    """Any id of the person. Required."""
+    """Any id of the person. Required, unless `identifier` and `value` are given."""
     dry_run: _builtins.bool
     """Erases nothing and says what an erasure would take."""
+    identifier: _builtins.str
+    """The type of a strong identifier of the person, instead of an id."""
+    value: _builtins.str
+    """Its value, 1 to 1,024 characters, in any spelling."""
     def __init__(
         self,
         *,
         internal_user_id: _builtins.str = ...,
         dry_run: _builtins.bool = ...,
+        identifier: _builtins.str = ...,
+        value: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dry_run", b"dry_run", "internal_user_id", b"internal_user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dry_run", b"dry_run", "identifier", b"identifier", "internal_user_id", b"internal_user_id", "value", b"value"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

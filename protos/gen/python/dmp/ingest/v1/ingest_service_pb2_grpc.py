@@ -148,9 +148,11 @@ class IngestServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def EraseUser(self, request, context):
-        """EraseUser erases a person: identity's data about them at once, and the personal fields of their events in the log. Counts stay, event
-        ids stay known, so that a retry is neither counted again nor brings the person back. What is asked for is durable before anything is
-        erased and survives a crash at any point; repeating the call is safe.
+        """EraseUser erases a person from every store: they are unknown at once; their timeline, what else belongs to them, the personal fields
+        of their events and their values in events of others go within the call if that takes less than three seconds, else in the background
+        (see `state`). Counts stay, event ids stay known, so that a retry is neither counted again nor brings the person back. What is asked
+        for is durable before anything is erased and survives a crash at any point; repeating the call is safe. `POST /erasures` names a person
+        by an identifier: that reaches somebody, too, who has no profile because every event that showed the value was refused.
         Errors: INVALID_ARGUMENT, USER_NOT_FOUND, CANNOT_ASK, CANNOT_STORE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

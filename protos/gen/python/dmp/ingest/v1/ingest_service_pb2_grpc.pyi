@@ -71,9 +71,11 @@ class IngestServiceStub:
     Errors: INVALID_ARGUMENT, CANNOT_ASK, AUDIT_BUSY.
     """
     EraseUser: _grpc.UnaryUnaryMultiCallable[_ingest_service_pb2.EraseUserRequest, _ingest_service_pb2.EraseUserResponse]
-    """EraseUser erases a person: identity's data about them at once, and the personal fields of their events in the log. Counts stay, event
-    ids stay known, so that a retry is neither counted again nor brings the person back. What is asked for is durable before anything is
-    erased and survives a crash at any point; repeating the call is safe.
+    """EraseUser erases a person from every store: they are unknown at once; their timeline, what else belongs to them, the personal fields
+    of their events and their values in events of others go within the call if that takes less than three seconds, else in the background
+    (see `state`). Counts stay, event ids stay known, so that a retry is neither counted again nor brings the person back. What is asked
+    for is durable before anything is erased and survives a crash at any point; repeating the call is safe. `POST /erasures` names a person
+    by an identifier: that reaches somebody, too, who has no profile because every event that showed the value was refused.
     Errors: INVALID_ARGUMENT, USER_NOT_FOUND, CANNOT_ASK, CANNOT_STORE.
     """
     GetErasure: _grpc.UnaryUnaryMultiCallable[_ingest_service_pb2.GetErasureRequest, _ingest_service_pb2.GetErasureResponse]
@@ -129,9 +131,11 @@ class IngestServiceAsyncStub(IngestServiceStub):
     Errors: INVALID_ARGUMENT, CANNOT_ASK, AUDIT_BUSY.
     """
     EraseUser: _aio.UnaryUnaryMultiCallable[_ingest_service_pb2.EraseUserRequest, _ingest_service_pb2.EraseUserResponse]  # type: ignore[assignment]
-    """EraseUser erases a person: identity's data about them at once, and the personal fields of their events in the log. Counts stay, event
-    ids stay known, so that a retry is neither counted again nor brings the person back. What is asked for is durable before anything is
-    erased and survives a crash at any point; repeating the call is safe.
+    """EraseUser erases a person from every store: they are unknown at once; their timeline, what else belongs to them, the personal fields
+    of their events and their values in events of others go within the call if that takes less than three seconds, else in the background
+    (see `state`). Counts stay, event ids stay known, so that a retry is neither counted again nor brings the person back. What is asked
+    for is durable before anything is erased and survives a crash at any point; repeating the call is safe. `POST /erasures` names a person
+    by an identifier: that reaches somebody, too, who has no profile because every event that showed the value was refused.
     Errors: INVALID_ARGUMENT, USER_NOT_FOUND, CANNOT_ASK, CANNOT_STORE.
     """
     GetErasure: _aio.UnaryUnaryMultiCallable[_ingest_service_pb2.GetErasureRequest, _ingest_service_pb2.GetErasureResponse]  # type: ignore[assignment]
@@ -226,9 +230,11 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ingest_service_pb2.EraseUserRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_ingest_service_pb2.EraseUserResponse, _abc.Awaitable[_ingest_service_pb2.EraseUserResponse]]:
-        """EraseUser erases a person: identity's data about them at once, and the personal fields of their events in the log. Counts stay, event
-        ids stay known, so that a retry is neither counted again nor brings the person back. What is asked for is durable before anything is
-        erased and survives a crash at any point; repeating the call is safe.
+        """EraseUser erases a person from every store: they are unknown at once; their timeline, what else belongs to them, the personal fields
+        of their events and their values in events of others go within the call if that takes less than three seconds, else in the background
+        (see `state`). Counts stay, event ids stay known, so that a retry is neither counted again nor brings the person back. What is asked
+        for is durable before anything is erased and survives a crash at any point; repeating the call is safe. `POST /erasures` names a person
+        by an identifier: that reaches somebody, too, who has no profile because every event that showed the value was refused.
         Errors: INVALID_ARGUMENT, USER_NOT_FOUND, CANNOT_ASK, CANNOT_STORE.
         """
 

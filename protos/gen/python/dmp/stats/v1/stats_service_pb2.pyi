@@ -1139,6 +1139,56 @@ class DetailedCell(_message.Message):
 Global___DetailedCell: _TypeAlias = DetailedCell  # noqa: Y015
 
 @_typing.final
+class ForgetUsersRequest(_message.Message):
+    """ForgetUsersRequest names users."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_IDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def user_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Their ids as events and tables have them, 1 to 1,000."""
+
+    def __init__(
+        self,
+        *,
+        user_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["user_ids", b"user_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ForgetUsersRequest: _TypeAlias = ForgetUsersRequest  # noqa: Y015
+
+@_typing.final
+class ForgetUsersResponse(_message.Message):
+    """ForgetUsersResponse says that they are gone."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BATCHES_FIELD_NUMBER: _builtins.int
+    GENERATION_FIELD_NUMBER: _builtins.int
+    batches: _builtins.int
+    """How many stored batches of the window had one of them."""
+    generation: _builtins.int
+    """The generation of the table without them; 0 if it had none of them."""
+    def __init__(
+        self,
+        *,
+        batches: _builtins.int = ...,
+        generation: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batches", b"batches", "generation", b"generation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ForgetUsersResponse: _TypeAlias = ForgetUsersResponse  # noqa: Y015
+
+@_typing.final
 class ReplaceCellsRequest(_message.Message):
     """ReplaceCellsRequest is a correction."""
 

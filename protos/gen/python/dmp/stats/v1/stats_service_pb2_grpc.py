@@ -91,6 +91,11 @@ class StatsServiceStub(object):
                 request_serializer=dmp_dot_stats_dot_v1_dot_stats__service__pb2.ListCellsRequest.SerializeToString,
                 response_deserializer=dmp_dot_stats_dot_v1_dot_stats__service__pb2.ListCellsResponse.FromString,
                 _registered_method=True)
+        self.ForgetUsers = channel.unary_unary(
+                '/dmp.stats.v1.StatsService/ForgetUsers',
+                request_serializer=dmp_dot_stats_dot_v1_dot_stats__service__pb2.ForgetUsersRequest.SerializeToString,
+                response_deserializer=dmp_dot_stats_dot_v1_dot_stats__service__pb2.ForgetUsersResponse.FromString,
+                _registered_method=True)
         self.ReplaceCells = channel.unary_unary(
                 '/dmp.stats.v1.StatsService/ReplaceCells',
                 request_serializer=dmp_dot_stats_dot_v1_dot_stats__service__pb2.ReplaceCellsRequest.SerializeToString,
@@ -206,6 +211,17 @@ class StatsServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ForgetUsers(self, request, context):
+        """ForgetUsers takes users out of the reference table and out of the sliding window, in all replicas, because they were erased. Their events
+        of the last half hour stay counted, as those of somebody unknown. If the table had one of them, it is written anew as the next
+        generation, with the same `ts`. A table that names them again puts them back: its source must drop them, too. Idempotent. Called by
+        ingest.
+        Errors: INVALID_ARGUMENT.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ReplaceCells(self, request, context):
         """ReplaceCells puts what the event log says in place of what stats has counted for some minutes of one campaign, in all granularities.
         It does so only if the cells are still as the caller has seen them, so that nothing that was counted meanwhile is lost. The caller
@@ -273,6 +289,11 @@ def add_StatsServiceServicer_to_server(servicer, server):
                     servicer.ListCells,
                     request_deserializer=dmp_dot_stats_dot_v1_dot_stats__service__pb2.ListCellsRequest.FromString,
                     response_serializer=dmp_dot_stats_dot_v1_dot_stats__service__pb2.ListCellsResponse.SerializeToString,
+            ),
+            'ForgetUsers': grpc.unary_unary_rpc_method_handler(
+                    servicer.ForgetUsers,
+                    request_deserializer=dmp_dot_stats_dot_v1_dot_stats__service__pb2.ForgetUsersRequest.FromString,
+                    response_serializer=dmp_dot_stats_dot_v1_dot_stats__service__pb2.ForgetUsersResponse.SerializeToString,
             ),
             'ReplaceCells': grpc.unary_unary_rpc_method_handler(
                     servicer.ReplaceCells,
@@ -579,6 +600,33 @@ class StatsService(object):
             '/dmp.stats.v1.StatsService/ListCells',
             dmp_dot_stats_dot_v1_dot_stats__service__pb2.ListCellsRequest.SerializeToString,
             dmp_dot_stats_dot_v1_dot_stats__service__pb2.ListCellsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ForgetUsers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dmp.stats.v1.StatsService/ForgetUsers',
+            dmp_dot_stats_dot_v1_dot_stats__service__pb2.ForgetUsersRequest.SerializeToString,
+            dmp_dot_stats_dot_v1_dot_stats__service__pb2.ForgetUsersResponse.FromString,
             options,
             channel_credentials,
             insecure,

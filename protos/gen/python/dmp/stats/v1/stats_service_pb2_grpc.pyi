@@ -94,6 +94,13 @@ class StatsServiceStub:
     they are. One answer in parts, in order of campaign, minute and type, all as of one instant. Cells without events are left out.
     Errors: INVALID_ARGUMENT, CANNOT_STORE.
     """
+    ForgetUsers: _grpc.UnaryUnaryMultiCallable[_stats_service_pb2.ForgetUsersRequest, _stats_service_pb2.ForgetUsersResponse]
+    """ForgetUsers takes users out of the reference table and out of the sliding window, in all replicas, because they were erased. Their events
+    of the last half hour stay counted, as those of somebody unknown. If the table had one of them, it is written anew as the next
+    generation, with the same `ts`. A table that names them again puts them back: its source must drop them, too. Idempotent. Called by
+    ingest.
+    Errors: INVALID_ARGUMENT.
+    """
     ReplaceCells: _grpc.UnaryUnaryMultiCallable[_stats_service_pb2.ReplaceCellsRequest, _stats_service_pb2.ReplaceCellsResponse]
     """ReplaceCells puts what the event log says in place of what stats has counted for some minutes of one campaign, in all granularities.
     It does so only if the cells are still as the caller has seen them, so that nothing that was counted meanwhile is lost. The caller
@@ -166,6 +173,13 @@ class StatsServiceAsyncStub(StatsServiceStub):
     """ListCells reads the cells that an audit compares with the event log: events by campaign, minute and type, with a digest of which events
     they are. One answer in parts, in order of campaign, minute and type, all as of one instant. Cells without events are left out.
     Errors: INVALID_ARGUMENT, CANNOT_STORE.
+    """
+    ForgetUsers: _aio.UnaryUnaryMultiCallable[_stats_service_pb2.ForgetUsersRequest, _stats_service_pb2.ForgetUsersResponse]  # type: ignore[assignment]
+    """ForgetUsers takes users out of the reference table and out of the sliding window, in all replicas, because they were erased. Their events
+    of the last half hour stay counted, as those of somebody unknown. If the table had one of them, it is written anew as the next
+    generation, with the same `ts`. A table that names them again puts them back: its source must drop them, too. Idempotent. Called by
+    ingest.
+    Errors: INVALID_ARGUMENT.
     """
     ReplaceCells: _aio.UnaryUnaryMultiCallable[_stats_service_pb2.ReplaceCellsRequest, _stats_service_pb2.ReplaceCellsResponse]  # type: ignore[assignment]
     """ReplaceCells puts what the event log says in place of what stats has counted for some minutes of one campaign, in all granularities.
@@ -302,6 +316,19 @@ class StatsServiceServicer(metaclass=_abc_1.ABCMeta):
         """ListCells reads the cells that an audit compares with the event log: events by campaign, minute and type, with a digest of which events
         they are. One answer in parts, in order of campaign, minute and type, all as of one instant. Cells without events are left out.
         Errors: INVALID_ARGUMENT, CANNOT_STORE.
+        """
+
+    @_abc_1.abstractmethod
+    def ForgetUsers(
+        self,
+        request: _stats_service_pb2.ForgetUsersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_stats_service_pb2.ForgetUsersResponse, _abc.Awaitable[_stats_service_pb2.ForgetUsersResponse]]:
+        """ForgetUsers takes users out of the reference table and out of the sliding window, in all replicas, because they were erased. Their events
+        of the last half hour stay counted, as those of somebody unknown. If the table had one of them, it is written anew as the next
+        generation, with the same `ts`. A table that names them again puts them back: its source must drop them, too. Idempotent. Called by
+        ingest.
+        Errors: INVALID_ARGUMENT.
         """
 
     @_abc_1.abstractmethod

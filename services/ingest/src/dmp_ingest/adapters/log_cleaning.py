@@ -1,0 +1,91 @@
+"""Takes personal fields out of events of the log. Ids, times, counts and fingerprints stay."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from dmp_chassis.database import Database, raw
+from dmp_ingest.domain.personal_values import without_values
+
+_SHOWN: Final = (
+    "SELECT event_key, identifiers FROM event WHERE event_key = ANY(%(keys)s::uuid[]) AND identifiers IS NOT NULL"
+)
+_CLEAN: Final = (
+    "UPDATE event SET user_id = NULL, identifiers = NULL, metadata = NULL WHERE event_key = ANY(%(keys)s::uuid[])"
+    " AND (user_id IS NOT NULL OR identifiers IS NOT NULL OR metadata IS NOT NULL)"
+)
+_LOCK: Final = (
+    "SELECT event_key, user_id, identifiers, metadata::text FROM event WHERE event_key = ANY(%(keys)s::uuid[])"
+    " ORDER BY event_key FOR UPDATE"
+)
+_REWRITE: Final = (
+    "UPDATE event SET user_id = %(user_id)s, identifiers = %(identifiers)s, metadata = %(metadata)s"
+    " WHERE event_key = %(key)s"
+)
+_REWRITTEN_AT_ONCE: Final = 200
+_USER_ID: Final = "user_id"
+
+Pair = tuple[str, str]
+
+
+class LogCleaner:
+    """The log as erasures see it. Every step may be taken again."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def shown(self, keys: Sequence[bytes]) -> dict[bytes, list[Pair]]:
+        """The identifiers, as they were sent, of those of the events that still have any."""
+        async with self._database.read() as transaction:
+            cursor = await raw(transaction).execute(_SHOWN.encode(), {"keys": _texts(keys)})
+            rows = await cursor.fetchall()
+        return {row[0].bytes: [(kind, value) for kind, value in row[1]] for row in rows}
+
+    async def clean(self, keys: Sequence[bytes]) -> int:
+        """Takes all personal fields out of these events; how many had any."""
+        if not keys:
+            return 0
+        async with self._database.begin() as transaction:
+            return (await raw(transaction).execute(_CLEAN.encode(), {"keys": _texts(keys)})).rowcount
+
+    async def take_out(self, keys: Sequence[bytes], gone: Collection[Pair]) -> int:
+        """Takes these identifiers out of these events, as identifiers and as values of the metadata; how many events
+        had any.
+        """
+        count = 0
+        for start in range(0, len(keys), _REWRITTEN_AT_ONCE):
+            async with self._database.begin() as transaction:
+                connection = raw(transaction)
+                part = {"keys": _texts(keys[start : start + _REWRITTEN_AT_ONCE])}
+                rows = await (await connection.execute(_LOCK.encode(), part)).fetchall()
+                changes = [change for row in rows if (change := _without(row, gone)) is not None]
+                async with connection.cursor() as cursor:
+                    await cursor.executemany(_REWRITE.encode(), changes)
+                count += len(changes)
+        return count
+
+
+def _without(row: tuple[Any, ...], gone: Collection[Pair]) -> Mapping[str, object] | None:
+    key, user_id, identifiers, metadata = row
+    pairs = [(kind, value) for kind, value in identifiers or ()]
+    removed = [pair for pair in pairs if pair in gone]
+    if not removed:
+        return None
+    values = [value for _, value in removed]
+    user_ids = [value for kind, value in removed if kind == _USER_ID]
+    kept = [pair for pair in pairs if pair not in gone]
+    cleaned = None if metadata is None else without_values(metadata.encode(), values)
+    return {
+        "key": key,
+        "user_id": None if user_id is None or user_id.strip() in user_ids else user_id,
+        "identifiers": msgspec.json.encode(kept).decode() if kept else None,
+        "metadata": None if cleaned is None else cleaned.decode(),
+    }
+
+
+def _texts(keys: Sequence[bytes]) -> list[str]:
+    return [str(uuid.UUID(bytes=key)) for key in keys]
