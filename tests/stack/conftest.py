@@ -25,6 +25,7 @@ def temporary(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     session of pytest takes that right away again from the directory above all `tmp_path`s.
     """
     with tempfile.TemporaryDirectory(prefix="t-", dir="/tmp") as path:
+        Path(path).chmod(0o711)
         monkeypatch.setattr("tempfile.tempdir", path)
         yield Path(path)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from dmp_stack.child import open_log
 from dmp_stack.data_directory import open_data_directory
 from dmp_stack.errors import StackError
 from dmp_stack.run_directory import MARKER_VARIABLE
@@ -31,6 +32,20 @@ def test_passwords_stay_the_same_differ_by_role_and_are_for_our_eyes_only(tmp_pa
     assert data.passwords(["b"]) == {"b": first["b"]}
     assert stat.S_IMODE((tmp_path / "passwords.json").stat().st_mode) == 0o600
     data.release()
+
+
+def test_other_users_can_neither_list_it_nor_read_a_log(tmp_path: Path) -> None:
+    """Nor what an earlier release left open."""
+    (tmp_path / "data" / "logs").mkdir(parents=True, mode=0o755)
+    (tmp_path / "data" / "logs" / "ingest.log").write_text("of before")
+    (tmp_path / "data" / "logs" / "ingest.log").chmod(0o644)
+    open_data_directory(tmp_path / "data", run_directory=tmp_path / "run").release()
+    with open_log(tmp_path / "data" / "logs" / "stats.log") as log:
+        log.write(b"of now")
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "data").rglob("*.log")}
+    assert modes == {"ingest.log": 0o600, "stats.log": 0o600}
+    assert not stat.S_IMODE((tmp_path / "data").stat().st_mode) & 0o066
+    assert stat.S_IMODE((tmp_path / "data" / "logs").stat().st_mode) == 0o700
 
 
 def test_a_data_directory_inside_a_repository_is_not_tracked(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ _ONE_SIGNAL_SECONDS = 1.0
 
 def main() -> int:
     """Returns the exit code: 0 after an orderly end, 1 if the stack cannot start, 2 for settings that are wrong."""
+    os.umask(0o077)  # what the stack writes is no other user's business
     parser = argparse.ArgumentParser(prog="python -m dmp_stack")
     commands = parser.add_subparsers(dest="command", required=True, metavar="run | demo | audit")
     commands.add_parser("run", help="start the whole system and keep it running until Ctrl-C")

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 FIRST_RESTART_DELAY_SECONDS = 0.1
 LONGEST_RESTART_DELAY_SECONDS = 10.0
@@ -203,7 +204,7 @@ class Child:
     def _spawn(self) -> subprocess.Popen[bytes]:
         spec = self.spec
         rotate_log(spec.log_path)
-        with spec.log_path.open("ab") as log:
+        with open_log(spec.log_path) as log:
             return subprocess.Popen(
                 child_command(spec.argv, user=spec.user, orphan_signal=spec.orphan_signal),
                 stdin=subprocess.DEVNULL,
@@ -212,6 +213,11 @@ class Child:
                 env=dict(spec.environment),
                 start_new_session=True,  # Ctrl-C reaches the launcher alone, which stops things in order
             )
+
+
+def open_log(path: Path) -> IO[bytes]:
+    """Opens a log to append to it; nobody but its owner can read it."""
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab")
 
 
 def rotate_log(path: Path) -> None:

@@ -57,7 +57,8 @@ def open_data_directory(path: Path, *, run_directory: Path) -> DataDirectory:
     Raises StackError if another launcher lives there or the directory is not ours to write.
     """
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _close_to_others(path)
         (path / ".gitignore").write_text("*\n")  # passwords live here, whatever the directory is called
         (path / "logs").mkdir(exist_ok=True)
         lock = (path / "lock").open("a+")
@@ -83,6 +84,19 @@ def open_data_directory(path: Path, *, run_directory: Path) -> DataDirectory:
     lock.write(f"{run_directory}\n")
     lock.flush()
     return DataDirectory(path=path, _lock=lock)
+
+
+def _close_to_others(path: Path) -> None:
+    """Takes from other users what an earlier release gave them: the directory, and the logs in it.
+
+    They may pass through the directory only where PostgreSQL, as a user of its own, has its data below it.
+    """
+    path.chmod(0o711 if os.geteuid() == 0 else 0o700)
+    logs = path / "logs"
+    logs.mkdir(mode=0o700, exist_ok=True)
+    logs.chmod(0o700)
+    for log in logs.iterdir():
+        log.chmod(0o600)
 
 
 def write_private(path: Path, text: str) -> None:

@@ -16,10 +16,10 @@ import psutil
 import psycopg
 from psycopg import sql
 
-from dmp_stack.child import Child, ChildSpec, child_command, log_tail, rotate_log
+from dmp_stack.child import Child, ChildSpec, child_command, log_tail, open_log, rotate_log
 from dmp_stack.errors import StackError
 from dmp_stack.programs import postgres_install_directory
-from dmp_stack.system_user import current_user_name, grant_programs, hand_over, postgres_system_user
+from dmp_stack.system_user import current_user_name, hand_over, postgres_system_user, reachable_programs
 
 SUPERUSER = "postgres"
 READY_TIMEOUT_SECONDS = 300.0  # recovery after a crash reads the log first
@@ -79,7 +79,9 @@ class PostgresServer:
 
     def prepare(self, *, pause: Callable[[float], None] = time.sleep) -> None:
         """Makes the cluster unless it is there. It is there whole or not at all, whatever interrupted us before."""
-        grant_programs(self._install_directory, self._user)
+        self._install_directory = reachable_programs(
+            postgres_install_directory(), self._user, copies=self._socket_directory.parent / "programs"
+        )
         hand_over(self._socket_directory, self._user)
         if not (self._data_directory / "PG_VERSION").exists():
             self._initialize(pause)
@@ -190,7 +192,7 @@ class PostgresServer:
             *([] if self._options.durable else ["--no-sync"]),
         ]  # fmt: skip
         rotate_log(self._log_path)
-        with self._log_path.open("ab") as log:
+        with open_log(self._log_path) as log:
             process = subprocess.Popen(
                 child_command(tuple(command), user=self._user),
                 stdin=subprocess.DEVNULL,

@@ -46,7 +46,7 @@ class RunDirectory:
 
 
 def create_run_directory() -> RunDirectory:
-    """A new run directory, readable by us only.
+    """A new run directory, which only we can list.
 
     The lock is one on the directory itself, which also keeps the system's cleaners of temporary files away.
     """
@@ -54,6 +54,8 @@ def create_run_directory() -> RunDirectory:
     lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     fcntl.flock(lock, fcntl.LOCK_EX)
     (path / _MARK).touch()
+    if os.geteuid() == 0:
+        path.chmod(0o711)  # PostgreSQL, as a user of its own, passes through to its socket; nobody can list it
     return RunDirectory(path=path, _lock=lock)
 
 

