@@ -62,7 +62,7 @@ def _own_command(directory: Path, port: int, upstream: int) -> Sequence[str]:
         Gateway(
             host=_LOOPBACK,
             port=port,
-            upstreams={context: [upstream] for context in ("ingest", "identity", "stats")},
+            upstreams={context: [f"{_LOOPBACK}:{upstream}"] for context in ("ingest", "identity", "stats")},
             run_directory=directory,
             log_path=directory / "envoy.log",
             environment={},

@@ -46,7 +46,7 @@ class GatewayRunner:
         gateway = kind(
             host="127.0.0.1",
             port=reservation.port,
-            upstreams=upstreams,
+            upstreams={name: [f"127.0.0.1:{port}" for port in ports] for name, ports in upstreams.items()},
             run_directory=folder,
             log_path=folder / "envoy.log",
             environment=self._environment,

@@ -16,7 +16,7 @@ from dmp_stack.gateway import Gateway
 from dmp_stack.programs import envoy_program, repository_root
 
 
-def gateway(run_path: Path, **upstreams: list[int]) -> Gateway:
+def gateway(run_path: Path, **upstreams: list[str]) -> Gateway:
     return Gateway(
         host="127.0.0.1",
         port=18099,
@@ -46,22 +46,38 @@ def endpoints(configuration: dict[str, Any], cluster: str) -> list[tuple[str, in
 
 
 def test_every_replica_is_an_endpoint_on_loopback(run_path: Path) -> None:
-    configuration = gateway(run_path, ingest=[1001, 1002], identity=[1003], stats=[1004]).configuration()
+    configuration = gateway(
+        run_path, ingest=["127.0.0.1:1001", "127.0.0.1:1002"], identity=["127.0.0.1:1003"], stats=["127.0.0.1:1004"]
+    ).configuration()
     assert endpoints(configuration, "ingest") == [("127.0.0.1", 1001), ("127.0.0.1", 1002)]
     assert endpoints(configuration, "identity") == [("127.0.0.1", 1003)]
     listener = configuration["static_resources"]["listeners"][0]
     assert listener["address"] == {"socket_address": {"address": "127.0.0.1", "port_value": 18099}}
 
 
+def test_a_replica_may_be_a_socket(run_path: Path) -> None:
+    """For the streams of the service too, which are clusters of their own."""
+    upstreams = {context: [f"unix:{run_path}/{context}"] for context in ("ingest", "identity", "stats")}
+    configuration = gateway(run_path, **upstreams).configuration()
+    for cluster in configuration["static_resources"]["clusters"]:
+        (endpoint,) = cluster["load_assignment"]["endpoints"][0]["lb_endpoints"]
+        path = str(run_path / cluster["name"].removesuffix("_streams"))
+        assert endpoint["endpoint"]["address"] == {"pipe": {"path": path}}
+
+
 def test_every_file_is_found_on_this_machine(run_path: Path) -> None:
-    configuration = gateway(run_path, ingest=[1001], identity=[1002], stats=[1003]).configuration()
+    configuration = gateway(
+        run_path, ingest=["127.0.0.1:1001"], identity=["127.0.0.1:1002"], stats=["127.0.0.1:1003"]
+    ).configuration()
     assert not [text for text in strings(configuration) if text.startswith("/etc/envoy")]
     assert str(repository_root() / "protos" / "gen" / "dmp.binpb") in strings(configuration)
 
 
 def test_all_else_is_as_in_the_file(run_path: Path) -> None:
     source = yaml.safe_load((repository_root() / "gateway" / "envoy.yaml").read_text())
-    configuration = gateway(run_path, ingest=[1001], identity=[1002], stats=[1003]).configuration()
+    configuration = gateway(
+        run_path, ingest=["127.0.0.1:1001"], identity=["127.0.0.1:1002"], stats=["127.0.0.1:1003"]
+    ).configuration()
     for before, after in zip(
         source["static_resources"]["clusters"], configuration["static_resources"]["clusters"], strict=True
     ):
@@ -70,7 +86,9 @@ def test_all_else_is_as_in_the_file(run_path: Path) -> None:
 
 
 def test_envoy_accepts_it(run_path: Path) -> None:
-    spec = gateway(run_path, ingest=[1001, 1002], identity=[1003], stats=[1004]).child_spec()
+    spec = gateway(
+        run_path, ingest=["127.0.0.1:1001", "127.0.0.1:1002"], identity=["127.0.0.1:1003"], stats=["127.0.0.1:1004"]
+    ).child_spec()
     configuration = run_path / "envoy.json"
     assert json.loads(configuration.read_text())["admin"]["address"]["pipe"]["path"] == str(run_path / "envoy.sock")
     assert str(configuration) in spec.argv
@@ -85,4 +103,4 @@ def test_envoy_accepts_it(run_path: Path) -> None:
 
 def test_a_cluster_that_no_service_stands_for_is_an_error(run_path: Path) -> None:
     with pytest.raises(StackError, match="cluster 'stats'"):
-        gateway(run_path, ingest=[1001], identity=[1002]).configuration()
+        gateway(run_path, ingest=["127.0.0.1:1001"], identity=["127.0.0.1:1002"]).configuration()

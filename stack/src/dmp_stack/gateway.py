@@ -30,11 +30,11 @@ ACTIVE_REQUESTS = "downstream_rq_active"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gateway:
-    """One Envoy. `upstreams` has, by cluster name, the ports on 127.0.0.1 that the cluster's endpoints become."""
+    """One Envoy. `upstreams` has, by cluster name, the addresses (`unix:/path` or `host:port`) of its endpoints."""
 
     host: str
     port: int
-    upstreams: Mapping[str, Sequence[int]]
+    upstreams: Mapping[str, Sequence[str]]
     run_directory: Path
     log_path: Path
     environment: Mapping[str, str]
@@ -73,10 +73,10 @@ class Gateway:
         listener["address"] = {"socket_address": {"address": self.host, "port_value": self.port}}
         listener["enable_reuse_port"] = False  # a second gateway on the port must fail, not share its connections
         for cluster in configuration["static_resources"]["clusters"]:
-            ports = self.upstreams.get(cluster["name"].removesuffix(STREAMS))
-            if ports is None:
+            addresses = self.upstreams.get(cluster["name"].removesuffix(STREAMS))
+            if addresses is None:
                 raise StackError(f"{source} has a cluster {cluster['name']!r} that no service stands for")
-            _point_to_loopback(cluster, ports)
+            _point_to(cluster, addresses)
         paths = _FilePaths.of_this_machine()
         return {key: paths.replace(value) for key, value in configuration.items()}
 
@@ -119,16 +119,22 @@ def health(host: str, port: int) -> tuple[int, str] | None:
         return None
 
 
-def _point_to_loopback(cluster: dict[str, Any], ports: Sequence[int]) -> None:
+def _point_to(cluster: dict[str, Any], addresses: Sequence[str]) -> None:
     assignment = cluster["load_assignment"]["endpoints"][0]
     pattern = assignment["lb_endpoints"][0]
     cluster["type"] = "STATIC"
     for name in [key for key in cluster if key.startswith("dns_")]:
         del cluster[name]
-    assignment["lb_endpoints"] = [
-        {**pattern, "endpoint": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": port}}}}
-        for port in ports
-    ]
+    assignment["lb_endpoints"] = [{**pattern, "endpoint": {"address": _address(address)}} for address in addresses]
+
+
+def _address(text: str) -> dict[str, Any]:
+    """Envoy's form of `unix:/path` or `host:port`."""
+    kind, _, path = text.partition(":")
+    if kind == "unix":
+        return {"pipe": {"path": path}}
+    host, _, port = text.rpartition(":")
+    return {"socket_address": {"address": host, "port_value": int(port)}}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,6 +35,12 @@ class RunDirectory:
     path: Path
     _lock: int
 
+    def service_sockets(self) -> Path:
+        """The directory of the services' sockets. They ask for no password, so no other user may even pass through."""
+        path = self.path / "services"
+        path.mkdir(mode=0o700, exist_ok=True)
+        return path
+
     def remove(self) -> None:
         """Deletes the directory with everything in it."""
         shutil.rmtree(self.path, ignore_errors=True)

@@ -17,11 +17,11 @@ from dmp_stack.settings import CONTEXTS, database_variable
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """What the services need to find each other. `ports` has one loopback port per replica, by context."""
+    """What the services need to find each other. `addresses` has one socket (`unix:/path`) per replica, by context."""
 
     database_urls: Mapping[str, str]
     redis_url: str
-    ports: Mapping[str, Sequence[int]]
+    addresses: Mapping[str, Sequence[str]]
     log_directory: Path
     environment: Mapping[str, str]
 
@@ -32,9 +32,9 @@ class Services:
                 context,
                 "serve",
                 name=context if index == 0 else f"{context}-{index + 1}",
-                extra={f"DMP_{context.upper()}_LISTEN": f"127.0.0.1:{port}"},
+                extra={f"DMP_{context.upper()}_LISTEN": address},
             )
-            for index, port in enumerate(self.ports[context])
+            for index, address in enumerate(self.addresses[context])
         ]
 
     def migrate_spec(self, context: str) -> ChildSpec:
@@ -48,8 +48,8 @@ class Services:
         environment |= {
             database_variable(context): self.database_urls[context],
             "DMP_REDIS_URL": self.redis_url,
-            "DMP_IDENTITY_ADDRESS": f"127.0.0.1:{self.ports['identity'][0]}",
-            "DMP_STATS_ADDRESS": f"127.0.0.1:{self.ports['stats'][0]}",
+            "DMP_IDENTITY_ADDRESS": self.addresses["identity"][0],
+            "DMP_STATS_ADDRESS": self.addresses["stats"][0],
             **extra,
         }
         return ChildSpec(
@@ -58,6 +58,14 @@ class Services:
             environment=environment,
             log_path=self.log_directory / f"{name}.log",
         )
+
+
+def service_addresses(directory: Path, replicas: Mapping[str, int]) -> dict[str, list[str]]:
+    """A socket in `directory` for each replica, by context."""
+    return {
+        context: [f"unix:{directory}/{context}-{number}.sock" for number in range(1, 1 + replicas.get(context, 1))]
+        for context in CONTEXTS
+    }
 
 
 class Migrations:

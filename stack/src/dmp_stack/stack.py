@@ -32,7 +32,7 @@ from dmp_stack.run_directory import (
     create_run_directory,
     sweep_stale_run_directories,
 )
-from dmp_stack.services import Migrations, Services
+from dmp_stack.services import Migrations, Services, service_addresses
 from dmp_stack.settings import CONTEXTS, StackSettings
 from dmp_stack.stores import choose_stores
 
@@ -146,8 +146,8 @@ class Stack:
         return f"{host}:{gateway.port}"
 
     def service_address(self, context: str, replica: int = 1) -> str:
-        """One replica of a service, past the gateway: `host:port`."""
-        return f"127.0.0.1:{_started(self._services).ports[context][replica - 1]}"
+        """One replica of a service, past the gateway: `unix:/path` of a socket that is for our user only."""
+        return _started(self._services).addresses[context][replica - 1]
 
     def database_url(self, context: str) -> str:
         """The database of one service, as its own role."""
@@ -191,10 +191,7 @@ class Stack:
         self._cleanup.callback(data.release)
         self._data = data
         http_port = self._reserve(self.settings.http_host, self.settings.http_port)
-        ports = {
-            context: [self._reserve("127.0.0.1") for _ in range(self.settings.replicas.get(context, 1))]
-            for context in CONTEXTS
-        }
+        addresses = service_addresses(run_directory.service_sockets(), self.settings.replicas)
         environment = {
             **os.environ,
             "PYTHONUNBUFFERED": "1",
@@ -208,7 +205,7 @@ class Stack:
         self._gateway = Gateway(
             host=self.settings.http_host,
             port=http_port,
-            upstreams=ports,
+            upstreams=addresses,
             run_directory=run_directory.path,
             log_path=data.logs / "gateway.log",
             environment=environment,
@@ -218,7 +215,7 @@ class Stack:
         self._services = Services(
             database_urls=stores.database_urls,
             redis_url=stores.redis_url,
-            ports=ports,
+            addresses=addresses,
             log_directory=data.logs,
             environment=environment,
         )
