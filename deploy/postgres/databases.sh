@@ -16,3 +16,7 @@ CREATE DATABASE :"role" OWNER :"role";
 REVOKE ALL ON DATABASE :"role" FROM PUBLIC;
 SQL
 done
+
+# A role has no business in the databases of the server itself.
+psql --no-psqlrc --quiet --set ON_ERROR_STOP=1 --username "${POSTGRES_USER:-postgres}" --dbname postgres \
+  --command 'REVOKE CONNECT ON DATABASE postgres, template1 FROM PUBLIC'

@@ -73,6 +73,8 @@ def test_a_role_needs_its_password_and_reaches_its_own_database_only(running_pos
         ("role_one", "wrong", "one"),
         ("role_one", None, "one"),
         ("role_one", "secret of one", "two"),
+        ("role_one", "secret of one", "postgres"),
+        ("role_one", "secret of one", "template1"),
     ]:
         with pytest.raises(psycopg.OperationalError, match=r"authentication failed|no password|permission denied"):
             psycopg.connect(server.url(database, role=role, password=password))

@@ -147,6 +147,8 @@ class PostgresServer:
         No other role may connect to the database.
         """
         with self.connect() as connection:
+            # A role has no business in the databases of the server itself.
+            connection.execute("REVOKE CONNECT ON DATABASE postgres, template1 FROM PUBLIC")
             if not self._exists(connection, "SELECT 1 FROM pg_roles WHERE rolname = %s", role):
                 connection.execute(sql.SQL("CREATE ROLE {} LOGIN").format(sql.Identifier(role)))
             if password is not None:
