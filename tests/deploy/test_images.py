@@ -78,7 +78,7 @@ def test_a_service_gets_its_signals_itself(context: str) -> None:
 
 
 def test_the_gateway_logs_as_little_as_the_tested_one(tmp_path: Path) -> None:
-    nowhere = {context: [1] for context in CONTEXTS}
+    nowhere = {context: ["127.0.0.1:1"] for context in CONTEXTS}
     tested = Gateway(
         host="127.0.0.1", port=1, upstreams=nowhere, run_directory=tmp_path, log_path=tmp_path / "log", environment={}
     )
