@@ -93,13 +93,12 @@ async def test_two_large_people_are_not_merged_by_an_event(identity: Identity) -
     assert (await identity.merge(a, b)).merge_id
 
 
-async def test_blocked_contacts_are_contacts_of_their_own(identity: Identity) -> None:
-    first = await identity.identify("test@example.com")
-    assert list((await identity.identify("test@example.com")).emails) == ["test@example.com"]
+async def test_a_blocked_contact_is_refused_alone_and_left_out_beside_another(identity: Identity) -> None:
+    with pytest.raises(grpc.aio.AioRpcError, match="names nobody"):
+        await identity.identify("test@example.com")
     other = await identity.identify("test@example.com", "7")
-    assert other.primary_contact_id != first.primary_contact_id
     assert (list(other.emails), list(other.phone_numbers)) == ([], ["7"])
-    assert await identity.rows("SELECT count(*) FROM contact") == [(2,)]
+    assert await identity.rows("SELECT count(*) FROM contact") == [(1,)]
 
 
 async def test_the_review_list_comes_in_pages(identity: Identity) -> None:
