@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -212,6 +213,17 @@ def test_more_than_a_thousand_values_are_cut_to_those_with_most_events() -> None
     assert len(by_plan) == 1_000
     assert sum(by_plan.values()) == 500
     assert list(by_plan) == sorted(by_plan)
+
+
+def test_listing_a_value_for_each_of_many_users_takes_no_time() -> None:
+    target = window()
+    adopt(target, {f"u{n}": {"plan": f"p{n}"} for n in range(200_000)})
+    target.add(sightings([(NOW, f"u{n}") for n in range(0, 200_000, 2)]))
+    began = time.process_time()
+    by_plan = target.counts(1, ("plan",)).by["plan"]
+    assert time.process_time() - began < 0.1
+    assert len(by_plan) == 1_000
+    assert set(by_plan.values()) == {1}
 
 
 def test_users_that_have_left_the_window_are_forgotten() -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final
 
 from dmp_chassis.database import Database
 from dmp_stats.adapters import delta_store, rollup_store
 from dmp_stats.adapters.delta_store import DeltaCache
-from dmp_stats.domain.buckets import Buckets, buckets_between, stretches_of
+from dmp_stats.domain.buckets import Buckets, Granularity, buckets_between, stretches_of
 from dmp_stats.domain.series import MOST_POINTS, Series, add_up, counted_of_cells, too_many_points
 from dmp_stats.domain.stats_query import StatsQuery
 
@@ -17,6 +18,15 @@ _MOST_ROWS: Final = 600_000
 """Sums that are read for one answer: three for each point that it may have, one for each thing an event counts as."""
 _ROWS_INLINE: Final = 20_000
 _ROWS_OF_A_DELTA: Final = 50
+_BUCKETS_INLINE: Final = 50_000
+"""A month of minutes, 44,640, is an everyday question."""
+_GROUPED_BUCKETS_INLINE: Final = 1_500
+"""So is a day of minutes in groups."""
+_BUCKET: Final = {
+    Granularity.MINUTE: timedelta(minutes=1),
+    Granularity.HOUR: timedelta(hours=1),
+    Granularity.DAY: timedelta(days=1),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +61,12 @@ async def query_stats(query: StatsQuery, database: Database, deltas: DeltaCache)
     if is_long or (query.fill_zero and len(buckets.starts) > _ROWS_INLINE):
         return StatsAnswer(series=await asyncio.to_thread(added_up), next_minute=next_minute)
     return StatsAnswer(series=added_up(), next_minute=next_minute)
+
+
+def may_be_long(query: StatsQuery) -> bool:
+    """True if the answer can have so many points that it is worth a turn: many minutes, or groups of a fair number."""
+    buckets = (query.end - query.start) // _BUCKET[query.granularity] + 1
+    return buckets > (_BUCKETS_INLINE if query.group_by is None else _GROUPED_BUCKETS_INLINE)
 
 
 def _page(buckets: Buckets, query: StatsQuery) -> tuple[Buckets, int | None]:

@@ -53,7 +53,7 @@ ERRORS: Final[ErrorTable] = {
     BusyError: ErrorSpec(
         code=grpc.StatusCode.RESOURCE_EXHAUSTED,
         reason="BUSY",
-        message=lambda error: f"stats is busy with another {error.what}; send this one again later",
+        message=lambda error: f"stats is busy with {error.what}; ask again later",
         retry_after_seconds=2.0,
         http_status=429,
     ),

@@ -32,6 +32,7 @@ from dmp_stats.api.convert import (
     timestamp_to_proto,
     user_ids_from_proto,
 )
+from dmp_stats.api.long_answers import LongAnswers
 from dmp_stats.api.next_page import next_page_link
 from dmp_stats.api.reference_reader import ReferenceReader
 from dmp_stats.apply_batch import apply_batch
@@ -42,7 +43,7 @@ from dmp_stats.forget_users import forget_users
 from dmp_stats.get_metrics import check_metrics_query, get_metrics
 from dmp_stats.list_campaigns import check_campaigns_query, list_campaigns, token_after
 from dmp_stats.live_window import LiveWindow
-from dmp_stats.query_stats import StatsAnswer, query_stats
+from dmp_stats.query_stats import StatsAnswer, may_be_long, query_stats
 from dmp_stats.replace_reference import ReferenceTable, replace_reference
 from dmp_stats.update_reference import update_reference
 from dmp_stats.watch_live import LiveFeed, check_live
@@ -82,6 +83,7 @@ class StatsServicer(stats_service_pb2_grpc.StatsServiceServicer):
 
     def __init__(self, dependencies: Dependencies) -> None:
         self._with = dependencies
+        self._long_answers = LongAnswers()
         self._reader = ReferenceReader(
             dependencies.database, most_users=dependencies.most_users, clock=dependencies.clock
         )
@@ -124,17 +126,18 @@ class StatsServicer(stats_service_pb2_grpc.StatsServiceServicer):
             page_size=request.page_size,
             page_token=request.page_token,
         )
-        answer = await query_stats(query, self._with.database, self._with.deltas)
-        write: Callable[[StatsQuery, StatsAnswer], pb.QueryStatsResponse] = stats_to_proto
-        if came_through_gateway(context):
-            is_csv = rendered.wants_csv(_header(context, "accept"))
-            write = rendered.stats_csv if is_csv else rendered.stats_json
-            link = next_page_link(_header(context, "x-envoy-original-path"), page_token(answer.next_minute))
-            if link is not None:
-                await context.send_initial_metadata((link,))
-        if len(answer.series.starts) > _POINTS_INLINE:
-            return await asyncio.to_thread(write, query, answer)
-        return write(query, answer)
+        async with self._long_answers.turn(is_long=may_be_long(query)):
+            answer = await query_stats(query, self._with.database, self._with.deltas)
+            write: Callable[[StatsQuery, StatsAnswer], pb.QueryStatsResponse] = stats_to_proto
+            if came_through_gateway(context):
+                is_csv = rendered.wants_csv(_header(context, "accept"))
+                write = rendered.stats_csv if is_csv else rendered.stats_json
+                link = next_page_link(_header(context, "x-envoy-original-path"), page_token(answer.next_minute))
+                if link is not None:
+                    await context.send_initial_metadata((link,))
+            if len(answer.series.starts) > _POINTS_INLINE:
+                return await asyncio.to_thread(write, query, answer)
+            return write(query, answer)
 
     async def ListCampaigns(self, request: pb.ListCampaignsRequest, context: Context) -> pb.ListCampaignsResponse:
         """See the proto."""

@@ -39,8 +39,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_CELLS_CHANGED: _ErrorReason.ValueType  # 7
     """ABORTED (HTTP 409): the cells are not as the caller has seen them; look again."""
     ERROR_REASON_BUSY: _ErrorReason.ValueType  # 8
-    """RESOURCE_EXHAUSTED (HTTP 429): another large reference table is being read. Nothing of the request was done; try again after the time
-    in `RetryInfo`.
+    """RESOURCE_EXHAUSTED (HTTP 429): another large reference table is being read, or many long answers are being made. Nothing of the request was
+    done; try again after the time in `RetryInfo`.
     """
     ERROR_REASON_DEPENDENCY_UNAVAILABLE: _ErrorReason.ValueType  # 9
     """UNAVAILABLE (HTTP 503): something that the call needs is away; try again after the time in `RetryInfo`. Metadata: `dependency`."""
@@ -73,8 +73,8 @@ ERROR_REASON_USER_NOT_FOUND: ErrorReason.ValueType  # 6
 ERROR_REASON_CELLS_CHANGED: ErrorReason.ValueType  # 7
 """ABORTED (HTTP 409): the cells are not as the caller has seen them; look again."""
 ERROR_REASON_BUSY: ErrorReason.ValueType  # 8
-"""RESOURCE_EXHAUSTED (HTTP 429): another large reference table is being read. Nothing of the request was done; try again after the time
-in `RetryInfo`.
+"""RESOURCE_EXHAUSTED (HTTP 429): another large reference table is being read, or many long answers are being made. Nothing of the request was
+done; try again after the time in `RetryInfo`.
 """
 ERROR_REASON_DEPENDENCY_UNAVAILABLE: ErrorReason.ValueType  # 9
 """UNAVAILABLE (HTTP 503): something that the call needs is away; try again after the time in `RetryInfo`. Metadata: `dependency`."""

@@ -121,7 +121,7 @@ class StatsServiceServicer(object):
         """QueryStats reads one campaign's counts over a range of time from pre-aggregated rows: its cost grows with the range, not with the
         number of events. An unknown campaign has an empty series. Through the gateway the answer is `rendered`; a caller of the stub gets
         the typed fields. With `Accept: text/csv` the rendered answer is CSV.
-        Errors: INVALID_ARGUMENT, CANNOT_STORE.
+        Errors: INVALID_ARGUMENT, BUSY, CANNOT_STORE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

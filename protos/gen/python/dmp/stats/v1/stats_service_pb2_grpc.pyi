@@ -44,7 +44,7 @@ class StatsServiceStub:
     """QueryStats reads one campaign's counts over a range of time from pre-aggregated rows: its cost grows with the range, not with the
     number of events. An unknown campaign has an empty series. Through the gateway the answer is `rendered`; a caller of the stub gets
     the typed fields. With `Accept: text/csv` the rendered answer is CSV.
-    Errors: INVALID_ARGUMENT, CANNOT_STORE.
+    Errors: INVALID_ARGUMENT, BUSY, CANNOT_STORE.
     """
     ListCampaigns: _grpc.UnaryUnaryMultiCallable[_stats_service_pb2.ListCampaignsRequest, _stats_service_pb2.ListCampaignsResponse]
     """ListCampaigns lists the campaigns that have events in a range of time, in order of their ids, with their totals. A page costs one look
@@ -124,7 +124,7 @@ class StatsServiceAsyncStub(StatsServiceStub):
     """QueryStats reads one campaign's counts over a range of time from pre-aggregated rows: its cost grows with the range, not with the
     number of events. An unknown campaign has an empty series. Through the gateway the answer is `rendered`; a caller of the stub gets
     the typed fields. With `Accept: text/csv` the rendered answer is CSV.
-    Errors: INVALID_ARGUMENT, CANNOT_STORE.
+    Errors: INVALID_ARGUMENT, BUSY, CANNOT_STORE.
     """
     ListCampaigns: _aio.UnaryUnaryMultiCallable[_stats_service_pb2.ListCampaignsRequest, _stats_service_pb2.ListCampaignsResponse]  # type: ignore[assignment]
     """ListCampaigns lists the campaigns that have events in a range of time, in order of their ids, with their totals. A page costs one look
@@ -213,7 +213,7 @@ class StatsServiceServicer(metaclass=_abc_1.ABCMeta):
         """QueryStats reads one campaign's counts over a range of time from pre-aggregated rows: its cost grows with the range, not with the
         number of events. An unknown campaign has an empty series. Through the gateway the answer is `rendered`; a caller of the stub gets
         the typed fields. With `Accept: text/csv` the rendered answer is CSV.
-        Errors: INVALID_ARGUMENT, CANNOT_STORE.
+        Errors: INVALID_ARGUMENT, BUSY, CANNOT_STORE.
         """
 
     @_abc_1.abstractmethod
