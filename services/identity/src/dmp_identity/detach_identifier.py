@@ -136,7 +136,9 @@ async def attach_identifier(
         members = await members_of(connection, root)
         others = await members_of(connection, found.root)
         now_us = clock_us()
-        for kept in await history.never_merges_of(connection, members):
+        # Who has it already stays apart from everybody from whom they are kept apart.
+        between = await history.never_merges_of(connection, members) if found.root != root else []
+        for kept in between:
             if kept.profile_a in others or kept.profile_b in others:
                 await history.remove_never_merge(connection, kept.id, wanted.reason, now_us)
         profiles = await find_profiles(connection, [profile_id, found.profile])
