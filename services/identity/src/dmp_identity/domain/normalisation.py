@@ -27,6 +27,7 @@ STEPS: Final[Mapping[str, tuple[Step, int]]] = {
     "hex_lower": (spelling.hex_lower, 1),
     "bech32_lower": (spelling.bech32_lower, 1),
     "whole_number": (spelling.whole_number, 1),
+    "point_zero": (spelling.point_zero, 1),
     "decimal_digits": (spelling.decimal_digits, 1),
     "email_address": (spelling.email_address, 1),
     "trailing_dot": (spelling.trailing_dot, 1),

@@ -81,6 +81,14 @@ def whole_number(text: str) -> str:
     return text[: text.index(".")] if text.endswith("0") and _WHOLE.fullmatch(text) else text
 
 
+def point_zero(text: str) -> str:
+    """A number without the one decimal that a JSON library gives a whole number: `12345.0` is `12345`.
+
+    For phone numbers, in which a dot may stand between groups of digits: `555.0000` stays.
+    """
+    return text[:-2] if text.endswith(".0") and text[:-2].removeprefix("+").isdecimal() else text
+
+
 def decimal_digits(text: str) -> str:
     """The digits of every script as `0` to `9`."""
     if text.isascii():
