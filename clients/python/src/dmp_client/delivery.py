@@ -1,0 +1,310 @@
+"""Sends what the spool holds until it was answered: one thread, started with the first event, one request at a time.
+
+The same bytes are sent again until there is an answer; the server knows repeats by their ids. Only an answer removes an
+event from the spool, so whatever dies when, each event is counted once.
+"""
+
+from __future__ import annotations
+
+import gzip
+import logging
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from dmp_client.backoff import Circuit, RetryPolicy
+from dmp_client.errors import ClosedError, SpoolError, SpoolFullError
+from dmp_client.health import Counters
+from dmp_client.http import PASSING_STATUSES, NoReplyError, Reply, Request, refusal
+from dmp_client.spool import Spool, SpooledEvent
+from dmp_client.verdicts import Verdict, VerdictKind, read_verdicts
+
+_LOGGER: Final = logging.getLogger("dmp_client")
+_GZIP_FROM_BYTES: Final = 2048
+_LATER: Final = frozenset({401, 402, 403, 404, 405, 407})
+"""Statuses that a wrong key or address gives: nothing is wrong with the events, so they are kept."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryOptions:
+    """How events are sent.
+
+    max_events, max_bytes: of one request, before compression.
+    linger_seconds: how long the first event of a request waits for more.
+    max_age_seconds: events that waited longer without an answer are dropped, with the verdict `expired`.
+    """
+
+    max_events: int = 500
+    max_bytes: int = 2 << 20
+    linger_seconds: float = 0.2
+    max_age_seconds: float = 7 * 86_400.0
+
+
+class Delivery:
+    """Events of one process on their way. Threads may share it.
+
+    exchange: makes one attempt to send; raises NoReplyError. on_verdict: called by the delivery's thread.
+    """
+
+    def __init__(
+        self,
+        spool: Spool,
+        exchange: Callable[[Request], Reply],
+        *,
+        options: DeliveryOptions,
+        policy: RetryPolicy,
+        on_verdict: Callable[[Verdict], None] | None,
+    ) -> None:
+        self._spool = spool
+        self._exchange = exchange
+        self._options = options
+        self._policy = policy
+        self._on_verdict = on_verdict
+        self.circuit = Circuit(policy)
+        self.counters = Counters()
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._inline = _threads_do_not_run()
+        self._unsent = spool.waiting()[0]
+        self._last_seq = 0
+        self._flushes = 0
+        self._stopping = False
+        if self._unsent:
+            with self._changed:
+                self._start()
+
+    # -- called by who tracks
+
+    def track(self, event_id: str, body: bytes) -> None:
+        """Puts an event into the spool. Raises SpoolFullError, SpoolError, ClosedError."""
+        with self._changed:
+            if self._stopping:
+                raise ClosedError("the client is closed")
+            try:
+                self._last_seq = self._spool.append(event_id, body)
+            except (SpoolFullError, SpoolError):
+                self.counters.refused += 1
+                raise
+            self.counters.tracked += 1
+            self._unsent += 1
+            if self._thread is None and not self._inline:
+                self._start()
+            if self._unsent == 1 or self._unsent == self._options.max_events:
+                self._changed.notify_all()
+        if self._inline:
+            self._deliver_inline()
+
+    def flush(self, timeout: float) -> bool:
+        """Waits until everything tracked before this call was answered; false if that took longer."""
+        if self._thread is not None and threading.current_thread() is self._thread:
+            return False  # a verdict's callback runs in the thread that would have to send
+        ends = time.monotonic() + timeout
+        if self._inline:
+            return self._deliver_inline()
+        with self._changed:
+            last = self._last_seq
+            self._flushes += 1
+            self._changed.notify_all()
+            try:
+                while not self._answered(last):
+                    left = ends - time.monotonic()
+                    if left <= 0 or self._stopping:
+                        return False
+                    self._changed.wait(left)
+            finally:
+                self._flushes -= 1
+            return True
+
+    def stop(self, timeout: float) -> bool:
+        """Ends the thread; what has no answer stays in the spool. False if a request is under way for longer than
+        `timeout`: the thread then ends after it."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+            thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(max(timeout, 0.0))
+            return not thread.is_alive()
+        return True
+
+    @property
+    def is_running(self) -> bool:
+        """True if the thread lives, or none is needed."""
+        return self._inline or (self._thread is not None and self._thread.is_alive()) or self._unsent == 0
+
+    def oldest_waiting_seconds(self) -> tuple[int, float]:
+        """How many events have no answer, and for how long the oldest has waited."""
+        with self._changed:
+            count, since = self._spool.waiting()
+        return count, 0.0 if since is None else max(time.time() - since, 0.0)
+
+    def _answered(self, seq: int) -> bool:
+        oldest = self._spool.oldest()
+        return oldest is None or oldest > seq
+
+    def _start(self) -> None:
+        """Starts the thread. Python starts none while it ends: then events are sent by who tracks them."""
+        thread = threading.Thread(target=self._run, name="dmp-delivery", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            self._inline = True
+            return
+        self._thread = thread
+
+    # -- the thread
+
+    def _run(self) -> None:
+        while True:
+            try:
+                batch = self._next_batch()
+                if batch is None:
+                    return
+                self._deliver(batch)
+            except Exception:  # whatever it is, later events must not wait for ever
+                _LOGGER.exception("delivering events failed; it goes on")
+                self.counters.failures += 1
+                if not self._pause(self._policy.pause(self.circuit.failures + 1)):
+                    return
+
+    def _next_batch(self) -> list[SpooledEvent] | None:
+        """Waits until there are enough events, or they waited long enough; None when it is time to end."""
+        options = self._options
+        with self._changed:
+            while self._unsent == 0:
+                if self._stopping:
+                    return None
+                self._changed.wait()
+            ends = time.monotonic() + options.linger_seconds
+            while self._unsent < options.max_events and not self._flushes and not self._stopping:
+                left = ends - time.monotonic()
+                if left <= 0:
+                    break
+                self._changed.wait(left)
+            if self._stopping:
+                return None
+            batch = self._spool.after(0, most_events=options.max_events, most_bytes=options.max_bytes)
+            if not batch:
+                self._unsent = 0
+            return batch
+
+    def _deliver(self, batch: Sequence[SpooledEvent]) -> bool:
+        """Sends events until they are answered; false if it was told to end before."""
+        batch = self._without_expired(batch)
+        if not batch:
+            return True
+        request = _request(batch)
+        while True:
+            reply = self._attempt(request)
+            if reply is not None:
+                if reply.status in (202, 422):
+                    verdicts = read_verdicts(reply.body, [event.event_id for event in batch])
+                    if verdicts is not None:
+                        self.circuit.succeeded()
+                        self._settle(batch, verdicts)
+                        return True
+                    self.counters.last_error = "the answer is not one of DMP: is something else at this address?"
+                elif reply.status not in PASSING_STATUSES and reply.status not in _LATER and 400 <= reply.status < 500:
+                    return self._split(batch, reply)
+                else:
+                    self.counters.last_error = str(refusal(reply))
+            self.circuit.failed()
+            self.counters.failures += 1
+            retry_after = None if reply is None else reply.retry_after
+            if not self._pause(self._policy.pause(self.circuit.failures, retry_after)):
+                return False
+
+    def _attempt(self, request: Request) -> Reply | None:
+        self.counters.requests += 1
+        try:
+            return self._exchange(request)
+        except NoReplyError as error:
+            self.counters.last_error = str(error)
+            return None
+
+    def _split(self, batch: Sequence[SpooledEvent], reply: Reply) -> bool:
+        """Sends halves of a request that the server does not take as it is: it is too large, or one event spoils it."""
+        if len(batch) == 1:
+            error = refusal(reply)
+            self._settle(
+                batch, [Verdict(kind=VerdictKind.REJECTED, event_id=batch[0].event_id, errors={"event": [str(error)]})]
+            )
+            return True
+        middle = len(batch) // 2
+        return self._deliver(batch[:middle]) and self._deliver(batch[middle:])
+
+    def _settle(self, batch: Sequence[SpooledEvent], verdicts: Sequence[Verdict]) -> None:
+        """Forgets answered events, by identity, and tells what became of them."""
+        with self._changed:
+            self._spool.remove([event.seq for event in batch])
+            self._unsent = max(self._unsent - len(batch), 0)
+            for verdict in verdicts:
+                self.counters.note(verdict.kind)
+            self._changed.notify_all()
+        if self._on_verdict is None:
+            return
+        for verdict in verdicts:
+            try:
+                self._on_verdict(verdict)
+            except Exception:  # the caller's code must not stop the delivery
+                self.counters.callback_errors += 1
+                _LOGGER.exception("the verdict callback failed")
+
+    def _without_expired(self, batch: Sequence[SpooledEvent]) -> Sequence[SpooledEvent]:
+        oldest = time.time() - self._options.max_age_seconds
+        expired = [event for event in batch if event.tracked_at < oldest]
+        if not expired:
+            return batch
+        self._settle(expired, [Verdict(kind=VerdictKind.EXPIRED, event_id=event.event_id) for event in expired])
+        return [event for event in batch if event.tracked_at >= oldest]
+
+    def _pause(self, seconds: float) -> bool:
+        """Waits; false if it is time to end."""
+        ends = time.monotonic() + seconds
+        with self._changed:
+            while not self._stopping:
+                left = ends - time.monotonic()
+                if left <= 0:
+                    return True
+                self._changed.wait(left)
+            return False
+
+    def _deliver_inline(self) -> bool:
+        """Sends what waits, in the caller's thread, one attempt; false if something still waits."""
+        if self.circuit.is_open:
+            return False
+        while batch := self._spool.after(0, most_events=self._options.max_events, most_bytes=self._options.max_bytes):
+            reply = self._attempt(_request(batch))
+            verdicts = None
+            if reply is not None and reply.status in (202, 422):
+                verdicts = read_verdicts(reply.body, [event.event_id for event in batch])
+            if verdicts is None:
+                self.circuit.failed()
+                self.counters.failures += 1
+                return False
+            self.circuit.succeeded()
+            self._settle(batch, verdicts)
+        return True
+
+
+def _request(batch: Sequence[SpooledEvent]) -> Request:
+    body = b"[" + b",".join([event.body for event in batch]) + b"]"
+    encoding = ""
+    if len(body) >= _GZIP_FROM_BYTES:
+        body, encoding = gzip.compress(body, compresslevel=1, mtime=0), "gzip"
+    return Request(method="POST", path="/events", body=body, encoding=encoding, prefer="return=minimal")
+
+
+def _threads_do_not_run() -> bool:
+    """True under a uWSGI that was started without threads: they are made there, but never run."""
+    uwsgi = sys.modules.get("uwsgi")
+    options = getattr(uwsgi, "opt", None)
+    if not isinstance(options, dict):
+        return False
+    if any(options.get(name) or options.get(name.encode()) for name in ("enable-threads", "threads", "gevent")):
+        return False
+    _LOGGER.warning("uWSGI runs without threads (--enable-threads): events are sent by the requests that track them")
+    return True

@@ -1,0 +1,271 @@
+"""The half of a client that sends events, the same for both kinds: `track()` never waits for the network.
+
+Everything that belongs to a process (thread, locks, connections, spool) is made at the first use in that process. So a
+client that was made before a fork, or before somebody patched `threading`, works after it.
+"""
+
+from __future__ import annotations
+
+import atexit
+import dataclasses
+import logging
+import os
+import threading
+import weakref
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+from dmp_client.backoff import RetryPolicy
+from dmp_client.delivery import Delivery, DeliveryOptions
+from dmp_client.disk_spool import DiskSpool, default_spool_path
+from dmp_client.errors import ClosedError
+from dmp_client.event import encode_event
+from dmp_client.health import Health
+from dmp_client.http import Connection, HttpTransport
+from dmp_client.spool import MemorySpool, Spool
+from dmp_client.verdicts import Verdict
+
+_LOGGER: Final = logging.getLogger("dmp_client")
+MEMORY: Final = ":memory:"
+"""Instead of a path: events wait in this process only, and are gone if it ends before they were answered."""
+_MANY_CLIENTS: Final = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendingOptions:
+    """How a client keeps and sends events.
+
+    spool: the file in which events wait, None for the default in the user's state directory, or MEMORY.
+    spool_bytes: as much as may wait.
+    durable: wait for the disk on each event, so that it survives a loss of power too.
+    source: for events that name none.
+    exit_seconds: how long the end of the process waits for events to be answered.
+    """
+
+    spool: str | os.PathLike[str] | None = None
+    spool_bytes: int = 256 << 20
+    durable: bool = False
+    source: str | None = None
+    exit_seconds: float = 2.0
+    delivery: DeliveryOptions = field(default_factory=DeliveryOptions)
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+
+
+@dataclass(slots=True)
+class _Process:
+    """What a client has in one process."""
+
+    pid: int
+    spool: Spool
+    transport: HttpTransport
+    delivery: Delivery
+
+
+def sending_options(options: SendingOptions | None, named: Mapping[str, Any]) -> SendingOptions:
+    """The options that were given, with single ones by name. Raises TypeError for a name that is none."""
+    known = {field.name for field in dataclasses.fields(SendingOptions)}
+    for name in named:
+        if name not in known:
+            raise TypeError(f"{name} is not an option; there are {', '.join(sorted(known))}")
+    return dataclasses.replace(options or SendingOptions(), **named)
+
+
+class Sending:
+    """Tracks events and delivers them in the background. Used by clients; not part of the public interface."""
+
+    def __init__(
+        self, connection: Connection, options: SendingOptions, on_verdict: Callable[[Verdict], None] | None
+    ) -> None:
+        self._connection = connection
+        self._options = options
+        self._on_verdict = on_verdict
+        self._process: _Process | None = None
+        self._making = threading.Lock()
+        self._closed = False
+        _CLIENTS.add(self)
+        if len(_CLIENTS) == _MANY_CLIENTS:
+            _LOGGER.warning(
+                "%d clients are open: one for each process is enough, and threads may share it", _MANY_CLIENTS
+            )
+
+    def track(
+        self,
+        type: str,
+        *,
+        event_id: str | None = None,
+        campaign_id: str | None = None,
+        creative_id: str | None = None,
+        source: str | None = None,
+        user_id: str | int | None = None,
+        identifiers: Mapping[str, str | int] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        occurred_at: datetime | str | None = None,
+        timestamp: float | None = None,
+        ts: datetime | str | None = None,
+    ) -> str:
+        """Puts an event on its way and returns its id. From here on it is counted exactly once.
+
+        It needs `campaign_id`, or `user_id`, or `identifiers`. At most one of `occurred_at`, `timestamp` and `ts` says
+        when it happened, default now. Nothing that is changed afterwards in the arguments changes the event.
+
+        Raises InvalidEventError, SpoolFullError, SpoolError, ClosedError; in each case nothing was queued. It does not
+        wait for the network.
+        """
+        made, body = encode_event(
+            type=type,
+            event_id=event_id,
+            campaign_id=campaign_id,
+            creative_id=creative_id,
+            source=self._options.source if source is None else source,
+            user_id=user_id,
+            identifiers=identifiers,
+            metadata=metadata,
+            occurred_at=occurred_at,
+            timestamp=timestamp,
+            ts=ts,
+        )
+        process = self._process
+        if process is None or process.pid != os.getpid():
+            process = self._begin()
+        process.delivery.track(made, body)
+        return made
+
+    def flush(self, timeout: float) -> bool:
+        """Waits until everything that was tracked before was answered; false if that took longer than `timeout`."""
+        process = self._here()
+        return process is None or process.delivery.flush(timeout)
+
+    def close(self, timeout: float) -> bool:
+        """Flushes and lets go of everything; false if events are left. On disk they wait for the next process."""
+        process = self._here()
+        self._closed = True
+        if process is None:
+            return True
+        done = process.delivery.flush(timeout)
+        ended = process.delivery.stop(0.5)
+        self._process = None
+        if not done and isinstance(process.spool, MemorySpool):
+            _LOGGER.error(
+                "%d events were not answered and are lost: the spool is in memory", process.spool.waiting()[0]
+            )
+        if ended:
+            process.spool.close()
+            process.transport.close()
+        return done
+
+    def health(self) -> Health:
+        """Counters of this process. Never raises, never waits for the network."""
+        process = self._here()
+        if process is None:
+            return _NOTHING
+        delivery, counters = process.delivery, process.delivery.counters
+        waiting, oldest = delivery.oldest_waiting_seconds()
+        return Health(
+            ok=delivery.is_running and delivery.circuit.failures == 0,
+            sending=delivery.is_running,
+            tracked=counters.tracked,
+            waiting=waiting,
+            oldest_waiting_seconds=oldest,
+            accepted=counters.accepted,
+            duplicates=counters.duplicates,
+            conflicts=counters.conflicts,
+            rejected=counters.rejected,
+            expired=counters.expired,
+            refused=counters.refused,
+            requests=counters.requests,
+            failures=counters.failures,
+            consecutive_failures=delivery.circuit.failures,
+            callback_errors=counters.callback_errors,
+            last_error=counters.last_error,
+        )
+
+    def resume(self) -> int:
+        """Starts sending what a process before this one left in the spool; how many events wait. It is done by the
+        first `track()` anyway."""
+        process = self._here() or self._begin()
+        return process.spool.waiting()[0]
+
+    def _here(self) -> _Process | None:
+        """What this client has in this process, if anything."""
+        process = self._process
+        return process if process is not None and process.pid == os.getpid() else None
+
+    def _begin(self) -> _Process:
+        with self._making:
+            if self._closed:
+                raise ClosedError("the client is closed")
+            process = self._here()
+            if process is None:
+                spool = self._open_spool()
+                transport = HttpTransport(self._connection)
+                delivery = Delivery(
+                    spool,
+                    transport.exchange,
+                    options=self._options.delivery,
+                    policy=self._options.retry,
+                    on_verdict=self._on_verdict,
+                )
+                process = self._process = _Process(os.getpid(), spool, transport, delivery)
+            return process
+
+    def _open_spool(self) -> Spool:
+        options = self._options
+        if options.spool == MEMORY:
+            return MemorySpool(max_bytes=options.spool_bytes)
+        path = default_spool_path(self._connection.url) if options.spool is None else Path(options.spool)
+        return DiskSpool(path, max_bytes=options.spool_bytes, durable=options.durable)
+
+    def at_exit(self) -> None:
+        """The process ends: what is in memory only gets a moment to be sent."""
+        process = self._here()
+        if process is not None:
+            self.flush(self._options.exit_seconds)
+
+    def after_fork(self) -> None:
+        """In the child: forgets what is the parent's, which sends its own events."""
+        process, self._process = self._process, None
+        self._making = threading.Lock()
+        if process is not None:
+            process.spool.abandon()
+            _LEFT_ALONE.append(process)
+
+
+_CLIENTS: Final[weakref.WeakSet[Sending]] = weakref.WeakSet()
+_LEFT_ALONE: Final[list[_Process]] = []
+"""What came with a fork: closing it in the child could disturb the parent's connections."""
+
+_NOTHING: Final = Health(
+    ok=True,
+    sending=True,
+    tracked=0,
+    waiting=0,
+    oldest_waiting_seconds=0.0,
+    accepted=0,
+    duplicates=0,
+    conflicts=0,
+    rejected=0,
+    expired=0,
+    refused=0,
+    requests=0,
+    failures=0,
+    consecutive_failures=0,
+    callback_errors=0,
+    last_error="",
+)
+
+
+def _after_fork_in_child() -> None:
+    for client in list(_CLIENTS):
+        client.after_fork()
+
+
+def _at_exit() -> None:
+    for client in list(_CLIENTS):
+        client.at_exit()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
+atexit.register(_at_exit)

@@ -1,0 +1,95 @@
+"""What the server said about each event."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+
+import msgspec
+
+
+class VerdictKind(StrEnum):
+    """What became of an event."""
+
+    ACCEPTED = "accepted"
+    """It is durable, and counted once."""
+    DUPLICATE = "duplicate"
+    """It had arrived before, and was counted then. Nothing is lost."""
+    CONFLICT = "conflict"
+    """Another event has this id; the first one stands, this one is not counted."""
+    REJECTED = "rejected"
+    """The server cannot take it; `errors` says why. It will not be sent again."""
+    EXPIRED = "expired"
+    """It waited longer than the spool's age limit and was never answered. It is gone."""
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """One event's answer.
+
+    kind: what became of it.
+    event_id: which event.
+    errors: for a rejected event, its fields and what is wrong with each.
+    """
+
+    kind: VerdictKind
+    event_id: str
+    errors: Mapping[str, Sequence[str]] = {}
+
+
+class _Result(msgspec.Struct):
+    event_id: str = ""
+    status: str = ""
+    duplicate: bool = False
+    conflict: bool = False
+    message: str = ""
+    errors: dict[str, list[str]] = {}
+
+
+class _Answer(msgspec.Struct):
+    accepted: int
+    duplicates: int
+    rejected: int
+    results: list[_Result] = []
+
+
+_DECODER = msgspec.json.Decoder(_Answer)
+
+
+def read_verdicts(body: bytes, event_ids: Sequence[str]) -> list[Verdict] | None:
+    """The verdicts on the events of one request, in their order; None if the body is no answer to them.
+
+    The answer lists each event, or only errors, duplicates and conflicts (`Prefer: return=minimal`). Counts that do
+    not add up are no answer: something else, such as a login page, may have been in between.
+    """
+    try:
+        answer = _DECODER.decode(body)
+    except (msgspec.DecodeError, msgspec.ValidationError, RecursionError):
+        return None
+    if answer.accepted + answer.duplicates + answer.rejected != len(event_ids):
+        return None
+    named: dict[str, list[Verdict]] = {}
+    for result in answer.results:
+        named.setdefault(result.event_id, []).append(_verdict(result))
+    if len(set(event_ids)) < len(event_ids):
+        # An id that stands twice in one request has its plain success, which is not listed, before its duplicate.
+        for event_id, count in Counter(event_ids).items():
+            listed = named.get(event_id, [])
+            plain = Verdict(kind=VerdictKind.ACCEPTED, event_id=event_id)
+            named[event_id] = [plain] * (count - len(listed)) + listed
+    return [
+        named[event_id].pop(0) if named.get(event_id) else Verdict(kind=VerdictKind.ACCEPTED, event_id=event_id)
+        for event_id in event_ids
+    ]
+
+
+def _verdict(result: _Result) -> Verdict:
+    if result.status == "error":
+        errors = result.errors or {"event": [result.message]}
+        return Verdict(kind=VerdictKind.REJECTED, event_id=result.event_id, errors=errors)
+    kind = VerdictKind.ACCEPTED
+    if result.conflict:
+        kind = VerdictKind.CONFLICT
+    elif result.duplicate:
+        kind = VerdictKind.DUPLICATE
+    return Verdict(kind=kind, event_id=result.event_id)
