@@ -244,6 +244,7 @@ class Delivery:
             for verdict in verdicts:
                 self.counters.note(verdict.kind)
             self._changed.notify_all()
+        self._spool.tidy()
         if self._on_verdict is None:
             return
         for verdict in verdicts:

@@ -1,6 +1,7 @@
 """A spool in a SQLite file, for several processes at once.
 
-Each process has a name of its own, under which its events lie, and holds a lock on a file of that name while it lives. Whoever finds a name whose lock is free takes its events over. The operating system frees the lock however the
+Each process has a name of its own, under which its events lie, and holds a lock on a file of that name while it
+lives. Whoever finds a name whose lock is free takes its events over. The operating system frees the lock however the
 process ends, so nothing has to time out. Two processes that send one event do no harm: the server counts it once.
 
 A commit reaches the operating system, not the disk: events survive the end of the process (`kill -9` too), and the last
@@ -22,23 +23,29 @@ from typing import Final
 from dmp_client.errors import SpoolError, SpoolFullError
 from dmp_client.spool import SpooledEvent
 
-_PAGE_BYTES: Final = 4096
 _VERSION: Final = 1
+_PAGE_BYTES: Final = 1024
+"""An event fills part of a page, and a commit writes whole pages: small ones cost half as much as the usual 4096."""
+_TIDY_AFTER: Final = 2000
+"""Events after whose removal the log is written back into the file."""
+_EACH: Final = 1 << 40
+"""A process has the numbers from its own times this on, so one key finds its events in their order."""
 _SCHEMA: Final = f"""
 BEGIN IMMEDIATE;
+CREATE TABLE IF NOT EXISTS owner (number INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE);
 CREATE TABLE IF NOT EXISTS event (
-  seq INTEGER PRIMARY KEY AUTOINCREMENT,
-  owner TEXT NOT NULL,
+  seq INTEGER PRIMARY KEY,
   event_id TEXT NOT NULL,
   tracked_at REAL NOT NULL,
   body BLOB NOT NULL
 );
-CREATE INDEX IF NOT EXISTS event_owner ON event (owner, seq);
 PRAGMA user_version = {_VERSION};
 COMMIT;
 """
-_INSERT: Final = "INSERT INTO event (owner, event_id, tracked_at, body) VALUES (?, ?, ?, ?)"
-_NEXT: Final = "SELECT seq, event_id, body, tracked_at FROM event WHERE owner = ? AND seq > ? ORDER BY seq LIMIT ?"
+_INSERT: Final = "INSERT INTO event (seq, event_id, tracked_at, body) VALUES (?, ?, ?, ?)"
+_NEXT: Final = "SELECT seq, event_id, body, tracked_at FROM event WHERE seq > ? AND seq < ? ORDER BY seq LIMIT ?"
+_MINE: Final = "SELECT min(seq), count(*) FROM event WHERE seq >= ? AND seq < ?"
+_OLDEST: Final = "SELECT seq, tracked_at FROM event WHERE seq >= ? AND seq < ? ORDER BY seq LIMIT 1"
 
 
 def default_spool_path(url: str) -> Path:
@@ -59,6 +66,7 @@ class DiskSpool:
         self._path = path
         self._max_bytes = max_bytes
         self._count = 0
+        self._removed = 0
         self._locks = path.with_name(path.name + ".owners")
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -66,6 +74,9 @@ class DiskSpool:
             self._locks.mkdir(exist_ok=True, mode=0o700)
             self._owner, self._lock = _new_owner(self._locks)
             self._database = self._open(durable)
+            self._reading = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10.0)
+            named = self._database.execute("INSERT INTO owner (name) VALUES (?)", (self._owner,))
+            self._first = self._next = (named.lastrowid or 0) * _EACH
         except (OSError, sqlite3.DatabaseError) as error:
             raise SpoolError(f"the spool {path} cannot be used: {error}") from error
         self.adopt()
@@ -73,6 +84,7 @@ class DiskSpool:
     def _open(self, durable: bool) -> sqlite3.Connection:
         database = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=10.0)
         try:
+            database.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
             database.execute("PRAGMA journal_mode = WAL").fetchone()
             version = database.execute("PRAGMA user_version").fetchone()[0]
             if version not in (0, _VERSION):
@@ -89,22 +101,22 @@ class DiskSpool:
         return database
 
     def append(self, event_id: str, body: bytes) -> int:
+        seq = self._next
         try:
-            seq = self._database.execute(_INSERT, (self._owner, event_id, time.time(), body)).lastrowid
+            self._database.execute(_INSERT, (seq, event_id, time.time(), body))
         except sqlite3.OperationalError as error:
             if _is_full(error):
-                raise SpoolFullError(
-                    f"the spool {self._path} holds {self._max_bytes} bytes, as much as it may"
-                ) from None
+                text = f"the spool {self._path} holds {self._max_bytes} bytes, as much as it may"
+                raise SpoolFullError(text) from None
             raise SpoolError(f"the spool {self._path} cannot be written: {error}") from error
-        assert seq is not None
+        self._next = seq + 1
         self._count += 1
         return seq
 
     def after(self, seq: int, *, most_events: int, most_bytes: int) -> list[SpooledEvent]:
         taken: list[SpooledEvent] = []
         size = 0
-        for row in self._database.execute(_NEXT, (self._owner, seq, most_events)):
+        for row in self._reading.execute(_NEXT, (max(seq, self._first - 1), self._first + _EACH, most_events)):
             event = SpooledEvent(*row)
             if taken and size + len(event.body) > most_bytes:
                 break
@@ -113,48 +125,67 @@ class DiskSpool:
         return taken
 
     def remove(self, seqs: Sequence[int]) -> None:
-        self._database.execute("BEGIN IMMEDIATE")
-        self._database.executemany("DELETE FROM event WHERE seq = ?", [(seq,) for seq in seqs])
-        self._database.execute("COMMIT")
+        # By identity, though they are most often neighbours.
+        self._database.execute(f"DELETE FROM event WHERE seq IN ({','.join(map(str, map(int, seqs)))})")  # noqa: S608
         self._count -= len(seqs)
-        self._database.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        self._removed += len(seqs)
+
+    def tidy(self) -> None:
+        if self._removed >= _TIDY_AFTER:
+            self._removed = 0
+            self._reading.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
 
     def adopt(self) -> int:
         adopted = 0
-        owners = {row[0] for row in self._database.execute("SELECT DISTINCT owner FROM event")}
-        owners.update(entry.name for entry in self._locks.iterdir())
-        for owner in owners - {self._owner}:
-            if (lock := _locked(self._locks / owner)) is not None:
-                # Holding its lock, so that no two take over from one.
-                cursor = self._database.execute("UPDATE event SET owner = ? WHERE owner = ?", (self._owner, owner))
-                adopted += cursor.rowcount
-                os.close(lock)
-                (self._locks / owner).unlink(missing_ok=True)
+        owners = {name: number for number, name in self._database.execute("SELECT number, name FROM owner")}
+        for name in (owners.keys() | {entry.name for entry in self._locks.iterdir()}) - {self._owner}:
+            lock = _locked(self._locks / name)
+            if lock is None:
+                continue
+            # Holding its lock, so that no two take over from one.
+            if name in owners:
+                adopted += self._take_over(owners[name])
+            os.close(lock)
+            (self._locks / name).unlink(missing_ok=True)
         self._count += adopted
         return adopted
 
+    def _take_over(self, number: int) -> int:
+        first = number * _EACH
+        self._database.execute("BEGIN IMMEDIATE")
+        oldest, count = self._database.execute(_MINE, (first, first + _EACH)).fetchone()
+        if count:
+            moved = "UPDATE event SET seq = seq + ? WHERE seq >= ? AND seq < ?"
+            self._database.execute(moved, (self._next - oldest, first, first + _EACH))
+        self._database.execute("DELETE FROM owner WHERE number = ?", (number,))
+        self._database.execute("COMMIT")
+        newest = self._database.execute("SELECT max(seq) FROM event WHERE seq < ?", (self._first + _EACH,)).fetchone()[
+            0
+        ]
+        self._next = max(self._next, (newest or 0) + 1)
+        return int(count)
+
     def waiting(self) -> tuple[int, float | None]:
-        statement = "SELECT tracked_at FROM event WHERE owner = ? ORDER BY seq LIMIT 1"
-        first = self._database.execute(statement, (self._owner,)).fetchone()
-        return self._count, None if first is None else first[0]
+        first = self._database.execute(_OLDEST, (self._first, self._first + _EACH)).fetchone()
+        return self._count, None if first is None else first[1]
 
     def oldest(self) -> int | None:
-        found: tuple[int | None] = self._database.execute(
-            "SELECT min(seq) FROM event WHERE owner = ?", (self._owner,)
-        ).fetchone()
-        return found[0]
+        first = self._database.execute(_OLDEST, (self._first, self._first + _EACH)).fetchone()
+        return None if first is None else int(first[0])
 
     def close(self) -> None:
-        self._database.close()
         if self._count == 0:
+            self._database.execute("DELETE FROM owner WHERE name = ?", (self._owner,))
             (self._locks / self._owner).unlink(missing_ok=True)
+        self._reading.close()
+        self._database.close()
         os.close(self._lock)
 
     def abandon(self) -> None:
         # The connection is the parent's: closing it here would take the parent's locks away. It is left alone, as
         # SQLite asks for after a fork. The lock file's descriptor is closed, so that the lock ends with the parent.
         os.close(self._lock)
-        _LEFT_ALONE.append(self._database)
+        _LEFT_ALONE.extend((self._reading, self._database))
 
 
 _LEFT_ALONE: Final[list[sqlite3.Connection]] = []

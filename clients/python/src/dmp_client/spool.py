@@ -29,7 +29,7 @@ class SpooledEvent(NamedTuple):
 
 
 class Spool(Protocol):
-    """What the delivery asks of a spool. Only `append` is called by several threads, under the delivery's lock."""
+    """What the delivery asks of a spool: everything but `tidy` under the delivery's lock, so one call at a time."""
 
     def append(self, event_id: str, body: bytes) -> int:
         """Keeps an event and returns its seq. Raises SpoolFullError, and then keeps nothing."""
@@ -39,6 +39,9 @@ class Spool(Protocol):
 
     def remove(self, seqs: Sequence[int]) -> None:
         """Forgets events, by identity: they were answered."""
+
+    def tidy(self) -> None:
+        """Does what takes the disk's time, without holding up who tracks: called without the delivery's lock."""
 
     def adopt(self) -> int:
         """Takes over what processes left that have ended; how many events that were."""
@@ -94,6 +97,9 @@ class MemorySpool:
             gone = self._events.pop(seq, None)
             if gone is not None:
                 self._bytes -= len(gone.body)
+
+    def tidy(self) -> None:
+        pass
 
     def adopt(self) -> int:
         return 0
