@@ -1,0 +1,84 @@
+"""The real gateway, and clients of it that are closed when the test ends."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from dmp_client import DeliveryOptions, DmpClient, RetryPolicy, Verdict
+
+from dmp_stack.stack import Stack
+from tests.clients.interposed import Interposed, interposed
+
+QUICK = RetryPolicy(first_seconds=0.02, most_seconds=0.2, circuit_seconds=0.2)
+
+
+@pytest.fixture
+def gateway_url(stack: Stack) -> str:
+    """Where the gateway listens."""
+    return stack.http_url.rstrip("/")
+
+
+@pytest.fixture
+def between(gateway_url: str) -> Iterator[Interposed]:
+    """A server between client and gateway."""
+    with interposed(gateway_url) as opened:
+        yield opened
+
+
+@pytest.fixture
+def campaign() -> str:
+    """A campaign that no other test uses."""
+    return f"camp_{secrets.token_hex(6)}"
+
+
+@pytest.fixture
+def verdicts() -> list[Verdict]:
+    """What the callback of `make_client` was told."""
+    return []
+
+
+@pytest.fixture
+def make_client(tmp_path: Path, verdicts: list[Verdict]) -> Iterator[Callable[..., DmpClient]]:
+    """Makes clients with a spool of the test's own and quick retries."""
+    made: list[DmpClient] = []
+
+    def make(url: str, **options: Any) -> DmpClient:
+        options = {
+            "spool": tmp_path / "events.spool",
+            "source": "test",
+            "retry": QUICK,
+            "delivery": DeliveryOptions(linger_seconds=0.01),
+            "on_verdict": verdicts.append,
+            **options,
+        }
+        made.append(DmpClient(url, **options))
+        return made[-1]
+
+    yield make
+    for client in made:
+        client.close(0.1)
+
+
+@pytest.fixture
+def counted(gateway_url: str) -> Callable[[str], int]:
+    """How many events of a campaign of today the gateway counts."""
+
+    def count(campaign_id: str) -> int:
+        now = datetime.now(UTC)
+        query = {
+            "campaign_id": campaign_id,
+            "from": (now - timedelta(days=2)).isoformat(),
+            "to": (now + timedelta(days=1)).isoformat(),
+            "granularity": "day",
+        }
+        answer = httpx.get(f"{gateway_url}/stats", params=query, timeout=30.0, trust_env=False)
+        assert answer.status_code == 200, answer.text
+        return sum(point["events"] for point in answer.json()["series"])
+
+    return count
