@@ -10,8 +10,8 @@ from typing import Any
 
 import httpx
 import pytest
-from dmp_client import DeliveryOptions, DmpClient, RetryPolicy, Verdict
 
+from dmp_client import DeliveryOptions, DmpClient, RetryPolicy, Verdict
 from dmp_stack.stack import Stack
 from tests.clients.interposed import Interposed, interposed
 
@@ -48,8 +48,8 @@ def make_client(tmp_path: Path, verdicts: list[Verdict]) -> Iterator[Callable[..
     """Makes clients with a spool of the test's own and quick retries."""
     made: list[DmpClient] = []
 
-    def make(url: str, **options: Any) -> DmpClient:
-        options = {
+    def make(url: str, **options: object) -> DmpClient:
+        chosen: dict[str, Any] = {
             "spool": tmp_path / "events.spool",
             "source": "test",
             "retry": QUICK,
@@ -57,7 +57,7 @@ def make_client(tmp_path: Path, verdicts: list[Verdict]) -> Iterator[Callable[..
             "on_verdict": verdicts.append,
             **options,
         }
-        made.append(DmpClient(url, **options))
+        made.append(DmpClient(url, **chosen))
         return made[-1]
 
     yield make

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from dmp_client import MEMORY, AsyncDmpClient, DmpClient, NotFoundError, RefusedError, UnavailableError
 
+from dmp_client import MEMORY, AsyncDmpClient, DmpClient, NotFoundError, RefusedError, UnavailableError
 from tests.clients.interposed import Interposed, Said, failing
 
 Make = Callable[..., DmpClient]

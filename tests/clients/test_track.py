@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from dmp_client import InvalidEventError
 from dmp_client.event import MAX_EVENT_BYTES, encode_event, new_event_id
 
@@ -25,7 +26,7 @@ _NOTHING: dict[str, Any] = {
 }
 
 
-def encoded(type: str = "click", **given: Any) -> dict[str, Any]:
+def encoded(type: str = "click", **given: object) -> dict[str, Any]:
     event_id, body = encode_event(type=type, **{**_NOTHING, "campaign_id": "c", "source": "s", **given})
     event: dict[str, Any] = json.loads(body)
     assert event["event_id"] == event_id

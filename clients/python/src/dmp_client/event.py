@@ -111,7 +111,7 @@ def _check_all_text(event: Mapping[str, Any]) -> None:
             _check_characters(name, text)
 
 
-def _texts(value: Any) -> list[str]:  # noqa: ANN401 - any JSON value
+def _texts(value: Any) -> list[str]:  # noqa: ANN401  # any JSON value
     if isinstance(value, str):
         return [value]
     if isinstance(value, Mapping):
