@@ -48,7 +48,7 @@ def http2_requests(address: str, paths: list[str]) -> None:
     for path in paths:
         for name, value in BROKEN_HEADERS:
             headers = [*((key, text) for key, text in GRPC_HEADERS if key != name.decode()), (name, value)]
-            with contextlib.suppress(ConnectionError), Http2Client(f"http://{address}") as client:
+            with contextlib.suppress(ConnectionError), Http2Client(address) as client:
                 client.wait(client.send("POST", path, headers, body=EMPTY_MESSAGE + BARE_MARK))
 
 
@@ -112,7 +112,7 @@ def logs(own_stack: Stack, own_api: httpx.Client) -> dict[str, bytes]:
     json_requests(own_api)
     damaged(own_stack.http_url)
     too_large(own_stack.http_url)
-    http2_requests(own_stack.grpc_address, NATIVE)
+    http2_requests(own_stack.http_url, NATIVE)
     for context in CONTEXTS:
         http2_requests(own_stack.service_address(context), [NATIVE_OF[context]])
     assert own_api.get("/healthz").status_code == 200

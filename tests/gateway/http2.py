@@ -15,12 +15,14 @@ Header = tuple[str | bytes, str | bytes]
 
 
 class Http2Client:
-    """One connection. Headers go out as they are given. Any read raises TimeoutError after 15 s without a byte."""
+    """One connection, to `http://host:port` or `unix:/path`. Headers go out as they are given. Any read raises
+    TimeoutError after 15 s without a byte.
+    """
 
     def __init__(self, base_url: str) -> None:
         parts = urlsplit(base_url)
-        self._authority = parts.netloc
-        self._socket = socket.create_connection((parts.hostname or "", parts.port or 80), timeout=15)
+        self._authority = parts.netloc or "localhost"
+        self._socket = _connected(base_url)
         configuration = H2Configuration(
             client_side=True, header_encoding=None, validate_outbound_headers=False, normalize_outbound_headers=False
         )
@@ -95,6 +97,16 @@ class Http2Client:
 
     def _flush(self) -> None:
         self._socket.sendall(self._connection.data_to_send())
+
+
+def _connected(base_url: str) -> socket.socket:
+    parts = urlsplit(base_url)
+    if parts.scheme != "unix":
+        return socket.create_connection((parts.hostname or "", parts.port or 80), timeout=15)
+    connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connected.settimeout(15)
+    connected.connect(parts.path)
+    return connected
 
 
 def http2_get(base_url: str, path: str) -> list[Event]:

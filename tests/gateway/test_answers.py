@@ -102,6 +102,7 @@ def test_typed_answers_print_every_field_under_its_contract_name(api: httpx.Clie
         "merged_ids": [],
         "possible_matches": [],
         "next_page_token": "",
+        "next_matches_token": "",
     }
     contact = api.post("/identify", content=b"{}").json()
     assert contact == {"primaryContactId": 0, "emails": [], "phoneNumbers": [], "secondaryContactIds": []}
