@@ -22,7 +22,7 @@ MOST_GROWTH: Final = 200 << 20
 SOON_SECONDS: Final = 5.0
 _ALONE_SECONDS: Final = 1.0
 _WATCHED_SECONDS: Final = 2.0
-_TRIES: Final = 3
+_TRIES: Final = 5
 _QUIET_TRIES: Final = 5
 _LOWEST_PRIORITY: Final = 19
 
@@ -116,7 +116,7 @@ class System:
         failure and a p99 under half a second on each path, and 5 s later all is normal. `opening` goes before the
         attack and lasts as long: while it opens, which takes the machine some time, only failures and memory count.
 
-        On a machine that others keep busy a wait may be theirs: then the attack is made again, three times in all.
+        On a machine that others keep busy a wait may be theirs: then the attack is made again, five times in all.
         """
         tries: list[str] = []
         for _ in range(_TRIES):

@@ -29,6 +29,8 @@ _DEEPEST_AROUND: Final = 200
 _BRACES_OF_AN_EVENT: Final = 4
 _AT_ONCE_BYTES: Final = 65_536
 """A body of this size takes a few milliseconds at most, whatever is in it; a larger one is cut up beside the loop."""
+_MOST_ON_THE_LOOP_BYTES: Final = 1_048_576
+"""To find that a larger body is not what it should be can take a tenth of a second: that is done beside the loop."""
 _NOTHING: Final = msgspec.Raw(b"")
 _ESCAPE, _BACKSLASH, _NEITHER = b"\xfe", b"\xff", b"\xfd"
 """Bytes that no UTF-8 has."""
@@ -70,7 +72,7 @@ _TEXT: Final = msgspec.json.Decoder(str)
 
 
 class BodyReader:
-    """Reads bodies. Large ones that have to be cut up are read one at a time, in a thread."""
+    """Reads bodies. Large ones, and those that must be cut up, are read one at a time, in a thread."""
 
     def __init__(self, policy: EventPolicy) -> None:
         self._policy = policy
@@ -79,6 +81,9 @@ class BodyReader:
 
     async def read(self, body: bytes) -> EventsBody:
         """See `read_body`."""
+        if len(body) > _MOST_ON_THE_LOOP_BYTES:
+            async with self._turn:
+                return await asyncio.to_thread(read_body, body, self._policy)
         body = body.removeprefix(_BYTE_ORDER_MARK)
         at_once = _read_at_once(body, self._policy)
         if at_once is not None:
@@ -103,10 +108,11 @@ def read_body(body: bytes, policy: EventPolicy) -> EventsBody:
 def _read_at_once(body: bytes, policy: EventPolicy) -> EventsBody | None:
     """A body of well-typed events; None if it is not, or may have far too many."""
     most = policy.max_events_per_request
-    if body.count(b"{") > _BRACES_OF_AN_EVENT * most + 1 or not is_clean_json(body):
+    start = body.lstrip(_WHITE_SPACE)[:1]
+    if start not in (b"[", b"{") or body.count(b"{") > _BRACES_OF_AN_EVENT * most + 1 or not is_clean_json(body):
         return None
     try:
-        if body.lstrip(_WHITE_SPACE).startswith(b"["):
+        if start == b"[":
             read = EventsBody(events=_ARRAY.decode(body))
         else:
             whole = _OBJECT.decode(body)
