@@ -243,7 +243,7 @@ def test_paths_that_change_something_know_no_parameter_either(
     ],
 )
 def test_an_error_repeats_nothing_of_the_body(api: httpx.Client, backends: Backends, body: bytes) -> None:
-    response = api.post("/merge", content=body)
+    response = api.post("/never-merges", content=body)
     assert_error(response, 400, "INVALID_ARGUMENT")
     assert "secret" not in response.text
     assert not backends.identity.calls
