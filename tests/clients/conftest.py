@@ -14,6 +14,7 @@ import pytest
 from dmp_client import DeliveryOptions, DmpClient, RetryPolicy, Verdict
 from dmp_stack.stack import Stack
 from tests.clients.interposed import Interposed, interposed
+from tests.conditions import wait_until
 
 QUICK = RetryPolicy(first_seconds=0.02, most_seconds=0.2, circuit_seconds=0.2)
 
@@ -66,8 +67,11 @@ def make_client(tmp_path: Path, verdicts: list[Verdict]) -> Iterator[Callable[..
 
 
 @pytest.fixture
-def counted(gateway_url: str) -> Callable[[str], int]:
-    """How many events of a campaign of today the gateway counts."""
+def assert_counted(gateway_url: str) -> Callable[[str, int], None]:
+    """Asserts that the gateway counts so many events of a campaign of today, as soon as all of them are applied.
+
+    An event is durable when the client has its answer; it is counted then or, on a busy machine, soon after.
+    """
 
     def count(campaign_id: str) -> int:
         now = datetime.now(UTC)
@@ -81,4 +85,8 @@ def counted(gateway_url: str) -> Callable[[str], int]:
         assert answer.status_code == 200, answer.text
         return sum(point["events"] for point in answer.json()["series"])
 
-    return count
+    def check(campaign_id: str, events: int) -> None:
+        wait_until(lambda: count(campaign_id) >= events, f"{events} events are counted")
+        assert count(campaign_id) == events
+
+    return check

@@ -26,18 +26,18 @@ from tests.clients.interposed import Interposed, Said, failing
 from tests.conditions import wait_until
 
 Make = Callable[..., DmpClient]
-Counted = Callable[[str], int]
+AssertCounted = Callable[[str, int], None]
 
 
 def test_events_are_counted_and_their_verdicts_told(
-    make_client: Make, gateway_url: str, campaign: str, counted: Counted, verdicts: list[Verdict]
+    make_client: Make, gateway_url: str, campaign: str, assert_counted: AssertCounted, verdicts: list[Verdict]
 ) -> None:
     client = make_client(gateway_url)
     accepted = [client.track("click", campaign_id=campaign) for _ in range(700)]
     client.track("click", campaign_id=campaign, event_id=accepted[0], occurred_at="2026-01-01T00:00:00Z")
     rejected = client.track("nonsense", campaign_id=campaign)
     assert client.flush(20)
-    assert counted(campaign) == 700
+    assert_counted(campaign, 700)
     kinds = {verdict.event_id: verdict.kind for verdict in reversed(verdicts)}
     assert all(kinds[event_id] is VerdictKind.ACCEPTED for event_id in accepted)
     assert [v.kind for v in verdicts if v.event_id == accepted[0]] == [VerdictKind.ACCEPTED, VerdictKind.CONFLICT]
@@ -48,7 +48,7 @@ def test_events_are_counted_and_their_verdicts_told(
 
 
 def test_a_refused_request_is_sent_again_with_the_same_bytes(
-    make_client: Make, between: Interposed, campaign: str, counted: Counted
+    make_client: Make, between: Interposed, campaign: str, assert_counted: AssertCounted
 ) -> None:
     between.behaviour = failing(3, Said(status=503, headers={"retry-after": "0"}))
     client = make_client(between.url)
@@ -57,12 +57,17 @@ def test_a_refused_request_is_sent_again_with_the_same_bytes(
     assert client.flush(20)
     bodies = [seen.body for seen in between.seen if seen.path == "/events"]
     assert bodies[0] == bodies[1] == bodies[2] == bodies[3]
-    assert counted(campaign) == 100
+    assert_counted(campaign, 100)
     assert client.health().failures == 3
 
 
 def test_an_answer_that_was_lost_is_a_duplicate_not_a_second_count(
-    make_client: Make, between: Interposed, campaign: str, counted: Counted, verdicts: list[Verdict], gateway_url: str
+    make_client: Make,
+    between: Interposed,
+    campaign: str,
+    assert_counted: AssertCounted,
+    verdicts: list[Verdict],
+    gateway_url: str,
 ) -> None:
     stored: list[bool] = []
 
@@ -78,24 +83,24 @@ def test_an_answer_that_was_lost_is_a_duplicate_not_a_second_count(
     client.track("click", campaign_id=campaign)
     assert client.flush(20)
     assert [verdict.kind for verdict in verdicts] == [VerdictKind.DUPLICATE]
-    assert counted(campaign) == 1
+    assert_counted(campaign, 1)
 
 
 @pytest.mark.parametrize("page", [b"<html>please log in</html>", b"{}", b'{"accepted":5,"duplicates":0,"rejected":0}'])
 def test_something_else_at_the_address_takes_no_event_away(
-    make_client: Make, between: Interposed, campaign: str, counted: Counted, page: bytes
+    make_client: Make, between: Interposed, campaign: str, assert_counted: AssertCounted, page: bytes
 ) -> None:
     between.behaviour = failing(2, Said(status=202, body=page))
     client = make_client(between.url)
     client.track("click", campaign_id=campaign)
     assert client.flush(20)
-    assert counted(campaign) == 1
+    assert_counted(campaign, 1)
     assert client.health().failures == 2
 
 
 @pytest.mark.parametrize("status", [401, 403, 404])
 def test_a_wrong_key_or_address_keeps_the_events(
-    make_client: Make, between: Interposed, campaign: str, counted: Counted, status: int
+    make_client: Make, between: Interposed, campaign: str, assert_counted: AssertCounted, status: int
 ) -> None:
     between.behaviour = lambda _: Said(status=status)
     client = make_client(between.url)
@@ -105,11 +110,11 @@ def test_a_wrong_key_or_address_keeps_the_events(
     assert not client.health().ok
     between.behaviour = lambda _: None
     assert client.flush(20)
-    assert counted(campaign) == 1
+    assert_counted(campaign, 1)
 
 
 def test_a_black_hole_holds_nobody_up_and_loses_nothing(
-    make_client: Make, between: Interposed, campaign: str, counted: Counted
+    make_client: Make, between: Interposed, campaign: str, assert_counted: AssertCounted
 ) -> None:
     between.open.clear()
     client = make_client(between.url)
@@ -120,7 +125,7 @@ def test_a_black_hole_holds_nobody_up_and_loses_nothing(
     assert time.monotonic() - begun < 2.2
     between.open.set()
     assert client.flush(30)
-    assert counted(campaign) == 1000
+    assert_counted(campaign, 1000)
 
 
 def test_tracking_waits_for_no_network(make_client: Make, between: Interposed, campaign: str) -> None:
@@ -138,14 +143,14 @@ def test_tracking_waits_for_no_network(make_client: Make, between: Interposed, c
 
 
 def test_a_request_that_is_too_large_is_halved(
-    make_client: Make, gateway_url: str, campaign: str, counted: Counted
+    make_client: Make, gateway_url: str, campaign: str, assert_counted: AssertCounted
 ) -> None:
     wide = DeliveryOptions(max_events=30_000, max_bytes=64 << 20, linger_seconds=0.5)
     client = make_client(gateway_url, delivery=wide, spool=MEMORY)
     for _ in range(12_000):
         client.track("click", campaign_id=campaign)
     assert client.flush(40)
-    assert counted(campaign) == 12_000
+    assert_counted(campaign, 12_000)
     assert client.health().rejected == 0
 
 
@@ -159,7 +164,7 @@ def test_what_the_server_asks_to_wait_is_kept_and_bounded() -> None:
 
 
 def test_a_callback_that_fails_stops_nothing(
-    make_client: Make, gateway_url: str, campaign: str, counted: Counted
+    make_client: Make, gateway_url: str, campaign: str, assert_counted: AssertCounted
 ) -> None:
     def fail(_: Verdict) -> None:
         raise RuntimeError("the caller's own mistake")
@@ -168,11 +173,13 @@ def test_a_callback_that_fails_stops_nothing(
     for _ in range(3):
         client.track("click", campaign_id=campaign)
         assert client.flush(20)
-    assert counted(campaign) == 3
+    assert_counted(campaign, 3)
     assert client.health().callback_errors == 3
 
 
-def test_a_callback_may_use_the_client(make_client: Make, gateway_url: str, campaign: str, counted: Counted) -> None:
+def test_a_callback_may_use_the_client(
+    make_client: Make, gateway_url: str, campaign: str, assert_counted: AssertCounted
+) -> None:
     flushed: list[bool] = []
 
     def again(verdict: Verdict) -> None:
@@ -184,7 +191,7 @@ def test_a_callback_may_use_the_client(make_client: Make, gateway_url: str, camp
     client.track("click", campaign_id=campaign, event_id="first-" + campaign)
     wait_until(lambda: flushed == [False], "flush() in the callback returns at once")
     assert client.flush(20)
-    assert counted(campaign) == 2
+    assert_counted(campaign, 2)
 
 
 def test_what_the_caller_changes_afterwards_does_not_change_the_event(
@@ -199,7 +206,7 @@ def test_what_the_caller_changes_afterwards_does_not_change_the_event(
 
 
 def test_many_threads_while_flushing_lose_nothing(
-    make_client: Make, gateway_url: str, campaign: str, counted: Counted
+    make_client: Make, gateway_url: str, campaign: str, assert_counted: AssertCounted
 ) -> None:
     client = make_client(gateway_url, spool=MEMORY, delivery=DeliveryOptions(max_events=5000, linger_seconds=0.02))
 
@@ -216,11 +223,11 @@ def test_many_threads_while_flushing_lose_nothing(
         thread.join()
     assert client.flush(100)
     assert client.health().accepted == 160_000
-    assert counted(campaign) == 160_000
+    assert_counted(campaign, 160_000)
 
 
 def test_a_full_spool_refuses_the_event_loudly(
-    make_client: Make, between: Interposed, campaign: str, counted: Counted
+    make_client: Make, between: Interposed, campaign: str, assert_counted: AssertCounted
 ) -> None:
     between.open.clear()
     client = make_client(between.url, spool=MEMORY, spool_bytes=20_000)
@@ -234,7 +241,7 @@ def test_a_full_spool_refuses_the_event_loudly(
     assert client.flush(20)
     client.track("click", campaign_id=campaign)
     assert client.flush(20)
-    assert counted(campaign) == kept + 1
+    assert_counted(campaign, kept + 1)
 
 
 def test_events_that_waited_too_long_are_dropped_and_counted(

@@ -14,10 +14,9 @@ import pytest
 
 from dmp_client import DmpClient, SpoolError, SpoolFullError
 from dmp_client.disk_spool import DiskSpool
-from tests.conditions import wait_until
 
 Make = Callable[..., DmpClient]
-Counted = Callable[[str], int]
+AssertCounted = Callable[[str, int], None]
 SOURCES = Path(__file__).parents[2] / "clients" / "python" / "src"
 NOWHERE = "http://127.0.0.1:9"
 """Nothing listens there."""
@@ -34,7 +33,7 @@ def run(code: str, *arguments: str) -> subprocess.Popen[str]:
 
 
 def test_the_next_process_sends_what_a_killed_one_left(
-    make_client: Make, gateway_url: str, campaign: str, counted: Counted, tmp_path: Path
+    make_client: Make, gateway_url: str, campaign: str, assert_counted: AssertCounted, tmp_path: Path
 ) -> None:
     spool = tmp_path / "events.spool"
     code = """
@@ -53,7 +52,7 @@ def test_the_next_process_sends_what_a_killed_one_left(
     client = make_client(gateway_url)
     assert client.resume() == 300
     assert client.flush(30)
-    assert counted(campaign) == 300
+    assert_counted(campaign, 300)
 
 
 def test_a_process_that_lives_keeps_its_events(tmp_path: Path) -> None:
@@ -71,7 +70,7 @@ def test_a_process_that_lives_keeps_its_events(tmp_path: Path) -> None:
 
 
 def test_parent_and_child_send_their_own_events_once(
-    make_client: Make, gateway_url: str, campaign: str, counted: Counted, tmp_path: Path
+    make_client: Make, gateway_url: str, campaign: str, assert_counted: AssertCounted, tmp_path: Path
 ) -> None:
     code = """
         import os, sys
@@ -92,11 +91,11 @@ def test_parent_and_child_send_their_own_events_once(
     """
     with run(code, gateway_url, str(tmp_path / "fork.spool"), campaign) as process:
         assert process.communicate(timeout=60)[0].split() == ["True", "150", "0", "0"]
-    assert counted(campaign) == 200
+    assert_counted(campaign, 200)
 
 
 def test_the_first_event_may_come_while_the_process_ends(
-    gateway_url: str, campaign: str, counted: Counted, tmp_path: Path
+    gateway_url: str, campaign: str, assert_counted: AssertCounted, tmp_path: Path
 ) -> None:
     code = """
         import atexit, sys
@@ -110,7 +109,7 @@ def test_the_first_event_may_come_while_the_process_ends(
     with DmpClient(gateway_url, spool=tmp_path / "exit.spool") as client:
         client.resume()
         assert client.flush(30)
-    wait_until(lambda: counted(campaign) == 1, "the event is counted")
+    assert_counted(campaign, 1)
 
 
 def test_a_full_spool_refuses_and_takes_more_when_it_was_emptied(tmp_path: Path) -> None:
@@ -142,7 +141,7 @@ def test_a_file_that_is_no_spool_is_refused_and_left_alone(tmp_path: Path) -> No
 
 
 def test_many_clients_leave_no_thread_and_no_descriptor(
-    gateway_url: str, campaign: str, counted: Counted, tmp_path: Path
+    gateway_url: str, campaign: str, assert_counted: AssertCounted, tmp_path: Path
 ) -> None:
     def descriptors() -> int:
         return len(list(Path("/proc/self/fd").iterdir()))
@@ -153,4 +152,4 @@ def test_many_clients_leave_no_thread_and_no_descriptor(
             client.track("click", campaign_id=campaign)
             assert client.flush(20)
     assert descriptors() <= before + 2
-    assert counted(campaign) == 30
+    assert_counted(campaign, 30)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 import tomllib
 from collections.abc import AsyncIterator, Callable
@@ -100,8 +101,12 @@ async def refused(identity: Identity, text: str) -> grpc.aio.AioRpcError:
 
 def with_pattern(pattern: str) -> str:
     """The default policy with another pattern for e-mail addresses."""
-    replaced = DEFAULT.replace("[-._'\\\"]*@.*", pattern)
-    assert replaced != DEFAULT
+    replaced, count = re.subn(
+        r"(?<=\[types\.email\]\n)((?:(?!\[|blocked_patterns).*\n)*)blocked_patterns = .*",
+        lambda found: f'{found[1]}blocked_patterns = ["{pattern}"]',
+        DEFAULT,
+    )
+    assert count == 1
     return replaced
 
 
