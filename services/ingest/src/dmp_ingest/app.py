@@ -155,7 +155,10 @@ def parts(settings: Settings) -> dict[str, Any]:
 
 
 def _serving(to: grpc.aio.Channel, name: str = "") -> Callable[[], Awaitable[None]]:
-    """A check that raises unless the service behind this channel says that it, or its part of this name, is serving."""
+    """A check that raises unless the service behind this channel says that it, or its part of this name, is serving.
+
+    It has no time limit of its own: its caller has one, and cancels it.
+    """
     ask: grpc.aio.UnaryUnaryMultiCallable[health_pb2.HealthCheckRequest, health_pb2.HealthCheckResponse]
     ask = to.unary_unary(
         "/grpc.health.v1.Health/Check",
@@ -164,7 +167,7 @@ def _serving(to: grpc.aio.Channel, name: str = "") -> Callable[[], Awaitable[Non
     )
 
     async def check() -> None:
-        response = await ask(health_pb2.HealthCheckRequest(service=name), timeout=1.0)
+        response = await ask(health_pb2.HealthCheckRequest(service=name))
         if response.status != health_pb2.HealthCheckResponse.SERVING:
             raise ConnectionError("not serving")
 
