@@ -18,32 +18,32 @@ from typing import Any
 
 
 def _break_ingest(crash: str) -> None:
-    commit_group: Any = importlib.import_module("dmp_ingest.commit_group")
-    group_commit: Any = importlib.import_module("dmp_ingest.group_commit")
+    store_group: Any = importlib.import_module("dmp_ingest.store_group")
+    commit_groups: Any = importlib.import_module("dmp_ingest.commit_groups")
 
-    store = commit_group._store
+    append = store_group._append
 
-    async def crashing_store(missing: Any, **rest: Any) -> Any:
-        unlucky = random.random() < 1 / 12
+    async def crashing_append(missing: Any, *args: Any, **rest: Any) -> Any:
+        unlucky = bool(missing) and random.random() < 1 / 12
         if crash == "claimed" and unlucky:
             os._exit(1)
         if crash == "done_first":
             await _claims.settle([e.key for e in missing], [e.fingerprint for e in missing], applied=True)
             if unlucky:
                 os._exit(1)
-        stored = await store(missing, **rest)
+        appended = await append(missing, *args, **rest)
         if crash == "committed" and unlucky:
             os._exit(1)
-        return stored
+        return appended
 
-    async def remembering_commit(events: Any, *, claims: Any, **rest: Any) -> Any:
+    async def remembering_store(events: Any, *, stores: Any, **rest: Any) -> Any:
         global _claims
-        _claims = claims
-        return await commit(events, claims=claims, **rest)
+        _claims = stores.claims
+        return await store(events, stores=stores, **rest)
 
-    commit = commit_group.commit_group
-    commit_group._store = crashing_store
-    group_commit.commit_group = remembering_commit
+    store = store_group.store_group
+    store_group._append = crashing_append
+    commit_groups.store_group = remembering_store
 
 
 _claims: Any = None

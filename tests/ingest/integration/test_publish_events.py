@@ -15,9 +15,10 @@ from dmp.ingest.v1 import ingest_service_pb2 as pb
 from dmp_chassis.database import Database
 from dmp_ingest.adapters.event_log import EventLog
 from dmp_ingest.adapters.group_writer import GroupWriter
-from dmp_ingest.commit_group import GroupCommitted, judge_group
+from dmp_ingest.domain.duplicate import Verdict
 from dmp_ingest.domain.event_key import event_key
-from dmp_ingest.domain.verdict import Verdict
+from dmp_ingest.judge_group import judge_group
+from dmp_ingest.store_group import StoredGroup
 from tests.ingest.conftest import Ingest, campaign_event
 from tests.ingest.events import accepted, campaign
 
@@ -187,7 +188,7 @@ async def test_nothing_after_the_commit_takes_an_answer_back() -> None:
     away = "postgresql://nobody@127.0.0.1:1/nothing"
     database = Database.connect(away, pool_size=1, application_name="test")
     known, new = accepted(campaign(event_id="known")), accepted(campaign(event_id="new"))
-    committed = GroupCommitted(
+    stored = StoredGroup(
         events=[known, new, known],
         firsts={known.key: known, new.key: new},
         stored={known.key: known.fingerprint + 1},
@@ -198,7 +199,7 @@ async def test_nothing_after_the_commit_takes_an_answer_back() -> None:
         disputed=False,
     )
     try:
-        verdicts = await judge_group(committed, log=EventLog(database, GroupWriter(away)))
+        verdicts = await judge_group(stored, log=EventLog(database, GroupWriter(away)))
     finally:
         await database.close()
     assert verdicts == [Verdict.CONFLICT, Verdict.ACCEPTED, Verdict.CONFLICT]

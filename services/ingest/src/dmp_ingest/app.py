@@ -27,16 +27,23 @@ from dmp_ingest.adapters.log_cleaning import LogCleaner
 from dmp_ingest.adapters.outbox import Outbox
 from dmp_ingest.adapters.owners import Owners
 from dmp_ingest.adapters.people import People
-from dmp_ingest.api.audits import Audits
+from dmp_ingest.api.audit_rpcs import AuditRpcs
+from dmp_ingest.api.erasure_rpcs import ErasureRpcs
 from dmp_ingest.api.errors import DOMAIN, ERRORS
+from dmp_ingest.api.event_rpcs import EventRpcs
 from dmp_ingest.api.publish_request import MOST_BYTES
-from dmp_ingest.api.servicer import SERVICE_NAME, IngestServicer
+from dmp_ingest.api.publish_rpcs import PublishRpcs
+from dmp_ingest.api.servicer import SERVICE_NAME, IngestServicer, SystemChecks
+from dmp_ingest.commit_groups import GroupCommitter
 from dmp_ingest.deliver_batch import Deliverer
 from dmp_ingest.erase_user import Stores, sweep_loop
-from dmp_ingest.group_commit import GroupCommitter
+from dmp_ingest.gather_groups import GroupGathering
+from dmp_ingest.hand_over_group import GroupHandOver
 from dmp_ingest.hold_batches import HeldBatches
 from dmp_ingest.relay_batches import Relay
 from dmp_ingest.settings import Settings, read_settings
+from dmp_ingest.store_group import GroupStores
+from dmp_ingest.watch_commit import CommitWatch
 
 _PUBLISHED: Final = 2 * MOST_BYTES
 MAX_REQUEST_BYTES: Final = {
@@ -83,15 +90,14 @@ def parts(settings: Settings) -> dict[str, Any]:
     held = HeldBatches(outbox)
     deliverer = Deliverer(held, consumers)
     wake = asyncio.Event()
+    claims = Claims(redis, window_seconds=settings.claim_window_seconds)
+    gathering = GroupGathering(max_queued_events=settings.max_queued_events, max_group_events=settings.max_group_events)
     committer = GroupCommitter(
-        log=log,
-        claims=Claims(redis, window_seconds=settings.claim_window_seconds),
+        gathering=gathering,
+        stores=GroupStores(log=log, claims=claims, announced=wake.set),
+        watch=CommitWatch(log.check, timeout_seconds=settings.commit_timeout_seconds),
+        hand_over=GroupHandOver(log=log, claims=claims, deliverer=deliverer, apply_wait_seconds=patience_seconds),
         deliverer=deliverer,
-        announced=wake.set,
-        max_queued_events=settings.max_queued_events,
-        max_group_events=settings.max_group_events,
-        commit_timeout_seconds=settings.commit_timeout_seconds,
-        apply_wait_seconds=settings.apply_wait_seconds,
     )
 
     async def ask_redis() -> None:
@@ -104,17 +110,16 @@ def parts(settings: Settings) -> dict[str, Any]:
         log=LogCleaner(database),
         settled_seconds=settings.commit_timeout_seconds + _CLOCK_DIFFERENCE_SECONDS,
     )
+    policy = settings.policy
     servicer = IngestServicer(
-        policy=settings.policy,
-        committer=committer,
-        log=log,
-        owners=Owners(identity),
-        stores=stores,
-        audits=Audits(
-            cells=LogCells(auditing), counted=CountedCells(stats), people=stores.people, policy=settings.policy
+        publishing=PublishRpcs(policy=policy, gathering=gathering),
+        events=EventRpcs(policy=policy, log=log, owners=Owners(identity)),
+        audits=AuditRpcs(cells=LogCells(auditing), counted=CountedCells(stats), people=stores.people, policy=policy),
+        erasures=ErasureRpcs(stores),
+        checks=SystemChecks(
+            needed={"ingest's database": database.check, "identity": _serving(identity), "stats": _serving(stats)},
+            helpful={"redis": ask_redis, "stored keys": _serving(identity, "dependency.key_rules")},
         ),
-        needed={"ingest's database": database.check, "identity": _serving(identity), "stats": _serving(stats)},
-        helpful={"redis": ask_redis, "stored keys": _serving(identity, "dependency.key_rules")},
     )
 
     async def sweep_erasures() -> None:

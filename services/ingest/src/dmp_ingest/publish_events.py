@@ -14,12 +14,12 @@ import msgspec
 from dmp_chassis.unfilled_macros import is_unfilled_macro
 from dmp_chassis.uuid7 import uuid7_text
 from dmp_ingest.domain.check_event import check_event, check_foreign, check_unreadable
+from dmp_ingest.domain.duplicate import Verdict
 from dmp_ingest.domain.errors import CannotStoreError, TooLargeError
 from dmp_ingest.domain.event import AcceptableEvent, ForeignEvent, RefusedEvent, SubmittedEvent, UnreadableEvent
 from dmp_ingest.domain.event_key import derived_event_id, event_keys
 from dmp_ingest.domain.event_policy import EventPolicy
-from dmp_ingest.domain.verdict import Verdict
-from dmp_ingest.group_commit import GroupCommitter
+from dmp_ingest.gather_groups import GroupGathering
 
 _AT_ONCE_EVENTS: Final = 25
 _AT_ONCE_SECONDS: Final = 0.01
@@ -66,7 +66,7 @@ class Published:
     outcomes: Sequence[Outcome] = field(default=())
 
 
-async def publish_events(request: PublishEvents, *, policy: EventPolicy, committer: GroupCommitter) -> Published:
+async def publish_events(request: PublishEvents, *, policy: EventPolicy, gathering: GroupGathering) -> Published:
     """Raises TooLargeError, OverloadedError before any work, CannotStoreError if the log could not store the good
     events."""
     if len(request.events) > policy.max_events_per_request:
@@ -75,9 +75,9 @@ async def publish_events(request: PublishEvents, *, policy: EventPolicy, committ
     acceptable = [event for event in judged if type(event) is AcceptableEvent]
     rejected = len(judged) - len(acceptable)
     if not acceptable:
-        await _announce_rejection(rejected, committer)
+        await _announce_rejection(rejected, gathering)
         return Published(rejected=rejected, outcomes=[event for event in judged if isinstance(event, RefusedEvent)])
-    committed = await committer.submit(acceptable, rejected=rejected, size_bytes=request.size_bytes)
+    committed = await gathering.submit(acceptable, rejected=rejected, size_bytes=request.size_bytes)
     stored = [
         StoredOutcome(event.event_id, verdict, profile)
         for event, verdict, profile in zip(acceptable, committed.verdicts, committed.internal_user_ids, strict=True)
@@ -154,12 +154,12 @@ def _new_event_id(idempotency_key: str, index: int) -> str:
     return derived_event_id(idempotency_key, index) if idempotency_key else uuid7_text()
 
 
-async def _announce_rejection(rejected: int, committer: GroupCommitter) -> None:
+async def _announce_rejection(rejected: int, gathering: GroupGathering) -> None:
     """The verdict on invalid events does not depend on the log: if it cannot store the announcement, the answer
     stands all the same."""
     if not rejected:
         return
     try:
-        await committer.submit((), rejected=rejected, size_bytes=0)
+        await gathering.submit((), rejected=rejected, size_bytes=0)
     except CannotStoreError:
         return

@@ -1,4 +1,4 @@
-"""What waits to be stored: submissions in the order of their arrival, taken from the head in groups."""
+"""The queue of submissions that wait to be stored: in order of arrival, bounded, taken from the head in groups."""
 
 from __future__ import annotations
 
@@ -12,27 +12,30 @@ import msgspec
 from dmp_ingest.domain.event import AcceptableEvent
 
 MOST_GROUP_BYTES: Final = 16 * 1024 * 1024
-"""Of the requests of a group. What identity and stats are handed of them is hardly longer than they are, and far below
-what these take in one message; so whatever was stored can be delivered."""
+"""The most bytes of requests in one group. The batch that identity and stats receive for a group is hardly longer than
+the requests, and far shorter than the longest message that they accept. So whatever was stored can be delivered."""
 MOST_QUEUED_BYTES: Final = 64 * 1024 * 1024
 _LONGEST_WAIT_SECONDS: Final = 4.0
-"""When the first in the queue has waited for so long, nobody else may join it."""
+"""If the first submission has waited for longer than this, the queue is slow and accepts no new requests."""
 
 _Answer = TypeVar("_Answer")
 
 
 class Submission(msgspec.Struct, Generic[_Answer], kw_only=True, eq=False):
-    """The good events of one request. size_bytes: of the request. since: when it came, by the monotonic clock."""
+    """The valid events of one request, and where its answer goes."""
 
     events: Sequence[AcceptableEvent]
     rejected: int
+    """How many invalid events came with them. They are not stored, only announced."""
     size_bytes: int
+    """The size of the request."""
     answer: _Answer
     since: float
+    """When the submission came, by the monotonic clock."""
 
 
 class SubmissionQueue(Generic[_Answer]):
-    """Bounded in events and in bytes: who is to be let in asks `is_full` or `is_slow` before."""
+    """Bounded in events and in bytes. It does not refuse anything itself: ask `is_full` and `is_slow` before `add`."""
 
     def __init__(self, *, max_events: int, max_group_events: int) -> None:
         self._max_events = max_events
@@ -52,17 +55,17 @@ class SubmissionQueue(Generic[_Answer]):
 
     @property
     def is_slow(self) -> bool:
-        """Whether its first has waited for too long."""
+        """Whether its first submission has waited for too long."""
         return bool(self._waiting) and time.monotonic() - self._waiting[0].since > _LONGEST_WAIT_SECONDS
 
     def add(self, submission: Submission[_Answer]) -> None:
-        """Puts it at the end."""
+        """Puts a submission at the end."""
         self._waiting.append(submission)
         self.events += len(submission.events)
         self._bytes += submission.size_bytes
 
     def take_group(self) -> list[Submission[_Answer]]:
-        """Submissions from the head, as many as make a group; at least one, whatever its size."""
+        """Takes submissions from the head, as many as fit into one group; at least one, whatever its size."""
         group = [self._take()]
         events, size = len(group[0].events), group[0].size_bytes
         while self._waiting:
@@ -75,7 +78,7 @@ class SubmissionQueue(Generic[_Answer]):
         return group
 
     def take_older_than(self, before: float) -> list[Submission[_Answer]]:
-        """Those that came before this moment of the monotonic clock."""
+        """Takes the submissions that came before this moment of the monotonic clock."""
         taken = []
         while self._waiting and self._waiting[0].since < before:
             taken.append(self._take())

@@ -14,10 +14,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dmp_chassis import domain_events
 from dmp_chassis.database import Database, raw
+from dmp_chassis.instants import instant_us
 from dmp_ingest.adapters import tables
 from dmp_ingest.adapters.copy_block import COLUMNS, copy_block
 from dmp_ingest.adapters.group_writer import GroupWriter, NewGroup
 from dmp_ingest.domain.batch import Batch
+from dmp_ingest.domain.duplicate import EventContent
 from dmp_ingest.domain.event import AcceptableEvent
 
 _COLUMN_LIST: Final = ", ".join(COLUMNS)
@@ -150,6 +152,20 @@ class EventLog:
             joined = sa.join(tables.outbox, tables.event, tables.outbox.c.batch_id == tables.event.c.batch_id)
             query = sa.select(sa.literal(1)).select_from(joined).where(of_keys).limit(1)
             return (await connection.execute(query)).first() is not None
+
+
+def content_from_row(row: Row) -> EventContent:
+    """What a stored event says; the row is one that `read` gave."""
+    return EventContent(
+        type=row.type,
+        source=row.source or "",
+        campaign_id=row.campaign_id or "",
+        creative_id=row.creative_id or "",
+        user_id=row.user_id or "",
+        occurred_at_us=instant_us(row.occurred_at),
+        identifiers=frozenset((kind, value) for kind, value in row.identifiers or ()),
+        metadata=(row.metadata_json or "").encode(),
+    )
 
 
 def _in_key_order(events: Sequence[AcceptableEvent]) -> list[AcceptableEvent]:

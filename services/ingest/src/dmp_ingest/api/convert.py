@@ -16,10 +16,10 @@ from dmp_ingest.api.json_answer import MESSAGES, UNFILLED_MACRO, message_of
 from dmp_ingest.audit_events import Audited, AuditedTimelines
 from dmp_ingest.domain.audit import NOTHING, CellKey
 from dmp_ingest.domain.check_event import MOST_IDENTIFIERS, TOO_MANY_IDENTIFIERS
+from dmp_ingest.domain.duplicate import Verdict
 from dmp_ingest.domain.event import RefusedEvent, SubmittedEvent
 from dmp_ingest.domain.event_policy import COUNTS_AS, EventPolicy
 from dmp_ingest.domain.json_text import is_deeper
-from dmp_ingest.domain.verdict import Verdict
 from dmp_ingest.find_event import FoundEvent
 from dmp_ingest.publish_events import Outcome, StoredOutcome
 

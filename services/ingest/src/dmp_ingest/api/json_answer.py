@@ -7,8 +7,8 @@ from typing import Final
 
 import msgspec
 
+from dmp_ingest.domain.duplicate import Verdict
 from dmp_ingest.domain.event import RefusedEvent
-from dmp_ingest.domain.verdict import Verdict
 from dmp_ingest.publish_events import Outcome, Published, StoredOutcome
 
 MESSAGES: Final = {

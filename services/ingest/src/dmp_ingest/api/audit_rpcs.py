@@ -1,0 +1,75 @@
+"""The RPCs that audit and repair: read the request, walk its range, write the answer."""
+
+from __future__ import annotations
+
+from dmp.ingest.v1 import ingest_service_pb2 as pb
+from dmp_ingest.adapters.counted_cells import CountedCells
+from dmp_ingest.adapters.log_cells import LogCells
+from dmp_ingest.adapters.people import People
+from dmp_ingest.api.audit_range import audit_range, page_token
+from dmp_ingest.api.convert import add_audit, add_timelines, minute_to_proto
+from dmp_ingest.audit_events import audit_events, audit_timelines, repair_campaign
+from dmp_ingest.audit_pages import OneAtATime, walk
+from dmp_ingest.domain.event_policy import EventPolicy
+
+
+class AuditRpcs:
+    """Audits and repairs, one at a time. Each method raises what the proto lists."""
+
+    def __init__(self, *, cells: LogCells, counted: CountedCells, people: People, policy: EventPolicy) -> None:
+        self._cells = cells
+        self._counted = counted
+        self._people = people
+        self._policy = policy
+        self._one_at_a_time = OneAtATime()
+
+    async def audit(self, request: pb.AuditEventsRequest) -> pb.AuditEventsResponse:
+        """One page of an audit: what was counted against what was logged."""
+        with self._one_at_a_time:
+            first, last = audit_range(
+                getattr(request, "from"),
+                request.to,
+                campaign_id=request.campaign_id,
+                campaign_required=False,
+                page_token=request.page_token,
+            )
+            response = pb.AuditEventsResponse(clean=True)
+
+            async def stretch(begin: int, end: int) -> int:
+                audited = await audit_events(
+                    campaign_id=request.campaign_id, first=begin, last=end, log=self._cells, counted=self._counted
+                )
+                if not request.campaign_id:
+                    timelines = await audit_timelines(first=begin, last=end, log=self._cells, people=self._people)
+                    add_timelines(timelines, response)
+                return add_audit(audited, response)
+
+            response.next_page_token = page_token(await walk(first, last, stretch))
+            return response
+
+    async def repair(self, request: pb.RepairCampaignRequest) -> pb.RepairCampaignResponse:
+        """One page of a repair of a campaign."""
+        with self._one_at_a_time:
+            first, last = audit_range(
+                getattr(request, "from"),
+                request.to,
+                campaign_id=request.campaign_id,
+                campaign_required=True,
+                page_token=request.page_token,
+            )
+            response = pb.RepairCampaignResponse()
+
+            async def stretch(begin: int, end: int) -> int:
+                minutes = await repair_campaign(
+                    campaign_id=request.campaign_id,
+                    first=begin,
+                    last=end,
+                    log=self._cells,
+                    counted=self._counted,
+                    policy=self._policy,
+                )
+                response.minutes.extend(minute_to_proto(minute) for minute in minutes)
+                return len(minutes)
+
+            response.next_page_token = page_token(await walk(first, last, stretch))
+            return response
