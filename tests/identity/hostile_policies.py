@@ -1,4 +1,4 @@
-"""Policies that a stranger could send to keep the reader busy: each at most 80 KB, none of any use."""
+"""Policies that a stranger could send to keep the service busy: each at most 80 KB, none of any use."""
 
 from __future__ import annotations
 

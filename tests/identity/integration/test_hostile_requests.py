@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from dmp.identity.v1 import explanation_pb2, identity_service_pb2
 from dmp.identity.v1 import identity_service_pb2 as pb
 from dmp_chassis.client import channel
+from dmp_identity.domain.identifier_parser import IdentifierParser
 from dmp_identity.domain.identifier_policy import IdentifierPolicy
-from dmp_identity.domain.reading import PolicyReader
 from tests.identity.batches import event
 from tests.identity.client import Identity
 
@@ -186,9 +186,9 @@ async def test_what_is_too_much_is_refused_and_the_field_is_named(
     assert len(str(error.details())) < 2000
 
 
-def remembered(reader: PolicyReader) -> int:
-    """The characters of all texts that a reader holds."""
-    generations = (reader._known, reader._known_before)  # what it holds is the point
+def remembered(parser: IdentifierParser) -> int:
+    """The characters of all texts that a parser holds."""
+    generations = (parser._known, parser._known_before)  # what it holds is the point
     return sum(len(text) for known in generations for texts in known.values() for text in texts)
 
 
@@ -198,16 +198,16 @@ async def test_nothing_of_large_requests_is_remembered(identity: Identity) -> No
             request = pb.MatchIdentifierRequest(identifier="email", value="x" * length)
             assert await outcome(connection, "MatchIdentifier", request.SerializeToString()) is not None
     await identity.apply(event(email="x" * 100_000), event(made_up="x" * 100))
-    assert remembered(identity.service.reader) == 0
+    assert remembered(identity.service.parser) == 0
 
 
 def test_the_reader_remembers_a_bounded_number_of_characters(policy: IdentifierPolicy) -> None:
-    reader = PolicyReader(policy)
+    parser = IdentifierParser(policy)
     for text in ("x" * 513, "x" * 100_000):
-        reader.read("email", text)
-    reader.read("made_up", "x")
-    reader.read_columns(["email", "y" * 600, "other"], [0, 2], [1, 1])
-    assert remembered(reader) == 0
+        parser.parse("email", text)
+    parser.parse("made_up", "x")
+    parser.parse_columns(["email", "y" * 600, "other"], [0, 2], [1, 1])
+    assert remembered(parser) == 0
     for n in range(80_000):
-        reader.read("browser_id", f"{n:0512}")
-    assert 1 << 23 < remembered(reader) <= 1 << 25
+        parser.parse("browser_id", f"{n:0512}")
+    assert 1 << 23 < remembered(parser) <= 1 << 25

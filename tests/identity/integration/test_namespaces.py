@@ -12,8 +12,8 @@ from dmp.identity.v1 import identity_service_pb2 as pb
 from dmp_chassis.database import Database
 from dmp_identity.adapters.key_rules_store import application_name
 from dmp_identity.app import clock_us, with_planner_options
+from dmp_identity.domain.identifier_parser import IdentifierParser
 from dmp_identity.domain.identifier_policy import IdentifierPolicy, PolicyError
-from dmp_identity.domain.reading import PolicyReader
 from dmp_identity.renormalise_keys import Renormalisation
 from tests.identity.batches import Event, event
 from tests.identity.client import Identity, running, shown
@@ -68,7 +68,7 @@ async def test_known_people_keep_who_they_are_when_namespaces_come(identity_data
         database = Database.connect(
             with_planner_options(identity_database_url), pool_size=2, application_name=application_name(new)
         )
-        done = await Renormalisation(database, PolicyReader(new), clock_us=clock_us).run()
+        done = await Renormalisation(database, IdentifierParser(new), clock_us=clock_us).run()
         await database.close()
         assert (done.moved, done.merges, done.finished) == (1, 0, True)
         assert await after.apply(said_by("crm", user_id="7")) == [person]

@@ -19,8 +19,8 @@ from dmp_chassis.database import Database
 from dmp_chassis.uuid7 import uuid7_text
 from dmp_identity.adapters.key_rules_store import application_name
 from dmp_identity.app import clock_us, with_planner_options
+from dmp_identity.domain.identifier_parser import IdentifierParser
 from dmp_identity.domain.identifier_policy import IdentifierPolicy
-from dmp_identity.domain.reading import PolicyReader
 from dmp_identity.preview_renormalisation import Preview, preview_renormalisation
 from dmp_identity.renormalise_keys import Renormalisation, Renormalised
 from dmp_identity.settings import load_policy
@@ -37,25 +37,25 @@ def policy() -> IdentifierPolicy:
 
 
 @asynccontextmanager
-async def job(url: str, policy: IdentifierPolicy) -> AsyncIterator[tuple[Database, PolicyReader]]:
+async def job(url: str, policy: IdentifierPolicy) -> AsyncIterator[tuple[Database, IdentifierParser]]:
     """What the command works with."""
     database = Database.connect(with_planner_options(url), pool_size=2, application_name=application_name(policy))
     try:
-        yield database, PolicyReader(policy)
+        yield database, IdentifierParser(policy)
     finally:
         await database.close()
 
 
 async def renormalise(url: str, policy: IdentifierPolicy) -> Renormalised:
     """Runs the job to its end."""
-    async with job(url, policy) as (database, reader):
-        return await Renormalisation(database, reader, clock_us=clock_us).run()
+    async with job(url, policy) as (database, parser):
+        return await Renormalisation(database, parser, clock_us=clock_us).run()
 
 
 async def preview(url: str, policy: IdentifierPolicy) -> Preview:
     """What the job would do."""
-    async with job(url, policy) as (database, reader):
-        return await preview_renormalisation(database, reader, clock_us=clock_us)
+    async with job(url, policy) as (database, parser):
+        return await preview_renormalisation(database, parser, clock_us=clock_us)
 
 
 async def keys(identity: Identity) -> list[tuple[Any, ...]]:
@@ -204,11 +204,11 @@ async def test_what_names_a_value_names_its_new_key(identity: Identity, redis_ur
         " UNION SELECT type, value FROM weak_link UNION SELECT type, value FROM anonymous_profile"
         " UNION SELECT type, value FROM review"
     )
-    reader = PolicyReader(load_policy())
+    parser = IdentifierParser(load_policy())
     for kind, value in everything:
-        reading = reader.read(kind, value)
-        assert reading is not None
-        assert reading.key == (kind, value)
+        parsed = parser.parse(kind, value)
+        assert parsed is not None
+        assert parsed.key == (kind, value)
     async with running(identity.database_url, redis_url, load_policy()) as after:
         answer = await after.stub.ExplainLink(
             explanation_pb2.ExplainLinkRequest(**{"from": "phone:+49301", "to": "wallet_address:0x1"})

@@ -21,10 +21,10 @@ from dmp.identity.v1 import identity_service_pb2 as pb
 from dmp_chassis.uuid7 import uuid7_text
 from dmp_identity.app import IdentityService
 from dmp_identity.domain.errors import NeverMergeError
-from dmp_identity.domain.graph_memory import GraphMemory, KnownProfile, Reliance
+from dmp_identity.domain.graph_cache import Assumptions, GraphCache, KnownProfile
 from dmp_identity.domain.identifier_policy import IdentifierPolicy
+from dmp_identity.domain.parsed_identifier import ParsedIdentifier
 from dmp_identity.domain.profile_id import public_id
-from dmp_identity.domain.reading import Reading
 from dmp_identity.settings import load_policy
 from tests.identity.batches import START_US, Event, batch
 from tests.identity.client import Identity, people
@@ -349,17 +349,21 @@ def test_the_graph_does_what_the_model_says(
     outcomes = Counter[str]()
 
     def counted(
-        memory: GraphMemory, readings: Sequence[Reading], missing: list[Reading], reliance: Reliance, position: int
+        cache: GraphCache,
+        identifiers: Sequence[ParsedIdentifier],
+        missing: list[ParsedIdentifier],
+        assumptions: Assumptions,
+        position: int,
     ) -> KnownProfile | None:
-        known = place(memory, readings, missing, reliance, position)
+        known = place(cache, identifiers, missing, assumptions, position)
         outcomes["unknown" if known is None else "linked" if missing else "settled"] += 1
-        if known is not None and not any(reading.proves for reading in readings):
-            by_holder = any(reliance.holders.get(reading.key) for reading in readings)
-            outcomes["attributed" if by_holder else "anonymous"] += 1
+        if known is not None and not any(parsed.proves for parsed in identifiers):
+            by_owner = any(assumptions.profiles_with.get(parsed.key) for parsed in identifiers)
+            outcomes["attributed" if by_owner else "anonymous"] += 1
         return known
 
-    place = GraphMemory.place
-    monkeypatch.setattr(GraphMemory, "place", counted)
+    place = GraphCache.place
+    monkeypatch.setattr(GraphCache, "place", counted)
     IdentityGraph.system = System(identity_database_url, redis_url)
     # Without shrinking: each step is real work on a real database, and a failure should be told within a minute.
     limits = settings(

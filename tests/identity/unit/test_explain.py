@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dmp_identity.domain.explain import Link, SeenIdentifier, links_of_identifiers
-from dmp_identity.domain.reading import Key
+from dmp_identity.domain.parsed_identifier import Key
 
 EMAIL, PHONE, USER = ("email", "a@b.com"), ("phone", "1"), ("user_id", "u")
 

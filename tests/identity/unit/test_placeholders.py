@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dmp_identity.domain.identifier_parser import IdentifierParser
 from dmp_identity.domain.identifier_policy import IdentifierPolicy, PolicyError, policy_from_mapping
 from dmp_identity.domain.placeholders import SHAPES
-from dmp_identity.domain.reading import PLACEHOLDERS, PolicyReader, Rule
+from dmp_identity.domain.refusal_reason import PLACEHOLDERS, RefusalReason
 from dmp_identity.settings import load_policy
 from tests.identity.realistic_ids import realistic_ids
 
@@ -20,8 +21,22 @@ POLICY = load_policy()
 STRONG = sorted(name for name, kind in POLICY.types.items() if kind.strong)
 
 BY_SHAPE = {
-    Rule.NO_LETTER_OR_DIGIT: ["-", "''", '""', "{}", "[]", "--", "?", "%22%22", "()", "{{}}", "…", "\u200b-", "\uff20"],
-    Rule.UNFILLED_MACRO: [
+    RefusalReason.NO_LETTER_OR_DIGIT: [
+        "-",
+        "''",
+        '""',
+        "{}",
+        "[]",
+        "--",
+        "?",
+        "%22%22",
+        "()",
+        "{{}}",
+        "…",
+        "\u200b-",
+        "\uff20",
+    ],
+    RefusalReason.UNFILLED_MACRO: [
         *(
             "{{user_id}}",
             "{{ user.id }}",
@@ -54,7 +69,7 @@ BY_SHAPE = {
             "$(customer)",
         ),
     ],
-    Rule.ONE_CHARACTER: [
+    RefusalReason.ONE_CHARACTER: [
         *(
             "00000000",
             "ffffffff-ffff-ffff-ffff-ffffffffffff",
@@ -69,8 +84,8 @@ BY_SHAPE = {
             "0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF",
         ),
     ],
-    Rule.FIELD_NAME: ["user_id", "userId", "USERID", "uid", "User-ID", "id", "__uid__", ":user_id"],
-    Rule.BLOCKED: [
+    RefusalReason.FIELD_NAME: ["user_id", "userId", "USERID", "uid", "User-ID", "id", "__uid__", ":user_id"],
+    RefusalReason.BLOCKED: [
         *(
             "(none)",
             "not_set",
@@ -169,41 +184,41 @@ BY_TYPE = {
 }
 
 
-def flaw(type_name: str, text: str, policy: IdentifierPolicy = POLICY) -> Rule | None:
+def refusal_reason(type_name: str, text: str, policy: IdentifierPolicy = POLICY) -> RefusalReason | None:
     """The rule under which a value is set aside."""
-    reading = PolicyReader(policy).read(type_name, text)
-    assert reading is not None
-    assert reading.proves is (reading.flaw is None and POLICY.types[type_name].strong)
-    return reading.flaw
+    parsed = IdentifierParser(policy).parse(type_name, text)
+    assert parsed is not None
+    assert parsed.proves is (parsed.refusal_reason is None and POLICY.types[type_name].strong)
+    return parsed.refusal_reason
 
 
 @pytest.mark.parametrize(("rule", "text"), [(rule, text) for rule, texts in BY_SHAPE.items() for text in texts])
-def test_a_placeholder_names_nobody_as_user_id(rule: Rule, text: str) -> None:
-    assert flaw("user_id", text) is rule
+def test_a_placeholder_names_nobody_as_user_id(rule: RefusalReason, text: str) -> None:
+    assert refusal_reason("user_id", text) is rule
 
 
 @pytest.mark.parametrize(("type_name", "text"), [(name, text) for name, texts in BY_TYPE.items() for text in texts])
 def test_a_placeholder_names_nobody_in_its_type(type_name: str, text: str) -> None:
-    assert flaw(type_name, text) in PLACEHOLDERS
+    assert refusal_reason(type_name, text) in PLACEHOLDERS
 
 
 def test_a_thousand_realistic_ids_name_somebody() -> None:
     ids = list(realistic_ids())
     assert len(ids) == 1000
     assert len(set(ids)) > 950
-    assert [(name, text, rule) for name, text in ids if (rule := flaw(name, text)) is not None] == []
+    assert [(name, text, rule) for name, text in ids if (rule := refusal_reason(name, text)) is not None] == []
 
 
 @given(st.sampled_from(STRONG), st.integers(1, 10**30), st.sampled_from(["", "u_", "id-", "k:"]))
 def test_a_number_is_a_person_unless_it_is_one_digit_again_and_again(name: str, number: int, prefix: str) -> None:
     one_digit = not prefix and len(str(number)) >= 8 and len(set(str(number))) == 1
-    assert flaw(name, f"{prefix}{number}") is (Rule.ONE_CHARACTER if one_digit else None)
+    assert refusal_reason(name, f"{prefix}{number}") is (RefusalReason.ONE_CHARACTER if one_digit else None)
 
 
 @given(st.uuids(version=4))
 def test_a_uuid_is_a_person_however_it_is_written(made: object) -> None:
     for text in (str(made), str(made).upper(), f"{{{made}}}", str(made).replace("-", "")):
-        assert flaw("user_id", text) is None
+        assert refusal_reason("user_id", text) is None
 
 
 @given(
@@ -212,25 +227,25 @@ def test_a_uuid_is_a_person_however_it_is_written(made: object) -> None:
     st.sampled_from(["user_id", "email", "wallet_address", "browser_id"]),
 )
 def test_whatever_stands_in_a_macro_it_names_nobody(name: str, macro: str, type_name: str) -> None:
-    assert flaw(type_name, macro % name) in PLACEHOLDERS
+    assert refusal_reason(type_name, macro % name) in PLACEHOLDERS
 
 
 @given(
     st.text("-_.,:;!?'\"{}[]()<>@#$%&*+=/\\|~ \t", min_size=1).filter(str.strip), st.sampled_from(["user_id", "email"])
 )
 def test_punctuation_names_nobody(text: str, type_name: str) -> None:
-    assert flaw(type_name, text) is not None
+    assert refusal_reason(type_name, text) is not None
 
 
 @given(st.characters(categories=["L", "N"]), st.integers(8, 200))
 def test_one_character_names_nobody_from_eight_on(character: str, times: int) -> None:
-    assert flaw("user_id", character * times) is not None
+    assert refusal_reason("user_id", character * times) is not None
 
 
 @given(st.text(min_size=1, max_size=600))
 def test_every_text_has_a_verdict(text: str) -> None:
     for name in POLICY.types:
-        PolicyReader(POLICY).read(name, text)
+        IdentifierParser(POLICY).parse(name, text)
 
 
 def with_settings(**settings: Any) -> IdentifierPolicy:  # noqa: ANN401  # as TOML gives it
@@ -248,17 +263,17 @@ def test_each_shape_can_be_switched_off(shape: str) -> None:
         "field_name": "uid",
         "email_of_nobody": "na@na.com",
     }[shape]
-    assert flaw("user_id", example) is Rule(shape)
+    assert refusal_reason("user_id", example) is RefusalReason(shape)
     others = [name for name in SHAPES if name != shape]
-    assert flaw("user_id", example, with_settings(placeholder_shapes=others)) is None
+    assert refusal_reason("user_id", example, with_settings(placeholder_shapes=others)) is None
 
 
 def test_a_type_can_have_shapes_of_its_own() -> None:
     mapping = tomllib.loads((resources.files("dmp_identity") / "policy.toml").read_text())
     mapping["types"]["user_id"]["placeholder_shapes"] = ["no_letter_or_digit"]
     policy = policy_from_mapping(mapping)
-    assert flaw("user_id", "88888888", policy) is None
-    assert flaw("email", "88888888", policy) is Rule.ONE_CHARACTER
+    assert refusal_reason("user_id", "88888888", policy) is None
+    assert refusal_reason("email", "88888888", policy) is RefusalReason.ONE_CHARACTER
 
 
 @pytest.mark.parametrize("shapes", ["unfilled_macro", ["nonsense"], [3]])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dmp_identity.domain.explain import SeenIdentifier
-from dmp_identity.domain.reading import Key
+from dmp_identity.domain.parsed_identifier import Key
 from dmp_identity.domain.separation import parts_without
 
 P, A, B, C, D = (("phone", "1"), ("email", "a"), ("email", "b"), ("user_id", "c"), ("user_id", "d"))

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dmp_identity.domain.identifier_parser import IdentifierParser
 from dmp_identity.domain.normalisation import (
     LONGEST_TEXT,
     NAMES_BEFORE,
@@ -19,19 +20,20 @@ from dmp_identity.domain.normalisation import (
     normalisation_from_names,
     normalisation_from_text,
 )
-from dmp_identity.domain.reading import PolicyReader, Reading, Rule
+from dmp_identity.domain.parsed_identifier import ParsedIdentifier
+from dmp_identity.domain.refusal_reason import RefusalReason
 from dmp_identity.settings import load_policy
 from tests.identity.policies import RULES_BEFORE
 
 POLICY = load_policy()
-READER = PolicyReader(POLICY)
+PARSER = IdentifierParser(POLICY)
 
 
-def read(kind: str, text: str) -> Reading:
-    """The reading of a value that has one."""
-    reading = READER.read(kind, text)
-    assert reading is not None
-    return reading
+def read(kind: str, text: str) -> ParsedIdentifier:
+    """The identifier of a value that has one."""
+    parsed = PARSER.parse(kind, text)
+    assert parsed is not None
+    return parsed
 
 
 @pytest.mark.parametrize(
@@ -143,21 +145,24 @@ def test_ordinary_values_keep_the_keys_that_they_had(kind: str, text: str) -> No
 @pytest.mark.parametrize("text", ["4.479E+11", "4,479E+11", "4E+11", "4.479e+011", " 4.479E+11 "])
 def test_what_a_spreadsheet_rounded_is_set_aside(text: str) -> None:
     for kind in ("phone", "user_id"):
-        assert read(kind, text).flaw is Rule.ROUNDED
+        assert read(kind, text).refusal_reason is RefusalReason.ROUNDED
 
 
 def test_what_looks_a_little_like_it_is_not() -> None:
     for text in ("4479E11", "12e5", "E+11", "4.479E-11x", "+447911123456"):
-        assert read("user_id", text).flaw is None
+        assert read("user_id", text).refusal_reason is None
 
 
 def test_a_value_that_grows_is_set_aside_and_never_cut() -> None:
     one, other = ("İ" * 290 + f"{end}@x.com" for end in "ab")
-    assert (read("email", one).flaw, read("email", other).flaw) == (Rule.TOO_LONG, Rule.TOO_LONG)
+    assert (read("email", one).refusal_reason, read("email", other).refusal_reason) == (
+        RefusalReason.TOO_LONG,
+        RefusalReason.TOO_LONG,
+    )
     assert read("email", one).key != read("email", other).key
     # What shrinks is short enough.
     assert read("email", "A name that is long " * 30 + "<a@b.com>").key == ("email", "a@b.com")
-    assert read("email", "x" * (LONGEST_TEXT + 1)).flaw is Rule.TOO_LONG
+    assert read("email", "x" * (LONGEST_TEXT + 1)).refusal_reason is RefusalReason.TOO_LONG
 
 
 CHAINS = [
@@ -240,9 +245,9 @@ def test_every_character_is_stable_between_others() -> None:
 
 @given(st.text(max_size=400), st.sampled_from(list(POLICY.types)))
 def test_every_text_is_read_and_no_key_is_longer_than_its_type_allows(text: str, kind: str) -> None:
-    reading = READER.read(kind, text)
-    if reading is not None and reading.flaw is None:
-        assert 0 < len(reading.key[1]) <= POLICY.types[kind].max_length
+    parsed = PARSER.parse(kind, text)
+    if parsed is not None and parsed.refusal_reason is None:
+        assert 0 < len(parsed.key[1]) <= POLICY.types[kind].max_length
 
 
 @pytest.mark.parametrize(
@@ -271,9 +276,9 @@ def test_every_text_is_read_and_no_key_is_longer_than_its_type_allows(text: str,
 )
 def test_no_text_costs_more_than_a_few_milliseconds(text: str) -> None:
     for kind in POLICY.types:
-        PolicyReader(POLICY).read(kind, text[:LONGEST_TEXT])
+        IdentifierParser(POLICY).parse(kind, text[:LONGEST_TEXT])
         started = time.process_time()
-        PolicyReader(POLICY).read(kind, text[:LONGEST_TEXT])
+        IdentifierParser(POLICY).parse(kind, text[:LONGEST_TEXT])
         assert time.process_time() - started < 0.1
 
 

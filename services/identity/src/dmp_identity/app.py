@@ -22,8 +22,8 @@ from dmp_identity.adapters.key_rules_store import application_name
 from dmp_identity.adapters.respelling_store import only_job
 from dmp_identity.api.errors import DOMAIN, TABLE
 from dmp_identity.api.servicer import IdentityServicer
-from dmp_identity.domain.graph_memory import GraphMemory
-from dmp_identity.domain.reading import PolicyReader
+from dmp_identity.domain.graph_cache import GraphCache
+from dmp_identity.domain.identifier_parser import IdentifierParser
 from dmp_identity.identify_contact import ContactIdentifier
 from dmp_identity.know_key_rules import KnownKeyRules
 from dmp_identity.preview_renormalisation import Preview, preview_renormalisation
@@ -61,23 +61,23 @@ class IdentityService:
             application_name=f"{application_name(settings.policy)} batches",
         )
         self.redis = connect_redis(settings.redis_url, client_name="dmp_identity", pool_size=4)
-        self.reader = PolicyReader(settings.policy)
-        self.key_rules = KnownKeyRules(self.database, self.reader)
+        self.parser = IdentifierParser(settings.policy)
+        self.key_rules = KnownKeyRules(self.database, self.parser)
         self.wake = asyncio.Event()
-        memory = GraphMemory()
+        cache = GraphCache()
         self.identifier = ContactIdentifier(
             self.database,
-            self.reader,
-            memory,
+            self.parser,
+            cache,
             clock_us=clock_us,
             wake=self.wake,
             queue_length=settings.identify_queue_length,
         )
         self.servicer = IdentityServicer(
             database=self.database,
-            reader=self.reader,
+            parser=self.parser,
             key_rules=self.key_rules,
-            memory=memory,
+            cache=cache,
             identifier=self.identifier,
             trials=PolicyTrials(
                 settings.database_url, memory_bytes=settings.trial_memory_bytes, seconds=settings.trial_seconds
@@ -171,12 +171,12 @@ async def renormalise(*, dry_run: bool) -> None:
         async with only_job(settings.database_url) as alone:
             if not alone:
                 raise RenormalisationRunningError
-            reader = PolicyReader(settings.policy)
+            parser = IdentifierParser(settings.policy)
             done: Preview | Renormalised
             if dry_run:
-                done = await preview_renormalisation(database, reader, clock_us=clock_us)
+                done = await preview_renormalisation(database, parser, clock_us=clock_us)
             else:
-                done = await Renormalisation(database, reader, clock_us=clock_us).run()
+                done = await Renormalisation(database, parser, clock_us=clock_us).run()
         print(msgspec.json.format(msgspec.json.encode(done)).decode())
     finally:
         await database.close()

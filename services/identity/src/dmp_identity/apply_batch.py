@@ -16,13 +16,14 @@ from dmp_identity.adapters.erasure_digests import erased_keys
 from dmp_identity.adapters.erasure_events import add_late_events
 from dmp_identity.adapters.graph_check import changed_keys
 from dmp_identity.adapters.graph_store import write_links
-from dmp_identity.domain.graph_memory import GraphMemory, Learned
-from dmp_identity.domain.placing import Placing
+from dmp_identity.domain.cached_attribution import CachedAttribution
+from dmp_identity.domain.graph_cache import GraphCache, Learned
+from dmp_identity.domain.identifier_parser import IdentifierParser
+from dmp_identity.domain.parsed_identifier import Observation, ParsedIdentifier
 from dmp_identity.domain.profile_id import public_id
-from dmp_identity.domain.reading import PolicyReader, Reading, Sighting
 from dmp_identity.domain.snapshot import GraphVersion
 from dmp_identity.know_key_rules import as_stored
-from dmp_identity.record_sightings import Beside, Recorded, in_graph_transaction, record_sightings
+from dmp_identity.record_observations import AlreadyAttributed, Recorded, in_graph_transaction, record_observations
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +38,7 @@ class EventBatch:
     occurred_at_us: Sequence[int]
     types: Sequence[str]
     sources: Sequence[str]
-    readings: Sequence[list[Reading]]
+    identifiers: Sequence[list[ParsedIdentifier]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,8 +54,8 @@ class AppliedBatch:
 
 async def apply_batch(
     database: Database,
-    reader: PolicyReader,
-    memory: GraphMemory,
+    parser: IdentifierParser,
+    cache: GraphCache,
     given: EventBatch,
     *,
     clock_us: Callable[[], int],
@@ -63,7 +64,7 @@ async def apply_batch(
     """Applies the batch in one transaction, or finds that it has been applied. `wake`: set when domain events are
     waiting.
     """
-    showing = [position for position, readings in enumerate(given.readings) if readings]
+    showing = [position for position, identifiers in enumerate(given.identifiers) if identifiers]
 
     async def unit(connection: psycopg.AsyncConnection[Any], every_lock: bool) -> _Applied | None:
         opened = await remember_batch(connection, given.batch_id)
@@ -72,33 +73,33 @@ async def apply_batch(
         last_erasure_us, version = opened
         kept = showing
         if last_erasure_us > given.accepted_at_us:
-            kept = await _without_erased(connection, given, _sightings(reader, given, showing))
-        batch = replace(given, readings=await as_stored(connection, reader, given.readings))
+            kept = await _without_erased(connection, given, _observations(parser, given, showing))
+        batch = replace(given, identifiers=await as_stored(connection, parser, given.identifiers))
         applied = _Applied(profiles=[0] * len(batch.event_ids))
-        rest, beside = kept, None
+        rest, already_attributed = kept, None
         # When something is to be decided with every lock, nothing is taken for granted.
-        if not every_lock and memory.follow(version):
-            rest, beside = await _place(connection, memory, version, batch, kept, applied)
+        if not every_lock and cache.follow(version):
+            rest, already_attributed = await _place(connection, cache, version, batch, kept, applied)
         if rest:
-            applied.recorded = recorded = await record_sightings(
+            applied.recorded = recorded = await record_observations(
                 connection,
-                reader,
-                memory,
-                list(_sightings(reader, batch, rest).values()),
+                parser,
+                cache,
+                list(_observations(parser, batch, rest).values()),
                 now_us=clock_us(),
                 created_at_us=batch.accepted_at_us,
-                beside=beside,
+                already_attributed=already_attributed,
                 every_lock=every_lock,
-                expected=memory.expected,
+                expected=cache.expected,
             )
             applied.persons, applied.learned = recorded.persons, recorded.learned
             for position, profile in zip(rest, recorded.profiles, strict=True):
                 applied.profiles[position] = profile
             await add_domain_events(connection, recorded.events)
-        elif beside is not None:
-            places = [(link.reading, link.profile) for link in beside.links]
+        elif already_attributed is not None:
+            places = [(link.parsed, link.profile) for link in already_attributed.links]
             await write_links(connection, places, now_us=clock_us())
-            applied.learned = Learned.of_links(version, [(reading.key, profile) for reading, profile in places])
+            applied.learned = Learned.of_links(version, [(parsed.key, profile) for parsed, profile in places])
         # The log hands an event over twice only when it was told to: after a restore, or to repair a range.
         await append_to_timelines(connection, _entries(batch, kept, applied.profiles), some_may_be_there=every_lock)
         return applied
@@ -108,9 +109,9 @@ async def apply_batch(
         return AppliedBatch(already_applied=True)
     recorded = applied.recorded
     if applied.learned is not None:
-        memory.remember(applied.learned)
+        cache.remember(applied.learned)
     if recorded is not None:
-        memory.expected = recorded.changed
+        cache.expected = recorded.changed
         if recorded.events:
             wake.set()
     return _answer(applied)
@@ -128,34 +129,39 @@ class _Applied:
 
 async def _place(
     connection: psycopg.AsyncConnection[Any],
-    memory: GraphMemory,
+    cache: GraphCache,
     version: GraphVersion,
     batch: EventBatch,
     positions: Sequence[int],
     applied: _Applied,
-) -> tuple[list[int], Beside | None]:
-    """Places what the memory can, as far as the database does not say otherwise, and notes it in `applied`. Returns the
-    events that are not placed and what is, None if nothing.
+) -> tuple[list[int], AlreadyAttributed | None]:
+    """Attributes what the cache can, as far as the database does not say otherwise, and notes it in `applied`. Returns
+    the events that are left, and what the cache attributed, None if nothing.
     """
-    placing = Placing(memory, batch.readings, positions)
-    if placing.reliance.events:
-        placing.withdraw(await changed_keys(connection, placing.reliance, version))
-    for position, profile in placing.placed.items():
+    cached_attribution = CachedAttribution(cache, batch.identifiers, positions)
+    if cached_attribution.assumptions.events:
+        cached_attribution.withdraw(await changed_keys(connection, cached_attribution.assumptions, version))
+    for position, profile in cached_attribution.placed.items():
         applied.profiles[position] = profile.id
-    applied.persons = placing.persons
-    if not placing.placed:
-        return sorted(placing.unplaced), None
-    beside = Beside(version=version, persons=placing.persons, links=placing.links(), apart=placing.reliance.apart)
-    return sorted(placing.unplaced), beside
+    applied.persons = cached_attribution.persons
+    if not cached_attribution.placed:
+        return sorted(cached_attribution.unplaced), None
+    already_attributed = AlreadyAttributed(
+        version=version,
+        persons=cached_attribution.persons,
+        links=cached_attribution.links(),
+        apart=cached_attribution.assumptions.apart,
+    )
+    return sorted(cached_attribution.unplaced), already_attributed
 
 
-def _sightings(reader: PolicyReader, batch: EventBatch, positions: Iterable[int]) -> dict[int, Sighting]:
+def _observations(parser: IdentifierParser, batch: EventBatch, positions: Iterable[int]) -> dict[int, Observation]:
     return {
-        position: reader.sighting(
+        position: parser.observation(
             ref=batch.event_ids[position],
             source=batch.sources[position],
             cause="event",
-            readings=batch.readings[position],
+            identifiers=batch.identifiers[position],
         )
         for position in positions
     }
@@ -174,22 +180,22 @@ def _entries(batch: EventBatch, positions: Sequence[int], profiles: Sequence[int
 
 
 async def _without_erased(
-    connection: psycopg.AsyncConnection[Any], batch: EventBatch, sightings: dict[int, Sighting]
+    connection: psycopg.AsyncConnection[Any], batch: EventBatch, observations: dict[int, Observation]
 ) -> list[int]:
     """The events of people who were not erased after the batch was accepted; the others are noted for the log.
 
     An event is theirs if it shows a strong identifier of theirs, or none at all and a weak one of theirs that
     attributes.
     """
-    keys = {key for s in sightings.values() for reading in (*s.strong, *s.hints) for key in reading.all_keys()}
+    keys = {key for s in observations.values() for parsed in (*s.strong, *s.weak) for key in parsed.all_keys()}
     erased = await erased_keys(connection, list(keys), batch.accepted_at_us)
     late: dict[int, str] = {}
-    for position, sighting in sightings.items():
-        found = [key for reading in sighting.strong or sighting.hints for key in reading.all_keys() if key in erased]
+    for position, observation in observations.items():
+        found = [key for parsed in observation.strong or observation.weak for key in parsed.all_keys() if key in erased]
         if found:
             late[position] = erased[found[0]]
     await add_late_events(connection, {batch.event_ids[position]: erasure for position, erasure in late.items()})
-    return [position for position in sightings if position not in late]
+    return [position for position in observations if position not in late]
 
 
 def _answer(applied: _Applied) -> AppliedBatch:

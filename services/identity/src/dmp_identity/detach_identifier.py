@@ -20,12 +20,13 @@ from dmp_identity.adapters.merge_store import find_profiles
 from dmp_identity.adapters.profile_reads import find_root, members_of
 from dmp_identity.adapters.separation_store import StoredIdentifier, find_identifier, move_to_new_profiles
 from dmp_identity.domain.errors import InvalidFieldsError, NoMatchError, ProfileNotFoundError
+from dmp_identity.domain.identifier_parser import IdentifierParser
+from dmp_identity.domain.parsed_identifier import Key, ParsedIdentifier
 from dmp_identity.domain.profile_id import public_id
-from dmp_identity.domain.reading import Key, PolicyReader, Reading
 from dmp_identity.know_key_rules import one_as_stored
 from dmp_identity.merge_profiles import checked_reason, merge_people
 from dmp_identity.read_profile import known_form
-from dmp_identity.record_sightings import in_graph_transaction
+from dmp_identity.record_observations import in_graph_transaction
 from dmp_identity.undo_merge import regroup_people
 
 
@@ -56,24 +57,24 @@ class Attached:
     merge_id: str
 
 
-def read_strong(reader: PolicyReader, identifier: str, value: str, reason: str) -> Reading:
+def read_strong(parser: IdentifierParser, identifier: str, value: str, reason: str) -> ParsedIdentifier:
     """The strong identifier that a request names. Raises InvalidFieldsError."""
     problems = checked_reason(reason, required=True)
-    kind = reader.policy.types.get(identifier)
-    strong = [name for name, known in reader.policy.types.items() if known.strong]
+    kind = parser.policy.types.get(identifier)
+    strong = [name for name, known in parser.policy.types.items() if known.strong]
     if kind is None or not kind.strong:
         problems.append(("identifier", f"must be one of {', '.join(strong)}"))
-    reading = None if "\0" in value else reader.read(identifier, value)
-    if reading is None:
+    parsed = None if "\0" in value else parser.parse(identifier, value)
+    if parsed is None:
         problems.append(("value", "must not have NUL characters" if "\0" in value else "is required"))
-    if problems or reading is None:
+    if problems or parsed is None:
         raise InvalidFieldsError(problems)
-    return reading
+    return parsed
 
 
 async def detach_identifier(
     database: Database,
-    reader: PolicyReader,
+    parser: IdentifierParser,
     wanted: IdentifierOfPerson,
     *,
     clock_us: Callable[[], int],
@@ -82,11 +83,11 @@ async def detach_identifier(
     """Gives the identifier a profile of its own, kept apart from the person. Raises InvalidFieldsError, NoMatchError,
     ProfileNotFoundError.
     """
-    reading = read_strong(reader, wanted.identifier, wanted.value, wanted.reason)
+    parsed = read_strong(parser, wanted.identifier, wanted.value, wanted.reason)
     profile_id = known_form(wanted.internal_user_id)
 
     async def unit(connection: psycopg.AsyncConnection[Any], _: bool) -> Detached:
-        key = (await one_as_stored(connection, reader, reading)).key
+        key = (await one_as_stored(connection, parser, parsed)).key
         await lock_stripes(connection, [stripe(key)], merge=True)
         root = await _root(connection, profile_id)
         found = await _find(connection, key)
@@ -103,7 +104,7 @@ async def detach_identifier(
             created_at_us=now_us,
             merge_id="",
         )
-        await regroup_people(connection, [*members, profile], undone=(), now_us=now_us, compared=reader.compared)
+        await regroup_people(connection, [*members, profile], undone=(), now_us=now_us, compared=parser.compared)
         await history.add_never_merges(connection, [kept])
         payload = {"internal_user_ids": [public_id(profile)]}
         await add_domain_events(connection, [DomainEvent(kind="ProfileCreated", payload=payload)])
@@ -116,7 +117,7 @@ async def detach_identifier(
 
 async def attach_identifier(
     database: Database,
-    reader: PolicyReader,
+    parser: IdentifierParser,
     wanted: IdentifierOfPerson,
     *,
     clock_us: Callable[[], int],
@@ -125,11 +126,11 @@ async def attach_identifier(
     """Makes whoever has the identifier one with the person, and removes what kept just these two apart. Raises
     InvalidFieldsError, NoMatchError, ProfileNotFoundError.
     """
-    reading = read_strong(reader, wanted.identifier, wanted.value, wanted.reason)
+    parsed = read_strong(parser, wanted.identifier, wanted.value, wanted.reason)
     profile_id = known_form(wanted.internal_user_id)
 
     async def unit(connection: psycopg.AsyncConnection[Any], _: bool) -> Attached:
-        key = (await one_as_stored(connection, reader, reading)).key
+        key = (await one_as_stored(connection, parser, parsed)).key
         await lock_stripes(connection, [stripe(key)], merge=True)
         root = await _root(connection, profile_id)
         found = await _find(connection, key)
@@ -147,7 +148,7 @@ async def attach_identifier(
             [profiles[profile_id], profiles[found.profile]],
             reason=wanted.reason,
             now_us=now_us,
-            compared=reader.compared,
+            compared=parser.compared,
         )
         return Attached(root=await _root(connection, profile_id), merge_id=merge_id)
 

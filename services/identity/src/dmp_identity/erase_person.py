@@ -26,7 +26,8 @@ from dmp_identity.adapters.erasure_store import Counts, Receipt
 from dmp_identity.adapters.graph_locks import lock_merges, own_graph
 from dmp_identity.adapters.profile_reads import find_root, members_of, owner_of
 from dmp_identity.domain.errors import ErasureNotFoundError, InvalidFieldsError, ProfileNotFoundError
-from dmp_identity.domain.reading import Key, PolicyReader
+from dmp_identity.domain.identifier_parser import IdentifierParser
+from dmp_identity.domain.parsed_identifier import Key
 from dmp_identity.read_profile import known_form
 
 MOST_EVENTS: Final = 10_000
@@ -54,26 +55,26 @@ class ErasedPerson:
     user_ids: list[str]
 
 
-async def preview_erasure(database: Database, reader: PolicyReader, whom: Erasing) -> tuple[list[int], Counts]:
+async def preview_erasure(database: Database, parser: IdentifierParser, whom: Erasing) -> tuple[list[int], Counts]:
     """The person's profiles and how much there is about them. Raises InvalidFieldsError, ProfileNotFoundError.
 
     It counts the timeline: about a second for ten million entries.
     """
     async with database.read() as transaction:
         connection = raw(transaction)
-        members, _ = await _whom(connection, reader, whom)
+        members, _ = await _whom(connection, parser, whom)
         return members, await store.count_erasure(connection, members)
 
 
 async def erase_person(
-    database: Database, reader: PolicyReader, *, erasure_id: str, whom: Erasing, clock_us: Callable[[], int]
+    database: Database, parser: IdentifierParser, *, erasure_id: str, whom: Erasing, clock_us: Callable[[], int]
 ) -> ErasedPerson:
     """Makes the person unknown, the first time, and then works for half a second: call it until it is finished.
 
     Raises InvalidFieldsError, ProfileNotFoundError.
     """
     wanted = _checked_id(erasure_id)
-    remembered = {name for name, kind in reader.policy.types.items() if kind.attributing and not kind.strong}
+    remembered = {name for name, kind in parser.policy.types.items() if kind.attributing and not kind.strong}
 
     async def first() -> tuple[Receipt, bool]:
         async with database.begin() as transaction:
@@ -86,7 +87,7 @@ async def erase_person(
             if receipt is not None:
                 return receipt, True
             await lock_merges(connection)
-            members, keys = await _whom(connection, reader, whom)
+            members, keys = await _whom(connection, parser, whom)
             receipt = Receipt(
                 id=wanted,
                 profiles=members,
@@ -96,7 +97,7 @@ async def erase_person(
                 finished=False,
             )
             links = await store.take_out(connection, receipt, remembered_types=remembered, keys=keys)
-            await clear_contact_values(connection, wanted, reader.compared)
+            await clear_contact_values(connection, wanted, parser.compared)
             receipt = _with(receipt, identifiers=links)
             await store.note_progress(connection, receipt, finished_at_us=None)
             return receipt, False
@@ -162,7 +163,7 @@ async def list_erased_events(
 
 
 async def match_erased(
-    database: Database, reader: PolicyReader, *, erasure_id: str, pairs: Sequence[tuple[str, str]]
+    database: Database, parser: IdentifierParser, *, erasure_id: str, pairs: Sequence[tuple[str, str]]
 ) -> list[int]:
     """The positions of the identifiers, given as sent, that the erasure has erased.
 
@@ -171,7 +172,7 @@ async def match_erased(
     wanted = _checked_id(erasure_id)
     if len(pairs) > MOST_PAIRS:
         raise InvalidFieldsError([("types", f"must have at most {MOST_PAIRS} elements")])
-    keys = [_possible_keys(reader, kind, value) for kind, value in pairs]
+    keys = [_possible_keys(parser, kind, value) for kind, value in pairs]
     async with database.read() as transaction:
         connection = raw(transaction)
         await _known(connection, wanted)
@@ -179,12 +180,12 @@ async def match_erased(
     return [number for number, of_pair in enumerate(keys) if not erased.isdisjoint(of_pair)]
 
 
-def _possible_keys(reader: PolicyReader, kind: str, value: str) -> set[Key]:
+def _possible_keys(parser: IdentifierParser, kind: str, value: str) -> set[Key]:
     """The keys that a value may have, whichever source sent it and by whichever rules it was stored."""
-    known = reader.policy.types.get(kind)
+    known = parser.policy.types.get(kind)
     spaces = [] if known is None else [space for _, space in known.normalise.namespaces]
-    readings = [reader.read(kind, text) for text in (value, *(f"{space}:{value}" for space in spaces))]
-    return {key for reading in readings if reading is not None for key in reading.all_keys()}
+    identifiers = [parser.parse(kind, text) for text in (value, *(f"{space}:{value}" for space in spaces))]
+    return {key for parsed in identifiers if parsed is not None for key in parsed.all_keys()}
 
 
 async def forget_erased_events(database: Database, *, erasure_id: str, event_ids: Sequence[str]) -> int:
@@ -210,22 +211,22 @@ async def confirm_erasure(database: Database, *, erasure_id: str, clock_us: Call
 
 
 async def _whom(
-    connection: psycopg.AsyncConnection[Any], reader: PolicyReader, whom: Erasing
+    connection: psycopg.AsyncConnection[Any], parser: IdentifierParser, whom: Erasing
 ) -> tuple[list[int], list[Key]]:
     """The person's profiles, or, if the identifier is nobody's but was refused somewhere, none and the identifier."""
     if not whom.identifier:
         return await _members(connection, known_form(whom.internal_user_id), whom.internal_user_id), []
-    reading = reader.read(whom.identifier, whom.value)
-    kind = reader.policy.types.get(whom.identifier)
+    parsed = parser.parse(whom.identifier, whom.value)
+    kind = parser.policy.types.get(whom.identifier)
     if kind is None or not kind.strong:
         raise InvalidFieldsError([("identifier", "must be a strong type of the policy")])
-    if reading is None:
+    if parsed is None:
         raise InvalidFieldsError([("value", "is required")])
-    for key in reading.all_keys():
+    for key in parsed.all_keys():
         owner = await owner_of(connection, key)
         if owner is not None:
             return await _members(connection, owner, ""), []
-    refused = [key for key in reading.all_keys() if await store.is_refused_somewhere(connection, key)]
+    refused = [key for key in parsed.all_keys() if await store.is_refused_somewhere(connection, key)]
     if refused:
         return [], refused
     raise ProfileNotFoundError("")

@@ -14,9 +14,10 @@ from dmp_identity.adapters import profile_reads
 from dmp_identity.adapters.explanation_reads import StoredRefusal
 from dmp_identity.domain.errors import InvalidFieldsError, ProfileNotFoundError
 from dmp_identity.domain.explain import Link, Node, SeenIdentifier, links_of_identifiers, shortest_chain, weakest
+from dmp_identity.domain.identifier_parser import IdentifierParser
 from dmp_identity.domain.identifier_policy import IdentifierPolicy
+from dmp_identity.domain.parsed_identifier import Key, ParsedIdentifier
 from dmp_identity.domain.profile_id import public_id
-from dmp_identity.domain.reading import Key, PolicyReader, Reading
 from dmp_identity.know_key_rules import one_as_stored
 from dmp_identity.read_profile import known_form, unusable_value
 
@@ -70,7 +71,7 @@ class _End:
     """One end as it was given: a profile, or an identifier and the people who have it."""
 
     profile: int | None
-    reading: Reading | None
+    parsed: ParsedIdentifier | None
     roots: list[int]
 
     @property
@@ -79,21 +80,21 @@ class _End:
 
     @property
     def weak(self) -> bool:
-        return self.reading is not None and self.reading.type is not None and not self.reading.type.strong
+        return self.parsed is not None and self.parsed.type is not None and not self.parsed.type.strong
 
 
-async def explain_link(database: Database, reader: PolicyReader, start: str, end: str) -> Explanation:
+async def explain_link(database: Database, parser: IdentifierParser, start: str, end: str) -> Explanation:
     """Explains two ends, each a profile's id or `type:value`. Raises InvalidFieldsError, ProfileNotFoundError."""
-    given = {"from": _read_end(reader, start), "to": _read_end(reader, end)}
+    given = {"from": _read_end(parser, start), "to": _read_end(parser, end)}
     problems = [(name, read) for name, read in given.items() if isinstance(read, str)]
     if problems:
         raise InvalidFieldsError(problems)
     async with database.read() as transaction:
         connection = raw(transaction)
-        ends = [await _find_end(connection, reader, read) for read in given.values() if not isinstance(read, str)]
+        ends = [await _find_end(connection, parser, read) for read in given.values() if not isinstance(read, str)]
         first, second = ends
         if first.root is not None and first.root == second.root and not (first.weak or second.weak):
-            chain = await _chain(connection, reader.policy, first, second)
+            chain = await _chain(connection, parser.policy, first, second)
             return Explanation(from_root=first.root, to_root=second.root, chain=chain, weakest_link=weakest(chain))
         return Explanation(
             from_root=first.root, to_root=second.root, objections=await _objections(connection, first, second)
@@ -121,7 +122,7 @@ async def read_graph(database: Database, policy: IdentifierPolicy, internal_user
         )
 
 
-def _read_end(reader: PolicyReader, text: str) -> int | Reading | str:
+def _read_end(parser: IdentifierParser, text: str) -> int | ParsedIdentifier | str:
     """A profile's number, an identifier, or what is wrong with the text."""
     if not text.strip():
         return "is required"
@@ -130,21 +131,25 @@ def _read_end(reader: PolicyReader, text: str) -> int | Reading | str:
     type_name, colon, value = text.partition(":")
     if not colon:
         return known_form(text)
-    kind = reader.policy.type_named(type_name)
+    kind = parser.policy.type_named(type_name)
     if kind is None:
-        return f"must be a profile's id or type:value with one of the types {', '.join(reader.policy.types)}"
-    return reader.read(kind.name, value) or "must have a value after the colon"
+        return f"must be a profile's id or type:value with one of the types {', '.join(parser.policy.types)}"
+    return parser.parse(kind.name, value) or "must have a value after the colon"
 
 
-async def _find_end(connection: psycopg.AsyncConnection[Any], reader: PolicyReader, read: int | Reading) -> _End:
+async def _find_end(
+    connection: psycopg.AsyncConnection[Any], parser: IdentifierParser, read: int | ParsedIdentifier
+) -> _End:
     if isinstance(read, int):
         root = await profile_reads.find_root(connection, read)
         if root is None:
             raise ProfileNotFoundError(public_id(read))
         return _End(read, None, [root])
-    read = await one_as_stored(connection, reader, read)
+    read = await one_as_stored(connection, parser, read)
     if read.type is not None and not read.type.strong:
-        return _End(None, read, [holder.person for holder in await profile_reads.holders_of(connection, read.key)])
+        return _End(
+            None, read, [candidate.person for candidate in await profile_reads.candidates_for(connection, read.key)]
+        )
     owner = await profile_reads.owner_of(connection, read.key)
     return _End(None, read, [] if owner is None else [owner])
 
@@ -182,7 +187,7 @@ async def _chain(
     links += links_of_identifiers(arrivals)
     links += await reads.pairs_among(connection, [seen.key for seen in arrivals])
     starts, ends = (
-        nodes(one.profile) if one.profile is not None else [one.reading.key] if one.reading is not None else []
+        nodes(one.profile) if one.profile is not None else [one.parsed.key] if one.parsed is not None else []
         for one in (first, second)
     )
     return shortest_chain(links, starts, frozenset(ends)) or []
@@ -192,7 +197,7 @@ async def _objections(connection: psycopg.AsyncConnection[Any], first: _End, sec
     found: list[Objection] = []
     for end in (first, second):
         found += _objections_to(end)
-    keys = [end.reading.key for end in (first, second) if end.reading is not None]
+    keys = [end.parsed.key for end in (first, second) if end.parsed is not None]
     of_first, of_second = [
         await profile_reads.members_of(connection, end.root) if end.root is not None else [] for end in (first, second)
     ]
@@ -211,16 +216,18 @@ async def _objections(connection: psycopg.AsyncConnection[Any], first: _End, sec
 
 
 def _objections_to(end: _End) -> list[Objection]:
-    reading = end.reading
-    if reading is None:
+    parsed = end.parsed
+    if parsed is None:
         return []
     if end.weak:
         message = f"it is weak and proves nothing; {len(end.roots)} people have it"
-        return [Objection(rule="weak_only", message=message, key=reading.key)]
-    if reading.flaw is not None:
-        return [Objection(rule=reading.flaw.value, message="the policy does not follow this value", key=reading.key)]
+        return [Objection(rule="weak_only", message=message, key=parsed.key)]
+    if parsed.refusal_reason is not None:
+        return [
+            Objection(rule=parsed.refusal_reason.value, message="the policy does not follow this value", key=parsed.key)
+        ]
     if not end.roots:
-        return [Objection(rule="no_connection", message="nobody has it", key=reading.key)]
+        return [Objection(rule="no_connection", message="nobody has it", key=parsed.key)]
     return []
 
 

@@ -15,7 +15,7 @@ from dmp_identity.adapters.merge_history import StoredMerge, StoredNeverMerge
 from dmp_identity.adapters.profile_reads import ExportedIdentifier, TimelineRow
 from dmp_identity.domain.contacts import ContactAnswer, ContactBook, ContactRow
 from dmp_identity.domain.errors import InvalidFieldsError, ProfileNotFoundError
-from dmp_identity.domain.reading import PolicyReader
+from dmp_identity.domain.identifier_parser import IdentifierParser
 from dmp_identity.read_profile import known_form, page_position, page_token_after
 
 LARGEST_PAGE = 10_000
@@ -37,7 +37,7 @@ class ProfileExport:
 
 
 async def export_profile(
-    database: Database, reader: PolicyReader, internal_user_id: str, *, page_size: int, page_token: str
+    database: Database, parser: IdentifierParser, internal_user_id: str, *, page_size: int, page_token: str
 ) -> ProfileExport:
     """One page of a person's data. Raises InvalidFieldsError, ProfileNotFoundError."""
     problems = [] if page_size >= 0 else [("page_size", "must not be negative")]
@@ -62,7 +62,7 @@ async def export_profile(
             return ProfileExport(root=root, events=events, next_page_token=token)
         contacts = await load_contacts(connection, [root])
         known = await load_contact_values(connection, [root])
-        book = ContactBook(contacts, known, now=datetime.now(UTC), compared=reader.compared)
+        book = ContactBook(contacts, known, now=datetime.now(UTC), compared=parser.compared)
         return ProfileExport(
             root=root,
             members=members,

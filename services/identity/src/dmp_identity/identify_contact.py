@@ -16,11 +16,13 @@ from dmp_chassis.uuid7 import uuid7_text
 from dmp_identity.adapters.domain_event_store import add_domain_events
 from dmp_identity.domain.contacts import ContactAnswer
 from dmp_identity.domain.errors import InvalidFieldsError, OverloadedError
-from dmp_identity.domain.graph_memory import Expected, GraphMemory
+from dmp_identity.domain.graph_cache import Expected, GraphCache
+from dmp_identity.domain.identifier_parser import IdentifierParser
 from dmp_identity.domain.identify import ContactRequest
-from dmp_identity.domain.reading import PolicyReader, Reading, Rule, Sighting
+from dmp_identity.domain.parsed_identifier import Observation, ParsedIdentifier
+from dmp_identity.domain.refusal_reason import RefusalReason
 from dmp_identity.know_key_rules import as_stored
-from dmp_identity.record_sightings import Recorded, in_graph_transaction, record_sightings
+from dmp_identity.record_observations import Recorded, in_graph_transaction, record_observations
 
 SOURCE: Final = "identify"
 _GROUP: Final = 256
@@ -33,13 +35,13 @@ class _Waiting(msgspec.Struct):
     answer: asyncio.Future[ContactAnswer]
 
 
-def read_contact_request(reader: PolicyReader, values: dict[str, str]) -> ContactRequest:
+def read_contact_request(parser: IdentifierParser, values: dict[str, str]) -> ContactRequest:
     """The request of the values of `email` and `phoneNumber`, empty ones being absent.
 
     Raises InvalidFieldsError when a value is too long, holds what cannot be stored, or none is left.
     """
     problems: list[tuple[str, str]] = []
-    readings: dict[str, Reading | None] = {}
+    identifiers: dict[str, ParsedIdentifier | None] = {}
     for field, limit in _LIMITS.items():
         text = values.get(field, "").strip()
         if len(text) > limit:
@@ -47,21 +49,21 @@ def read_contact_request(reader: PolicyReader, values: dict[str, str]) -> Contac
         elif "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
             problems.append((field, "must not have NUL characters or lone surrogates"))
         else:
-            reading = readings[field] = reader.read(_TYPES[field], text)
-            if reading is not None and reading.flaw is Rule.TOO_LONG:
+            parsed = identifiers[field] = parser.parse(_TYPES[field], text)
+            if parsed is not None and parsed.refusal_reason is RefusalReason.TOO_LONG:
                 problems.append((field, f"must have at most {limit} characters in the form in which it is compared"))
-    if not problems and not any(readings.values()):
+    if not problems and not any(identifiers.values()):
         problems = [(field, "at least one of email and phoneNumber is required") for field in _LIMITS]
-    if not problems and all(reading is None or reading.flaw is not None for reading in readings.values()):
+    if not problems and all(parsed is None or parsed.refusal_reason is not None for parsed in identifiers.values()):
         # Everybody who sends a placeholder would be one contact.
         problems = [
-            (field, f"names nobody: set aside as {reading.flaw}")
-            for field, reading in readings.items()
-            if reading is not None and reading.flaw is not None
+            (field, f"names nobody: set aside as {parsed.refusal_reason}")
+            for field, parsed in identifiers.items()
+            if parsed is not None and parsed.refusal_reason is not None
         ]
     if problems:
         raise InvalidFieldsError(problems)
-    return ContactRequest(email=readings["email"], phone=readings["phoneNumber"])
+    return ContactRequest(email=identifiers["email"], phone=identifiers["phoneNumber"])
 
 
 class ContactIdentifier:
@@ -74,16 +76,16 @@ class ContactIdentifier:
     def __init__(
         self,
         database: Database,
-        reader: PolicyReader,
-        memory: GraphMemory,
+        parser: IdentifierParser,
+        cache: GraphCache,
         *,
         clock_us: Callable[[], int],
         wake: asyncio.Event,
         queue_length: int,
     ) -> None:
         self._database = database
-        self._reader = reader
-        self._memory = memory
+        self._parser = parser
+        self._cache = cache
         self._clock_us = clock_us
         self._wake = wake
         self._expected = Expected.NOTHING
@@ -124,12 +126,12 @@ class ContactIdentifier:
         refs = [uuid7_text() for _ in requests]
 
         async def unit(connection: psycopg.AsyncConnection[Any], every_lock: bool) -> Recorded:
-            stored = await requests_as_stored(connection, self._reader, requests)
-            recorded = await record_sightings(
+            stored = await requests_as_stored(connection, self._parser, requests)
+            recorded = await record_observations(
                 connection,
-                self._reader,
-                self._memory,
-                [self._sighting(ref, request) for ref, request in zip(refs, stored, strict=True)],
+                self._parser,
+                self._cache,
+                [self._observation(ref, request) for ref, request in zip(refs, stored, strict=True)],
                 now_us=self._clock_us(),
                 requests=stored,
                 every_lock=every_lock,
@@ -141,25 +143,25 @@ class ContactIdentifier:
         if not requests:
             return []
         recorded = await in_graph_transaction(self._database, unit)
-        self._memory.remember(recorded.learned)
+        self._cache.remember(recorded.learned)
         self._expected = recorded.changed
         if recorded.events:
             self._wake.set()
         return recorded.contacts
 
-    def _sighting(self, ref: str, request: ContactRequest) -> Sighting:
-        readings = [reading for reading in (request.email, request.phone) if reading is not None]
-        return self._reader.sighting(ref=ref, source=SOURCE, cause="contact", readings=readings)
+    def _observation(self, ref: str, request: ContactRequest) -> Observation:
+        identifiers = [parsed for parsed in (request.email, request.phone) if parsed is not None]
+        return self._parser.observation(ref=ref, source=SOURCE, cause="contact", identifiers=identifiers)
 
 
 async def requests_as_stored(
-    connection: psycopg.AsyncConnection[Any], reader: PolicyReader, requests: Sequence[ContactRequest]
+    connection: psycopg.AsyncConnection[Any], parser: IdentifierParser, requests: Sequence[ContactRequest]
 ) -> Sequence[ContactRequest]:
     """The requests with the keys under which their values are stored."""
-    if not reader.reads_several:
+    if not parser.has_other_rules:
         return requests
     given = [
-        [reading] if reading is not None else [] for request in requests for reading in (request.email, request.phone)
+        [parsed] if parsed is not None else [] for request in requests for parsed in (request.email, request.phone)
     ]
-    found = [readings[0] if readings else None for readings in await as_stored(connection, reader, given)]
+    found = [identifiers[0] if identifiers else None for identifiers in await as_stored(connection, parser, given)]
     return [ContactRequest(email=email, phone=phone) for email, phone in zip(found[::2], found[1::2], strict=True)]

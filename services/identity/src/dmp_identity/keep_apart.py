@@ -19,7 +19,7 @@ from dmp_identity.adapters.profile_reads import find_root, members_of
 from dmp_identity.domain.errors import InvalidFieldsError, NeverMergeNotFoundError, ProfileNotFoundError
 from dmp_identity.merge_profiles import checked_reason
 from dmp_identity.read_profile import known_form
-from dmp_identity.record_sightings import in_graph_transaction
+from dmp_identity.record_observations import in_graph_transaction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

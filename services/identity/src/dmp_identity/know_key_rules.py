@@ -16,8 +16,9 @@ import psycopg
 
 from dmp_chassis.database import Database, raw
 from dmp_identity.adapters import key_rules_store as store
+from dmp_identity.domain.identifier_parser import IdentifierParser
 from dmp_identity.domain.key_rules import StoredRules, key_rules, rules_to_register
-from dmp_identity.domain.reading import Key, PolicyReader, Reading
+from dmp_identity.domain.parsed_identifier import Key, ParsedIdentifier
 
 _LOG: Final = logging.getLogger(__name__)
 _LOOK_AGAIN_SECONDS: Final = 5.0
@@ -28,14 +29,14 @@ class KeysToReadAgainError(Exception):
 
 
 class KnownKeyRules:
-    """Tells a reader by which rules keys are stored, and stores the reader's own among them.
+    """Tells a parser by which rules keys are stored, and stores the parser's own among them.
 
     `run` must be running: other processes may bring other rules, and `renormalise` ends the use of some.
     """
 
-    def __init__(self, database: Database, reader: PolicyReader) -> None:
+    def __init__(self, database: Database, parser: IdentifierParser) -> None:
         self._database = database
-        self._reader = reader
+        self._parser = parser
         self._known = False
         self._open: list[str] = []
         self._looking = asyncio.Lock()
@@ -66,11 +67,11 @@ class KnownKeyRules:
             )
 
     async def _look(self) -> None:
-        policy = self._reader.policy
+        policy = self._parser.policy
         async with self._database.begin() as transaction:
-            stored = await ensure_rules(raw(transaction), self._reader)
+            stored = await ensure_rules(raw(transaction), self._parser)
         rules = key_rules(policy, stored)
-        self._reader.use(rules)
+        self._parser.use(rules)
         self._known = True
         found = [name for name, of_type in rules.items() if of_type.in_use]
         if found != self._open:
@@ -83,9 +84,9 @@ class KnownKeyRules:
             self._open = found
 
 
-async def ensure_rules(connection: psycopg.AsyncConnection[Any], reader: PolicyReader) -> list[StoredRules]:
-    """All stored rules, after the reader's own were stored among them if they were not."""
-    policy = reader.policy
+async def ensure_rules(connection: psycopg.AsyncConnection[Any], parser: IdentifierParser) -> list[StoredRules]:
+    """All stored rules, after the parser's own were stored among them if they were not."""
+    policy = parser.policy
     stored = await store.load_rules(connection)
     if not rules_to_register(policy, stored, ()):
         return stored
@@ -97,42 +98,44 @@ async def ensure_rules(connection: psycopg.AsyncConnection[Any], reader: PolicyR
 
 
 async def as_stored(
-    connection: psycopg.AsyncConnection[Any], reader: PolicyReader, readings: Sequence[list[Reading]]
-) -> Sequence[list[Reading]]:
-    """The readings, those with the key under which they are stored whose key is another one by other rules in use.
+    connection: psycopg.AsyncConnection[Any], parser: IdentifierParser, identifiers: Sequence[list[ParsedIdentifier]]
+) -> Sequence[list[ParsedIdentifier]]:
+    """The identifiers, those with the key under which they are stored whose key is another one by other rules in use.
 
     Of several stored ones the oldest rules' counts: whoever is known stays who it was. The caller's transaction holds
     off the moving of keys. Costs nothing while no other rules are in use.
     """
-    if not reader.reads_several:
-        return readings
+    if not parser.has_other_rules:
+        return identifiers
     candidates = {
         candidate
-        for of_one in readings
-        for reading in of_one
-        if reading.former
-        for candidate in _candidates(reader, reading)
+        for of_one in identifiers
+        for parsed in of_one
+        if parsed.former
+        for candidate in _candidates(parser, parsed)
     }
     if not candidates:
-        return readings
+        return identifiers
     stored = await store.stored_among(connection, sorted(candidates))
-    return [[_as_stored(reader, reading, stored) for reading in of_one] for of_one in readings]
+    return [[_as_stored(parser, parsed, stored) for parsed in of_one] for of_one in identifiers]
 
 
-async def one_as_stored(connection: psycopg.AsyncConnection[Any], reader: PolicyReader, reading: Reading) -> Reading:
-    """The reading with the key under which it is stored."""
-    return (await as_stored(connection, reader, [[reading]]))[0][0]
+async def one_as_stored(
+    connection: psycopg.AsyncConnection[Any], parser: IdentifierParser, parsed: ParsedIdentifier
+) -> ParsedIdentifier:
+    """The identifier with the key under which it is stored."""
+    return (await as_stored(connection, parser, [[parsed]]))[0][0]
 
 
-def _candidates(reader: PolicyReader, reading: Reading) -> Iterable[tuple[int, Key]]:
-    in_use = reader.in_use(reading.key[0])
-    former = [one for one in reading.former if one[0] in in_use]
-    return sorted([(reading.rules, reading.key), *former]) if former else []
+def _candidates(parser: IdentifierParser, parsed: ParsedIdentifier) -> Iterable[tuple[int, Key]]:
+    in_use = parser.in_use(parsed.key[0])
+    former = [one for one in parsed.former if one[0] in in_use]
+    return sorted([(parsed.rules, parsed.key), *former]) if former else []
 
 
-def _as_stored(reader: PolicyReader, reading: Reading, stored: set[tuple[int, Key]]) -> Reading:
-    if reading.former:
-        for number, key in _candidates(reader, reading):
+def _as_stored(parser: IdentifierParser, parsed: ParsedIdentifier, stored: set[tuple[int, Key]]) -> ParsedIdentifier:
+    if parsed.former:
+        for number, key in _candidates(parser, parsed):
             if (number, key) in stored:
-                return msgspec.structs.replace(reading, key=key, rules=number)
-    return reading
+                return msgspec.structs.replace(parsed, key=key, rules=number)
+    return parsed

@@ -14,7 +14,7 @@ from dmp_identity.adapters import explanation_reads as reads
 from dmp_identity.adapters.explanation_reads import StoredRefusal
 from dmp_identity.adapters.profile_reads import find_root, members_of
 from dmp_identity.domain.errors import InvalidFieldsError, ProfileNotFoundError
-from dmp_identity.domain.reading import Rule
+from dmp_identity.domain.refusal_reason import RefusalReason
 from dmp_identity.read_profile import known_form
 
 _DEFAULT_PAGE: Final = 100
@@ -32,8 +32,8 @@ async def list_refusals(
 ) -> tuple[list[StoredRefusal], str]:
     """A page and the token of the next one. Raises InvalidFieldsError, ProfileNotFoundError."""
     problems = []
-    if rule and rule not in {known.value for known in Rule}:
-        problems.append(("rule", f"must be one of {', '.join(known.value for known in Rule)}"))
+    if rule and rule not in {known.value for known in RefusalReason}:
+        problems.append(("rule", f"must be one of {', '.join(known.value for known in RefusalReason)}"))
     if page_size < 0:
         problems.append(("page_size", "must not be negative"))
     position = _position(page_token) if page_token else (clock_us(), 0)

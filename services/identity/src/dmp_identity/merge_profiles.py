@@ -22,7 +22,7 @@ from dmp_identity.domain.errors import InvalidFieldsError, NeverMergeError, Prof
 from dmp_identity.domain.plan import MergeEdge, NewMerge
 from dmp_identity.domain.profile_id import public_id
 from dmp_identity.read_profile import PersonView, known_form, view_person
-from dmp_identity.record_sightings import in_graph_transaction
+from dmp_identity.record_observations import in_graph_transaction
 
 MOST_PROFILES: Final = 100
 LONGEST_REASON: Final = 1000

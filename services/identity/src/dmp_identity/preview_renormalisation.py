@@ -13,9 +13,10 @@ from dmp_chassis.uuid7 import uuid7_text
 from dmp_identity.adapters import respelling_links as links
 from dmp_identity.adapters import respelling_store as store
 from dmp_identity.adapters.merge_store import find_profiles
+from dmp_identity.domain.identifier_parser import IdentifierParser
 from dmp_identity.domain.plan import Refusal
 from dmp_identity.domain.profile_id import public_id
-from dmp_identity.domain.reading import PolicyReader, Rule
+from dmp_identity.domain.refusal_reason import RefusalReason
 from dmp_identity.domain.respelling import StoredIdentifier, new_value, respell, value_of
 from dmp_identity.renormalise_keys import ANNOUNCEMENTS, load_rules, types_to_read
 from dmp_identity.respell_identifiers import CAUSE, announce
@@ -44,35 +45,42 @@ class Preview(msgspec.Struct):
     would_split: list[list[str]] = []
 
 
-async def preview_renormalisation(database: Database, reader: PolicyReader, *, clock_us: Callable[[], int]) -> Preview:
+async def preview_renormalisation(
+    database: Database, parser: IdentifierParser, *, clock_us: Callable[[], int]
+) -> Preview:
     """Looks at everything in pages. Memory: a kilobyte or so for each identifier that would get another key."""
     preview, found = Preview(), list[Refusal]()
-    preview.types = types_to_read(reader, await load_rules(database, reader))
+    preview.types = types_to_read(parser, await load_rules(database, parser))
     run = uuid7_text()
     for name in preview.types:
         for rule, pairs in (
-            (Rule.WOULD_MERGE, await _merges(database, reader, name, preview)),
-            (Rule.WOULD_SPLIT, await _splits(database, reader, name)),
+            (RefusalReason.WOULD_MERGE, await _merges(database, parser, name, preview)),
+            (RefusalReason.WOULD_SPLIT, await _splits(database, parser, name)),
         ):
             found += [
                 Refusal(rule=rule, key=(name, value), profile=one, other=other, ref=run, source=CAUSE)
                 for one, other, value in pairs
             ]
-        await _count_links(database, reader, name, preview)
+        await _count_links(database, parser, name, preview)
     async with database.begin() as transaction:
         connection = raw(transaction)
         for name in preview.types:
             await links.drop_announced(connection, ANNOUNCEMENTS, name)
         await announce(connection, found[:_MOST_ANNOUNCED], now_us=clock_us())
-    for rule, listed in ((Rule.WOULD_MERGE, preview.would_merge), (Rule.WOULD_SPLIT, preview.would_split)):
+    for rule, listed in (
+        (RefusalReason.WOULD_MERGE, preview.would_merge),
+        (RefusalReason.WOULD_SPLIT, preview.would_split),
+    ):
         of_rule = [one for one in found if one.rule is rule]
         listed += [[public_id(one.profile), public_id(one.other), ":".join(one.key)] for one in of_rule[:_SHOWN]]
-    preview.merges = sum(one.rule is Rule.WOULD_MERGE for one in found)
+    preview.merges = sum(one.rule is RefusalReason.WOULD_MERGE for one in found)
     preview.splits = len(found) - preview.merges
     return preview
 
 
-async def _merges(database: Database, reader: PolicyReader, name: str, preview: Preview) -> list[tuple[int, int, str]]:
+async def _merges(
+    database: Database, parser: IdentifierParser, name: str, preview: Preview
+) -> list[tuple[int, int, str]]:
     """Two profiles of different people and the value that would make them one."""
     rows: dict[str, StoredIdentifier] = {}
     after = ""
@@ -80,13 +88,13 @@ async def _merges(database: Database, reader: PolicyReader, name: str, preview: 
         connection = raw(transaction)
         while page := await store.identifier_page(connection, name, after, _PAGE):
             after = page[-1].value
-            old = [one for one in page if one.rules != reader.number(name)]
-            moving = {one.value: one for one in old if value_of(reader, one) != one.value}
+            old = [one for one in page if one.rules != parser.number(name)]
+            moving = {one.value: one for one in old if value_of(parser, one) != one.value}
             preview.read += len(old)
             rows.update(moving)
-            there = await store.identifiers_with(connection, name, [value_of(reader, one) for one in moving.values()])
+            there = await store.identifiers_with(connection, name, [value_of(parser, one) for one in moving.values()])
             rows.update({one.value: one for one in there})
-        respelling = respell(rows.values(), lambda one: value_of(reader, one))
+        respelling = respell(rows.values(), lambda one: value_of(parser, one))
         preview.moved += len(respelling.moved)
         preview.joined += len(respelling.joined)
         pairs = [
@@ -97,7 +105,7 @@ async def _merges(database: Database, reader: PolicyReader, name: str, preview: 
         return await _of_different_people(connection, pairs)
 
 
-async def _splits(database: Database, reader: PolicyReader, name: str) -> list[tuple[int, int, str]]:
+async def _splits(database: Database, parser: IdentifierParser, name: str) -> list[tuple[int, int, str]]:
     """Two profiles of one person and the value that would not make them one any more."""
     pairs, after = [], _FIRST
     async with database.read() as transaction:
@@ -106,21 +114,21 @@ async def _splits(database: Database, reader: PolicyReader, name: str) -> list[t
             after = (page[-1].identifier.value, page[-1].identifier.profile)
             for former in page:
                 one = former.identifier
-                if former.merge_id is None or (new_value(reader, name, one.shown) or one.value) == former.part_of:
+                if former.merge_id is None or (new_value(parser, name, one.shown) or one.value) == former.part_of:
                     continue
                 there = await store.identifiers_with(connection, name, [former.part_of])
                 pairs += [(kept.profile, one.profile, former.part_of) for kept in there]
     return pairs
 
 
-async def _count_links(database: Database, reader: PolicyReader, name: str, preview: Preview) -> None:
+async def _count_links(database: Database, parser: IdentifierParser, name: str, preview: Preview) -> None:
     after = _FIRST
     async with database.read() as transaction:
         while page := await links.link_page(raw(transaction), name, after, _PAGE):
             after = (page[-1].value, page[-1].profile)
-            old = [one for one in page if one.rules != reader.number(name)]
+            old = [one for one in page if one.rules != parser.number(name)]
             preview.read += len(old)
-            preview.moved += sum((new_value(reader, name, one.shown) or one.value) != one.value for one in old)
+            preview.moved += sum((new_value(parser, name, one.shown) or one.value) != one.value for one in old)
 
 
 async def _of_different_people(

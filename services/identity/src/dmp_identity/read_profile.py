@@ -16,9 +16,10 @@ from dmp_identity.adapters import profile_reads as reads
 from dmp_identity.adapters.profile_reads import ShownIdentifier, TimelineRow
 from dmp_identity.domain.attribution import ownership
 from dmp_identity.domain.errors import InvalidFieldsError, NoMatchError, ProfileNotFoundError
+from dmp_identity.domain.identifier_parser import IdentifierParser
 from dmp_identity.domain.identifier_policy import IdentifierPolicy, IdentifierType
+from dmp_identity.domain.parsed_identifier import ParsedIdentifier
 from dmp_identity.domain.profile_id import profile_id_from_public, public_id
-from dmp_identity.domain.reading import PolicyReader, Reading
 from dmp_identity.know_key_rules import one_as_stored
 
 LARGEST_PAGE: Final = 1000
@@ -54,7 +55,7 @@ class MatchView:
     """The person whom an identifier belongs to, how it was read, and who else has it."""
 
     person: PersonView
-    reading: Reading
+    parsed: ParsedIdentifier
     ambiguous: bool
     candidates: list[str] = field(default_factory=list)
 
@@ -106,30 +107,30 @@ async def read_profile(
 
 
 async def match_identifier(
-    database: Database, reader: PolicyReader, type_name: str, value: str, *, namespace: str = ""
+    database: Database, parser: IdentifierParser, type_name: str, value: str, *, namespace: str = ""
 ) -> MatchView:
     """The person whom the identifier belongs to. Raises InvalidFieldsError, NoMatchError."""
-    kind, reading = _read_identifier(reader, type_name, value, namespace)
+    kind, parsed = _read_identifier(parser, type_name, value, namespace)
     async with database.read() as transaction:
         connection = raw(transaction)
-        key = (await one_as_stored(connection, reader, reading)).key
+        key = (await one_as_stored(connection, parser, parsed)).key
         if kind.strong:
             owner = await reads.owner_of(connection, key)
-            holders = []
+            profiles_with = []
         else:
-            holders = await reads.holders_of(connection, key)
-            of_all = holders if len(holders) <= kind.max_holders else []
+            profiles_with = await reads.candidates_for(connection, key)
+            of_all = profiles_with if len(profiles_with) <= kind.max_holders else []
             sole = ownership(of_all, identified_first=kind.identified_first).owner
             owner = None if sole is None else sole.person
-        root = owner or await reads.anonymous_of(connection, key) or next((h.person for h in holders), None)
+        root = owner or await reads.anonymous_of(connection, key) or next((h.person for h in profiles_with), None)
         if root is None:
             raise NoMatchError(kind.name, plus_lost=" " in value)
         person = await view_person(connection, root)
     return MatchView(
         person=person,
-        reading=reading,
-        ambiguous=len(holders) > 1 and owner is None,
-        candidates=[public_id(h.person) for h in holders[:_SHOWN_CANDIDATES]] if len(holders) > 1 else [],
+        parsed=parsed,
+        ambiguous=len(profiles_with) > 1 and owner is None,
+        candidates=[public_id(h.person) for h in profiles_with[:_SHOWN_CANDIDATES]] if len(profiles_with) > 1 else [],
     )
 
 
@@ -141,27 +142,27 @@ def unusable_value(value: str) -> str:
 
 
 def _read_identifier(
-    reader: PolicyReader, type_name: str, value: str, namespace: str
-) -> tuple[IdentifierType, Reading]:
-    """The identifier's type, by any name that events may give it, and its reading. Raises InvalidFieldsError."""
+    parser: IdentifierParser, type_name: str, value: str, namespace: str
+) -> tuple[IdentifierType, ParsedIdentifier]:
+    """The identifier's type, by any name that events may give it, and its value, parsed. Raises InvalidFieldsError."""
     problems = []
-    kind = reader.policy.type_named(type_name)
+    kind = parser.policy.type_named(type_name)
     if not type_name:
         problems.append(("identifier", "is required"))
     elif kind is None:
-        problems.append(("identifier", f"must be one of {', '.join(reader.policy.types)}"))
+        problems.append(("identifier", f"must be one of {', '.join(parser.policy.types)}"))
     if kind is not None and namespace and namespace not in {space for _, space in kind.normalise.namespaces}:
         problems.append(("namespace", "is not a namespace of this type in the policy"))
     qualified = f"{namespace}:{value}" if namespace and value.strip() else value
     unusable = unusable_value(value)
-    reading = None if kind is None or unusable else reader.read(kind.name, qualified)
+    parsed = None if kind is None or unusable else parser.parse(kind.name, qualified)
     if unusable:
         problems.append(("value", unusable))
-    elif not value.strip() or (kind is not None and reading is None):
+    elif not value.strip() or (kind is not None and parsed is None):
         problems.append(("value", "is required; a + is written as %2B" if " " in value else "is required"))
-    if problems or kind is None or reading is None:
+    if problems or kind is None or parsed is None:
         raise InvalidFieldsError(problems)
-    return kind, reading
+    return kind, parsed
 
 
 async def view_person(connection: psycopg.AsyncConnection[object], root: int) -> PersonView:

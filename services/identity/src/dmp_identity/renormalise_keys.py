@@ -24,8 +24,9 @@ from dmp_identity.adapters import respelling_links as links
 from dmp_identity.adapters import respelling_store as store
 from dmp_identity.adapters.graph_locks import lock_merges, own_graph
 from dmp_identity.adapters.respelling_store import Move
+from dmp_identity.domain.identifier_parser import IdentifierParser
 from dmp_identity.domain.key_rules import StoredRules, key_rules
-from dmp_identity.domain.reading import PolicyReader, Rule
+from dmp_identity.domain.refusal_reason import RefusalReason
 from dmp_identity.domain.respelling import new_value, value_of
 from dmp_identity.know_key_rules import ensure_rules
 from dmp_identity.respell_identifiers import RULES, IdentifierRespeller
@@ -37,7 +38,7 @@ _PAGE: Final = 1000
 _SLICE: Final = 100
 _MOST_PASSES: Final = 20
 _FIRST: Final = ("", -(2**63))
-ANNOUNCEMENTS: Final = (Rule.WOULD_MERGE.value, Rule.WOULD_SPLIT.value)
+ANNOUNCEMENTS: Final = (RefusalReason.WOULD_MERGE.value, RefusalReason.WOULD_SPLIT.value)
 
 
 class RenormalisationRunningError(Exception):
@@ -64,18 +65,18 @@ class Renormalised(msgspec.Struct):
 
 
 class Renormalisation:
-    """One run of the work, by a reader whose rules are stored."""
+    """One run of the work, by a parser whose rules are stored."""
 
-    def __init__(self, database: Database, reader: PolicyReader, *, clock_us: Callable[[], int]) -> None:
+    def __init__(self, database: Database, parser: IdentifierParser, *, clock_us: Callable[[], int]) -> None:
         self._database = database
-        self._reader = reader
+        self._parser = parser
         self._clock_us = clock_us
         self.done = Renormalised(run=uuid7_text())
 
     async def run(self) -> Renormalised:
         """Passes over everything until nothing is left to do, then ends the use of the other rules."""
-        stored = await load_rules(self._database, self._reader)
-        self.done.types = types_to_read(self._reader, stored)
+        stored = await load_rules(self._database, self._parser)
+        self.done.types = types_to_read(self._parser, stored)
         for _ in range(_MOST_PASSES):
             changes = 0
             for name in self.done.types:
@@ -86,7 +87,7 @@ class Renormalisation:
         return self.done
 
     async def _read_type(self, name: str) -> int:
-        kind = self._reader.policy.types[name]
+        kind = self._parser.policy.types[name]
         _LOG.info("reading stored values again", extra={"type": name, "rules": kind.normalise.text})
         changes = await self._identifiers(name) + await self._formers(name) + await self._links(name)
         await self._anonymous(name)
@@ -94,11 +95,11 @@ class Renormalisation:
         return changes
 
     async def _identifiers(self, name: str) -> int:
-        reader, number, changes = self._reader, self._reader.number(name), 0
+        parser, number, changes = self._parser, self._parser.number(name), 0
         async for page in self._pages(store.identifier_page, name, "", lambda one: one.value):
             old = [one for one in page if one.rules != number]
-            moving = [one.value for one in old if value_of(reader, one) != one.value]
-            same = {one.value: one.rules for one in old if value_of(reader, one) == one.value}
+            moving = [one.value for one in old if value_of(parser, one) != one.value]
+            same = {one.value: one.rules for one in old if value_of(parser, one) == one.value}
             if same:
                 async with self._database.begin() as transaction:
                     await store.number_anew(raw(transaction), name, same, number)
@@ -114,13 +115,13 @@ class Renormalisation:
         return changes
 
     async def _formers(self, name: str) -> int:
-        reader, parted = self._reader, 0
+        parser, parted = self._parser, 0
         async for page in self._pages(
             store.former_page, name, _FIRST, lambda one: (one.identifier.value, one.identifier.profile)
         ):
             for former in page:
                 one = former.identifier
-                if (new_value(reader, name, one.shown) or one.value) != former.part_of:
+                if (new_value(parser, name, one.shown) or one.value) != former.part_of:
                     async with self._alone() as connection:
                         respeller = self._respeller()
                         parted += await respeller.part(connection, former)
@@ -130,9 +131,9 @@ class Renormalisation:
         return parted
 
     async def _links(self, name: str) -> int:
-        reader, number, changes = self._reader, self._reader.number(name), 0
+        parser, number, changes = self._parser, self._parser.number(name), 0
         async for page in self._pages(links.link_page, name, _FIRST, lambda one: (one.value, one.profile)):
-            old = {one: new_value(reader, name, one.shown) or one.value for one in page if one.rules != number}
+            old = {one: new_value(parser, name, one.shown) or one.value for one in page if one.rules != number}
             same = [one for one, value in old.items() if value == one.value]
             if same:
                 async with self._database.begin() as transaction:
@@ -164,7 +165,7 @@ class Renormalisation:
     def _moving(self, name: str, values: Sequence[str]) -> dict[str, str]:
         """Values of which nothing but the key is stored, with the keys that these get."""
         return {
-            value: new for value in values if (new := new_value(self._reader, name, value)) is not None and new != value
+            value: new for value in values if (new := new_value(self._parser, name, value)) is not None and new != value
         }
 
     async def _finish(self) -> bool:
@@ -172,19 +173,19 @@ class Renormalisation:
             connection = raw(transaction)
             for name in self.done.types:
                 await links.drop_announced(connection, ANNOUNCEMENTS, name)
-            if await rules_store.other_rules_running(connection, self._reader.policy):
+            if await rules_store.other_rules_running(connection, self._parser.policy):
                 return False
             await rules_store.hold_rules(connection)
             ended = [
                 msgspec.structs.replace(rules, in_use=False)
                 for rules in await rules_store.load_rules(connection)
-                if rules.type in self.done.types and rules.number != self._reader.number(rules.type)
+                if rules.type in self.done.types and rules.number != self._parser.number(rules.type)
             ]
             await rules_store.store_rules(connection, ended)
             return True
 
     def _respeller(self) -> IdentifierRespeller:
-        return IdentifierRespeller(self._reader, self.done.run, now_us=self._clock_us())
+        return IdentifierRespeller(self._parser, self.done.run, now_us=self._clock_us())
 
     async def _pages(
         self,
@@ -217,18 +218,18 @@ class Renormalisation:
         await asyncio.sleep(time.monotonic() - started)
 
 
-async def load_rules(database: Database, reader: PolicyReader) -> list[StoredRules]:
-    """All stored rules, the reader's own among them, which it uses from now on."""
+async def load_rules(database: Database, parser: IdentifierParser) -> list[StoredRules]:
+    """All stored rules, the parser's own among them, which it uses from now on."""
     async with database.begin() as transaction:
-        stored = await ensure_rules(raw(transaction), reader)
-    reader.use(key_rules(reader.policy, stored))
+        stored = await ensure_rules(raw(transaction), parser)
+    parser.use(key_rules(parser.policy, stored))
     return stored
 
 
-def types_to_read(reader: PolicyReader, stored: Sequence[StoredRules]) -> list[str]:
+def types_to_read(parser: IdentifierParser, stored: Sequence[StoredRules]) -> list[str]:
     """Types of the policy of which keys were ever made by other rules."""
     return [
         name
-        for name in reader.policy.types
-        if any(rules.type == name and rules.number != reader.number(name) for rules in stored)
+        for name in parser.policy.types
+        if any(rules.type == name and rules.number != parser.number(name) for rules in stored)
     ]

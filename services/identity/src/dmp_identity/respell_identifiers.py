@@ -14,25 +14,27 @@ from dmp_identity.adapters.graph_store import PlanWriter
 from dmp_identity.adapters.merge_history import find_merge
 from dmp_identity.adapters.merge_store import find_profiles, pairs_apart
 from dmp_identity.adapters.respelling_store import FormerIdentifier, Move
+from dmp_identity.domain.identifier_parser import IdentifierParser
+from dmp_identity.domain.parsed_identifier import Key
 from dmp_identity.domain.plan import MergeEdge, NewMerge, Plan, Refusal
 from dmp_identity.domain.profile_id import public_id
-from dmp_identity.domain.reading import Key, PolicyReader, Rule
+from dmp_identity.domain.refusal_reason import RefusalReason
 from dmp_identity.domain.respelling import Joined, Respelling, StoredIdentifier, new_value, respell, value_of
 from dmp_identity.merge_profiles import join_people
 from dmp_identity.undo_merge import split_people
 
 CAUSE: Final = "renormalise"
 """What merged two people, in the history of merges."""
-RULES: Final = tuple(rule.value for rule in Rule)
+RULES: Final = tuple(rule.value for rule in RefusalReason)
 _REASON: Final = "two spellings of one value by the rules of today"
 _UNDO_REASON: Final = "two values by the rules of today"
 
 
 class IdentifierRespeller:
-    """Works by a reader's rules. run: the id of the work, by which its merges are found. Callers hold off everybody."""
+    """Works by a parser's rules. run: the id of the work, by which its merges are found. Callers hold off everybody."""
 
-    def __init__(self, reader: PolicyReader, run: str, *, now_us: int) -> None:
-        self._reader = reader
+    def __init__(self, parser: IdentifierParser, run: str, *, now_us: int) -> None:
+        self._parser = parser
         self._run = run
         self._now_us = now_us
         self.merged = 0
@@ -47,8 +49,8 @@ class IdentifierRespeller:
         while wanted:
             rows = await store.identifiers_with(connection, type_name, sorted(wanted))
             found.update({row.value: row for row in rows})
-            wanted = {value_of(self._reader, row) for row in rows} - found.keys() - wanted
-        respelling = respell(found.values(), lambda row: value_of(self._reader, row))
+            wanted = {value_of(self._parser, row) for row in rows} - found.keys() - wanted
+        respelling = respell(found.values(), lambda row: value_of(self._parser, row))
         await self._apply(connection, type_name, respelling)
         return respelling
 
@@ -57,7 +59,7 @@ class IdentifierRespeller:
         they made is taken back once none of its identifiers needs it.
         """
         one = former.identifier
-        value = new_value(self._reader, one.type, one.shown) or one.value
+        value = new_value(self._parser, one.type, one.shown) or one.value
         if value == former.part_of:
             return False
         await store.drop_former(connection, former)
@@ -65,7 +67,7 @@ class IdentifierRespeller:
         if there:
             await self._join(connection, Joined(gone=one, kept=there[0], value=value))
         else:
-            await store.put_identifiers(connection, [(one, value)], self._reader.number(one.type))
+            await store.put_identifiers(connection, [(one, value)], self._parser.number(one.type))
             if value != one.value:
                 move = Move(type=one.type, old=one.value, new=value, profile=one.profile)
                 await store.follow_moves(connection, [move], RULES)
@@ -74,7 +76,7 @@ class IdentifierRespeller:
         return True
 
     async def _apply(self, connection: psycopg.AsyncConnection[Any], type_name: str, respelling: Respelling) -> None:
-        number = self._reader.number(type_name)
+        number = self._parser.number(type_name)
         # All go before one comes: what one leaves, another may get.
         going = [*(one for one, _ in respelling.moved), *(joined.gone for joined in respelling.joined)]
         await store.take_identifiers(connection, going)
@@ -110,7 +112,9 @@ class IdentifierRespeller:
         if ends[0].root == ends[1].root:
             return None
         if await pairs_apart(connection, [end.root for end in ends]):
-            refusal = Refusal(rule=Rule.NEVER_MERGE, key=key, profile=kept, other=gone, ref=self._run, source=CAUSE)
+            refusal = Refusal(
+                rule=RefusalReason.NEVER_MERGE, key=key, profile=kept, other=gone, ref=self._run, source=CAUSE
+            )
             await announce(connection, [refusal], now_us=self._now_us)
             return None
         edge = MergeEdge(
@@ -128,7 +132,7 @@ class IdentifierRespeller:
             reason=_REASON,
             identified=any(end.root_identified for end in ends),
             now_us=self._now_us,
-            compared=self._reader.compared,
+            compared=self._parser.compared,
         )
 
     async def _undo(self, connection: psycopg.AsyncConnection[Any], merge_id: str) -> None:
@@ -136,7 +140,7 @@ class IdentifierRespeller:
         if merge is None or merge.undone_at_us is not None:
             return
         sides = list(dict.fromkeys(profile for edge in merge.edges for profile in (edge.profile_a, edge.profile_b)))
-        await split_people(connection, merge, sides, _UNDO_REASON, self._now_us, self._reader.compared)
+        await split_people(connection, merge, sides, _UNDO_REASON, self._now_us, self._parser.compared)
         roots = {end.root for end in (await find_profiles(connection, sides)).values()}
         payload = {"merge_id": merge_id, "internal_user_ids": [public_id(root) for root in sorted(roots)]}
         await add_domain_events(connection, [DomainEvent(kind="MergeUndone", payload=payload)])

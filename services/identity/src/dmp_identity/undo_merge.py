@@ -26,7 +26,7 @@ from dmp_identity.domain.errors import InvalidFieldsError, MergeNotFoundError
 from dmp_identity.domain.profile_id import public_id
 from dmp_identity.domain.split import components, contact_states, split_rows
 from dmp_identity.merge_profiles import checked_reason
-from dmp_identity.record_sightings import in_graph_transaction
+from dmp_identity.record_observations import in_graph_transaction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,11 +24,12 @@ from dmp_identity.adapters.profile_reads import members_of
 from dmp_identity.adapters.separation_store import SharedValue
 from dmp_identity.detach_identifier import read_strong
 from dmp_identity.domain.errors import InvalidFieldsError, NoMatchError
+from dmp_identity.domain.identifier_parser import IdentifierParser
+from dmp_identity.domain.parsed_identifier import Key
 from dmp_identity.domain.profile_id import public_id
-from dmp_identity.domain.reading import Key, PolicyReader
 from dmp_identity.domain.separation import parts_without
 from dmp_identity.know_key_rules import one_as_stored
-from dmp_identity.record_sightings import in_graph_transaction
+from dmp_identity.record_observations import in_graph_transaction
 from dmp_identity.undo_merge import regroup_people
 
 _DEFAULT_PAGE: Final = 100
@@ -70,7 +71,7 @@ async def list_shared_values(database: Database, *, page_size: int, page_token: 
 
 async def undo_shared_value(
     database: Database,
-    reader: PolicyReader,
+    parser: IdentifierParser,
     key_text: tuple[str, str],
     *,
     reason: str,
@@ -82,11 +83,11 @@ async def undo_shared_value(
     From then on the value matches nobody. Nobody is kept apart: other evidence may still join them. At most 1000 merges
     at once, the last ones first. Raises InvalidFieldsError, NoMatchError.
     """
-    reading = read_strong(reader, *key_text, reason)
-    strengths = {name: kind.strong for name, kind in reader.policy.types.items()}
+    parsed = read_strong(parser, *key_text, reason)
+    strengths = {name: kind.strong for name, kind in parser.policy.types.items()}
 
     async def unit(connection: psycopg.AsyncConnection[Any], _: bool) -> SeparatedPeople:
-        key = (await one_as_stored(connection, reader, reading)).key
+        key = (await one_as_stored(connection, parser, parsed)).key
         await lock_stripes(connection, [stripe(key)], merge=True)
         found = await store.find_identifier(connection, key)
         if found is None:
@@ -103,7 +104,7 @@ async def undo_shared_value(
         made = await store.move_to_new_profiles(connection, parts, now_us) if parts else []
         everybody = [*members, *made]
         if merge_ids or made:
-            await regroup_people(connection, everybody, undone=set(merge_ids), now_us=now_us, compared=reader.compared)
+            await regroup_people(connection, everybody, undone=set(merge_ids), now_us=now_us, compared=parser.compared)
         roots = {p.root: p.root_created_at_us for p in (await find_profiles(connection, everybody)).values()}
         people = sorted(roots, key=lambda root: (roots[root], root))
         shown = [public_id(root) for root in people[:_LARGEST_PAGE]]

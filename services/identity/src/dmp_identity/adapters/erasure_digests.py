@@ -10,7 +10,7 @@ from typing import Any
 
 import psycopg
 
-from dmp_identity.domain.reading import Key
+from dmp_identity.domain.parsed_identifier import Key
 
 Connection = psycopg.AsyncConnection[Any]
 

@@ -16,11 +16,12 @@ import psycopg
 
 from dmp_identity.adapters.bulk import Texts, bulk_cursor
 from dmp_identity.adapters.erasure_digests import add_digests
-from dmp_identity.domain.reading import Key, Rule
+from dmp_identity.domain.parsed_identifier import Key
+from dmp_identity.domain.refusal_reason import RefusalReason
 
 Connection = psycopg.AsyncConnection[Any]
 
-_RULES: Final = [rule.value for rule in Rule]
+_RULES: Final = [rule.value for rule in RefusalReason]
 _LINKS_AT_ONCE: Final = 50_000
 
 _COUNTS: Final = """

@@ -7,7 +7,7 @@ from typing import Any, Final, LiteralString
 
 import psycopg
 
-from dmp_identity.domain.reading import Key
+from dmp_identity.domain.parsed_identifier import Key
 from dmp_identity.domain.try_policy import Arrival, Evidence
 
 _SLICE: Final = 10_000

@@ -10,17 +10,18 @@ import psycopg
 
 from dmp_identity.adapters.bulk import Texts, bulk_cursor
 from dmp_identity.domain.explain import Link, SeenIdentifier
-from dmp_identity.domain.reading import PLACEHOLDERS, Key, Rule
+from dmp_identity.domain.parsed_identifier import Key
+from dmp_identity.domain.refusal_reason import PLACEHOLDERS, RefusalReason
 
 Connection = psycopg.AsyncConnection[Any]
 _MOST_REFUSALS: Final = 50
 _RULES_ABOUT_A_VALUE: Final = (
     *sorted(PLACEHOLDERS),
-    Rule.TOO_LONG,
-    Rule.ROUNDED,
-    Rule.UNKNOWN_TYPE,
-    Rule.SHARED,
-    Rule.LIMIT,
+    RefusalReason.TOO_LONG,
+    RefusalReason.ROUNDED,
+    RefusalReason.UNKNOWN_TYPE,
+    RefusalReason.SHARED,
+    RefusalReason.LIMIT,
 )
 
 _ARRIVALS: Final = """

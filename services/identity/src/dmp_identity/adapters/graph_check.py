@@ -8,8 +8,8 @@ import psycopg
 
 from dmp_identity.adapters.bulk import Bigints, Texts, bulk_cursor
 from dmp_identity.adapters.graph_version import SERVER
-from dmp_identity.domain.graph_memory import Reliance
-from dmp_identity.domain.reading import Key
+from dmp_identity.domain.graph_cache import Assumptions
+from dmp_identity.domain.parsed_identifier import Key
 from dmp_identity.domain.snapshot import GraphVersion
 
 _CHANGED: Final = f"""
@@ -28,20 +28,20 @@ SELECT 2, 0 FROM graph_version v WHERE ({SERVER}, v.people, v.evidence) <> (%s, 
 
 
 async def changed_keys(
-    connection: psycopg.AsyncConnection[Any], reliance: Reliance, version: GraphVersion
+    connection: psycopg.AsyncConnection[Any], assumptions: Assumptions, version: GraphVersion
 ) -> list[Key]:
     """The identifiers of which what is relied on is no longer so; all, if the graph has another version by now.
 
     Within a version a weak identifier only gets more profiles, so one index entry tells.
     """
-    held, anonymous = list(reliance.holders), list(reliance.anonymous)
+    held, anonymous = list(assumptions.profiles_with), list(assumptions.anonymous)
     cursor = bulk_cursor(connection)
     await cursor.execute(
         _CHANGED,
         (
             Texts([key[0] for key in held]),
             Texts([key[1] for key in held]),
-            Bigints(list(reliance.holders.values())),
+            Bigints(list(assumptions.profiles_with.values())),
             Bigints([person for _, person in anonymous]),
             *version,
         ),
@@ -49,6 +49,6 @@ async def changed_keys(
     changed: list[Key] = []
     for kind, n in await cursor.fetchall():
         if kind == 2:
-            return list(reliance.events)
+            return list(assumptions.events)
         changed.append(held[n - 1] if kind == 0 else anonymous[n - 1][0])
     return changed

@@ -20,7 +20,7 @@ from typing import Any, Final
 import psycopg
 
 from dmp_identity.adapters.bulk import Bigints, bulk_cursor
-from dmp_identity.domain.reading import Key
+from dmp_identity.domain.parsed_identifier import Key
 
 _CLASS: Final = 0x444D5049
 _STRIPES: Final = 256

@@ -1,4 +1,4 @@
-"""Reads what the graph knows about some identifiers: the snapshot that sightings are resolved against."""
+"""Reads what the graph knows about some identifiers: the snapshot that observations are resolved against."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import psycopg
 from dmp_identity.adapters.bulk import Bigints, Texts, bulk_cursor
 from dmp_identity.adapters.graph_version import SERVER
 from dmp_identity.domain.identifier_policy import IdentifierPolicy
-from dmp_identity.domain.reading import Key, Sighting
+from dmp_identity.domain.parsed_identifier import Key, Observation
 from dmp_identity.domain.snapshot import GraphVersion, Person, Snapshot
 
 _DAY_US: Final = 86_400_000_000
@@ -66,7 +66,7 @@ JOIN never_merge n ON n.profile_a = a.id AND n.removed_at_us IS NULL
 JOIN member b ON b.id = n.profile_b
 """.encode()  # noqa: S608  # no input in it
 
-# Of each identifier: what brought others, what brought it, what arrived at its profile in the same sighting, and pairs.
+# Of each identifier: what it brought, what brought it, what arrived at its profile in the same observation, and pairs.
 _TOGETHER: Final = b"""
 SELECT k.n, t.type, t.value
 FROM unnest(%s::text[], %s::text[]) WITH ORDINALITY AS k (type, value, n)
@@ -88,7 +88,7 @@ CROSS JOIN LATERAL (
 
 
 class WantedKeys(msgspec.Struct, frozen=True):
-    """The identifiers of some sightings: strong ones, weak ones that may attribute, and those that may have an
+    """The identifiers of some observations: strong ones, weak ones that may attribute, and those that may have an
     anonymous profile.
     """
 
@@ -97,31 +97,31 @@ class WantedKeys(msgspec.Struct, frozen=True):
     anonymous: list[Key]
 
 
-def wanted_keys(sightings: Sequence[Sighting]) -> WantedKeys:
-    """What to look up for the sightings, each once. The attributing ones map to how many holders matter."""
+def wanted_keys(observations: Sequence[Observation]) -> WantedKeys:
+    """What to look up for the observations, each once. The attributing ones map to how many profiles matter."""
     strong: dict[Key, None] = {}
     attributing: dict[Key, int] = {}
     anonymous: dict[Key, None] = {}
-    for sighting in sightings:
-        for reading in sighting.strong:
-            strong[reading.key] = None
-        for reading in sighting.hints:
-            if reading.type is not None and reading.type.attributing:
-                attributing[reading.key] = reading.type.max_holders
+    for observation in observations:
+        for parsed in observation.strong:
+            strong[parsed.key] = None
+        for parsed in observation.weak:
+            if parsed.type is not None and parsed.type.attributing:
+                attributing[parsed.key] = parsed.type.max_holders
         # A strong value may turn out to be shared; then it, too, may need an anonymous profile.
-        first = sighting.hints or sighting.flawed
+        first = observation.weak or observation.refused
         if first:
             anonymous[first[0].key] = None
     return WantedKeys(strong=list(strong), attributing=attributing, anonymous=list(anonymous))
 
 
 async def load_snapshot(
-    connection: psycopg.AsyncConnection[Any], sightings: Sequence[Sighting], profiles: Sequence[int] = ()
+    connection: psycopg.AsyncConnection[Any], observations: Sequence[Observation], profiles: Sequence[int] = ()
 ) -> Snapshot:
-    """Everything about the sightings' identifiers but what only guards need, as one statement saw it, and the people of
-    some profiles.
+    """Everything about the observations' identifiers but what only guards need, as one statement saw it, and the
+    people of some profiles.
     """
-    wanted = wanted_keys(sightings)
+    wanted = wanted_keys(observations)
     strong, holding, anonymous = wanted.strong, list(wanted.attributing), list(wanted.anonymous)
     cursor = bulk_cursor(connection)
     await cursor.execute(
@@ -138,7 +138,7 @@ async def load_snapshot(
     owners: dict[Key, int] = {}
     arrivals: dict[Key, int] = {}
     shared: list[Key] = []
-    holders: dict[Key, list[int]] = {}
+    profiles_with: dict[Key, list[int]] = {}
     anonymous_profiles: dict[Key, int] = {}
     persons: dict[int, int] = {}
     people: dict[int, Person] = {}
@@ -149,7 +149,7 @@ async def load_snapshot(
             if is_shared:
                 shared.append(strong[n - 1])
         elif kind == 1:
-            holders.setdefault(holding[n - 1], []).append(profile)
+            profiles_with.setdefault(holding[n - 1], []).append(profile)
         elif kind == 2:
             if not identified:
                 anonymous_profiles[anonymous[n - 1]] = profile
@@ -167,7 +167,7 @@ async def load_snapshot(
         shared=frozenset(shared),
         persons=persons,
         people=people,
-        holders=holders,
+        profiles_with=profiles_with,
         anonymous=anonymous_profiles,
     )
     if shared:
@@ -179,14 +179,14 @@ async def add_guard_facts(
     connection: psycopg.AsyncConnection[Any],
     snapshot: Snapshot,
     policy: IdentifierPolicy,
-    sightings: Sequence[Sighting],
+    observations: Sequence[Observation],
     *,
     now_us: int,
 ) -> None:
     """Adds sizes, counts, never-merge pairs, and what was seen together, for the people and identifiers that the
-    sightings may change.
+    observations may change.
     """
-    roots, keys = _touched(snapshot, sightings)
+    roots, keys = _touched(snapshot, observations)
     cursor = bulk_cursor(connection)
     if roots:
         given = Bigints(roots)
@@ -213,23 +213,23 @@ async def add_guard_facts(
         snapshot.together = together
 
 
-def _touched(snapshot: Snapshot, sightings: Sequence[Sighting]) -> tuple[list[int], list[Key]]:
-    """The people and the known identifiers of all sightings that bring something unknown or name several people, and
+def _touched(snapshot: Snapshot, observations: Sequence[Observation]) -> tuple[list[int], list[Key]]:
+    """The people and the known identifiers of all observations that bring something unknown or name several people, and
     the people who have, or may get, a weak identifier that assists.
     """
     roots: dict[int, None] = {}
     keys: dict[Key, None] = {}
-    for sighting in sightings:
-        known = [reading.key for reading in sighting.strong if reading.key in snapshot.owners]
+    for observation in observations:
+        known = [parsed.key for parsed in observation.strong if parsed.key in snapshot.owners]
         people = {snapshot.persons[snapshot.owners[key]] for key in known}
-        if len(known) < len(sighting.strong) or len(people) > 1:
+        if len(known) < len(observation.strong) or len(people) > 1:
             roots.update(dict.fromkeys(people))
             keys.update(dict.fromkeys(known))
-        if any(reading.type is not None and reading.type.assist for reading in sighting.hints):
+        if any(parsed.type is not None and parsed.type.assist for parsed in observation.weak):
             # Its person gets the identifier that assists here, and may be assisted by it later in the same batch.
             roots.update(dict.fromkeys(people))
-            for reading in sighting.hints:
-                roots.update(dict.fromkeys(snapshot.persons[p] for p in snapshot.holders.get(reading.key, ())))
+            for parsed in observation.weak:
+                roots.update(dict.fromkeys(snapshot.persons[p] for p in snapshot.profiles_with.get(parsed.key, ())))
     return list(roots), list(keys)
 
 

@@ -8,8 +8,8 @@ from typing import Any, Final
 import psycopg
 
 from dmp_identity.adapters.bulk import Bigints, Texts, bulk_cursor, copy_rows, escaped, nullable
+from dmp_identity.domain.parsed_identifier import Key, Observation, ParsedIdentifier
 from dmp_identity.domain.plan import NewLink, Plan, Refusal
-from dmp_identity.domain.reading import Key, Reading, Sighting
 
 _PROFILE: Final = b"""
 INSERT INTO profile (id, root_id, created_at_us, identified)
@@ -83,7 +83,7 @@ async def allocate_profiles(connection: psycopg.AsyncConnection[Any], count: int
 
 
 async def write_links(
-    connection: psycopg.AsyncConnection[Any], places: Sequence[tuple[Reading, int]], *, now_us: int
+    connection: psycopg.AsyncConnection[Any], places: Sequence[tuple[ParsedIdentifier, int]], *, now_us: int
 ) -> None:
     """Weak identifiers of profiles, all at once and in one order; those that are there already stay as they are."""
     if places:
@@ -91,10 +91,10 @@ async def write_links(
             _LINK,
             (
                 now_us,
-                *_columns([reading.key for reading, _ in places]),
+                *_columns([parsed.key for parsed, _ in places]),
                 Bigints([profile for _, profile in places]),
-                Texts([reading.shown for reading, _ in places]),
-                Bigints([reading.rules for reading, _ in places]),
+                Texts([parsed.shown for parsed, _ in places]),
+                Bigints([parsed.rules for parsed, _ in places]),
             ),
         )
 
@@ -149,26 +149,26 @@ class PlanWriter:
         if plan.merges:
             await self._write_merges(merge_ids)
 
-    async def write_links(self, hints: Iterable[NewLink], beside: Iterable[NewLink]) -> None:
-        """The plan's links, its hints as far as they are given, and links to profiles that exist."""
-        places = [(link.reading, self.real(link.profile)) for link in (*self._plan.links, *hints)]
-        places += [(link.reading, link.profile) for link in beside]
+    async def write_links(self, weak: Iterable[NewLink], already_attributed: Iterable[NewLink]) -> None:
+        """The plan's links, its unchecked links as far as they are given, and links to profiles that exist."""
+        places = [(link.parsed, self.real(link.profile)) for link in (*self._plan.links, *weak)]
+        places += [(link.parsed, link.profile) for link in already_attributed]
         await write_links(self._connection, places, now_us=self._now_us)
 
-    async def write_pairs(self, pairs: Mapping[tuple[Key, Key], Sighting]) -> None:
-        """Identifiers that were seen together; of those that are there already the first sighting stays."""
+    async def write_pairs(self, pairs: Mapping[tuple[Key, Key], Observation]) -> None:
+        """Identifiers that were seen together; of those that are there already the first observation stays."""
         if pairs:
             ordered = sorted(pairs)
-            sightings = [pairs[pair] for pair in ordered]
+            observations = [pairs[pair] for pair in ordered]
             await bulk_cursor(self._connection).execute(
                 _PAIR,
                 (
                     self._now_us,
                     *_columns([pair[0] for pair in ordered]),
                     *_columns([pair[1] for pair in ordered]),
-                    Texts([sighting.cause for sighting in sightings]),
-                    Texts([sighting.ref for sighting in sightings]),
-                    Texts([sighting.source for sighting in sightings]),
+                    Texts([observation.cause for observation in observations]),
+                    Texts([observation.ref for observation in observations]),
+                    Texts([observation.source for observation in observations]),
                 ),
             )
 
@@ -200,13 +200,13 @@ class PlanWriter:
         now_us, real = self._now_us, self.real
         rows = []
         for ordinal, new in enumerate(self._plan.identifiers):
-            key, via, sighting = new.reading.key, new.via, new.sighting
-            shown = "\\N" if new.reading.shown == key[1] else escaped(new.reading.shown)
+            key, via, observation = new.parsed.key, new.via, new.observation
+            shown = "\\N" if new.parsed.shown == key[1] else escaped(new.parsed.shown)
             origin = "\\N\t\\N" if via is None else f"{via[0]}\t{escaped(via[1])}"
             rows.append(
                 f"{key[0]}\t{escaped(key[1])}\t{real(new.profile)}\t{now_us}\t{ordinal}\t{shown}\t"
-                f"{sighting.cause}\t{escaped(sighting.ref)}\t{escaped(sighting.source)}\t{origin}\t"
-                f"{new.reading.rules}"
+                f"{observation.cause}\t{escaped(observation.ref)}\t{escaped(observation.source)}\t{origin}\t"
+                f"{new.parsed.rules}"
             )
         return rows
 

@@ -11,7 +11,7 @@ import psycopg
 from dmp_identity.adapters.bulk import Bigints, Texts, bulk_cursor
 from dmp_identity.domain.identifier_policy import IdentifierPolicy
 from dmp_identity.domain.key_rules import StoredRules
-from dmp_identity.domain.reading import Key
+from dmp_identity.domain.parsed_identifier import Key
 
 Connection = psycopg.AsyncConnection[Any]
 _SERVICE: Final = "dmp_identity"

@@ -10,7 +10,7 @@ import msgspec
 import psycopg
 
 from dmp_identity.adapters.bulk import Bigints, bulk_cursor, copy_rows, escaped
-from dmp_identity.domain.reading import Key
+from dmp_identity.domain.parsed_identifier import Key
 from dmp_identity.domain.split import ActiveMerge, ContactState
 
 Connection = psycopg.AsyncConnection[Any]

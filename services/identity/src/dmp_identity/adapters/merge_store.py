@@ -9,8 +9,8 @@ import msgspec
 import psycopg
 
 from dmp_identity.adapters.bulk import Bigints, bulk_cursor
+from dmp_identity.domain.parsed_identifier import Key
 from dmp_identity.domain.plan import NewMerge
-from dmp_identity.domain.reading import Key
 
 Connection = psycopg.AsyncConnection[Any]
 

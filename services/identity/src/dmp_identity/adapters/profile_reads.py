@@ -8,8 +8,8 @@ from typing import Any, Final
 import msgspec
 import psycopg
 
-from dmp_identity.domain.attribution import Holder
-from dmp_identity.domain.reading import Key
+from dmp_identity.domain.attribution import Candidate
+from dmp_identity.domain.parsed_identifier import Key
 
 Connection = psycopg.AsyncConnection[Any]
 MOST_WEAK: Final = 1000
@@ -216,10 +216,10 @@ async def owner_of(connection: Connection, key: Key) -> int | None:
     return None if row is None else int(row[0])
 
 
-async def holders_of(connection: Connection, key: Key) -> list[Holder]:
+async def candidates_for(connection: Connection, key: Key) -> list[Candidate]:
     """The people who have a weak identifier, the oldest first."""
     cursor = await connection.execute(_HOLDERS, (*key, _LOOKED_AT))
-    return [Holder(root, root, identified) for _, root, identified in await cursor.fetchall()]
+    return [Candidate(root, root, identified) for _, root, identified in await cursor.fetchall()]
 
 
 async def anonymous_of(connection: Connection, key: Key) -> int | None:

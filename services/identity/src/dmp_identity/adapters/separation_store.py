@@ -9,7 +9,7 @@ import msgspec
 import psycopg
 
 from dmp_identity.adapters.bulk import Bigints, Texts, bulk_cursor
-from dmp_identity.domain.reading import Key
+from dmp_identity.domain.parsed_identifier import Key
 
 Connection = psycopg.AsyncConnection[Any]
 

@@ -17,15 +17,16 @@ from dmp_identity.apply_batch import AppliedBatch, EventBatch
 from dmp_identity.count_entries import EntryCount
 from dmp_identity.domain.contacts import ContactAnswer
 from dmp_identity.domain.errors import InvalidFieldsError, MalformedBodyError
+from dmp_identity.domain.identifier_parser import IdentifierParser
 from dmp_identity.domain.identifier_policy import IdentifierPolicy
-from dmp_identity.domain.reading import PolicyReader, Reading
+from dmp_identity.domain.parsed_identifier import ParsedIdentifier
 from dmp_identity.merge_profiles import MOST_PROFILES, MergedProfiles
 from dmp_identity.read_profile import MatchView, ProfileView
 
 _COLUMNS: Final = ("occurred_at_us", "types", "sources")
 
 
-def batch_from_proto(batch: accepted_batch_pb2.AcceptedBatch, reader: PolicyReader) -> EventBatch:
+def batch_from_proto(batch: accepted_batch_pb2.AcceptedBatch, parser: IdentifierParser) -> EventBatch:
     """The batch with its identifiers as the policy reads them. Raises InvalidFieldsError if the columns do not fit
     together.
     """
@@ -51,14 +52,14 @@ def batch_from_proto(batch: accepted_batch_pb2.AcceptedBatch, reader: PolicyRead
         problems.append(("batch.texts", "must not have NUL characters"))
     if problems:
         raise InvalidFieldsError(problems)
-    readings: list[list[Reading]] = [[] for _ in range(count)]
-    if reader.has_namespaces:
-        read = reader.read_columns_of_sources(texts, types, values, (sources[event] for event in events))
+    identifiers: list[list[ParsedIdentifier]] = [[] for _ in range(count)]
+    if parser.has_namespaces:
+        read = parser.parse_columns_of_sources(texts, types, values, (sources[event] for event in events))
     else:
-        read = reader.read_columns(texts, types, values)
-    for event, reading in zip(events, read, strict=True):
-        if reading is not None:
-            readings[event].append(reading)
+        read = parser.parse_columns(texts, types, values)
+    for event, parsed in zip(events, read, strict=True):
+        if parsed is not None:
+            identifiers[event].append(parsed)
     return EventBatch(
         batch_id=batch_id,
         accepted_at_us=batch.accepted_at_us,
@@ -66,7 +67,7 @@ def batch_from_proto(batch: accepted_batch_pb2.AcceptedBatch, reader: PolicyRead
         occurred_at_us=list(batch.occurred_at_us),
         types=[texts[n] for n in kinds],
         sources=[texts[n] for n in sources],
-        readings=readings,
+        identifiers=identifiers,
     )
 
 
@@ -126,7 +127,7 @@ def match_to_proto(
     policy: IdentifierPolicy, view: MatchView, given: str
 ) -> identity_service_pb2.MatchIdentifierResponse:
     """The answer of MatchIdentifier; `given` is the value as the caller spelled it."""
-    kind = view.reading.type
+    kind = view.parsed.type
     assert kind is not None
     return identity_service_pb2.MatchIdentifierResponse(
         internal_user_id=view.person.internal_user_id,
@@ -134,7 +135,7 @@ def match_to_proto(
         match=identity_service_pb2.IdentifierMatch(
             identifier=kind.name,
             value=given,
-            normalized=view.reading.key[1],
+            normalized=view.parsed.key[1],
             strength=kind.strength.value,
             ambiguous=view.ambiguous,
         ),

@@ -97,10 +97,10 @@ def graph_to_proto(graph: PersonGraph) -> pb.GetGraphResponse:
         node = drawing.node(key_text(key), "identifier", key[1], owner=public_id(profile), strength="weak", at_us=at_us)
         drawing.edge(node, public_id(profile), "arrived")
     for link in [*links_of_identifiers(graph.arrivals), *graph.links]:
-        sighting = drawing.node(f"{link.cause}:{link.ref}", link.cause, link.ref, at_us=link.at_us)
+        observation = drawing.node(f"{link.cause}:{link.ref}", link.cause, link.ref, at_us=link.at_us)
         for end in (link.a, link.b):
             if key_text(end) in drawing.nodes:
-                drawing.edge(key_text(end), sighting, "shown_by")
+                drawing.edge(key_text(end), observation, "shown_by")
     for a, b, merge_id in graph.merges:
         drawing.edge(public_id(a), public_id(b), "merged", merge_id)
     return pb.GetGraphResponse(

@@ -29,9 +29,9 @@ from dmp_identity.api import (
 from dmp_identity.apply_batch import apply_batch
 from dmp_identity.count_entries import count_entries
 from dmp_identity.detach_identifier import attach_identifier, detach_identifier
-from dmp_identity.domain.graph_memory import GraphMemory
+from dmp_identity.domain.graph_cache import GraphCache
+from dmp_identity.domain.identifier_parser import IdentifierParser
 from dmp_identity.domain.profile_id import public_id
-from dmp_identity.domain.reading import PolicyReader
 from dmp_identity.erase_person import (
     confirm_erasure,
     erase_person,
@@ -67,9 +67,9 @@ class IdentityServicer(identity_service_pb2_grpc.IdentityServiceServicer):
         self,
         *,
         database: Database,
-        reader: PolicyReader,
+        parser: IdentifierParser,
         key_rules: KnownKeyRules,
-        memory: GraphMemory,
+        cache: GraphCache,
         identifier: ContactIdentifier,
         trials: PolicyTrials,
         clock_us: Callable[[], int],
@@ -78,9 +78,9 @@ class IdentityServicer(identity_service_pb2_grpc.IdentityServiceServicer):
         parallel_batches: int,
     ) -> None:
         self._database = database
-        self._reader = reader
+        self._parser = parser
         self._key_rules = key_rules
-        self.memory = memory
+        self.cache = cache
         self._identifier = identifier
         self._trials = trials
         self._clock_us = clock_us
@@ -91,10 +91,10 @@ class IdentityServicer(identity_service_pb2_grpc.IdentityServiceServicer):
     async def ApplyBatch(self, request: pb.ApplyBatchRequest, context: Context[Any, Any]) -> pb.ApplyBatchResponse:
         """As the proto says."""
         await self._key_rules.ready()
-        batch = convert.batch_from_proto(request.batch, self._reader)
+        batch = convert.batch_from_proto(request.batch, self._parser)
         async with self._batches:
             applied = await apply_batch(
-                self._batch_database, self._reader, self.memory, batch, clock_us=self._clock_us, wake=self._wake
+                self._batch_database, self._parser, self.cache, batch, clock_us=self._clock_us, wake=self._wake
             )
         return convert.applied_batch_to_proto(applied)
 
@@ -102,13 +102,13 @@ class IdentityServicer(identity_service_pb2_grpc.IdentityServiceServicer):
         """As the proto says."""
         view = await read_profile(
             self._database,
-            self._reader.policy,
+            self._parser.policy,
             request.internal_user_id,
             page_size=request.page_size,
             page_token=request.page_token,
             matches_token=request.matches_token,
         )
-        return convert.profile_to_proto(self._reader.policy, view)
+        return convert.profile_to_proto(self._parser.policy, view)
 
     async def MatchIdentifier(
         self, request: pb.MatchIdentifierRequest, context: Context[Any, Any]
@@ -116,23 +116,23 @@ class IdentityServicer(identity_service_pb2_grpc.IdentityServiceServicer):
         """As the proto says."""
         await self._key_rules.ready()
         view = await match_identifier(
-            self._database, self._reader, request.identifier, request.value, namespace=request.namespace
+            self._database, self._parser, request.identifier, request.value, namespace=request.namespace
         )
-        return convert.match_to_proto(self._reader.policy, view, request.value)
+        return convert.match_to_proto(self._parser.policy, view, request.value)
 
     async def MergeProfiles(
         self, request: pb.MergeProfilesRequest, context: Context[Any, Any]
     ) -> pb.MergeProfilesResponse:
         """As the proto says."""
         merged = await self._merge(request.internal_user_ids, request.reason)
-        return pb.MergeProfilesResponse(**convert.merged_fields(self._reader.policy, merged))
+        return pb.MergeProfilesResponse(**convert.merged_fields(self._parser.policy, merged))
 
     async def MergeProfilesJson(
         self, request: pb.MergeProfilesJsonRequest, context: Context[Any, Any]
     ) -> pb.MergeProfilesJsonResponse:
         """As the proto says."""
         merged = await self._merge(convert.user_ids_from_proto(request), request.reason)
-        return pb.MergeProfilesJsonResponse(**convert.merged_fields(self._reader.policy, merged))
+        return pb.MergeProfilesJsonResponse(**convert.merged_fields(self._parser.policy, merged))
 
     async def _merge(self, internal_user_ids: Iterable[str], reason: str) -> MergedProfiles:
         return await merge_profiles(
@@ -140,7 +140,7 @@ class IdentityServicer(identity_service_pb2_grpc.IdentityServiceServicer):
             list(internal_user_ids),
             reason=reason,
             clock_us=self._clock_us,
-            compared=self._reader.compared,
+            compared=self._parser.compared,
             wake=self._wake,
         )
 
@@ -148,7 +148,7 @@ class IdentityServicer(identity_service_pb2_grpc.IdentityServiceServicer):
         """As the proto says."""
         await self._key_rules.ready()
         values = {"email": request.email, "phoneNumber": request.phone_number}
-        answer = await self._identifier.identify(read_contact_request(self._reader, values))
+        answer = await self._identifier.identify(read_contact_request(self._parser, values))
         return pb.IdentifyResponse(**convert.contact_fields(answer))
 
     async def IdentifyJson(
@@ -157,7 +157,7 @@ class IdentityServicer(identity_service_pb2_grpc.IdentityServiceServicer):
         """As the proto says."""
         await self._key_rules.ready()
         values = convert.contact_values_from_json(request.body.data)
-        answer = await self._identifier.identify(read_contact_request(self._reader, values))
+        answer = await self._identifier.identify(read_contact_request(self._parser, values))
         return pb.IdentifyJsonResponse(**convert.contact_fields(answer))
 
     async def UndoMerge(
@@ -169,7 +169,7 @@ class IdentityServicer(identity_service_pb2_grpc.IdentityServiceServicer):
             request.merge_id,
             reason=request.reason,
             clock_us=self._clock_us,
-            compared=self._reader.compared,
+            compared=self._parser.compared,
             wake=self._wake,
         )
         return convert_history.undone_to_proto(undone)
@@ -204,7 +204,7 @@ class IdentityServicer(identity_service_pb2_grpc.IdentityServiceServicer):
         """As the proto says."""
         wanted = convert_separation.identifier_from_proto(request)
         detached = await detach_identifier(
-            self._database, self._reader, wanted, clock_us=self._clock_us, wake=self._wake
+            self._database, self._parser, wanted, clock_us=self._clock_us, wake=self._wake
         )
         return convert_separation.detached_to_proto(detached)
 
@@ -214,7 +214,7 @@ class IdentityServicer(identity_service_pb2_grpc.IdentityServiceServicer):
         """As the proto says."""
         wanted = convert_separation.identifier_from_proto(request)
         attached = await attach_identifier(
-            self._database, self._reader, wanted, clock_us=self._clock_us, wake=self._wake
+            self._database, self._parser, wanted, clock_us=self._clock_us, wake=self._wake
         )
         return convert_separation.attached_to_proto(attached)
 
@@ -233,7 +233,7 @@ class IdentityServicer(identity_service_pb2_grpc.IdentityServiceServicer):
         """As the proto says."""
         separated = await undo_shared_value(
             self._database,
-            self._reader,
+            self._parser,
             (request.identifier, request.value),
             reason=request.reason,
             clock_us=self._clock_us,
@@ -246,14 +246,14 @@ class IdentityServicer(identity_service_pb2_grpc.IdentityServiceServicer):
     ) -> explanation_pb2.ExplainLinkResponse:
         """As the proto says."""
         await self._key_rules.ready()
-        explanation = await explain_link(self._database, self._reader, getattr(request, "from"), request.to)
+        explanation = await explain_link(self._database, self._parser, getattr(request, "from"), request.to)
         return convert_explanation.explanation_to_proto(explanation)
 
     async def GetGraph(
         self, request: explanation_pb2.GetGraphRequest, context: Context[Any, Any]
     ) -> explanation_pb2.GetGraphResponse:
         """As the proto says."""
-        graph = await read_graph(self._database, self._reader.policy, request.internal_user_id)
+        graph = await read_graph(self._database, self._parser.policy, request.internal_user_id)
         return convert_explanation.graph_to_proto(graph)
 
     async def ListRefusals(
@@ -276,18 +276,18 @@ class IdentityServicer(identity_service_pb2_grpc.IdentityServiceServicer):
         """As the proto says."""
         export = await export_profile(
             self._database,
-            self._reader,
+            self._parser,
             request.internal_user_id,
             page_size=request.page_size,
             page_token=request.page_token,
         )
-        return convert_erasure.export_to_proto(self._reader.policy, export)
+        return convert_erasure.export_to_proto(self._parser.policy, export)
 
     async def PreviewErasure(
         self, request: erasure_pb2.PreviewErasureRequest, context: Context[Any, Any]
     ) -> erasure_pb2.PreviewErasureResponse:
         """As the proto says."""
-        members, counts = await preview_erasure(self._database, self._reader, convert_erasure.whom_from_proto(request))
+        members, counts = await preview_erasure(self._database, self._parser, convert_erasure.whom_from_proto(request))
         return erasure_pb2.PreviewErasureResponse(
             internal_user_ids=map(public_id, members), counts=convert_erasure.counts_to_proto(counts)
         )
@@ -298,7 +298,7 @@ class IdentityServicer(identity_service_pb2_grpc.IdentityServiceServicer):
         """As the proto says."""
         erased = await erase_person(
             self._database,
-            self._reader,
+            self._parser,
             erasure_id=request.erasure_id,
             whom=convert_erasure.whom_from_proto(request),
             clock_us=self._clock_us,
@@ -323,7 +323,7 @@ class IdentityServicer(identity_service_pb2_grpc.IdentityServiceServicer):
     ) -> erasure_pb2.MatchErasedResponse:
         """As the proto says."""
         pairs = convert_erasure.pairs_from_proto(request)
-        positions = await match_erased(self._database, self._reader, erasure_id=request.erasure_id, pairs=pairs)
+        positions = await match_erased(self._database, self._parser, erasure_id=request.erasure_id, pairs=pairs)
         return erasure_pb2.MatchErasedResponse(positions=positions)
 
     async def ForgetErasedEvents(

@@ -1,4 +1,4 @@
-"""Finds why two identifiers are one person: the shortest chain of sightings and merges that connects them, and its
+"""Finds why two identifiers are one person: the shortest chain of observations and merges that connects them, and its
 weakest link.
 """
 
@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from dmp_identity.domain.reading import Key
+from dmp_identity.domain.parsed_identifier import Key
 
 Node = tuple[str, str]
 """An identifier, or a profile as ("profile", its public id)."""
@@ -42,7 +42,7 @@ class Link(msgspec.Struct, frozen=True):
 
 
 def links_of_identifiers(identifiers: Iterable[SeenIdentifier]) -> list[Link]:
-    """What the arrivals show: an identifier with what brought it, and with those that arrived in the same sighting.
+    """What the arrivals show: an identifier with what brought it, and with those that arrived in the same observation.
 
     `identifiers` are in order of arrival.
     """

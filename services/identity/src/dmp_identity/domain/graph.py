@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from dmp_identity.domain.attribution import Holder
+from dmp_identity.domain.attribution import Candidate
+from dmp_identity.domain.parsed_identifier import Key
 from dmp_identity.domain.plan import NewProfile
-from dmp_identity.domain.reading import Key
 from dmp_identity.domain.snapshot import Person, Snapshot
 
 _YOUNGEST = 2**63
@@ -21,7 +21,7 @@ class Graph:
         self.owners = dict(snapshot.owners)
         self.arrivals = dict(snapshot.arrivals)
         self.shared = set(snapshot.shared)
-        self.holders = {key: list(profiles) for key, profiles in snapshot.holders.items()}
+        self.profiles_with = {key: list(profiles) for key, profiles in snapshot.profiles_with.items()}
         self.anonymous = dict(snapshot.anonymous)
         self._together = {key: set(others) for key, others in snapshot.together.items()}
         self.created: list[NewProfile] = []
@@ -84,12 +84,12 @@ class Graph:
             other not in together and sum(one[0] == other[0] for one in together) >= limit for other in others
         )
 
-    def holders_of(self, key: Key) -> list[Holder]:
+    def candidates_for(self, key: Key) -> list[Candidate]:
         """The profiles that have a weak identifier, as far as they are known."""
         found = []
-        for profile in self.holders.get(key, ()):
+        for profile in self.profiles_with.get(key, ()):
             person = self.person(profile)
-            found.append(Holder(profile, person, self.people[person].identified))
+            found.append(Candidate(profile, person, self.people[person].identified))
         return found
 
     def anonymous_profile(self, key: Key) -> int | None:

@@ -39,7 +39,7 @@ class StoredRules(msgspec.Struct, frozen=True):
 
 
 class KeyRules(msgspec.Struct, frozen=True):
-    """The rules of one type as a reader needs them.
+    """The rules of one type as a parser needs them.
 
     number: of the policy's rules. others: number -> all other rules that keys were ever made by. in_use: those among
     the others by which keys may be stored.

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from dmp_identity.domain.reading import Key, Reading, Rule, Sighting
+from dmp_identity.domain.parsed_identifier import Key, Observation, ParsedIdentifier
+from dmp_identity.domain.refusal_reason import RefusalReason
 
 
 class NewProfile(msgspec.Struct, gc=False):
@@ -23,16 +24,16 @@ class NewIdentifier(msgspec.Struct, frozen=True, gc=False):
     """A strong identifier to add to a profile. via: what brought it there, the known identifier that it came
     with, which is weak if a browser did; None if the profile began with it."""
 
-    reading: Reading
+    parsed: ParsedIdentifier
     profile: int
     via: Key | None
-    sighting: Sighting
+    observation: Observation
 
 
 class NewLink(msgspec.Struct, frozen=True, gc=False):
     """A weak identifier to add to a profile."""
 
-    reading: Reading
+    parsed: ParsedIdentifier
     profile: int
 
 
@@ -63,7 +64,7 @@ class Refusal(msgspec.Struct, frozen=True, gc=False):
     if nobody.
     """
 
-    rule: Rule
+    rule: RefusalReason
     key: Key
     profile: int
     other: int
@@ -73,13 +74,22 @@ class Refusal(msgspec.Struct, frozen=True, gc=False):
 
 @dataclass(slots=True, kw_only=True)
 class Plan:
-    """Everything to store for a batch. placements: for each sighting the profile it goes to, 0 if it shows nothing.
+    """Everything to store for a batch.
 
-    links: weak identifiers that may attribute; hints: the others, whose being there already makes no difference.
-    links_seen: those that were there and were seen again.
+    placements: for each observation the profile it goes to, 0 if it shows nothing.
+    profiles: profiles to create.
+    persons: new profile -> person.
+    identifiers: strong identifiers to add.
+    links: weak identifiers to add of which it matters who has them.
+    unchecked_links: other weak identifiers; whether the profile has one already was not looked up.
+    links_seen: weak identifiers that a profile had already and that were seen again.
+    anonymous: identifier -> its new anonymous profile.
+    identified: existing people that were anonymous until now.
+    merges: acts of merging people, in order.
+    absorbed: existing person -> the person it is part of now.
+    shared: strong identifiers that match nobody from now on.
     pairs: strong identifiers that were seen together, the smaller first, unless their arrival tells it anyway.
-    identified: existing people that were anonymous until now. absorbed: existing person -> the person it is part of
-    now.
+    refusals: evidence that was not followed.
     """
 
     placements: list[int] = field(default_factory=list)
@@ -87,14 +97,14 @@ class Plan:
     persons: dict[int, int] = field(default_factory=dict)
     identifiers: list[NewIdentifier] = field(default_factory=list)
     links: list[NewLink] = field(default_factory=list)
-    hints: dict[tuple[Key, int], NewLink] = field(default_factory=dict)
+    unchecked_links: dict[tuple[Key, int], NewLink] = field(default_factory=dict)
     links_seen: set[tuple[Key, int]] = field(default_factory=set)
     anonymous: dict[Key, int] = field(default_factory=dict)
     identified: set[int] = field(default_factory=set)
     merges: list[NewMerge] = field(default_factory=list)
     absorbed: dict[int, int] = field(default_factory=dict)
     shared: list[Key] = field(default_factory=list)
-    pairs: dict[tuple[Key, Key], Sighting] = field(default_factory=dict)
+    pairs: dict[tuple[Key, Key], Observation] = field(default_factory=dict)
     refusals: list[Refusal] = field(default_factory=list)
 
     @property

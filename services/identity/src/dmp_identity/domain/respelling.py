@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
-from dmp_identity.domain.reading import Key, PolicyReader, Reading, Rule
+from dmp_identity.domain.identifier_parser import IdentifierParser
+from dmp_identity.domain.parsed_identifier import Key, ParsedIdentifier
+from dmp_identity.domain.refusal_reason import RefusalReason
 
 
 class StoredIdentifier(msgspec.Struct, frozen=True):
@@ -48,21 +50,25 @@ class Respelling(msgspec.Struct, frozen=True):
     joined: list[Joined]
 
 
-def new_value(reader: PolicyReader, type_name: str, text: str) -> str | None:
-    """The value of a stored text by the reader's rules; None if it has none any more, or one that is too long."""
-    return _value(reader.read(type_name, text))
+def new_value(parser: IdentifierParser, type_name: str, text: str) -> str | None:
+    """The value of a stored text by the parser's rules; None if it has none any more, or one that is too long."""
+    return _value(parser.parse(type_name, text))
 
 
-def value_of(reader: PolicyReader, identifier: StoredIdentifier) -> str:
-    """The value that an identifier gets: its own if its rules are the reader's, or if nothing better can be read."""
-    if identifier.rules == reader.number(identifier.type):
+def value_of(parser: IdentifierParser, identifier: StoredIdentifier) -> str:
+    """The value that an identifier gets: its own if its rules are the parser's, or if nothing better can be read."""
+    if identifier.rules == parser.number(identifier.type):
         return identifier.value
-    read = reader.read_again(identifier.type, identifier.shown, identifier.source, identifier.rules)
+    read = parser.parse_again(identifier.type, identifier.shown, identifier.source, identifier.rules)
     return _value(read) or identifier.value
 
 
-def _value(reading: Reading | None) -> str | None:
-    return None if reading is None or reading.flaw in {Rule.TOO_LONG, Rule.UNKNOWN_TYPE} else reading.key[1]
+def _value(parsed: ParsedIdentifier | None) -> str | None:
+    return (
+        None
+        if parsed is None or parsed.refusal_reason in {RefusalReason.TOO_LONG, RefusalReason.UNKNOWN_TYPE}
+        else parsed.key[1]
+    )
 
 
 def respell(identifiers: Iterable[StoredIdentifier], value: Callable[[StoredIdentifier], str]) -> Respelling:

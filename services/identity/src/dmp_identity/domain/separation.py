@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from dmp_identity.domain.explain import SeenIdentifier
-from dmp_identity.domain.reading import Key
+from dmp_identity.domain.parsed_identifier import Key
 from dmp_identity.domain.split import components
 
 

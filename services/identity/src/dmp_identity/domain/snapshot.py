@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from dmp_identity.domain.reading import Key
+from dmp_identity.domain.parsed_identifier import Key
 
 
 class GraphVersion(NamedTuple):
@@ -42,10 +42,11 @@ class Snapshot:
 
     version: of the graph that was seen.
     owners: strong identifier -> the profile at which it arrived.
-    arrivals: strong identifier -> a number for the sighting in which it arrived there, the same for all that did.
+    arrivals: strong identifier -> a number for the observation in which it arrived there, the same for all that did.
     shared: those of them that match nobody any more.
     persons: profile -> person, for every profile named anywhere. people: person -> what is known of it.
-    holders: weak identifier that may attribute -> some profiles that have it: all, or one more than the policy's bound.
+    profiles_with: weak identifier that may attribute -> the profiles that have it: all, or one more than the policy
+    allows.
     anonymous: identifier -> its anonymous profile, whose person is not identified.
     apart: pairs of profiles that somebody said are different people.
     together: strong identifier -> those that were ever seen together with it, joined or not.
@@ -57,7 +58,7 @@ class Snapshot:
     shared: frozenset[Key] = frozenset()
     persons: Mapping[int, int] = field(default_factory=dict)
     people: Mapping[int, Person] = field(default_factory=dict)
-    holders: Mapping[Key, Sequence[int]] = field(default_factory=dict)
+    profiles_with: Mapping[Key, Sequence[int]] = field(default_factory=dict)
     anonymous: Mapping[Key, int] = field(default_factory=dict)
     apart: Sequence[tuple[int, int]] = ()
     together: Mapping[Key, Collection[Key]] = field(default_factory=dict)

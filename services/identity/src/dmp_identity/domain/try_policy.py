@@ -14,10 +14,11 @@ from typing import Final
 
 import msgspec
 
+from dmp_identity.domain.identifier_parser import IdentifierParser
 from dmp_identity.domain.identifier_policy import IdentifierPolicy
-from dmp_identity.domain.reading import Key, PolicyReader
+from dmp_identity.domain.parsed_identifier import Key
 
-# So many strong identifiers of one sighting are counted as seen together.
+# So many strong identifiers of one observation are counted as seen together.
 _SIBLINGS: Final = 50
 _SHOWN_EFFECTS: Final = 100
 _SHOWN_NAMES: Final = 20
@@ -121,15 +122,15 @@ class _Sets:
 
 def try_policy(policy: IdentifierPolicy, evidence: Evidence) -> Trial:
     """Compares the people as stored with those that the policy would make of the same evidence."""
-    reader = PolicyReader(policy)
+    parser = IdentifierParser(policy)
     proving: dict[Key, Key] = {}
     set_aside: list[SetAside] = []
     for arrival in evidence.arrivals:
-        reading = reader.read(arrival.key[0], arrival.shown)
-        if reading is not None and reading.proves:
-            proving[arrival.key] = reading.key
-        elif arrival.ref and reading is not None and reading.flaw is not None:
-            set_aside.append(SetAside(person=arrival.person, key=arrival.key, rule=reading.flaw.value))
+        parsed = parser.parse(arrival.key[0], arrival.shown)
+        if parsed is not None and parsed.proves:
+            proving[arrival.key] = parsed.key
+        elif arrival.ref and parsed is not None and parsed.refusal_reason is not None:
+            set_aside.append(SetAside(person=arrival.person, key=arrival.key, rule=parsed.refusal_reason.value))
     hubs = _hubs(policy, evidence, proving)
     limits = {name: kind.max_per_profile for name, kind in policy.types.items()}
     sets = _joined(evidence, {key: read for key, read in proving.items() if key not in hubs}, limits)
@@ -165,7 +166,7 @@ def _hubs(policy: IdentifierPolicy, evidence: Evidence, proving: dict[Key, Key])
 def _joined(evidence: Evidence, proving: dict[Key, Key], limits: Mapping[str, int]) -> _Sets:
     sets = _Sets(limits)
     of_profile: dict[int, Key] = {}
-    of_sighting: dict[tuple[int, str], Key] = {}
+    of_observation: dict[tuple[int, str], Key] = {}
     for arrival in evidence.arrivals:
         read = proving.get(arrival.key)
         if read is None:
@@ -176,7 +177,7 @@ def _joined(evidence: Evidence, proving: dict[Key, Key], limits: Mapping[str, in
             sets.join_within_limits(arrival.key, of_profile.setdefault(arrival.profile, arrival.key))
             continue
         of_profile.setdefault(arrival.profile, arrival.key)
-        sets.join_within_limits(arrival.key, of_sighting.setdefault((arrival.profile, arrival.ref), arrival.key))
+        sets.join_within_limits(arrival.key, of_observation.setdefault((arrival.profile, arrival.ref), arrival.key))
         if arrival.via in proving:
             sets.join_within_limits(arrival.key, arrival.via)
     for first, second in (*evidence.pairs, *evidence.edges):

@@ -28,7 +28,7 @@ class _StrengthEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Strength.Val
     STRENGTH_STRONG: _Strength.ValueType  # 1
     """Two events with one strong identifier in common belong to one person."""
     STRENGTH_WEAK: _Strength.ValueType  # 2
-    """A hint: it may attribute an event to a person, but it never makes two profiles one."""
+    """It may attribute an event to a person, but it never makes two profiles one."""
 
 class Strength(_Strength, metaclass=_StrengthEnumTypeWrapper):
     """Strength says what an identifier type can prove."""
@@ -38,7 +38,7 @@ STRENGTH_UNSPECIFIED: Strength.ValueType  # 0
 STRENGTH_STRONG: Strength.ValueType  # 1
 """Two events with one strong identifier in common belong to one person."""
 STRENGTH_WEAK: Strength.ValueType  # 2
-"""A hint: it may attribute an event to a person, but it never makes two profiles one."""
+"""It may attribute an event to a person, but it never makes two profiles one."""
 Global___Strength: _TypeAlias = Strength  # noqa: Y015
 
 @_typing.final

@@ -12,9 +12,9 @@ from dmp.identity.v1 import erasure_pb2
 from dmp_chassis.uuid7 import uuid7_text
 from dmp_identity.adapters.graph_check import changed_keys
 from dmp_identity.adapters.graph_snapshot import load_snapshot
-from dmp_identity.domain.graph_memory import GraphMemory, Reliance
+from dmp_identity.domain.graph_cache import Assumptions, GraphCache
 from dmp_identity.domain.identifier_policy import IdentifierPolicy, policy_from_mapping
-from dmp_identity.domain.reading import Key, Reading
+from dmp_identity.domain.parsed_identifier import Key, ParsedIdentifier
 from dmp_identity.domain.snapshot import Snapshot
 from tests.identity.batches import Event, batch, event
 from tests.identity.client import Identity, people
@@ -36,10 +36,10 @@ def policy() -> IdentifierPolicy:
 
 def knows(identity: Identity, one: Event) -> bool:
     """True if the replica would place the event without looking, and change nothing."""
-    service, missing = identity.service, list[Reading]()
-    readings = [service.reader.read(kind, value) for kind, value in one.identifiers.items()]
-    shown = [reading for reading in readings if reading is not None]
-    known = service.servicer.memory.place(shown, missing, Reliance(), 0)
+    service, missing = identity.service, list[ParsedIdentifier]()
+    identifiers = [service.parser.parse(kind, value) for kind, value in one.identifiers.items()]
+    shown = [parsed for parsed in identifiers if parsed is not None]
+    known = service.servicer.cache.place(shown, missing, Assumptions(), 0)
     return known is not None and not missing
 
 
@@ -67,7 +67,7 @@ def before_loading(monkeypatch: pytest.MonkeyPatch, change: Awaitable[object]) -
             await changes.pop()
         return await load_snapshot(*arguments)
 
-    monkeypatch.setattr("dmp_identity.record_sightings.load_snapshot", load_after_the_change)
+    monkeypatch.setattr("dmp_identity.record_observations.load_snapshot", load_after_the_change)
 
 
 async def test_a_merge_by_hand_counts_for_the_other_replica(replicas: list[Identity]) -> None:
@@ -204,11 +204,11 @@ async def test_a_new_browser_of_a_known_person_decides_for_the_events_after_it(r
 
 async def test_a_new_address_of_a_known_person_is_stored_and_remembered(replicas: list[Identity]) -> None:
     await learn(replicas, event(email="a"))
-    alone, beside = event(email="a", ip_address="1.1.1.1"), event(email="a", ip_address="1.1.1.2")
+    alone, already_attributed = event(email="a", ip_address="1.1.1.1"), event(email="a", ip_address="1.1.1.2")
     await replicas[0].apply(alone)
-    await replicas[0].apply(beside, event(email="b"))
+    await replicas[0].apply(already_attributed, event(email="b"))
     assert knows(replicas[0], alone)
-    assert knows(replicas[0], beside)
+    assert knows(replicas[0], already_attributed)
     assert await replicas[0].rows("SELECT count(*) FROM weak_link") == [(2,)]
 
 
@@ -386,7 +386,7 @@ async def placements(identity: Identity, name: str, events: Sequence[Event], *, 
         await identity.apply(*asked)
     else:
         for one in asked:
-            identity.service.servicer.memory = GraphMemory()
+            identity.service.servicer.cache = GraphCache()
             await identity.apply(one)
     stored = dict(await identity.rows("SELECT event_id, profile_id FROM timeline_entry"))
     places = [stored[one.event_id] for one in (*known, *asked)]

@@ -1,15 +1,15 @@
-"""Places what it can of a batch of events from memory, as if each had been stored before the next one was looked at."""
+"""Attributes events of a batch from the cache, as if each had been stored before the next one was looked at."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from dmp_identity.domain.graph_memory import GraphMemory, KnownProfile, Reliance
+from dmp_identity.domain.graph_cache import Assumptions, GraphCache, KnownProfile
+from dmp_identity.domain.parsed_identifier import Key, ParsedIdentifier
 from dmp_identity.domain.plan import NewLink
-from dmp_identity.domain.reading import Key, Reading
 
 
-class Placing:
+class CachedAttribution:
     """Which events of a batch the memory places, and where. `readings`: of each event; `positions`: of the events to
     place.
 
@@ -17,28 +17,30 @@ class Placing:
     is not placed either. placed: event -> profile. persons: their profiles -> persons, when they were placed.
     """
 
-    def __init__(self, memory: GraphMemory, readings: Sequence[list[Reading]], positions: Sequence[int]) -> None:
-        self.reliance = Reliance()
-        self._readings = readings
+    def __init__(
+        self, cache: GraphCache, identifiers: Sequence[list[ParsedIdentifier]], positions: Sequence[int]
+    ) -> None:
+        self.assumptions = Assumptions()
+        self._identifiers = identifiers
         self.placed: dict[int, KnownProfile] = {}
-        self._missing: dict[int, list[Reading]] = {}
+        self._missing: dict[int, list[ParsedIdentifier]] = {}
         self._linking: dict[Key, list[int]] = {}
         self.unplaced: set[int] = set()
         for position in positions:
-            missing: list[Reading] = []
-            profile = memory.place(readings[position], missing, self.reliance, position)
+            missing: list[ParsedIdentifier] = []
+            profile = cache.place(identifiers[position], missing, self.assumptions, position)
             if profile is None:
                 self.unplaced.add(position)
                 continue
             self.placed[position] = profile
             if missing:
                 self._missing[position] = missing
-                for reading in missing:
-                    if reading.type is not None and reading.type.attributing:
-                        self._linking.setdefault(reading.key, []).append(position)
-        self.persons = {profile.id: memory.person(profile) for profile in set(self.placed.values())}
+                for parsed in missing:
+                    if parsed.type is not None and parsed.type.attributing:
+                        self._linking.setdefault(parsed.key, []).append(position)
+        self.persons = {profile.id: cache.person(profile) for profile in set(self.placed.values())}
         self._withdraw_dependents(self.unplaced)
-        self.withdraw(self._linking.keys() & self.reliance.events.keys())
+        self.withdraw(self._linking.keys() & self.assumptions.events.keys())
 
     def withdraw(self, keys: Iterable[Key]) -> None:
         """Leaves unplaced what was placed by, or links, one of these identifiers."""
@@ -49,14 +51,14 @@ class Placing:
         links: dict[tuple[Key, int], NewLink] = {}
         for position, missing in self._missing.items():
             profile = self.placed[position].id
-            for reading in missing:
-                links[reading.key, profile] = NewLink(reading=reading, profile=profile)
+            for parsed in missing:
+                links[parsed.key, profile] = NewLink(parsed=parsed, profile=profile)
         return list(links.values())
 
     def _dependents(self, keys: Iterable[Key]) -> set[int]:
         found: set[int] = set()
         for key in keys:
-            found.update(self.reliance.events.get(key, ()))
+            found.update(self.assumptions.events.get(key, ()))
             found.update(self._linking.get(key, ()))
         return found & self.placed.keys()
 
@@ -69,9 +71,9 @@ class Placing:
             self.unplaced |= positions
             positions = self._dependents(
                 {
-                    reading.key
+                    parsed.key
                     for position in positions
-                    for reading in self._readings[position]
-                    if not reading.proves and (reading.type is None or reading.type.attributing)
+                    for parsed in self._identifiers[position]
+                    if not parsed.proves and (parsed.type is None or parsed.type.attributing)
                 }
             )

@@ -1,4 +1,4 @@
-"""Applies sightings to the stored graph inside the caller's transaction: load, decide, lock, save.
+"""Applies observations to the stored graph inside the caller's transaction: load, decide, lock, save.
 
 What changes nothing in the graph takes no lock. What does is decided again under the locks that it needs, so that any
 number of transactions, in any number of processes, leave what they would have left one after another.
@@ -23,12 +23,13 @@ from dmp_identity.adapters.graph_store import PlanWriter, allocate_profiles, rea
 from dmp_identity.adapters.graph_version import read_graph_version
 from dmp_identity.domain.contacts import ContactAnswer, ContactBook, ContactRow, KnownValue
 from dmp_identity.domain.graph import Graph
-from dmp_identity.domain.graph_memory import Expected, GraphMemory, Learned
+from dmp_identity.domain.graph_cache import Expected, GraphCache, Learned
+from dmp_identity.domain.identifier_parser import IdentifierParser
 from dmp_identity.domain.identify import ContactRequest, record_request
+from dmp_identity.domain.parsed_identifier import Key, Observation
 from dmp_identity.domain.plan import NewLink, Plan
 from dmp_identity.domain.profile_id import public_id
-from dmp_identity.domain.reading import Key, PolicyReader, Sighting
-from dmp_identity.domain.resolve_sightings import SightingResolver
+from dmp_identity.domain.resolve_observations import ObservationResolver
 from dmp_identity.domain.snapshot import GraphVersion, Snapshot
 
 _Result = TypeVar("_Result")
@@ -40,9 +41,14 @@ _EVENT_SIZE: Final = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Beside:
-    """Sightings that the memory placed: the version of the graph at which it did, their profiles -> persons, the
-    links that they make, and people who would have placed some elsewhere, had they become one or been identified.
+class AlreadyAttributed:
+    """Events that were attributed from the cache, in the same transaction as the observations.
+
+    version: the version of the graph at which the cache answered.
+    persons: profile -> person, for the profiles of these events.
+    links: the weak identifiers that these profiles get.
+    apart: people of whom the answers assume that they stay separate and anonymous. If this transaction changes that, it
+    starts again.
     """
 
     version: GraphVersion
@@ -59,10 +65,14 @@ class GraphMovedError(Exception):
 
 @dataclass(slots=True, kw_only=True)
 class Recorded:
-    """What became of the sightings, in their order. profiles: where each went (0: nowhere). persons: profile -> person.
+    """What became of the observations, in their order.
 
-    learned: for the memory, after the commit. contacts: the answer to each request, in order. events: domain events for
-    the caller to put in its outbox. changed: what would have been worth expecting.
+    profiles: the profile of each; 0 if it shows nothing.
+    persons: profile -> person.
+    learned: what the cache is to be told after the commit.
+    contacts: the answer to each request, in order.
+    events: domain events, for the caller's outbox.
+    changed: which locks this run needed; the next one takes them first.
     """
 
     profiles: list[int]
@@ -125,37 +135,37 @@ async def in_graph_transaction(
         return await attempt(True)
 
 
-async def record_sightings(
+async def record_observations(
     connection: psycopg.AsyncConnection[Any],
-    reader: PolicyReader,
-    memory: GraphMemory,
-    sightings: Sequence[Sighting],
+    parser: IdentifierParser,
+    cache: GraphCache,
+    observations: Sequence[Observation],
     *,
     now_us: int,
     created_at_us: int | None = None,
     requests: Sequence[ContactRequest] = (),
-    beside: Beside | None = None,
+    already_attributed: AlreadyAttributed | None = None,
     every_lock: bool = False,
     expected: Expected = Expected.NOTHING,
 ) -> Recorded:
-    """Records sightings in order, as if each was stored before the next one was looked at.
+    """Records observations in order, as if each was stored before the next one was looked at.
 
-    created_at_us: when profiles made here count as created, default now. requests: for each sighting, what its
-    contact request asked for; empty if the sightings are events. beside: what was placed already among the sightings,
-    whose people are told, too. Raises GraphMovedError.
+    created_at_us: when profiles made here count as created, default now. requests: for each observation, what its
+    contact request asked for; empty if the observations are events. already_attributed: events of the same transaction
+    that the cache attributed; their people are told, too. Raises GraphMovedError.
 
     expected: which locks to take at once instead of looking first whether any is needed. It makes no difference but in
     cost.
     """
     step = _Step(
         connection,
-        reader,
-        memory,
-        sightings,
+        parser,
+        cache,
+        observations,
         now_us,
         now_us if created_at_us is None else created_at_us,
         requests,
-        beside,
+        already_attributed,
     )
     held: frozenset[int] | None = None
     merge_held = False
@@ -188,37 +198,37 @@ class _Step:
     def __init__(
         self,
         connection: psycopg.AsyncConnection[Any],
-        reader: PolicyReader,
-        memory: GraphMemory,
-        sightings: Sequence[Sighting],
+        parser: IdentifierParser,
+        cache: GraphCache,
+        observations: Sequence[Observation],
         now_us: int,
         created_at_us: int,
         requests: Sequence[ContactRequest],
-        beside: Beside | None,
+        already_attributed: AlreadyAttributed | None,
     ) -> None:
         self._connection = connection
-        self._reader = reader
-        self._memory = memory
-        self._sightings = sightings
+        self._parser = parser
+        self._cache = cache
+        self._observations = observations
         self._now_us = now_us
         self._created_at_us = created_at_us
         self._requests = requests
-        self._beside = beside
+        self._already_attributed = already_attributed
 
     async def decide(self, *, locked: bool) -> _Decision:
-        """Loads and resolves. Without locks it stops at the first sighting that changes the graph."""
-        policy = self._reader.policy
-        snapshot = await load_snapshot(self._connection, self._sightings)
-        if self._beside is not None and self._beside.version != snapshot.version:
-            snapshot = await load_snapshot(self._connection, self._sightings, list(self._beside.persons))
+        """Loads and resolves. Without locks it stops at the first observation that changes the graph."""
+        policy = self._parser.policy
+        snapshot = await load_snapshot(self._connection, self._observations)
+        if self._already_attributed is not None and self._already_attributed.version != snapshot.version:
+            snapshot = await load_snapshot(self._connection, self._observations, list(self._already_attributed.persons))
         if locked:
-            await add_guard_facts(self._connection, snapshot, policy, self._sightings, now_us=self._now_us)
-        resolver = SightingResolver(policy, snapshot, now_us=self._created_at_us)
+            await add_guard_facts(self._connection, snapshot, policy, self._observations, now_us=self._now_us)
+        resolver = ObservationResolver(policy, snapshot, now_us=self._created_at_us)
         if self._requests:
             return await self._decide_requests(resolver, snapshot)
         complete = True
-        for sighting in self._sightings:
-            resolver.resolve(sighting)
+        for observation in self._observations:
+            resolver.resolve(observation)
             if not locked and resolver.is_structural:
                 complete = False
                 break
@@ -226,14 +236,14 @@ class _Step:
         book = await self._contacts_of_merged(plan) if locked and plan.merges else None
         return _Decision(snapshot, resolver.graph, plan, book, [], complete)
 
-    async def _decide_requests(self, resolver: SightingResolver, snapshot: Snapshot) -> _Decision:
+    async def _decide_requests(self, resolver: ObservationResolver, snapshot: Snapshot) -> _Decision:
         people = list(snapshot.people)
         book = self._book(
             await load_contacts(self._connection, people), await load_contact_values(self._connection, people)
         )
         answers = [
-            record_request(resolver, book, sighting, request)
-            for sighting, request in zip(self._sightings, self._requests, strict=True)
+            record_request(resolver, book, observation, request)
+            for observation, request in zip(self._observations, self._requests, strict=True)
         ]
         return _Decision(snapshot, resolver.graph, resolver.plan(), book, answers, True)
 
@@ -247,31 +257,32 @@ class _Step:
 
     def _book(self, rows: Mapping[int, Iterable[ContactRow]], known: Mapping[int, Iterable[KnownValue]]) -> ContactBook:
         now = datetime.fromtimestamp(self._now_us / 1e6, UTC)
-        return ContactBook(rows, known, now=now, compared=self._reader.compared)
+        return ContactBook(rows, known, now=now, compared=self._parser.compared)
 
     def stripes_expected(self) -> frozenset[int]:
         """The stripes of everything that is not remembered as one person's; all, where there is that much."""
-        if sum(len(sighting.strong) for sighting in self._sightings) > _MOST_OF_EVERY_STRIPE:
+        if sum(len(observation.strong) for observation in self._observations) > _MOST_OF_EVERY_STRIPE:
             return _EVERY_STRIPE
-        return self.stripes_for(self._memory.are_one_person)
+        return self.stripes_for(self._cache.are_one_person)
 
     def stripes_for(self, are_one_person: Callable[[Iterable[Key]], bool]) -> frozenset[int]:
-        """The stripes of everything that any sighting could make known, and of what it could be joined with: of each
+        """The stripes of everything that any observation could make known, and of what it could be joined with: of each
         identifier one transaction at a time counts how many values came with it.
         """
         numbers: set[int] = set()
-        for sighting in self._sightings:
-            if not are_one_person(reading.key for reading in sighting.strong):
-                numbers.update(stripe(reading.key) for reading in sighting.strong)
-            for reading in (*sighting.hints, *sighting.flawed):
-                numbers.add(stripe(reading.key))
+        for observation in self._observations:
+            if not are_one_person(parsed.key for parsed in observation.strong):
+                numbers.update(stripe(parsed.key) for parsed in observation.strong)
+            for parsed in (*observation.weak, *observation.refused):
+                numbers.add(stripe(parsed.key))
         return frozenset(numbers)
 
     async def save(self, decision: _Decision) -> Recorded:
         """Writes the plan and the contacts."""
         plan, connection = decision.plan, self._connection
-        if self._beside is not None and (
-            plan.shared or any(person in plan.absorbed or person in plan.identified for person in self._beside.apart)
+        if self._already_attributed is not None and (
+            plan.shared
+            or any(person in plan.absorbed or person in plan.identified for person in self._already_attributed.apart)
         ):
             # One of these values or people may have placed what was not looked at here.
             raise GraphMovedError
@@ -281,10 +292,10 @@ class _Step:
         if plan.structural:
             await writer.write_graph(merge_ids)
         version = decision.snapshot.version
-        self._memory.follow(version)
-        beside = [] if self._beside is None else self._beside.links
-        await writer.write_links(self._memory.new_hints(plan), beside)
-        await writer.write_pairs(self._memory.new_pairs(plan))
+        self._cache.follow(version)
+        already_attributed = [] if self._already_attributed is None else self._already_attributed.links
+        await writer.write_links(self._cache.links_to_store(plan), already_attributed)
+        await writer.write_pairs(self._cache.new_pairs(plan))
         await writer.write_refusals()
         contact_ids: dict[int, int] = {}
         if decision.book is not None and decision.book.has_changes:
@@ -294,7 +305,7 @@ class _Step:
         changed = bool(plan.absorbed or plan.shared)
         return Recorded(
             profiles=[writer.real(profile) for profile in plan.placements],
-            persons=persons | self._persons_beside(persons, absorbed),
+            persons=persons | self._persons_attributed_before(persons, absorbed),
             contacts=[_with_ids(answer, contact_ids) for answer in decision.answers],
             events=list(_domain_events(plan, writer, merge_ids)),
             changed=decision.changes,
@@ -310,13 +321,13 @@ class _Step:
                 absorbed=absorbed,
                 links=[
                     *((key, writer.real(profile)) for key, profile in _links(plan)),
-                    *((link.reading.key, link.profile) for link in beside),
+                    *((link.parsed.key, link.profile) for link in already_attributed),
                 ],
                 pairs=list(plan.pairs),
-                holders={
-                    key: self._attributed_by(key, [writer.real(profile) for profile in holders])
-                    for key, holders in decision.graph.holders.items()
-                    if holders
+                profiles_with={
+                    key: self._attributed_by(key, [writer.real(profile) for profile in profiles_with])
+                    for key, profiles_with in decision.graph.profiles_with.items()
+                    if profiles_with
                 },
                 anonymous={
                     key: writer.real(profile)
@@ -324,47 +335,47 @@ class _Step:
                     if decision.graph.anonymous_profile(key) is not None
                 },
                 identified={
-                    writer.real(holder.person)
-                    for key, holders in decision.graph.holders.items()
-                    if len(holders) > 1
-                    for holder in decision.graph.holders_of(key)
-                    if holder.identified
+                    writer.real(candidate.person)
+                    for key, profiles_with in decision.graph.profiles_with.items()
+                    if len(profiles_with) > 1
+                    for candidate in decision.graph.candidates_for(key)
+                    if candidate.identified
                 },
             ),
         )
 
-    def _attributed_by(self, key: Key, holders: list[int]) -> Sequence[int]:
+    def _attributed_by(self, key: Key, profiles_with: list[int]) -> Sequence[int]:
         """The profiles that have a weak identifier, none if they are too many for it to attribute."""
-        return holders if len(holders) <= self._reader.policy.types[key[0]].max_holders else ()
+        return profiles_with if len(profiles_with) <= self._parser.policy.types[key[0]].max_holders else ()
 
-    def _persons_beside(self, persons: Mapping[int, int], absorbed: Mapping[int, int]) -> dict[int, int]:
-        """The people of what was placed beside the sightings: as read along with these, or as they were and merged
-        since.
+    def _persons_attributed_before(self, persons: Mapping[int, int], absorbed: Mapping[int, int]) -> dict[int, int]:
+        """The people of the events that the cache attributed: as the snapshot has them, or as they were, after the
+        merges of this transaction.
         """
-        if self._beside is None:
+        if self._already_attributed is None:
             return {}
         return {
             profile: persons.get(profile, absorbed.get(person, person))
-            for profile, person in self._beside.persons.items()
+            for profile, person in self._already_attributed.persons.items()
         }
 
 
 def _links(plan: Plan) -> Iterator[tuple[Key, int]]:
     """All weak identifiers that profiles have, as far as the plan tells."""
     yield from plan.links_seen
-    yield from plan.hints
-    yield from ((link.reading.key, link.profile) for link in plan.links)
+    yield from plan.unchecked_links
+    yield from ((link.parsed.key, link.profile) for link in plan.links)
 
 
 def _changed_keys(plan: Plan) -> Iterable[Key]:
     for new in plan.identifiers:
-        yield new.reading.key
+        yield new.parsed.key
         if new.via is not None:
             yield new.via
     for merge in plan.merges:
         for edge in merge.edges:
             yield from (key for key in (edge.key_a, edge.key_b) if key is not None)
-    yield from (link.reading.key for link in plan.links)
+    yield from (link.parsed.key for link in plan.links)
     yield from plan.anonymous
 
 

@@ -1,8 +1,8 @@
-"""What a process remembers of the stored graph, so that sightings which change nothing need not be looked up.
+"""What a process keeps of the stored graph, so that observations which change nothing need not be looked up.
 
-Everything remembered is true of one version of the graph. Merging, undoing, sharing and erasing make a new one. Storing
-something new makes none, and nothing wrong but who has a weak identifier: whoever relies on that has to look whether it
-is still so, which costs less than to look it up.
+Everything in the cache is true of one version of the graph. Merging, undoing, sharing and erasing make a new version.
+Additions keep the version. They can only make one kind of entry wrong: who owns a weak identifier. Whoever uses such an
+entry checks it again in the database, which costs less than a look-up.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Final, Generic, TypeVar
 
 import msgspec
 
-from dmp_identity.domain.attribution import Holder, attributed, ownership
+from dmp_identity.domain.attribution import Candidate, attributed, ownership
+from dmp_identity.domain.parsed_identifier import Key, Observation, ParsedIdentifier, ranked
 from dmp_identity.domain.plan import NewLink, Plan
-from dmp_identity.domain.reading import Key, Reading, Sighting, ranked
 from dmp_identity.domain.snapshot import GraphVersion
 
 _K = TypeVar("_K")
@@ -25,7 +25,7 @@ _MOST_LINKS: Final = 1000
 
 
 class Expected(Enum):
-    """What sightings are expected to change, by the last ones of their kind: those that change come in waves."""
+    """What observations are expected to change, by the last ones of their kind: those that change come in waves."""
 
     NOTHING = 0
     IDENTIFIERS = 1
@@ -35,11 +35,18 @@ class Expected(Enum):
 class Learned(msgspec.Struct, frozen=True, kw_only=True):
     """What a transaction found or stored, under the ids that are stored.
 
-    version: of the graph that it decided on. after: the version that it made of it, the same if none. owners: strong
-    identifier that matches -> the profile at which it arrived, and the sighting, negative if it was made here. persons:
-    profile -> person. absorbed: person -> the person it is part of since. links: weak identifiers that profiles have.
-    holders: weak identifier that may attribute -> all profiles that have it, none if they are too many for it to do so.
-    anonymous: identifier -> its anonymous profile. identified: people among those of `holders` who are.
+    version: the version of the graph on which the transaction decided.
+    after: the version that it made, the same if it made none.
+    owners: strong identifier that matches -> the profile at which it arrived, and a number for the observation in which
+    it did, negative if that is one of this transaction.
+    persons: profile -> person.
+    absorbed: person -> the person it is part of since.
+    links: weak identifiers that profiles have.
+    pairs: strong identifiers that were seen together.
+    profiles_with: weak identifier that may attribute -> all profiles that have it; none if they are too many for it to
+    attribute.
+    anonymous: identifier -> its anonymous profile.
+    identified: people with a profile in `profiles_with` who have a strong identifier.
     """
 
     version: GraphVersion
@@ -49,7 +56,7 @@ class Learned(msgspec.Struct, frozen=True, kw_only=True):
     absorbed: Mapping[int, int]
     links: Iterable[tuple[Key, int]]
     pairs: Iterable[tuple[Key, Key]]
-    holders: Mapping[Key, Sequence[int]] = {}
+    profiles_with: Mapping[Key, Sequence[int]] = {}
     anonymous: Mapping[Key, int] = {}
     identified: Collection[int] = frozenset()
 
@@ -60,52 +67,62 @@ class Learned(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class KnownProfile(msgspec.Struct, gc=False, eq=False):
-    """A profile, its person when that was looked at in the memory's `round`, and weak identifiers that it has."""
+    """A profile that the cache knows.
+
+    person: the person it belongs to, as it was in the cache's `epoch`.
+    epoch: see there.
+    links: weak identifiers that it has; maybe not all.
+    """
 
     id: int
     person: int
-    round: int
+    epoch: int
     links: set[Key]
 
 
-class Reliance:
-    """What events without a strong identifier were placed by, to be looked at again before it counts.
+class Assumptions:
+    """What was assumed when events without a strong identifier were attributed; it is checked before it counts.
 
-    holders: weak identifier -> how many profiles had it. anonymous: identifiers, each with a person who must still be
-    anonymous: whose profile it is, or who has it. apart: people who must not become one, nor identified. events: for
-    each of the identifiers, the positions of the events that rely on it.
+    profiles_with: weak identifier -> how many profiles have it.
+    anonymous: identifiers, each with a person who is still anonymous: the owner of its profile, or one who has it.
+    apart: people who do not become one, nor identified.
+    events: for each of the identifiers, the positions of the events that depend on it.
     """
 
-    __slots__ = ("anonymous", "apart", "events", "holders")
+    __slots__ = ("anonymous", "apart", "events", "profiles_with")
 
     def __init__(self) -> None:
-        self.holders: dict[Key, int] = {}
+        self.profiles_with: dict[Key, int] = {}
         self.anonymous: set[tuple[Key, int]] = set()
         self.apart: set[int] = set()
         self.events: dict[Key, list[int]] = {}
 
     def note(self, key: Key, position: int) -> None:
-        """Notes that an event relies on what is known of an identifier."""
+        """Notes that an event depends on what is known of an identifier."""
         self.events.setdefault(key, []).append(position)
 
 
-def _give_away(missing: Sequence[Reading], reliance: Reliance) -> bool:
-    """Whether it decides where other events go that somebody gets one of these, which nobody here relies on."""
+def _give_away(missing: Sequence[ParsedIdentifier], assumptions: Assumptions) -> bool:
+    """Whether the owner of a weak identifier may change by adding one of these, on which no event here depends."""
     return any(
-        reading.type is not None and reading.type.attributing and reading.key not in reliance.events
-        for reading in missing
+        parsed.type is not None and parsed.type.attributing and parsed.key not in assumptions.events
+        for parsed in missing
     )
 
 
 class _Held(msgspec.Struct, frozen=True, gc=False):
-    """Who has a weak identifier: the profile, if it is the only one; how many there are, 0 if too many for it to
-    attribute; and, if several, of each person the one made first, as of the memory's `round`.
+    """Who has a weak identifier.
+
+    profile: the only profile that has it, None if there are several.
+    count: how many profiles have it, 0 if they are too many for it to attribute.
+    candidates: if several have it, of each person the profile made first, as it was in the cache's `epoch`.
+    epoch: see there.
     """
 
     profile: KnownProfile | None
     count: int
-    holders: tuple[Holder, ...]
-    round: int
+    candidates: tuple[Candidate, ...]
+    epoch: int
 
 
 class _Kept(Generic[_K, _V]):
@@ -135,30 +152,30 @@ class _Kept(Generic[_K, _V]):
         self._young, self._old = {}, {}
 
 
-class GraphMemory:
-    """To be told of an outcome only once that is committed. Keeps up to `limit` entries of each kind.
+class GraphCache:
+    """The cache. It is told of an outcome only once that is committed, and keeps up to `limit` entries of each kind.
 
-    expected: what the next batch of events is going to change, for all that is known.
+    expected: which locks the next batch of events is likely to need.
     """
 
     def __init__(self, limit: int = _KEPT) -> None:
         self.expected = Expected.NOTHING
         self._version: GraphVersion | None = None
-        # Strong identifier -> the profile at which it arrived, and a number for the sighting in which it did.
+        # Strong identifier -> the profile at which it arrived, and a number for the observation in which it did.
         self._owners: _Kept[Key, tuple[KnownProfile, int]] = _Kept(limit)
         self._profiles: _Kept[int, KnownProfile] = _Kept(limit)
         self._pairs: _Kept[tuple[Key, Key], bool] = _Kept(limit)
-        self._holders: _Kept[Key, _Held] = _Kept(limit)
+        self._profiles_with: _Kept[Key, _Held] = _Kept(limit)
         self._anonymous: _Kept[Key, KnownProfile] = _Kept(limit)
         self._absorbed: dict[int, int] = {}
         self._limit = limit
-        self._round = 0
+        self._epoch = 0
         self._arrivals = 0
 
     def follow(self, version: GraphVersion) -> bool:
-        """Forgets what need not be true at this version. False if the memory is of a later one, and not to be used.
+        """Drops what may not be true at this version. False if the cache is of a later one, and not to be used.
 
-        What it says holds until the caller waits for anything: then others may have moved it on.
+        The answer holds until the caller awaits anything: then others may have moved the cache on.
         """
         known = self._version
         if version == known:
@@ -174,22 +191,26 @@ class GraphMemory:
         self._owners.clear()
         self._profiles.clear()
         self._pairs.clear()
-        self._holders.clear()
+        self._profiles_with.clear()
         self._version = version
         return True
 
     def place(
-        self, readings: Sequence[Reading], missing: list[Reading], reliance: Reliance, position: int
+        self,
+        identifiers: Sequence[ParsedIdentifier],
+        missing: list[ParsedIdentifier],
+        assumptions: Assumptions,
+        position: int,
     ) -> KnownProfile | None:
-        """The profile to which a sighting of these goes, if it is sure that nothing happens but that the profile gets
-        weak identifiers, which are added to `missing`. If that depends on who has weak ones, it is sure only if what
-        is noted in `reliance`, under the sighting's `position`, is still so.
+        """The profile to which an observation of these goes, if nothing happens but that the profile gets weak
+        identifiers, which are added to `missing`. What the answer assumes about the owners of weak identifiers is
+        noted in `assumptions`, under the observation's `position`. None if the cache cannot tell.
         """
         profile: KnownProfile | None = None
         arrival, together = 0, True
-        for reading in readings:
-            if reading.proves:
-                owner = self._owners.get(reading.key)
+        for parsed in identifiers:
+            if parsed.proves:
+                owner = self._owners.get(parsed.key)
                 if owner is None:
                     return None
                 if profile is None:
@@ -198,19 +219,19 @@ class GraphMemory:
                     together = False
         shows_nothing_strong = profile is None
         if shows_nothing_strong:
-            profile = self._attributed(readings, reliance, position)
+            profile = self._attributed(identifiers, assumptions, position)
         elif not together:
-            profile = self._placed_by_several(readings)
-        if profile is None or profile.round != self._round:
+            profile = self._placed_by_several(identifiers)
+        if profile is None or profile.epoch != self._epoch:
             return None
         links = profile.links
-        for reading in readings:
-            if not reading.proves and reading.key not in links:
-                if reading.flaw is not None:
+        for parsed in identifiers:
+            if not parsed.proves and parsed.key not in links:
+                if parsed.refusal_reason is not None:
                     return None
-                missing.append(reading)
-        # To rely on one and give away another needs locks: somebody may be doing it the other way round.
-        return None if shows_nothing_strong and _give_away(missing, reliance) else profile
+                missing.append(parsed)
+        # An event that depends on browser A and adds browser B needs locks: another transaction may do the reverse.
+        return None if shows_nothing_strong and _give_away(missing, assumptions) else profile
 
     def person(self, profile: KnownProfile) -> int:
         """The person whom a profile that `place` gave belongs to."""
@@ -221,18 +242,18 @@ class GraphMemory:
         people = set()
         for key in keys:
             owner = self._owners.get(key)
-            if owner is None or owner[0].round != self._round:
+            if owner is None or owner[0].epoch != self._epoch:
                 return False
             people.add(self.person(owner[0]))
         return len(people) < 2
 
-    def new_hints(self, plan: Plan) -> list[NewLink]:
-        """The plan's hints that may not be stored yet."""
-        return [link for (key, profile), link in plan.hints.items() if not self._has_link(key, profile)]
+    def links_to_store(self, plan: Plan) -> list[NewLink]:
+        """The plan's unchecked links that may not be stored yet."""
+        return [link for (key, profile), link in plan.unchecked_links.items() if not self._has_link(key, profile)]
 
-    def new_pairs(self, plan: Plan) -> dict[tuple[Key, Key], Sighting]:
+    def new_pairs(self, plan: Plan) -> dict[tuple[Key, Key], Observation]:
         """The plan's pairs that may not be stored yet."""
-        return {pair: sighting for pair, sighting in plan.pairs.items() if self._pairs.get(pair) is None}
+        return {pair: observation for pair, observation in plan.pairs.items() if self._pairs.get(pair) is None}
 
     def remember(self, learned: Learned) -> None:
         """Notes what a committed transaction found and stored, if it decided on the version that this is of."""
@@ -249,7 +270,7 @@ class GraphMemory:
         profiles: dict[int, KnownProfile] = {}
         for number, person in learned.persons.items():
             profile = profiles[number] = self._profile(number)
-            profile.person, profile.round = person, self._round
+            profile.person, profile.epoch = person, self._epoch
         made, least = self._arrivals, 0
         for key, (number, arrival) in learned.owners.items():
             least = min(least, arrival)
@@ -262,37 +283,39 @@ class GraphMemory:
             links.add(key)
         for pair in learned.pairs:
             self._pairs.put(pair, True)
-        self._remember_holders(learned, profiles)
+        self._remember_profiles_with(learned, profiles)
         for key, number in learned.anonymous.items():
             self._anonymous.put(key, profiles[number])
 
-    def _remember_holders(self, learned: Learned, profiles: Mapping[int, KnownProfile]) -> None:
-        for key, holders in learned.holders.items():
-            only = profiles[holders[0]] if len(holders) == 1 else None
-            of_people: dict[int, Holder] = {}
-            for number in sorted(holders) if only is None else ():
+    def _remember_profiles_with(self, learned: Learned, profiles: Mapping[int, KnownProfile]) -> None:
+        for key, profiles_with in learned.profiles_with.items():
+            only = profiles[profiles_with[0]] if len(profiles_with) == 1 else None
+            of_people: dict[int, Candidate] = {}
+            for number in sorted(profiles_with) if only is None else ():
                 person = learned.persons[number]
-                of_people.setdefault(person, Holder(number, person, person in learned.identified))
-            self._holders.put(key, _Held(only, len(holders), tuple(of_people.values()), self._round))
+                of_people.setdefault(person, Candidate(number, person, person in learned.identified))
+            self._profiles_with.put(key, _Held(only, len(profiles_with), tuple(of_people.values()), self._epoch))
 
-    def _attributed(self, readings: Sequence[Reading], reliance: Reliance, position: int) -> KnownProfile | None:
+    def _attributed(
+        self, identifiers: Sequence[ParsedIdentifier], assumptions: Assumptions, position: int
+    ) -> KnownProfile | None:
         """Where an event goes that shows nothing strong."""
-        attributing = [reading for reading in readings if reading.attributes]
+        attributing = [parsed for parsed in identifiers if parsed.attributes]
         if len(attributing) == 1:
             # Nearly always: one browser, of one profile.
             key = attributing[0].key
-            held = self._holders.get(key)
+            held = self._profiles_with.get(key)
             if held is None:
                 return None
             if held.count == 1:
-                reliance.holders[key] = 1
-                reliance.note(key, position)
+                assumptions.profiles_with[key] = 1
+                assumptions.note(key, position)
                 return held.profile
-        ordered = ranked({reading.key: reading for reading in readings})
+        ordered = ranked({parsed.key: parsed for parsed in identifiers})
         if not ordered:
             return None
         try:
-            owner = attributed(ordered, lambda reading: self._owner(reading, reliance, position))
+            owner = attributed(ordered, lambda parsed: self._owner(parsed, assumptions, position))
         except KeyError:
             return None
         if owner is not None:
@@ -301,32 +324,33 @@ class GraphMemory:
         anonymous = self._anonymous.get(first)
         if anonymous is not None:
             person = self.person(anonymous)
-            reliance.anonymous.add((first, person))
-            reliance.note(first, position)
-            reliance.apart.add(person)
+            assumptions.anonymous.add((first, person))
+            assumptions.note(first, position)
+            assumptions.apart.add(person)
         return anonymous
 
-    def _owner(self, reading: Reading, reliance: Reliance, position: int) -> Holder | None:
+    def _owner(self, parsed: ParsedIdentifier, assumptions: Assumptions, position: int) -> Candidate | None:
         """Who owns a weak identifier. Raises KeyError if that is not known."""
-        key, kind = reading.key, reading.type
-        held = self._holders.get(key)
-        if held is None or kind is None or (held.count > 1 and held.round != self._round):
+        key, kind = parsed.key, parsed.type
+        held = self._profiles_with.get(key)
+        if held is None or kind is None or (held.count > 1 and held.epoch != self._epoch):
             raise KeyError(key)
-        reliance.note(key, position)
+        assumptions.note(key, position)
         if held.profile is not None:
-            holders = [Holder(held.profile.id, self.person(held.profile), False)]
+            profiles_with = [Candidate(held.profile.id, self.person(held.profile), False)]
         else:
             # Only identified people become one without a new version.
-            holders = [
-                Holder(h.profile, self._now(h.person), h.identified or h.person in self._absorbed) for h in held.holders
+            profiles_with = [
+                Candidate(h.profile, self._now(h.person), h.identified or h.person in self._absorbed)
+                for h in held.candidates
             ]
-        answer = ownership(holders, identified_first=kind.identified_first)
+        answer = ownership(profiles_with, identified_first=kind.identified_first)
         if answer.more_matter:
-            reliance.holders[key] = held.count
-        reliance.anonymous.update((key, person) for person in answer.anonymous)
-        reliance.apart |= answer.anonymous
+            assumptions.profiles_with[key] = held.count
+        assumptions.anonymous.update((key, person) for person in answer.anonymous)
+        assumptions.apart |= answer.anonymous
         if answer.owner is None:
-            reliance.apart.update(holder.person for holder in holders)
+            assumptions.apart.update(candidate.person for candidate in profiles_with)
         return answer.owner
 
     def _now(self, person: int) -> int:
@@ -336,12 +360,12 @@ class GraphMemory:
             person = absorbed[person]
         return person
 
-    def _placed_by_several(self, readings: Sequence[Reading]) -> KnownProfile | None:
-        strong = ranked({reading.key: reading for reading in readings if reading.proves})
+    def _placed_by_several(self, identifiers: Sequence[ParsedIdentifier]) -> KnownProfile | None:
+        strong = ranked({parsed.key: parsed for parsed in identifiers if parsed.proves})
         owners = []
-        for reading in strong:
-            owner = self._owners.get(reading.key)
-            if owner is None or owner[0].round != self._round:
+        for parsed in strong:
+            owner = self._owners.get(parsed.key)
+            if owner is None or owner[0].epoch != self._epoch:
                 return None
             owners.append(owner)
         profile = owners[0][0]
@@ -351,7 +375,7 @@ class GraphMemory:
                 return None
             one = strong[position].key
             for second in range(position + 1, len(owners)):
-                # What arrived at one profile in one sighting is known to have been seen together.
+                # What arrived at one profile in one observation is known to have been seen together.
                 if owner[1] != owners[second][1] or owner[0].id != owners[second][0].id:
                     other = strong[second].key
                     if self._pairs.get((one, other) if one < other else (other, one)) is None:
@@ -361,7 +385,7 @@ class GraphMemory:
     def _profile(self, number: int) -> KnownProfile:
         known = self._profiles.get(number)
         if known is None:
-            known = KnownProfile(id=number, person=0, round=-1, links=set())
+            known = KnownProfile(id=number, person=0, epoch=-1, links=set())
             self._profiles.put(number, known)
         return known
 
@@ -370,7 +394,7 @@ class GraphMemory:
         return known is not None and key in known.links
 
     def _forget_people(self) -> None:
-        self._round += 1
+        self._epoch += 1
         self._absorbed.clear()
         # While its person was identified, another profile took its place; after an undo nothing else would tell.
         self._anonymous.clear()

@@ -1,0 +1,352 @@
+"""Decides which profile each event belongs to, and what its identifiers change: the rules of the identity graph.
+
+Events are taken one after another, as if each had been stored before the next one was looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from dmp_identity.domain.attribution import Candidate, attributed, ownership
+from dmp_identity.domain.graph import Graph
+from dmp_identity.domain.identifier_policy import IdentifierPolicy
+from dmp_identity.domain.parsed_identifier import Key, Observation, ParsedIdentifier
+from dmp_identity.domain.plan import MergeEdge, NewIdentifier, NewLink, NewMerge, Plan, Refusal
+from dmp_identity.domain.refusal_reason import RefusalReason
+from dmp_identity.domain.snapshot import Snapshot
+
+
+class ObservationResolver:
+    """Resolves observations in order against a snapshot. `now_us`: when new profiles count as created, microseconds
+    since 1970.
+    """
+
+    def __init__(self, policy: IdentifierPolicy, snapshot: Snapshot, *, now_us: int) -> None:
+        self._policy = policy
+        self._now_us = now_us
+        self._plan = Plan()
+        self.graph = Graph(snapshot)
+
+    def resolve(self, observation: Observation) -> int:
+        """Places one observation; returns its profile, 0 if it shows nothing at all."""
+        refusals: list[tuple[RefusalReason, Key, int]] = [
+            (parsed.refusal_reason, parsed.key, 0)
+            for parsed in observation.refused
+            if parsed.refusal_reason is not None
+        ]
+        profile = self._place(observation, refusals)
+        if len(refusals) > len(observation.refused):
+            self._add_what_is_not_theirs(observation, profile, refusals)
+        self._plan.placements.append(profile)
+        self._plan.refusals.extend(
+            Refusal(rule=rule, key=key, profile=profile, other=other, ref=observation.ref, source=observation.source)
+            for rule, key, other in refusals
+        )
+        return profile
+
+    def _add_what_is_not_theirs(
+        self, observation: Observation, profile: int, refusals: list[tuple[RefusalReason, Key, int]]
+    ) -> None:
+        """Refuses every strong identifier that does not belong to whom the event goes to: whoever erases its owner
+        finds by the review list whose events show it.
+        """
+        graph = self.graph
+        noted = {key for _, key, _ in refusals}
+        rule = refusals[len(observation.refused)][0]
+        for parsed in observation.strong:
+            owner = graph.owners.get(parsed.key)
+            if parsed.key not in noted and (owner is None or graph.person(owner) != graph.person(profile)):
+                refusals.append((rule, parsed.key, 0 if owner is None else graph.person(owner)))
+
+    @property
+    def is_structural(self) -> bool:
+        """True as soon as the graph itself has changed."""
+        return bool(self.graph.created) or self._plan.structural
+
+    @property
+    def merge_count(self) -> int:
+        """How many merges there were so far."""
+        return len(self._plan.merges)
+
+    def edges_since(self, count: int) -> Iterator[tuple[int, MergeEdge]]:
+        """The edges of all merges but the first `count`, each with its merge's position."""
+        for position in range(count, len(self._plan.merges)):
+            for edge in self._plan.merges[position].edges:
+                yield position, edge
+
+    def plan(self) -> Plan:
+        """All changes so far."""
+        plan, graph = self._plan, self.graph
+        plan.profiles = graph.settled_profiles()
+        plan.persons = graph.new_persons()
+        plan.absorbed = {root: graph.person(root) for root in graph.absorbed if root > 0}
+        return plan
+
+    def _place(self, observation: Observation, refusals: list[tuple[RefusalReason, Key, int]]) -> int:
+        graph = self.graph
+        strong = observation.strong
+        if graph.shared:
+            strong = self._without_shared(strong, refusals)
+        matched = [parsed for parsed in strong if parsed.key in graph.owners]
+        unknown = [parsed for parsed in strong if parsed.key not in graph.owners]
+        if matched and len(strong) > 1:
+            hubs = self._hubs(matched, unknown)
+            if hubs:
+                self._share(hubs, refusals)
+                matched = [parsed for parsed in matched if parsed not in hubs]
+            graph.note_together([parsed.key for parsed in (*matched, *unknown)])
+        if matched:
+            return self._join(observation, matched, unknown, refusals)
+        if unknown:
+            return self._begin(observation, unknown, refusals)
+        return self._attribute(observation, refusals)
+
+    # -- strong identifiers
+
+    def _join(
+        self,
+        observation: Observation,
+        matched: list[ParsedIdentifier],
+        unknown: list[ParsedIdentifier],
+        refusals: list[tuple[RefusalReason, Key, int]],
+    ) -> int:
+        """The event of one or several known people: they become one, unless something speaks against it.
+
+        It goes to the profile of the first identifier in order of rank, and so does what nobody has yet.
+        """
+        graph = self.graph
+        first_match: dict[int, ParsedIdentifier] = {}
+        for parsed in matched:
+            first_match.setdefault(graph.person(graph.owners[parsed.key]), parsed)
+        via = matched[0]
+        target = graph.owners[via.key]
+        if len(first_match) > 1:
+            refused = self._objections(list(first_match))
+            if refused:
+                refusals.extend((rule, first_match[other].key, other) for rule, other in refused)
+            else:
+                self._merge(observation, sorted(first_match, key=graph.age), first_match)
+        for parsed in unknown:
+            self._attach(observation, parsed, target, via.key, refusals)
+        if len(matched) + len(unknown) > 1:
+            self._note_pairs(observation, matched, unknown, via)
+        self._link_weak(observation, target)
+        return target
+
+    def _begin(
+        self, observation: Observation, unknown: list[ParsedIdentifier], refusals: list[tuple[RefusalReason, Key, int]]
+    ) -> int:
+        """The event of somebody whose strong identifiers nobody has: an adopted, an assisted or a new profile."""
+        helped = self._anonymous_to_adopt(observation) or self._profile_to_assist(observation, unknown)
+        if helped is None:
+            target, via = self.graph.create(self._now_us, identified=True), None
+        else:
+            target, via = helped
+            person = self.graph.person(target)
+            if not self.graph.people[person].identified:
+                self._plan.identified.update(profile for profile in (person, target) if profile > 0)
+        self.graph.note_together([parsed.key for parsed in unknown])
+        for parsed in unknown:
+            self._attach(observation, parsed, target, via, refusals)
+        self._note_pairs(observation, [], unknown, unknown[0])
+        self._link_weak(observation, target)
+        return target
+
+    def _merge(self, observation: Observation, roots: list[int], first_match: dict[int, ParsedIdentifier]) -> None:
+        graph = self.graph
+        edges = []
+        key_a = first_match[roots[0]].key
+        for root in roots[1:]:
+            key_b = first_match[root].key
+            survivor, merged = graph.merge(roots[0], root)
+            edges.append(
+                MergeEdge(
+                    survivor=survivor,
+                    merged=merged,
+                    profile_a=graph.owners[key_a],
+                    profile_b=graph.owners[key_b],
+                    key_a=key_a,
+                    key_b=key_b,
+                )
+            )
+        self._plan.merges.append(
+            NewMerge(cause=observation.cause, ref=observation.ref, source=observation.source, edges=tuple(edges))
+        )
+
+    def _objections(self, roots: Sequence[int]) -> list[tuple[RefusalReason, int]]:
+        """What speaks against these people being one: a rule and whom it keeps from the first of them, for each."""
+        graph = self.graph
+        objections = [
+            (RefusalReason.NEVER_MERGE, second)
+            for position, first in enumerate(roots)
+            for second in roots[position + 1 :]
+            if graph.are_apart(first, second)
+        ]
+        large = self._policy.large_cluster_identifiers
+        ranked = sorted(roots, key=lambda root: -graph.people[root].size)
+        if graph.people[ranked[1]].size > large:
+            objections.append((RefusalReason.LARGE_CLUSTERS, roots[1]))
+        for kind in self._policy.types.values():
+            if kind.strong and kind.max_per_profile:
+                counts = [graph.people[root].counts.get(kind.name, 0) for root in roots]
+                # Who has more than the policy allows, from before it did, may still be joined with who has none.
+                if sum(counts) > max(kind.max_per_profile, *counts):
+                    objections.append((RefusalReason.LIMIT, roots[1]))
+        return objections
+
+    def _attach(
+        self,
+        observation: Observation,
+        parsed: ParsedIdentifier,
+        target: int,
+        via: Key | None,
+        refusals: list[tuple[RefusalReason, Key, int]],
+    ) -> None:
+        """Gives an unknown identifier to a person, unless that has as many of its type as the policy allows."""
+        kind = parsed.type
+        assert kind is not None
+        person = self.graph.people[self.graph.person(target)]
+        if kind.max_per_profile and person.counts.get(kind.name, 0) >= kind.max_per_profile:
+            refusals.append((RefusalReason.LIMIT, parsed.key, 0))
+            return
+        self.graph.add_identifier(parsed.key, target)
+        # Not the numbers that the store gives: nothing stored arrived in an observation that is only now recorded.
+        self.graph.arrivals[parsed.key] = -1 - len(self._plan.placements)
+        self._plan.identifiers.append(NewIdentifier(parsed=parsed, profile=target, via=via, observation=observation))
+
+    def _note_pairs(
+        self,
+        observation: Observation,
+        matched: list[ParsedIdentifier],
+        unknown: list[ParsedIdentifier],
+        via: ParsedIdentifier,
+    ) -> None:
+        """Notes which identifiers were seen together here, also those that were not joined: of them it is counted how
+        many values somebody's value comes with. What joined is connected by its arrival with `via` already.
+        """
+        pairs, owners, arrivals = self._plan.pairs, self.graph.owners, self.graph.arrivals
+        joined = [parsed for parsed in unknown if parsed.key in owners]
+        for position, first in enumerate(matched):
+            one, owner, arrival = first.key, owners[first.key], arrivals.get(first.key)
+            for second in matched[position + 1 :]:
+                other = second.key
+                # What arrived at one profile in one observation is known to have been seen together.
+                if arrival is None or arrivals.get(other) != arrival or owners[other] != owner:
+                    pairs.setdefault((one, other) if one < other else (other, one), observation)
+            if first is not via:
+                for new in joined:
+                    pairs.setdefault((one, new.key) if one < new.key else (new.key, one), observation)
+        if len(joined) < len(unknown):
+            known = [parsed.key for parsed in (*matched, *joined)]
+            for left_out in unknown:
+                if left_out.key not in owners:
+                    for one in known:
+                        pairs.setdefault(
+                            (one, left_out.key) if one < left_out.key else (left_out.key, one), observation
+                        )
+
+    # -- values that many people share
+
+    def _without_shared(
+        self, strong: tuple[ParsedIdentifier, ...], refusals: list[tuple[RefusalReason, Key, int]]
+    ) -> tuple[ParsedIdentifier, ...]:
+        shared = [parsed for parsed in strong if parsed.key in self.graph.shared]
+        refusals.extend((RefusalReason.SHARED, parsed.key, 0) for parsed in shared)
+        return tuple(parsed for parsed in strong if parsed not in shared) if shared else strong
+
+    def _hubs(self, matched: list[ParsedIdentifier], unknown: list[ParsedIdentifier]) -> list[ParsedIdentifier]:
+        """The matched identifiers that have come with too many values of one type, now that they would be joined with
+        one more: somebody else's, or one that nobody has.
+        """
+        graph = self.graph
+        people = [graph.person(graph.owners[parsed.key]) for parsed in matched]
+        if not unknown and people.count(people[0]) == len(people):
+            return []
+        new = [parsed.key for parsed in unknown]
+        hubs = []
+        for parsed, person in zip(matched, people, strict=True):
+            limit = parsed.type.hub_degree if parsed.type is not None else 0
+            if limit:
+                strangers = [other.key for other, whose in zip(matched, people, strict=True) if whose != person]
+                if graph.would_exceed(parsed.key, [*strangers, *new], limit):
+                    hubs.append(parsed)
+        return hubs
+
+    def _share(self, hubs: list[ParsedIdentifier], refusals: list[tuple[RefusalReason, Key, int]]) -> None:
+        for parsed in hubs:
+            self.graph.shared.add(parsed.key)
+            self._plan.shared.append(parsed.key)
+            refusals.append((RefusalReason.SHARED, parsed.key, 0))
+
+    # -- weak identifiers
+
+    def _attribute(self, observation: Observation, refusals: list[tuple[RefusalReason, Key, int]]) -> int:
+        """The event that shows weak or unusable identifiers only."""
+        owner = attributed(observation.weak, self._owner)
+        target = self._anonymous(observation, refusals) if owner is None else owner.profile
+        if target:
+            self._link_weak(observation, target)
+        return target
+
+    def _owner(self, parsed: ParsedIdentifier) -> Candidate | None:
+        """The profile that owns a weak identifier, None if nobody does, or several people, or too many have it."""
+        kind, profiles_with = parsed.type, self.graph.profiles_with.get(parsed.key)
+        assert kind is not None
+        if not profiles_with or len(profiles_with) > kind.max_holders:
+            return None
+        return ownership(self.graph.candidates_for(parsed.key), identified_first=kind.identified_first).owner
+
+    def _anonymous(self, observation: Observation, refusals: list[tuple[RefusalReason, Key, int]]) -> int:
+        """The anonymous profile of the event's first weak identifier, or of its first unusable one; made if there is
+        none.
+        """
+        keys = [parsed.key for parsed in (*observation.weak, *observation.refused)] or [key for _, key, _ in refusals]
+        if not keys:
+            return 0
+        profile = self.graph.anonymous_profile(keys[0])
+        if profile is None:
+            profile = self.graph.create(self._now_us, identified=False)
+            self.graph.anonymous[keys[0]] = self._plan.anonymous[keys[0]] = profile
+        return profile
+
+    def _anonymous_to_adopt(self, observation: Observation) -> tuple[int, Key] | None:
+        for parsed in observation.weak:
+            if parsed.type is not None and parsed.type.adopt_anonymous:
+                owner = self._owner(parsed)
+                if owner is not None and not owner.identified:
+                    return owner.profile, parsed.key
+        return None
+
+    def _profile_to_assist(self, observation: Observation, unknown: list[ParsedIdentifier]) -> tuple[int, Key] | None:
+        for parsed in observation.weak:
+            if parsed.type is not None and parsed.type.assist:
+                owner = self._owner(parsed)
+                if owner is not None and owner.identified:
+                    counts = self.graph.people[owner.person].counts
+                    if not any(counts.get(new.key[0]) for new in unknown):
+                        return owner.profile, parsed.key
+        return None
+
+    def _link_weak(self, observation: Observation, target: int) -> None:
+        for parsed in observation.weak:
+            assert parsed.type is not None
+            profiles_with = self.graph.profiles_with.setdefault(parsed.key, []) if parsed.type.attributing else None
+            if profiles_with is None or len(profiles_with) > parsed.type.max_holders:
+                # It decides nothing, or nothing any more: whether the profile has it already need not be known.
+                if (parsed.key, target) not in self._plan.unchecked_links:
+                    self._plan.unchecked_links[parsed.key, target] = NewLink(parsed=parsed, profile=target)
+            elif target not in profiles_with:
+                profiles_with.append(target)
+                self._plan.links.append(NewLink(parsed=parsed, profile=target))
+            else:
+                self._plan.links_seen.add((parsed.key, target))
+
+
+def resolve_observations(
+    policy: IdentifierPolicy, snapshot: Snapshot, observations: Sequence[Observation], *, now_us: int
+) -> Plan:
+    """The plan for all observations, in order."""
+    resolver = ObservationResolver(policy, snapshot, now_us=now_us)
+    for observation in observations:
+        resolver.resolve(observation)
+    return resolver.plan()
