@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from dmp_identity.domain.split import components
+from dmp_identity.domain.undo_merge import components
 
 Rows = Callable[[str], list[tuple[Any, ...]]]
 

@@ -22,8 +22,9 @@ from dmp_identity.domain.identifier_parser import IdentifierParser
 from dmp_identity.domain.parsed_identifier import Observation, ParsedIdentifier
 from dmp_identity.domain.profile_id import public_id
 from dmp_identity.domain.snapshot import GraphVersion
+from dmp_identity.graph_transaction import in_graph_transaction
 from dmp_identity.know_key_rules import as_stored
-from dmp_identity.record_observations import AlreadyAttributed, Recorded, in_graph_transaction, record_observations
+from dmp_identity.record_observations import AlreadyAttributed, Recorded, record_observations
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,21 +12,21 @@ import psycopg
 from dmp_chassis.database import Database
 from dmp_chassis.domain_events import DomainEvent
 from dmp_chassis.uuid7 import uuid7_text
-from dmp_identity.adapters import merge_history as history
+from dmp_identity.adapters import merge_store
 from dmp_identity.adapters.domain_event_store import add_domain_events
 from dmp_identity.adapters.graph_locks import lock_stripes, stripe
-from dmp_identity.adapters.merge_history import StoredNeverMerge
-from dmp_identity.adapters.merge_store import find_profiles
+from dmp_identity.adapters.merge_store import StoredNeverMerge
 from dmp_identity.adapters.profile_reads import find_root, members_of
 from dmp_identity.adapters.separation_store import StoredIdentifier, find_identifier, move_to_new_profiles
 from dmp_identity.domain.errors import InvalidFieldsError, NoMatchError, ProfileNotFoundError
 from dmp_identity.domain.identifier_parser import IdentifierParser
+from dmp_identity.domain.merge_people import MergeAct, MergeEnd
 from dmp_identity.domain.parsed_identifier import Key, ParsedIdentifier
 from dmp_identity.domain.profile_id import public_id
+from dmp_identity.graph_transaction import in_graph_transaction
 from dmp_identity.know_key_rules import one_as_stored
-from dmp_identity.merge_profiles import checked_reason, merge_people
+from dmp_identity.merge_profiles import checked_reason, merge_in_graph
 from dmp_identity.read_profile import known_form
-from dmp_identity.record_observations import in_graph_transaction
 from dmp_identity.undo_merge import regroup_people
 
 
@@ -105,7 +105,7 @@ async def detach_identifier(
             merge_id="",
         )
         await regroup_people(connection, [*members, profile], undone=(), now_us=now_us, compared=parser.compared)
-        await history.add_never_merges(connection, [kept])
+        await merge_store.add_never_merges(connection, [kept])
         payload = {"internal_user_ids": [public_id(profile)]}
         await add_domain_events(connection, [DomainEvent(kind="ProfileCreated", payload=payload)])
         return Detached(root=root, profile=profile, never_merge=kept)
@@ -138,15 +138,14 @@ async def attach_identifier(
         others = await members_of(connection, found.root)
         now_us = clock_us()
         # Who has it already stays apart from everybody from whom they are kept apart.
-        between = await history.never_merges_of(connection, members) if found.root != root else []
+        between = await merge_store.never_merges_of(connection, members) if found.root != root else []
         for kept in between:
             if kept.profile_a in others or kept.profile_b in others:
-                await history.remove_never_merge(connection, kept.id, wanted.reason, now_us)
-        profiles = await find_profiles(connection, [profile_id, found.profile])
-        merge_id = await merge_people(
+                await merge_store.remove_never_merge(connection, kept.id, wanted.reason, now_us)
+        merge_id = await merge_in_graph(
             connection,
-            [profiles[profile_id], profiles[found.profile]],
-            reason=wanted.reason,
+            [MergeEnd(profile=profile_id, key=None), MergeEnd(profile=found.profile, key=None)],
+            MergeAct(cause="manual", reason=wanted.reason),
             now_us=now_us,
             compared=parser.compared,
         )

@@ -9,8 +9,7 @@ import psycopg
 
 from dmp_chassis.database import Database, raw
 from dmp_identity.adapters import explanation_reads as reads
-from dmp_identity.adapters import merge_history as history
-from dmp_identity.adapters import profile_reads
+from dmp_identity.adapters import merge_store, profile_reads
 from dmp_identity.adapters.explanation_reads import StoredRefusal
 from dmp_identity.domain.errors import InvalidFieldsError, ProfileNotFoundError
 from dmp_identity.domain.explain import Link, Node, SeenIdentifier, links_of_identifiers, shortest_chain, weakest
@@ -111,7 +110,7 @@ async def read_graph(database: Database, policy: IdentifierPolicy, internal_user
             raise ProfileNotFoundError(internal_user_id)
         members = await profile_reads.members_of(connection, root)
         arrivals = await reads.arrivals_at(connection, members, _strengths(policy), _DRAWN)
-        merges = await history.active_merges(connection, members)
+        merges = await merge_store.active_merges(connection, members)
         return PersonGraph(
             root=root,
             members=members,
@@ -169,7 +168,7 @@ async def _chain(
 
     # Merges first: of two links between the same ends the chain shows the one that can be undone.
     links: list[Link] = []
-    for merge in await history.merges_of(connection, members):
+    for merge in await merge_store.merges_of(connection, members):
         if merge.undone_at_us is None:
             links += [
                 Link(
@@ -202,7 +201,7 @@ async def _objections(connection: psycopg.AsyncConnection[Any], first: _End, sec
         await profile_reads.members_of(connection, end.root) if end.root is not None else [] for end in (first, second)
     ]
     if of_first and of_second and first.root != second.root:
-        for kept in await history.never_merges_of(connection, of_first):
+        for kept in await merge_store.never_merges_of(connection, of_first):
             if kept.profile_a in of_second or kept.profile_b in of_second:
                 message = f"they are kept apart: {kept.reason}"
                 found.append(Objection(rule="never_merge", message=message, ref=kept.id, at_us=kept.created_at_us))

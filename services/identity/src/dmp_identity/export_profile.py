@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 import msgspec
 
 from dmp_chassis.database import Database, raw
-from dmp_identity.adapters import merge_history as history
+from dmp_identity.adapters import merge_store
 from dmp_identity.adapters import profile_reads as reads
 from dmp_identity.adapters.contact_store import load_contact_values, load_contacts
-from dmp_identity.adapters.merge_history import StoredMerge, StoredNeverMerge
+from dmp_identity.adapters.merge_store import StoredMerge, StoredNeverMerge
 from dmp_identity.adapters.profile_reads import ExportedIdentifier, TimelineRow
 from dmp_identity.domain.contacts import ContactAnswer, ContactBook, ContactRow
 from dmp_identity.domain.errors import InvalidFieldsError, ProfileNotFoundError
@@ -69,8 +69,8 @@ async def export_profile(
             identifiers=await reads.exported_identifiers(connection, members),
             contacts=list(book.rows(root)),
             answer=book.answer(root) if contacts else None,
-            merges=[_without_the_other_s(merge) for merge in await history.merges_of(connection, members)],
-            never_merges=await history.never_merges_of(connection, members),
+            merges=[_without_the_other_s(merge) for merge in await merge_store.merges_of(connection, members)],
+            never_merges=await merge_store.never_merges_of(connection, members),
             events=events,
             next_page_token=token,
         )

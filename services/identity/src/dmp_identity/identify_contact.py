@@ -21,8 +21,9 @@ from dmp_identity.domain.identifier_parser import IdentifierParser
 from dmp_identity.domain.identify import ContactRequest
 from dmp_identity.domain.parsed_identifier import Observation, ParsedIdentifier
 from dmp_identity.domain.refusal_reason import RefusalReason
+from dmp_identity.graph_transaction import in_graph_transaction
 from dmp_identity.know_key_rules import as_stored
-from dmp_identity.record_observations import Recorded, in_graph_transaction, record_observations
+from dmp_identity.record_observations import Recorded, record_observations
 
 SOURCE: Final = "identify"
 _GROUP: Final = 256

@@ -11,15 +11,14 @@ import psycopg
 
 from dmp_chassis.database import Database, raw
 from dmp_chassis.uuid7 import uuid7_text
-from dmp_identity.adapters import merge_history as history
+from dmp_identity.adapters import merge_store
 from dmp_identity.adapters.graph_locks import lock_merges
-from dmp_identity.adapters.merge_history import StoredMerge, StoredNeverMerge
-from dmp_identity.adapters.merge_store import find_profiles
-from dmp_identity.adapters.profile_reads import find_root, members_of
+from dmp_identity.adapters.merge_store import StoredMerge, StoredNeverMerge
+from dmp_identity.adapters.profile_reads import find_profiles, find_root, members_of
 from dmp_identity.domain.errors import InvalidFieldsError, NeverMergeNotFoundError, ProfileNotFoundError
+from dmp_identity.graph_transaction import in_graph_transaction
 from dmp_identity.merge_profiles import checked_reason
 from dmp_identity.read_profile import known_form
-from dmp_identity.record_observations import in_graph_transaction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +52,7 @@ async def create_never_merge(
         kept = StoredNeverMerge(
             id=uuid7_text(), profile_a=a, profile_b=b, reason=reason, created_at_us=clock_us(), merge_id=""
         )
-        await history.add_never_merges(connection, [kept])
+        await merge_store.add_never_merges(connection, [kept])
         return kept
 
     return await in_graph_transaction(database, unit)
@@ -73,7 +72,7 @@ async def remove_never_merge(
 
     async def unit(connection: psycopg.AsyncConnection[Any], _: bool) -> bool:
         await lock_merges(connection)
-        removed = await history.remove_never_merge(connection, wanted, reason, clock_us())
+        removed = await merge_store.remove_never_merge(connection, wanted, reason, clock_us())
         if removed is None:
             raise NeverMergeNotFoundError(never_merge_id)
         return removed
@@ -92,6 +91,6 @@ async def list_merges(database: Database, internal_user_id: str) -> MergeHistory
         members = await members_of(connection, root)
         return MergeHistory(
             root=root,
-            merges=await history.merges_of(connection, members),
-            never_merges=await history.never_merges_of(connection, members),
+            merges=await merge_store.merges_of(connection, members),
+            never_merges=await merge_store.never_merges_of(connection, members),
         )

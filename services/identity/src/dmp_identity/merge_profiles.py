@@ -5,24 +5,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import psycopg
 
 from dmp_chassis.database import Database
-from dmp_chassis.domain_events import DomainEvent
-from dmp_chassis.uuid7 import uuid7_text
-from dmp_identity.adapters.contact_store import load_contacts, save_contacts
 from dmp_identity.adapters.domain_event_store import add_domain_events
 from dmp_identity.adapters.graph_locks import lock_merges
-from dmp_identity.adapters.merge_store import StoredProfile, find_profiles, pairs_apart, store_merge
-from dmp_identity.domain.contacts import Compared, ContactBook
-from dmp_identity.domain.errors import InvalidFieldsError, NeverMergeError, ProfileNotFoundError
-from dmp_identity.domain.plan import MergeEdge, NewMerge
-from dmp_identity.domain.profile_id import public_id
+from dmp_identity.adapters.graph_snapshot import load_people
+from dmp_identity.adapters.profile_reads import find_profiles
+from dmp_identity.domain.contacts import Compared
+from dmp_identity.domain.errors import InvalidFieldsError, ProfileNotFoundError
+from dmp_identity.domain.merge_people import MergeAct, MergeEnd, plan_merge
+from dmp_identity.graph_transaction import in_graph_transaction
 from dmp_identity.read_profile import PersonView, known_form, view_person
-from dmp_identity.record_observations import in_graph_transaction
+from dmp_identity.save_plan import contacts_of_merged, save_plan
 
 MOST_PROFILES: Final = 100
 LONGEST_REASON: Final = 1000
@@ -68,8 +65,12 @@ async def merge_profiles(
         missing = [text for number, text in wanted.items() if number not in found]
         if missing:
             raise ProfileNotFoundError(missing[0])
-        merge_id = await merge_people(
-            connection, [found[number] for number in wanted], reason=reason, now_us=clock_us(), compared=compared
+        merge_id = await merge_in_graph(
+            connection,
+            [MergeEnd(profile=number, key=None) for number in wanted],
+            MergeAct(cause="manual", reason=reason),
+            now_us=clock_us(),
+            compared=compared,
         )
         root = (await find_profiles(connection, list(wanted)))[next(iter(wanted))].root
         return MergedProfiles(person=await view_person(connection, root), merge_id=merge_id)
@@ -80,74 +81,21 @@ async def merge_profiles(
     return merged
 
 
-async def merge_people(
+async def merge_in_graph(
     connection: psycopg.AsyncConnection[Any],
-    profiles: Sequence[StoredProfile],
+    ends: Sequence[MergeEnd],
+    act: MergeAct,
     *,
-    reason: str,
     now_us: int,
     compared: Compared,
 ) -> str:
-    """Merges the people of some profiles by hand; returns the merge's id, empty if they are one person already. Raises
-    NeverMergeError. The caller holds the merge lock.
+    """Merges the people of profiles that exist, with their contacts and the domain event. Returns the merge's id, empty
+    if they are one person already. Raises NeverMergeError. The caller holds the merge lock.
     """
-    people = {profile.root: profile for profile in profiles}
-    roots = sorted(people, key=lambda root: (people[root].root_created_at_us, root))
-    if len(roots) < 2:
+    plan = plan_merge(await load_people(connection, [end.profile for end in ends]), ends, act)
+    if not plan.merges:
         return ""
-    apart = await pairs_apart(connection, roots)
-    if apart:
-        raise NeverMergeError((public_id(apart[0][0]), public_id(apart[0][1])))
-    named = {profile.root: profile.id for profile in reversed(profiles)}
-    merge = NewMerge(
-        cause="manual",
-        ref="",
-        source="",
-        edges=tuple(
-            MergeEdge(
-                survivor=roots[0],
-                merged=root,
-                profile_a=named[roots[0]],
-                profile_b=named[root],
-                key_a=None,
-                key_b=None,
-            )
-            for root in roots[1:]
-        ),
-    )
-    identified = any(people[root].root_identified for root in roots)
-    return await join_people(connection, merge, reason=reason, identified=identified, now_us=now_us, compared=compared)
-
-
-async def join_people(
-    connection: psycopg.AsyncConnection[Any],
-    merge: NewMerge,
-    *,
-    reason: str,
-    identified: bool,
-    now_us: int,
-    compared: Compared,
-) -> str:
-    """Stores a merge of people who exist, whose edges all have the same survivor, with their contacts and its domain
-    event. Returns the merge's id. The caller holds the merge lock.
-    """
-    survivor, merged = merge.edges[0].survivor, [edge.merged for edge in merge.edges]
-    book = ContactBook(
-        await load_contacts(connection, [survivor, *merged]),
-        {},
-        now=datetime.fromtimestamp(now_us / 1e6, UTC),
-        compared=compared,
-    )
-    for edge in merge.edges:
-        book.combine(edge.survivor, edge.merged)
-    merge_id = uuid7_text()
-    await store_merge(connection, merge_id, merge, reason=reason, identified=identified, now_us=now_us)
-    await save_contacts(connection, book, [merge_id], lambda profile: profile)
-    payload = {
-        "merge_id": merge_id,
-        "cause": merge.cause,
-        "internal_user_id": public_id(survivor),
-        "merged_ids": [public_id(root) for root in merged],
-    }
-    await add_domain_events(connection, [DomainEvent(kind="ProfilesMerged", payload=payload)])
-    return merge_id
+    book = await contacts_of_merged(connection, plan, now_us=now_us, compared=compared)
+    saved = await save_plan(connection, plan, book, now_us=now_us)
+    await add_domain_events(connection, saved.events)
+    return saved.merge_ids[0]

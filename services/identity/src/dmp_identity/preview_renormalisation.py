@@ -12,7 +12,7 @@ from dmp_chassis.database import Database, raw
 from dmp_chassis.uuid7 import uuid7_text
 from dmp_identity.adapters import respelling_links as links
 from dmp_identity.adapters import respelling_store as store
-from dmp_identity.adapters.merge_store import find_profiles
+from dmp_identity.adapters.profile_reads import find_profiles
 from dmp_identity.domain.identifier_parser import IdentifierParser
 from dmp_identity.domain.plan import Refusal
 from dmp_identity.domain.profile_id import public_id

@@ -6,20 +6,18 @@ number of transactions, in any number of processes, leave what they would have l
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
 import psycopg
 
-from dmp_chassis.database import Database, raw, retrying, sql_state
 from dmp_chassis.domain_events import DomainEvent
-from dmp_chassis.uuid7 import uuid7_text
-from dmp_identity.adapters.contact_store import load_contact_values, load_contacts, save_contacts
-from dmp_identity.adapters.graph_locks import lock_merges, lock_stripes, share_graph, stripe, stripes
+from dmp_identity.adapters.contact_store import load_contact_values, load_contacts
+from dmp_identity.adapters.graph_locks import lock_merges, lock_stripes, stripe, stripes
 from dmp_identity.adapters.graph_snapshot import add_guard_facts, load_snapshot
-from dmp_identity.adapters.graph_store import PlanWriter, allocate_profiles, real_persons
+from dmp_identity.adapters.graph_store import real_persons
 from dmp_identity.adapters.graph_version import read_graph_version
 from dmp_identity.domain.contacts import ContactAnswer, ContactBook, ContactRow, KnownValue
 from dmp_identity.domain.graph import Graph
@@ -28,9 +26,10 @@ from dmp_identity.domain.identifier_parser import IdentifierParser
 from dmp_identity.domain.identify import ContactRequest, record_request
 from dmp_identity.domain.parsed_identifier import Key, Observation
 from dmp_identity.domain.plan import NewLink, Plan
-from dmp_identity.domain.profile_id import public_id
 from dmp_identity.domain.resolve_observations import ObservationResolver
 from dmp_identity.domain.snapshot import GraphVersion, Snapshot
+from dmp_identity.graph_transaction import GraphMovedError
+from dmp_identity.save_plan import contacts_of_merged, save_plan
 
 _Result = TypeVar("_Result")
 _EVERY_STRIPE: Final = frozenset(range(256))
@@ -55,12 +54,6 @@ class AlreadyAttributed:
     persons: Mapping[int, int]
     links: Sequence[NewLink]
     apart: Collection[int]
-
-
-class GraphMovedError(Exception):
-    """Others changed the graph so that locks are needed which cannot be taken in order any more. Try again with
-    every lock.
-    """
 
 
 @dataclass(slots=True, kw_only=True)
@@ -105,34 +98,6 @@ class _Decision:
     @property
     def needs_merge_lock(self) -> bool:
         return self.plan.changes_people or bool(self.plan.shared) or (self.book is not None and self.book.has_changes)
-
-
-async def in_graph_transaction(
-    database: Database, unit: Callable[[psycopg.AsyncConnection[Any], bool], Awaitable[_Result]]
-) -> _Result:
-    """Runs `unit(connection, every_lock)` in a transaction that holds off erasing, again if it has to be.
-
-    Deadlocks and serialization failures are retried; so are, with every lock, a graph that moved and a unique key
-    that was taken.
-    """
-
-    async def attempt(every_lock: bool) -> _Result:
-        async def once() -> _Result:
-            async with database.begin() as transaction:
-                connection = raw(transaction)
-                await share_graph(connection)
-                return await unit(connection, every_lock)
-
-        return await retrying(once)
-
-    try:
-        return await attempt(False)
-    except GraphMovedError:
-        return await attempt(True)
-    except psycopg.Error as error:
-        if sql_state(error) != _UNIQUE_VIOLATION:
-            raise
-        return await attempt(True)
 
 
 async def record_observations(
@@ -233,7 +198,9 @@ class _Step:
                 complete = False
                 break
         plan = resolver.plan()
-        book = await self._contacts_of_merged(plan) if locked and plan.merges else None
+        book = None
+        if locked and plan.merges:
+            book = await contacts_of_merged(self._connection, plan, now_us=self._now_us, compared=self._parser.compared)
         return _Decision(snapshot, resolver.graph, plan, book, [], complete)
 
     async def _decide_requests(self, resolver: ObservationResolver, snapshot: Snapshot) -> _Decision:
@@ -246,14 +213,6 @@ class _Step:
             for observation, request in zip(self._observations, self._requests, strict=True)
         ]
         return _Decision(snapshot, resolver.graph, resolver.plan(), book, answers, True)
-
-    async def _contacts_of_merged(self, plan: Plan) -> ContactBook:
-        edges = [edge for merge in plan.merges for edge in merge.edges]
-        people = {root for edge in edges for root in (edge.survivor, edge.merged)}
-        book = self._book(await load_contacts(self._connection, people), {})
-        for edge in edges:
-            book.combine(edge.survivor, edge.merged)
-        return book
 
     def _book(self, rows: Mapping[int, Iterable[ContactRow]], known: Mapping[int, Iterable[KnownValue]]) -> ContactBook:
         now = datetime.fromtimestamp(self._now_us / 1e6, UTC)
@@ -286,28 +245,22 @@ class _Step:
         ):
             # One of these values or people may have placed what was not looked at here.
             raise GraphMovedError
-        ids = await allocate_profiles(connection, len(plan.profiles))
-        writer = PlanWriter(connection, plan, ids, now_us=self._now_us)
-        merge_ids = [uuid7_text() for _ in plan.merges]
-        if plan.structural:
-            await writer.write_graph(merge_ids)
+        saved = await save_plan(connection, plan, decision.book, now_us=self._now_us)
+        writer = saved.writer
         version = decision.snapshot.version
         self._cache.follow(version)
         already_attributed = [] if self._already_attributed is None else self._already_attributed.links
         await writer.write_links(self._cache.links_to_store(plan), already_attributed)
         await writer.write_pairs(self._cache.new_pairs(plan))
         await writer.write_refusals()
-        contact_ids: dict[int, int] = {}
-        if decision.book is not None and decision.book.has_changes:
-            contact_ids = await save_contacts(connection, decision.book, merge_ids, writer.real)
         persons = real_persons(plan, writer, decision.snapshot.persons)
         absorbed = {old: writer.real(new) for old, new in plan.absorbed.items()}
         changed = bool(plan.absorbed or plan.shared)
         return Recorded(
             profiles=[writer.real(profile) for profile in plan.placements],
             persons=persons | self._persons_attributed_before(persons, absorbed),
-            contacts=[_with_ids(answer, contact_ids) for answer in decision.answers],
-            events=list(_domain_events(plan, writer, merge_ids)),
+            contacts=[_with_ids(answer, saved.contact_ids) for answer in decision.answers],
+            events=saved.events,
             changed=decision.changes,
             learned=Learned(
                 version=version,
@@ -387,20 +340,3 @@ def _with_ids(answer: ContactAnswer, ids: dict[int, int]) -> ContactAnswer:
         phones=answer.phones,
         secondary_ids=tuple(ids.get(number, number) for number in answer.secondary_ids),
     )
-
-
-def _domain_events(plan: Plan, writer: PlanWriter, merge_ids: Sequence[str]) -> Iterable[DomainEvent]:
-    """ProfileCreated, in lists of up to a thousand, and ProfilesMerged, one for each merge."""
-    for start in range(0, len(plan.profiles), _EVENT_SIZE):
-        created = [public_id(writer.real(p.id)) for p in plan.profiles[start : start + _EVENT_SIZE]]
-        yield DomainEvent(kind="ProfileCreated", payload={"internal_user_ids": created})
-    for merge_id, merge in zip(merge_ids, plan.merges, strict=True):
-        yield DomainEvent(
-            kind="ProfilesMerged",
-            payload={
-                "merge_id": merge_id,
-                "cause": merge.cause,
-                "internal_user_id": public_id(writer.real(merge.edges[0].survivor)),
-                "merged_ids": [public_id(writer.real(edge.merged)) for edge in merge.edges],
-            },
-        )

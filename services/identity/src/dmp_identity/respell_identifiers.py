@@ -11,16 +11,18 @@ from dmp_chassis.domain_events import DomainEvent
 from dmp_identity.adapters import respelling_store as store
 from dmp_identity.adapters.domain_event_store import add_domain_events
 from dmp_identity.adapters.graph_store import PlanWriter
-from dmp_identity.adapters.merge_history import find_merge
-from dmp_identity.adapters.merge_store import find_profiles, pairs_apart
+from dmp_identity.adapters.merge_store import find_merge
+from dmp_identity.adapters.profile_reads import find_profiles
 from dmp_identity.adapters.respelling_store import FormerIdentifier, Move
+from dmp_identity.domain.errors import NeverMergeError
 from dmp_identity.domain.identifier_parser import IdentifierParser
+from dmp_identity.domain.merge_people import MergeAct, MergeEnd
 from dmp_identity.domain.parsed_identifier import Key
-from dmp_identity.domain.plan import MergeEdge, NewMerge, Plan, Refusal
+from dmp_identity.domain.plan import Plan, Refusal
 from dmp_identity.domain.profile_id import public_id
 from dmp_identity.domain.refusal_reason import RefusalReason
 from dmp_identity.domain.respelling import Joined, Respelling, StoredIdentifier, new_value, respell, value_of
-from dmp_identity.merge_profiles import join_people
+from dmp_identity.merge_profiles import merge_in_graph
 from dmp_identity.undo_merge import split_people
 
 CAUSE: Final = "renormalise"
@@ -107,33 +109,18 @@ class IdentifierRespeller:
         await store.put_former(connection, [FormerIdentifier(identifier=gone, part_of=joined.value, merge_id=merge_id)])
 
     async def _merge(self, connection: psycopg.AsyncConnection[Any], key: Key, kept: int, gone: int) -> str | None:
-        found = await find_profiles(connection, [kept, gone])
-        ends = sorted((found[kept], found[gone]), key=lambda end: (end.root_created_at_us, end.root))
-        if ends[0].root == ends[1].root:
-            return None
-        if await pairs_apart(connection, [end.root for end in ends]):
+        ends = [MergeEnd(profile=kept, key=key), MergeEnd(profile=gone, key=key)]
+        act = MergeAct(cause=CAUSE, ref=self._run, source=CAUSE, reason=_REASON)
+        try:
+            merge_id = await merge_in_graph(connection, ends, act, now_us=self._now_us, compared=self._parser.compared)
+        except NeverMergeError:
             refusal = Refusal(
                 rule=RefusalReason.NEVER_MERGE, key=key, profile=kept, other=gone, ref=self._run, source=CAUSE
             )
             await announce(connection, [refusal], now_us=self._now_us)
             return None
-        edge = MergeEdge(
-            survivor=ends[0].root,
-            merged=ends[1].root,
-            profile_a=ends[0].id,
-            profile_b=ends[1].id,
-            key_a=key,
-            key_b=key,
-        )
-        self.merged += 1
-        return await join_people(
-            connection,
-            NewMerge(cause=CAUSE, ref=self._run, source=CAUSE, edges=(edge,)),
-            reason=_REASON,
-            identified=any(end.root_identified for end in ends),
-            now_us=self._now_us,
-            compared=self._parser.compared,
-        )
+        self.merged += bool(merge_id)
+        return merge_id or None
 
     async def _undo(self, connection: psycopg.AsyncConnection[Any], merge_id: str) -> None:
         merge = await find_merge(connection, merge_id)

@@ -15,12 +15,11 @@ import psycopg
 from dmp_chassis.database import Database, raw
 from dmp_chassis.domain_events import DomainEvent
 from dmp_identity.adapters import explanation_reads as reads
-from dmp_identity.adapters import merge_history as history
+from dmp_identity.adapters import merge_store
 from dmp_identity.adapters import separation_store as store
 from dmp_identity.adapters.domain_event_store import add_domain_events
 from dmp_identity.adapters.graph_locks import lock_stripes, stripe
-from dmp_identity.adapters.merge_store import find_profiles
-from dmp_identity.adapters.profile_reads import members_of
+from dmp_identity.adapters.profile_reads import find_profiles, members_of
 from dmp_identity.adapters.separation_store import SharedValue
 from dmp_identity.detach_identifier import read_strong
 from dmp_identity.domain.errors import InvalidFieldsError, NoMatchError
@@ -28,8 +27,8 @@ from dmp_identity.domain.identifier_parser import IdentifierParser
 from dmp_identity.domain.parsed_identifier import Key
 from dmp_identity.domain.profile_id import public_id
 from dmp_identity.domain.separation import parts_without
+from dmp_identity.graph_transaction import in_graph_transaction
 from dmp_identity.know_key_rules import one_as_stored
-from dmp_identity.record_observations import in_graph_transaction
 from dmp_identity.undo_merge import regroup_people
 
 _DEFAULT_PAGE: Final = 100
@@ -97,7 +96,7 @@ async def undo_shared_value(
         members = await members_of(connection, found.root)
         merge_ids = await store.merges_through(connection, key, _MOST_MERGES)
         for merge_id in merge_ids:
-            await history.mark_undone(connection, merge_id, reason, now_us)
+            await merge_store.mark_undone(connection, merge_id, reason, now_us)
         arrivals = await reads.arrivals_at(connection, [found.profile], strengths, _MOST_IDENTIFIERS)
         pairs = await reads.pairs_among(connection, [seen.key for seen in arrivals])
         parts = parts_without(key, arrivals, [(link.a, link.b) for link in pairs])[1:]

@@ -10,11 +10,13 @@ import psycopg
 
 from dmp_identity.adapters.bulk import Bigints, Texts, bulk_cursor
 from dmp_identity.adapters.graph_version import SERVER
+from dmp_identity.adapters.profile_reads import find_profiles
 from dmp_identity.domain.identifier_policy import IdentifierPolicy
 from dmp_identity.domain.parsed_identifier import Key, Observation
 from dmp_identity.domain.snapshot import GraphVersion, Person, Snapshot
 
 _DAY_US: Final = 86_400_000_000
+_NO_VERSION: Final = GraphVersion(0, 0, 0)
 
 _FOUND: Final = f"""
 WITH found AS MATERIALIZED (
@@ -134,7 +136,7 @@ async def load_snapshot(
             Bigints(profiles),
         ),
     )
-    version = GraphVersion(0, 0, 0)
+    version = _NO_VERSION
     owners: dict[Key, int] = {}
     arrivals: dict[Key, int] = {}
     shared: list[Key] = []
@@ -203,14 +205,38 @@ async def add_guard_facts(
             for root, person in snapshot.people.items()
         }
         if len(roots) > 1:
-            await cursor.execute(_APART, (given, given))
-            snapshot.apart = [(a, b) for a, b in await cursor.fetchall()]
+            snapshot.apart = await _pairs_apart(connection, roots)
     if keys:
         await cursor.execute(_TOGETHER, _columns(keys))
         together: dict[Key, set[Key]] = {}
         for n, type_name, value in await cursor.fetchall():
             together.setdefault(keys[n - 1], set()).add((type_name, value))
         snapshot.together = together
+
+
+async def load_people(connection: psycopg.AsyncConnection[Any], profiles: Sequence[int]) -> Snapshot:
+    """What merging the people of some profiles needs: these people, and who of them is kept apart. A profile that does
+    not exist is not in it. The caller holds the merge lock.
+    """
+    found = await find_profiles(connection, profiles)
+    people = {
+        profile.root: Person(created_at_us=profile.root_created_at_us, identified=profile.root_identified)
+        for profile in found.values()
+    }
+    return Snapshot(
+        version=_NO_VERSION,
+        persons={number: profile.root for number, profile in found.items()} | {root: root for root in people},
+        people=people,
+        apart=await _pairs_apart(connection, list(people)) if len(people) > 1 else (),
+    )
+
+
+async def _pairs_apart(connection: psycopg.AsyncConnection[Any], roots: Sequence[int]) -> list[tuple[int, int]]:
+    """Pairs among these people that somebody said are different."""
+    given = Bigints(roots)
+    cursor = bulk_cursor(connection)
+    await cursor.execute(_APART, (given, given))
+    return [(a, b) for a, b in await cursor.fetchall()]
 
 
 def _touched(snapshot: Snapshot, observations: Sequence[Observation]) -> tuple[list[int], list[Key]]:

@@ -7,7 +7,8 @@ from typing import Any, Final
 
 import psycopg
 
-from dmp_identity.adapters.bulk import Bigints, Texts, bulk_cursor, copy_rows, escaped, nullable
+from dmp_identity.adapters.bulk import Bigints, Texts, bulk_cursor, copy_rows, escaped
+from dmp_identity.adapters.merge_store import move_to_roots, store_merges
 from dmp_identity.domain.parsed_identifier import Key, Observation, ParsedIdentifier
 from dmp_identity.domain.plan import NewLink, Plan, Refusal
 
@@ -15,18 +16,6 @@ _PROFILE: Final = b"""
 INSERT INTO profile (id, root_id, created_at_us, identified)
 SELECT n.id, n.root_id, n.created_at_us, n.identified <> 0
 FROM unnest(%b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[]) AS n (id, root_id, created_at_us, identified)
-"""
-
-_ABSORB: Final = b"""
-UPDATE profile p SET root_id = t.new_root
-FROM (
-  SELECT m.old_root AS id, m.new_root FROM unnest(%b::bigint[], %b::bigint[]) AS m (old_root, new_root)
-  UNION ALL
-  SELECT q.id, m.new_root
-  FROM unnest(%b::bigint[], %b::bigint[]) AS m (old_root, new_root)
-  JOIN profile q ON q.root_id = m.old_root AND q.root_id <> q.id
-) t
-WHERE p.id = t.id
 """
 
 _LINK: Final = b"""
@@ -135,8 +124,7 @@ class PlanWriter:
             self._identifier_rows(),
         )
         if plan.absorbed:
-            old, new = Bigints(list(plan.absorbed)), Bigints([real(root) for root in plan.absorbed.values()])
-            await cursor.execute(_ABSORB, (old, new, old, new))
+            await move_to_roots(self._connection, {old: real(new) for old, new in plan.absorbed.items()})
         if plan.identified:
             await cursor.execute(
                 b"UPDATE profile SET identified = true WHERE id = ANY(%b)", (Bigints(sorted(plan.identified)),)
@@ -147,7 +135,8 @@ class PlanWriter:
         if plan.shared:
             await cursor.execute(_SHARE, (self._now_us, *_columns(plan.shared)))
         if plan.merges:
-            await self._write_merges(merge_ids)
+            merges = dict(zip(merge_ids, plan.merges, strict=True))
+            await store_merges(self._connection, merges, real, now_us=self._now_us)
 
     async def write_links(self, weak: Iterable[NewLink], already_attributed: Iterable[NewLink]) -> None:
         """The plan's links, its unchecked links as far as they are given, and links to profiles that exist."""
@@ -209,34 +198,6 @@ class PlanWriter:
                 f"{new.parsed.rules}"
             )
         return rows
-
-    async def _write_merges(self, merge_ids: Sequence[str]) -> None:
-        real = self.real
-        cursor = bulk_cursor(self._connection)
-        merges = list(zip(merge_ids, self._plan.merges, strict=True))
-        await copy_rows(
-            cursor,
-            "merge (id, cause, ref, source, reason, merged_at_us)",
-            (
-                f"{merge_id}\t{merge.cause}\t{escaped(merge.ref)}\t{escaped(merge.source)}\t\t{self._now_us}"
-                for merge_id, merge in merges
-            ),
-        )
-        await copy_rows(
-            cursor,
-            "merge_edge (merge_id, ordinal, survivor_id, merged_id, profile_a, profile_b,"
-            " type_a, value_a, type_b, value_b)",
-            (
-                f"{merge_id}\t{ordinal}\t{real(edge.survivor)}\t{real(edge.merged)}\t{real(edge.profile_a)}\t"
-                f"{real(edge.profile_b)}\t{_key_fields(edge.key_a)}\t{_key_fields(edge.key_b)}"
-                for merge_id, merge in merges
-                for ordinal, edge in enumerate(merge.edges)
-            ),
-        )
-
-
-def _key_fields(key: Key | None) -> str:
-    return "\\N\t\\N" if key is None else f"{key[0]}\t{nullable(key[1])}"
 
 
 def _columns(keys: Sequence[Key]) -> tuple[Texts, Texts]:

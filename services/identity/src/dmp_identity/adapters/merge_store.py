@@ -1,88 +1,279 @@
-"""Reads and writes what merging by hand, undoing and keeping apart need. Callers hold the merge lock."""
+"""Stores merges, what undoes them, and what keeps people apart; reads their history. Writers hold the merge lock."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
 import psycopg
 
-from dmp_identity.adapters.bulk import Bigints, bulk_cursor
+from dmp_identity.adapters.bulk import Bigints, bulk_cursor, copy_rows, escaped, nullable
 from dmp_identity.domain.parsed_identifier import Key
-from dmp_identity.domain.plan import NewMerge
+from dmp_identity.domain.plan import MergeEdge, NewMerge
+from dmp_identity.domain.undo_merge import ActiveMerge, ContactState
 
 Connection = psycopg.AsyncConnection[Any]
+_MOST: Final = 1000
 
-_PROFILES: Final = b"""
-SELECT p.id, p.root_id, r.created_at_us, r.identified
-FROM profile p JOIN profile r ON r.id = p.root_id WHERE p.id = ANY(%b)
-"""
-
-_APART: Final = b"""
-WITH member AS MATERIALIZED (
-  SELECT r.id, r.id AS root_id FROM unnest(%b::bigint[]) AS r (id)
-  UNION ALL
-  SELECT p.id, p.root_id FROM unnest(%b::bigint[]) AS r (id) JOIN profile p ON p.root_id = r.id AND p.root_id <> p.id
+_MERGES_OF: Final = """
+SELECT m.id::text, m.cause, m.ref, m.source, m.reason, m.merged_at_us, m.undone_at_us, coalesce(m.undo_reason, '')
+FROM merge m
+WHERE m.id IN (
+  SELECT e.merge_id FROM merge_edge e WHERE e.profile_a = ANY(%s)
+  UNION
+  SELECT e.merge_id FROM merge_edge e WHERE e.profile_b = ANY(%s)
 )
-SELECT a.root_id, b.root_id
-FROM member a JOIN never_merge n ON n.profile_a = a.id AND n.removed_at_us IS NULL JOIN member b ON b.id = n.profile_b
+ORDER BY m.merged_at_us DESC, m.id DESC
+LIMIT %s
+"""
+
+_ABSORB: Final = b"""
+UPDATE profile p SET root_id = t.new_root
+FROM (
+  SELECT m.old_root AS id, m.new_root FROM unnest(%b::bigint[], %b::bigint[]) AS m (old_root, new_root)
+  UNION ALL
+  SELECT q.id, m.new_root
+  FROM unnest(%b::bigint[], %b::bigint[]) AS m (old_root, new_root)
+  JOIN profile q ON q.root_id = m.old_root AND q.root_id <> q.id
+) t
+WHERE p.id = t.id
+"""
+
+_EDGES: Final = """
+SELECT merge_id::text, survivor_id, merged_id, profile_a, profile_b, type_a, value_a, type_b, value_b
+FROM merge_edge WHERE merge_id = ANY(%s::uuid[]) ORDER BY merge_id, ordinal
+"""
+
+_NEVER: Final = """
+SELECT id::text, profile_a, profile_b, reason, created_at_us, coalesce(merge_id::text, '')
+FROM never_merge WHERE (profile_a = ANY(%s) OR profile_b = ANY(%s)) AND removed_at_us IS NULL
+ORDER BY created_at_us, id LIMIT %s
 """
 
 
-class StoredProfile(msgspec.Struct, frozen=True):
-    """A profile and its person: when that was made and whether it has a strong identifier."""
+class StoredMerge(msgspec.Struct, frozen=True):
+    """A merge as the history has it."""
 
-    id: int
-    root: int
-    root_created_at_us: int
-    root_identified: bool
-
-
-async def find_profiles(connection: Connection, ids: Sequence[int]) -> dict[int, StoredProfile]:
-    """The profiles that exist among these, by id."""
-    cursor = bulk_cursor(connection)
-    await cursor.execute(_PROFILES, (Bigints(list(ids)),))
-    return {row[0]: StoredProfile(*row) for row in await cursor.fetchall()}
+    id: str
+    cause: str
+    ref: str
+    source: str
+    reason: str
+    merged_at_us: int
+    undone_at_us: int | None
+    undo_reason: str
+    edges: tuple[MergeEdge, ...]
 
 
-async def pairs_apart(connection: Connection, roots: Sequence[int]) -> list[tuple[int, int]]:
-    """Pairs among these people that somebody said are different."""
-    given = Bigints(list(roots))
-    cursor = bulk_cursor(connection)
-    await cursor.execute(_APART, (given, given))
-    return [(a, b) for a, b in await cursor.fetchall()]
+class StoredNeverMerge(msgspec.Struct, frozen=True):
+    """What keeps two profiles' people apart."""
+
+    id: str
+    profile_a: int
+    profile_b: int
+    reason: str
+    created_at_us: int
+    merge_id: str
 
 
-async def store_merge(
-    connection: Connection, merge_id: str, merge: NewMerge, *, reason: str, identified: bool, now_us: int
+async def store_merges(
+    connection: Connection, merges: Mapping[str, NewMerge], real: Callable[[int], int], *, now_us: int
 ) -> None:
-    """Writes one act of merging people that exist, whose edges all have the same survivor."""
-    survivor = merge.edges[0].survivor
-    await connection.execute(
-        "INSERT INTO merge (id, cause, ref, source, reason, merged_at_us) VALUES (%s, %s, %s, %s, %s, %s)",
-        (merge_id, merge.cause, merge.ref, merge.source, reason, now_us),
+    """Writes merges by their ids, in two statements. real: the stored id of a profile of the plan."""
+    cursor = bulk_cursor(connection)
+    await copy_rows(
+        cursor,
+        "merge (id, cause, ref, source, reason, merged_at_us)",
+        (
+            f"{merge_id}\t{merge.cause}\t{escaped(merge.ref)}\t{escaped(merge.source)}\t{escaped(merge.reason)}\t{now_us}"
+            for merge_id, merge in merges.items()
+        ),
     )
-    async with connection.cursor() as cursor:
-        await cursor.executemany(
-            "INSERT INTO merge_edge (merge_id, ordinal, survivor_id, merged_id, profile_a, profile_b,"
-            " type_a, value_a, type_b, value_b) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-            [
-                (merge_id, n, e.survivor, e.merged, e.profile_a, e.profile_b, *_key(e.key_a), *_key(e.key_b))
-                for n, e in enumerate(merge.edges)
-            ],
-        )
-    await move_to_roots(connection, {edge.merged: survivor for edge in merge.edges})
-    if identified:
-        await connection.execute("UPDATE profile SET identified = true WHERE id = %s AND NOT identified", (survivor,))
-
-
-def _key(key: Key | None) -> tuple[str | None, str | None]:
-    return (None, None) if key is None else key
+    await copy_rows(
+        cursor,
+        "merge_edge (merge_id, ordinal, survivor_id, merged_id, profile_a, profile_b,"
+        " type_a, value_a, type_b, value_b)",
+        (
+            f"{merge_id}\t{ordinal}\t{real(edge.survivor)}\t{real(edge.merged)}\t{real(edge.profile_a)}\t"
+            f"{real(edge.profile_b)}\t{_key_fields(edge.key_a)}\t{_key_fields(edge.key_b)}"
+            for merge_id, merge in merges.items()
+            for ordinal, edge in enumerate(merge.edges)
+        ),
+    )
 
 
 async def move_to_roots(connection: Connection, roots: Mapping[int, int]) -> None:
-    """Makes every profile of the old roots' clusters answer with the new ones."""
-    for old, new in roots.items():
-        await connection.execute("UPDATE profile SET root_id = %s WHERE root_id = %s AND root_id <> id", (new, old))
-        await connection.execute("UPDATE profile SET root_id = %s WHERE id = %s", (new, old))
+    """Makes every profile of the old roots' people answer with the new roots, in one statement."""
+    old, new = Bigints(list(roots)), Bigints(list(roots.values()))
+    await bulk_cursor(connection).execute(_ABSORB, (old, new, old, new))
+
+
+async def find_merge(connection: Connection, merge_id: str) -> StoredMerge | None:
+    """The merge of this id, None if there is none."""
+    cursor = await connection.execute(
+        "SELECT id::text, cause, ref, source, reason, merged_at_us, undone_at_us, coalesce(undo_reason, '')"
+        " FROM merge WHERE id = %s",
+        (merge_id,),
+    )
+    merges = await _with_edges(connection, await cursor.fetchall())
+    return merges[0] if merges else None
+
+
+async def merges_of(connection: Connection, profiles: Sequence[int]) -> list[StoredMerge]:
+    """The last merges that any of the profiles took part in, oldest first."""
+    given = list(profiles)
+    cursor = await connection.execute(_MERGES_OF, (given, given, _MOST))
+    return (await _with_edges(connection, await cursor.fetchall()))[::-1]
+
+
+async def never_merges_of(connection: Connection, profiles: Sequence[int]) -> list[StoredNeverMerge]:
+    """What is in force and concerns any of the profiles, oldest first."""
+    given = list(profiles)
+    cursor = await connection.execute(_NEVER, (given, given, _MOST))
+    return [StoredNeverMerge(*row) for row in await cursor.fetchall()]
+
+
+async def active_merges(connection: Connection, profiles: Sequence[int]) -> list[ActiveMerge]:
+    """All merges in force among the profiles."""
+    cursor = bulk_cursor(connection)
+    await cursor.execute(
+        b"""
+        SELECT e.merge_id, m.merged_at_us, e.profile_a, e.profile_b
+        FROM merge_edge e JOIN merge m ON m.id = e.merge_id
+        WHERE e.profile_a = ANY(%b) AND m.undone_at_us IS NULL
+        ORDER BY e.merge_id, e.ordinal
+        """,
+        (Bigints(list(profiles)),),
+    )
+    edges: dict[tuple[str, int], list[tuple[int, int]]] = {}
+    for merge_id, merged_at_us, a, b in await cursor.fetchall():
+        edges.setdefault((str(merge_id), merged_at_us), []).append((a, b))
+    return [
+        ActiveMerge(id=merge_id, merged_at=datetime.fromtimestamp(at_us / 1e6, UTC), edges=tuple(pairs))
+        for (merge_id, at_us), pairs in edges.items()
+    ]
+
+
+async def mark_undone(connection: Connection, merge_id: str, reason: str, now_us: int) -> None:
+    """Takes the merge out of force."""
+    await connection.execute(
+        "UPDATE merge SET undone_at_us = %s, undo_reason = %s WHERE id = %s", (now_us, reason, merge_id)
+    )
+
+
+async def regroup(connection: Connection, groups: Iterable[Sequence[int]]) -> None:
+    """Makes the first profile of each group the root of the group; groups that are whole already cost a probe."""
+    for group in groups:
+        root, members = group[0], Bigints(list(group))
+        cursor = bulk_cursor(connection)
+        await cursor.execute(
+            b"UPDATE profile SET root_id = %s WHERE id = ANY(%b) AND root_id <> %s", (root, members, root)
+        )
+        await cursor.execute(
+            b"""
+            UPDATE profile SET identified = EXISTS (SELECT FROM identifier i WHERE i.profile_id = ANY(%b)) WHERE id = %s
+            """,
+            (members, root),
+        )
+
+
+async def note_separation(connection: Connection, separation_id: str, profiles: Sequence[int]) -> None:
+    """Remembers that these profiles were one person until now: each may have events that show the others."""
+    await bulk_cursor(connection).execute(
+        b"INSERT INTO separated_profile (separation_id, profile_id) SELECT %s::uuid, n FROM unnest(%b::bigint[]) AS n"
+        b" ON CONFLICT DO NOTHING",
+        (separation_id, Bigints(list(profiles))),
+    )
+
+
+async def add_never_merges(connection: Connection, rows: Sequence[StoredNeverMerge]) -> None:
+    """Keeps the pairs apart."""
+    await copy_rows(
+        bulk_cursor(connection),
+        "never_merge (id, profile_a, profile_b, merge_id, reason, created_at_us)",
+        (
+            f"{row.id}\t{row.profile_a}\t{row.profile_b}\t{row.merge_id or chr(92) + 'N'}\t{escaped(row.reason)}\t"
+            f"{row.created_at_us}"
+            for row in rows
+        ),
+    )
+
+
+async def remove_never_merge(connection: Connection, never_merge_id: str, reason: str, now_us: int) -> bool | None:
+    """Takes it out of force: True if it was in force, False if it was not, None if there is none of this id."""
+    cursor = await connection.execute(
+        "SELECT removed_at_us FROM never_merge WHERE id = %s FOR UPDATE", (never_merge_id,)
+    )
+    row = await cursor.fetchone()
+    if row is None:
+        return None
+    if row[0] is not None:
+        return False
+    await connection.execute(
+        "UPDATE never_merge SET removed_at_us = %s, removal_reason = %s WHERE id = %s", (now_us, reason, never_merge_id)
+    )
+    return True
+
+
+async def contacts_made_by_merges(connection: Connection, contacts: Sequence[int]) -> dict[int, str]:
+    """Contact -> the merge whose own request made it, for those that have one."""
+    cursor = await connection.execute(
+        "SELECT contact_id, merge_id::text FROM merge_contact WHERE contact_id = ANY(%s)", (list(contacts),)
+    )
+    return dict(await cursor.fetchall())
+
+
+async def delete_contacts(connection: Connection, contacts: Sequence[int], now_us: int) -> None:
+    """Soft-deletes rows."""
+    now = datetime.fromtimestamp(now_us / 1e6, UTC)
+    await connection.execute(
+        'UPDATE contact SET "deletedAt" = %s, "updatedAt" = %s WHERE id = ANY(%s)', (now, now, list(contacts))
+    )
+
+
+async def set_contact_states(connection: Connection, states: dict[int, ContactState]) -> None:
+    """Links rows anew."""
+    async with connection.cursor() as cursor:
+        await cursor.executemany(
+            'UPDATE contact SET "linkedId" = %s, "linkPrecedence" = %s, "updatedAt" = %s WHERE id = %s',
+            [
+                (s.linked_id, "primary" if s.linked_id is None else "secondary", s.updated_at, contact)
+                for contact, s in sorted(states.items())
+            ],
+        )
+
+
+async def _with_edges(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> list[StoredMerge]:
+    cursor = await connection.execute(_EDGES, ([row[0] for row in rows],))
+    edges: dict[str, list[MergeEdge]] = {}
+    for merge_id, survivor, merged, a, b, type_a, value_a, type_b, value_b in await cursor.fetchall():
+        edges.setdefault(merge_id, []).append(
+            MergeEdge(
+                survivor=survivor,
+                merged=merged,
+                profile_a=a,
+                profile_b=b,
+                key_a=None if type_a is None else (type_a, value_a),
+                key_b=None if type_b is None else (type_b, value_b),
+            )
+        )
+    return [
+        StoredMerge(
+            id=merge_id,
+            cause=cause,
+            ref=ref,
+            source=source,
+            reason=reason,
+            merged_at_us=merged_at_us,
+            undone_at_us=undone_at_us,
+            undo_reason=undo_reason,
+            edges=tuple(edges.get(merge_id, ())),
+        )
+        for merge_id, cause, ref, source, reason, merged_at_us, undone_at_us, undo_reason in rows
+    ]
+
+
+def _key_fields(key: Key | None) -> str:
+    return "\\N\t\\N" if key is None else f"{key[0]}\t{nullable(key[1])}"

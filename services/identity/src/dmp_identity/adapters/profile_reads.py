@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 import psycopg
 
+from dmp_identity.adapters.bulk import Bigints, bulk_cursor
 from dmp_identity.domain.attribution import Candidate
 from dmp_identity.domain.parsed_identifier import Key
 
@@ -95,6 +96,27 @@ ORDER BY 1, 2
 """
 
 
+_PROFILES: Final = b"""
+SELECT p.id, p.root_id, r.created_at_us, r.identified
+FROM profile p JOIN profile r ON r.id = p.root_id WHERE p.id = ANY(%b)
+"""
+
+
+class StoredProfile(msgspec.Struct, frozen=True):
+    """A profile and its person.
+
+    id: the profile's own id.
+    root: the person's oldest profile.
+    root_created_at_us: when that was made.
+    root_identified: True if the person has a strong identifier.
+    """
+
+    id: int
+    root: int
+    root_created_at_us: int
+    root_identified: bool
+
+
 class TimelineRow(msgspec.Struct, frozen=True):
     """One entry of a timeline."""
 
@@ -131,6 +153,13 @@ async def find_root(connection: Connection, profile_id: int) -> int | None:
     cursor = await connection.execute("SELECT root_id FROM profile WHERE id = %s", (profile_id,))
     row = await cursor.fetchone()
     return None if row is None else int(row[0])
+
+
+async def find_profiles(connection: Connection, ids: Sequence[int]) -> dict[int, StoredProfile]:
+    """The profiles that exist among these, by id."""
+    cursor = bulk_cursor(connection)
+    await cursor.execute(_PROFILES, (Bigints(list(ids)),))
+    return {row[0]: StoredProfile(*row) for row in await cursor.fetchall()}
 
 
 async def members_of(connection: Connection, root: int) -> list[int]:

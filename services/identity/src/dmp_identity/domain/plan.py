@@ -38,8 +38,12 @@ class NewLink(msgspec.Struct, frozen=True, gc=False):
 
 
 class MergeEdge(msgspec.Struct, frozen=True, gc=False):
-    """Two people become one: `survivor` is the older one. The edge connects two profiles, one of each; evidence: an
-    identifier of each.
+    """Two people become one, or became one.
+
+    survivor: the older person, who goes on.
+    merged: the person who becomes part of it.
+    profile_a, profile_b: the two profiles that the edge connects: one of the survivor, one of the merged.
+    key_a, key_b: the evidence: an identifier of each; None if a person decided.
     """
 
     survivor: int
@@ -51,12 +55,17 @@ class MergeEdge(msgspec.Struct, frozen=True, gc=False):
 
 
 class NewMerge(msgspec.Struct, frozen=True, gc=False):
-    """One act of merging: all edges that one event, request or decision made."""
+    """One act of merging: all edges that one event, request or decision made.
+
+    cause, ref, source: what made it; see `MergeAct`.
+    reason: what the person who decided wrote; empty if evidence did.
+    """
 
     cause: str
     ref: str
     source: str
     edges: tuple[MergeEdge, ...]
+    reason: str = ""
 
 
 class Refusal(msgspec.Struct, frozen=True, gc=False):

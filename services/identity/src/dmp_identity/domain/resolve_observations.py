@@ -10,8 +10,9 @@ from collections.abc import Iterator, Sequence
 from dmp_identity.domain.attribution import Candidate, attributed, ownership
 from dmp_identity.domain.graph import Graph
 from dmp_identity.domain.identifier_policy import IdentifierPolicy
+from dmp_identity.domain.merge_people import MergeAct, MergeEnd, merge_people, pairs_kept_apart
 from dmp_identity.domain.parsed_identifier import Key, Observation, ParsedIdentifier
-from dmp_identity.domain.plan import MergeEdge, NewIdentifier, NewLink, NewMerge, Plan, Refusal
+from dmp_identity.domain.plan import MergeEdge, NewIdentifier, NewLink, Plan, Refusal
 from dmp_identity.domain.refusal_reason import RefusalReason
 from dmp_identity.domain.snapshot import Snapshot
 
@@ -125,7 +126,7 @@ class ObservationResolver:
             if refused:
                 refusals.extend((rule, first_match[other].key, other) for rule, other in refused)
             else:
-                self._merge(observation, sorted(first_match, key=graph.age), first_match)
+                self._merge(observation, first_match)
         for parsed in unknown:
             self._attach(observation, parsed, target, via.key, refusals)
         if len(matched) + len(unknown) > 1:
@@ -152,36 +153,16 @@ class ObservationResolver:
         self._link_weak(observation, target)
         return target
 
-    def _merge(self, observation: Observation, roots: list[int], first_match: dict[int, ParsedIdentifier]) -> None:
-        graph = self.graph
-        edges = []
-        key_a = first_match[roots[0]].key
-        for root in roots[1:]:
-            key_b = first_match[root].key
-            survivor, merged = graph.merge(roots[0], root)
-            edges.append(
-                MergeEdge(
-                    survivor=survivor,
-                    merged=merged,
-                    profile_a=graph.owners[key_a],
-                    profile_b=graph.owners[key_b],
-                    key_a=key_a,
-                    key_b=key_b,
-                )
-            )
-        self._plan.merges.append(
-            NewMerge(cause=observation.cause, ref=observation.ref, source=observation.source, edges=tuple(edges))
-        )
+    def _merge(self, observation: Observation, first_match: dict[int, ParsedIdentifier]) -> None:
+        owners = self.graph.owners
+        ends = {root: MergeEnd(profile=owners[parsed.key], key=parsed.key) for root, parsed in first_match.items()}
+        act = MergeAct(cause=observation.cause, ref=observation.ref, source=observation.source)
+        self._plan.merges.append(merge_people(self.graph, ends, act))
 
     def _objections(self, roots: Sequence[int]) -> list[tuple[RefusalReason, int]]:
         """What speaks against these people being one: a rule and whom it keeps from the first of them, for each."""
         graph = self.graph
-        objections = [
-            (RefusalReason.NEVER_MERGE, second)
-            for position, first in enumerate(roots)
-            for second in roots[position + 1 :]
-            if graph.are_apart(first, second)
-        ]
+        objections = [(RefusalReason.NEVER_MERGE, second) for _, second in pairs_kept_apart(graph, roots)]
         large = self._policy.large_cluster_identifiers
         ranked = sorted(roots, key=lambda root: -graph.people[root].size)
         if graph.people[ranked[1]].size > large:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from dmp_identity.domain.explain import SeenIdentifier
 from dmp_identity.domain.parsed_identifier import Key
-from dmp_identity.domain.split import components
+from dmp_identity.domain.undo_merge import components
 
 
 def parts_without(key: Key, arrivals: Sequence[SeenIdentifier], pairs: Iterable[tuple[Key, Key]]) -> list[list[Key]]:
