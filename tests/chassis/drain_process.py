@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 
+import uvloop
 from google.protobuf.wrappers_pb2 import StringValue
 
-from dmp_chassis.entry import main
-from dmp_chassis.server import RunningServer, run_server
-from tests.chassis.echo_service import DOMAIN, SERVICE, add_methods
+from dmp_chassis.logging import configure
+from dmp_chassis.server import Parts, RunningServer, run_server
+from tests.chassis.echo_service import API, EchoServicer
 
 _LOG = logging.getLogger("test")
 
@@ -45,23 +46,15 @@ async def serve() -> None:
     def ready(running: RunningServer) -> None:
         _LOG.info("ready", extra={"port": running.port})
 
-    await run_server(
-        service_names=[SERVICE],
-        add_services=add_methods({"Echo": echo, "Hold": hold, "Release": release}),
-        listen="127.0.0.1:0",
-        table={},
-        domain=DOMAIN,
+    parts = Parts(
+        servicer=EchoServicer({"Echo": echo, "Hold": hold, "Release": release}),
         background=[loop],
         on_stop=[flush],
         on_close=[close],
-        drain_seconds=60.0,
-        ready=ready,
     )
-
-
-def migrate() -> None:
-    """Nothing to migrate."""
+    await run_server(API, parts, listen="127.0.0.1:0", drain_seconds=60.0, ready=ready)
 
 
 if __name__ == "__main__":
-    main("test", serve=serve, migrate=migrate, arguments=["serve"])
+    configure("info", "test")
+    uvloop.run(serve())

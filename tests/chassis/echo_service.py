@@ -11,9 +11,7 @@ from google.protobuf.wrappers_pb2 import StringValue
 from grpc_health.v1 import health_pb2
 
 from dmp_chassis.client import channel
-from dmp_chassis.errors import ErrorTable
-from dmp_chassis.server import Callback, Check, RunningServer, start_server
-from dmp_chassis.streams import MAX_STREAMS
+from dmp_chassis.server import Api, Parts, RunningServer, start_server
 
 SERVICE = "dmp.test.v1.Echo"
 DOMAIN = "test.dmp"
@@ -24,17 +22,24 @@ UNPARSEABLE = b"\x0a\x02\xff\xfe"
 Method = Callable[..., Any]
 
 
-def add_methods(methods: Mapping[str, Method], kind: str = "unary_unary") -> Callable[[grpc.aio.Server], None]:
-    """A function that registers the methods, all of one kind, with a server."""
-    make = getattr(grpc, f"{kind}_rpc_method_handler")
-    handlers = {
-        name: make(method, StringValue.FromString, StringValue.SerializeToString) for name, method in methods.items()
-    }
+class EchoServicer:
+    """Answers with these methods, all of one kind."""
 
-    def add(server: grpc.aio.Server) -> None:
+    def __init__(self, methods: Mapping[str, Method], kind: str = "unary_unary") -> None:
+        self._methods = methods
+        self._kind = kind
+
+    def add_to(self, server: grpc.aio.Server) -> None:
+        """Registers all methods."""
+        make = getattr(grpc, f"{self._kind}_rpc_method_handler")
+        handlers = {
+            name: make(method, StringValue.FromString, StringValue.SerializeToString)
+            for name, method in self._methods.items()
+        }
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
 
-    return add
+
+API = Api(services=[SERVICE], errors={}, domain=DOMAIN)
 
 
 @asynccontextmanager
@@ -42,23 +47,11 @@ async def serving(
     methods: Mapping[str, Method],
     kind: str = "unary_unary",
     *,
-    table: ErrorTable | None = None,
-    checks: Mapping[str, Check] | None = None,
-    degrading: Sequence[str] = (),
-    background: Sequence[Callback] = (),
-    max_streams: int = MAX_STREAMS,
+    api: Api = API,
+    **parts: Any,  # noqa: ANN401 -- fields of Parts
 ) -> AsyncIterator[tuple[RunningServer, grpc.aio.Channel]]:
     """A server with these methods, and a channel to it."""
-    running = await start_server(
-        service_names=[SERVICE],
-        add_services=add_methods(methods, kind),
-        table=table or {},
-        domain=DOMAIN,
-        checks=checks,
-        degrading=degrading,
-        background=background,
-        max_streams=max_streams,
-    )
+    running = await start_server(api, Parts(servicer=EchoServicer(methods, kind), **parts))
     async with running, channel(running.address) as to_server:
         yield running, to_server
 

@@ -1,4 +1,4 @@
-"""Channels that reconnect, and deadlines that are passed on."""
+"""Channels that reconnect, and HTTP statuses that travel back."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import grpc
 import pytest
 from google.protobuf.wrappers_pb2 import StringValue
 
-from dmp_chassis.client import channel, remaining
+from dmp_chassis.client import channel
 from dmp_chassis.http_body import came_through_gateway, json_body, send_http_status
-from dmp_chassis.server import RunningServer, start_server
-from tests.chassis.echo_service import DOMAIN, SERVICE, add_methods, call, failure, serving
+from dmp_chassis.server import Parts, RunningServer, start_server
+from tests.chassis.echo_service import API, SERVICE, EchoServicer, call, failure, serving
 from tests.chassis.eventually import eventually
 
 # One event loop for all of them: grpc.aio's poller belongs to the process and outlives the loop of a single test.
@@ -28,9 +28,7 @@ async def test_a_channel_soon_finds_a_server_that_has_been_away_for_long(tmp_pat
     address = f"unix:{tmp_path}/s"
 
     async def start() -> RunningServer:
-        return await start_server(
-            service_names=[SERVICE], add_services=add_methods({"M": echo}), table={}, domain=DOMAIN, listen=address
-        )
+        return await start_server(API, Parts(servicer=EchoServicer({"M": echo})), listen=address)
 
     running = await start()
     async with channel(address) as to_server:
@@ -58,33 +56,6 @@ async def test_an_http_proxy_of_the_environment_is_not_used(monkeypatch: pytest.
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     async with serving({"M": echo}) as (_, to_server):
         assert await call(to_server, "M", "direct") == ["direct"]
-
-
-async def timeout_of(default: float, limit: float, given: float | None) -> float:
-    """What `remaining` says in the handler of a call that was made with this timeout."""
-
-    async def method(request: StringValue, context: grpc.aio.ServicerContext[StringValue, StringValue]) -> StringValue:
-        return StringValue(value=repr(remaining(context, default, limit)))
-
-    async with serving({"M": method}) as (_, to_server):
-        rpc: grpc.aio.UnaryUnaryMultiCallable[StringValue, StringValue] = to_server.unary_unary(
-            f"/{SERVICE}/M", StringValue.SerializeToString, StringValue.FromString
-        )
-        return float((await rpc(StringValue(), timeout=given)).value)
-
-
-async def test_a_call_onwards_gets_what_its_caller_has_left() -> None:
-    # Neither the default nor the limit. gRPC rounds a deadline up on its way.
-    assert 4 < await timeout_of(1, 60, 5) < 6
-
-
-async def test_a_call_onwards_gets_at_most_the_limit() -> None:
-    assert await timeout_of(1, 2, 60) == 2
-
-
-async def test_a_caller_without_a_deadline_gives_the_default_within_the_limit() -> None:
-    assert await timeout_of(1, 60, None) == 1
-    assert await timeout_of(5, 2, None) == 2
 
 
 async def test_an_http_status_travels_as_initial_metadata() -> None:

@@ -12,8 +12,8 @@ from grpc_health.v1 import health_pb2_grpc
 
 from dmp_chassis.client import channel
 from dmp_chassis.health import Check, DependencyHealth
-from dmp_chassis.server import start_server
-from tests.chassis.echo_service import SERVICE, health_of
+from dmp_chassis.server import Parts, start_server
+from tests.chassis.echo_service import API, SERVICE, EchoServicer, health_of
 from tests.chassis.eventually import eventually
 
 # One event loop for all of them: grpc.aio's poller belongs to the process and outlives the loop of a single test.
@@ -151,15 +151,8 @@ async def test_what_a_check_uses_is_closed_after_the_check() -> None:
     async def close() -> None:
         order.append("closed")
 
-    server = await start_server(
-        service_names=[],
-        add_services=lambda _: None,
-        table={},
-        domain="test",
-        checks={"mute": check},
-        degrading=["mute"],
-        on_close=[close],
-    )
+    parts = Parts(servicer=EchoServicer({}), checks={"mute": check}, degrading=["mute"], on_close=[close])
+    server = await start_server(API, parts)
     dependency.mute = True
 
     async def is_asked() -> bool:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import grpc
@@ -23,8 +23,18 @@ from redis.backoff import NoBackoff
 from dmp_chassis.client import channel
 from dmp_chassis.database import Database
 from dmp_chassis.errors import DomainError, ErrorSpec, ErrorTable, FieldViolation, InvalidArgument
-from dmp_chassis.interceptors import without_access_log
-from tests.chassis.echo_service import DOMAIN, KINDS, SERVICE, UNPARSEABLE, call, failure, open_stream, serving
+from tests.chassis.echo_service import (
+    API,
+    DOMAIN,
+    KINDS,
+    SERVICE,
+    UNPARSEABLE,
+    call,
+    failure,
+    health_of,
+    open_stream,
+    serving,
+)
 from tests.chassis.eventually import eventually
 
 # One event loop for all of them: grpc.aio's poller belongs to the process and outlives the loop of a single test.
@@ -132,7 +142,10 @@ async def test_calls_that_succeed_are_left_alone(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_domain_error_becomes_its_status_with_details_and_headers(kind: str) -> None:
-    async with serving({"M": raising(lambda: QueueFull(waiting=9), kind)}, kind, table=TABLE) as (_, to_server):
+    async with serving({"M": raising(lambda: QueueFull(waiting=9), kind)}, kind, api=replace(API, errors=TABLE)) as (
+        _,
+        to_server,
+    ):
         error = await failure(to_server, "M", kind=kind)
     assert (error.code(), error.details()) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "9 are waiting")
     info = info_of(error)
@@ -195,7 +208,7 @@ async def test_a_handler_that_writes_its_responses_by_hand_is_guarded() -> None:
         await context.write(request)
         raise QueueFull(waiting=1)
 
-    async with serving({"M": write}, "unary_stream", table=TABLE) as (_, to_server):
+    async with serving({"M": write}, "unary_stream", api=replace(API, errors=TABLE)) as (_, to_server):
         error = await failure(to_server, "M", "hello", kind="unary_stream")
     assert error.details() == "1 are waiting"
 
@@ -236,7 +249,7 @@ async def test_an_error_out_of_a_task_group_counts_as_itself() -> None:
         await in_group(context.abort(grpc.StatusCode.NOT_FOUND, "not here"))
         return StringValue()
 
-    async with serving({"Error": domain_error, "Abort": abort}, table=TABLE) as (_, to_server):
+    async with serving({"Error": domain_error, "Abort": abort}, api=replace(API, errors=TABLE)) as (_, to_server):
         assert (await failure(to_server, "Error")).details() == "2 are waiting"
         assert (await failure(to_server, "Abort")).details() == "not here"
 
@@ -247,7 +260,7 @@ async def test_responses_before_an_error_arrive_and_the_error_after_them() -> No
         yield StringValue(value="2")
         raise QueueFull(waiting=3)
 
-    async with serving({"M": two_then_fail}, "unary_stream", table=TABLE) as (_, to_server):
+    async with serving({"M": two_then_fail}, "unary_stream", api=replace(API, errors=TABLE)) as (_, to_server):
         rpc = open_stream(to_server, "M")
         seen: list[str] = []
         with pytest.raises(grpc.aio.AioRpcError, match="3 are waiting"):
@@ -403,26 +416,20 @@ async def test_a_handler_that_would_block_the_event_loop_is_refused() -> None:
     assert error.code() is grpc.StatusCode.UNKNOWN
 
 
-async def test_the_access_log_is_at_debug_level_and_leaves_out_marked_methods(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    @without_access_log
-    async def quiet(request: StringValue, context: object) -> StringValue:
-        return request
-
+async def test_the_access_log_is_at_debug_level_and_leaves_out_health(caplog: pytest.LogCaptureFixture) -> None:
     def logged() -> list[str]:
         return [vars(record)["method"] for record in caplog.records if record.message == "call"]
 
-    async with serving({"Loud": echo, "Quiet": quiet}) as (_, to_server):
+    async with serving({"M": echo}) as (_, to_server):
         caplog.set_level(logging.INFO, "dmp_chassis")
-        await call(to_server, "Loud")
+        await call(to_server, "M")
         assert logged() == []
         caplog.set_level(logging.DEBUG, "dmp_chassis")
-        await call(to_server, "Quiet")
-        await call(to_server, "Loud")
+        await health_of(to_server, SERVICE)
+        await call(to_server, "M")
 
         async def has_been_logged() -> bool:
-            return logged() == [f"/{SERVICE}/Loud"]
+            return logged() == [f"/{SERVICE}/M"]
 
         await eventually(has_been_logged)
 
@@ -439,7 +446,10 @@ async def test_a_stream_beyond_the_limit_is_refused_until_one_ends(kind: str) ->
     async def many(_: object, context: object) -> AsyncIterator[StringValue]:
         yield await one(_, context)
 
-    async with serving({"M": many if kind.endswith("stream") else one}, kind, max_streams=1) as (_, to_server):
+    async with serving({"M": many if kind.endswith("stream") else one}, kind, api=replace(API, max_streams=1)) as (
+        _,
+        to_server,
+    ):
         first = asyncio.ensure_future(call(to_server, "M", kind=kind))
         await opened.wait()
         if kind == "unary_unary":

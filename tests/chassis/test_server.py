@@ -14,8 +14,8 @@ from google.protobuf.wrappers_pb2 import StringValue
 from grpc_reflection.v1alpha import reflection_pb2
 
 from dmp_chassis.client import channel
-from dmp_chassis.server import run_server, start_server
-from tests.chassis.echo_service import DOMAIN, SERVICE, add_methods, call, failure, health_of, serving
+from dmp_chassis.server import Parts, run_server, start_server
+from tests.chassis.echo_service import API, SERVICE, EchoServicer, call, failure, health_of, serving
 from tests.chassis.eventually import eventually
 
 # One event loop for all of them: grpc.aio's poller belongs to the process and outlives the loop of a single test.
@@ -103,14 +103,14 @@ async def test_a_server_whose_loop_dies_ends_in_order_and_raises() -> None:
 
     with pytest.raises(ExceptionGroup) as raised:
         await run_server(
-            service_names=[SERVICE],
-            add_services=add_methods({"M": echo}),
+            API,
+            Parts(
+                servicer=EchoServicer({"M": echo}),
+                background=[die],
+                on_stop=[flush],
+                on_close=[close],
+            ),
             listen="127.0.0.1:0",
-            table={},
-            domain=DOMAIN,
-            background=[die],
-            on_stop=[flush],
-            on_close=[close],
             drain_seconds=0,
         )
     assert raised.group_contains(RuntimeError, match="the loop died")
@@ -166,13 +166,13 @@ async def test_the_loops_run_until_everything_is_flushed_and_end_before_anything
         steps.append("close")
 
     running = await start_server(
-        service_names=[SERVICE],
-        add_services=add_methods({"M": echo}),
-        table={},
-        domain=DOMAIN,
-        background=[loop],
-        on_stop=[break_down, flush],
-        on_close=[close],
+        API,
+        Parts(
+            servicer=EchoServicer({"M": echo}),
+            background=[loop],
+            on_stop=[break_down, flush],
+            on_close=[close],
+        ),
     )
     await looping.wait()
     await asyncio.gather(running.close(), running.close())
@@ -193,11 +193,11 @@ async def test_a_loop_that_takes_its_cancellation_for_an_error_is_cancelled_agai
             ends.append("loop")
 
     running = await start_server(
-        service_names=[SERVICE],
-        add_services=add_methods({"M": echo}),
-        table={},
-        domain=DOMAIN,
-        background=[loop],
+        API,
+        Parts(
+            servicer=EchoServicer({"M": echo}),
+            background=[loop],
+        ),
     )
     await looping.wait()
     await running.close()
@@ -226,13 +226,13 @@ async def test_what_does_not_end_is_cut_short_so_that_the_end_takes_no_longer_th
         closed.append("close")
 
     running = await start_server(
-        service_names=[SERVICE],
-        add_services=add_methods({"Hold": for_ever}),
-        table={},
-        domain=DOMAIN,
-        background=[loop],
-        on_stop=[flush, flush],
-        on_close=[close],
+        API,
+        Parts(
+            servicer=EchoServicer({"Hold": for_ever}),
+            background=[loop],
+            on_stop=[flush, flush],
+            on_close=[close],
+        ),
     )
     async with channel(running.address) as to_server:
         held = asyncio.ensure_future(call(to_server, "Hold", timeout=30))

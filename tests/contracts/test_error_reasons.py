@@ -9,7 +9,7 @@ from dmp.identity.v1 import error_reason_pb2 as identity_reasons
 from dmp.ingest.v1 import error_reason_pb2 as ingest_reasons
 from dmp.stats.v1 import error_reason_pb2 as stats_reasons
 from dmp_chassis.errors import BUILT_IN, INTERNAL, ErrorTable
-from dmp_identity.api.errors import TABLE as IDENTITY
+from dmp_identity.api.errors import ERRORS as IDENTITY
 from dmp_ingest.api.errors import ERRORS as INGEST
 from dmp_stats.api.errors import ERRORS as STATS
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import ast
+import contextlib
+import importlib
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
+from unittest import mock
 
 import yaml
+
+from dmp_chassis.settings import REQUIRED, EnvReader, SettingsError
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 CONTEXTS: Final = ("ingest", "identity", "stats")
@@ -37,8 +40,17 @@ def documented_variables() -> dict[str, str]:
 
 def settings(context: str) -> dict[str, str | None]:
     """The variables that a service reads, with their defaults as text; None for those that it requires."""
-    source = (ROOT / "services" / context / "src" / f"dmp_{context}" / "settings.py").read_text()
-    return dict(_reads(ast.parse(source)))
+    defaults: dict[str, str | None] = {}
+
+    class RecordingReader(EnvReader):
+        def _default(self, name: str, default: Any, placeholder: Any) -> Any:  # noqa: ANN401 -- as in EnvReader
+            defaults[name] = None if default is REQUIRED else str(default)
+            return super()._default(name, default, placeholder)
+
+    module = importlib.import_module(f"dmp_{context}.settings")
+    with mock.patch.object(module, "EnvReader", RecordingReader), contextlib.suppress(SettingsError):
+        module.read_settings({})
+    return defaults
 
 
 def dockerfile(context: str) -> list[tuple[str, str]]:
@@ -66,11 +78,3 @@ def locked(path: str) -> dict[str, tuple[str, frozenset[str]]]:
         for entry in entries
         if (match := _PINNED.match(entry)) is not None
     }
-
-
-def _reads(tree: ast.AST) -> Iterator[tuple[str, str | None]]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr != "problem":
-            match node.args:
-                case [ast.Constant(value=str(name)), *rest] if name.startswith("DMP_"):
-                    yield name, str(ast.literal_eval(rest[0])) if rest else None

@@ -14,7 +14,11 @@ from dmp.identity.v1 import identity_service_pb2 as pb
 from dmp.identity.v1 import identity_service_pb2_grpc, merge_pb2
 from dmp.ingest.v1 import accepted_batch_pb2
 from dmp_chassis.client import channel
-from dmp_identity.app import IdentityService
+from dmp_chassis.server import start_server
+from dmp_chassis.service import Parts
+from dmp_chassis.service_settings import CommonSettings
+from dmp_identity.api.servicer import IdentityServicer
+from dmp_identity.app import SERVICE, assemble
 from dmp_identity.domain.identifier_policy import IdentifierPolicy
 from dmp_identity.settings import Settings
 from tests.identity.batches import Event, batch
@@ -26,14 +30,20 @@ class Identity:
     def __init__(
         self,
         stub: identity_service_pb2_grpc.IdentityServiceAsyncStub,
-        service: IdentityService,
+        parts: Parts,
         database_url: str,
         address: str,
     ) -> None:
         self.stub = stub
         self.address = address
-        self.service = service
+        self.parts = parts
         self.database_url = database_url
+
+    @property
+    def servicer(self) -> IdentityServicer:
+        """What answers the calls."""
+        assert isinstance(self.parts.servicer, IdentityServicer)
+        return self.parts.servicer
 
     async def apply(self, *events: Event, batch_id: str = "", accepted_at_us: int = 0) -> list[str]:
         """Applies the events as one batch; for each event the id of its person, empty if it has none."""
@@ -103,14 +113,16 @@ def people(answer: pb.ApplyBatchResponse) -> list[str]:
 def settings(database_url: str, redis_url: str, policy: IdentifierPolicy) -> Settings:
     """Settings for a service in a test."""
     return Settings(
-        database_url=database_url,
-        redis_url=redis_url,
-        listen="127.0.0.1:0",
-        log_level="info",
+        common=CommonSettings(
+            database_url=database_url,
+            redis_url=redis_url,
+            listen="127.0.0.1:0",
+            log_level="info",
+            drain_seconds=0.0,
+        ),
         policy=policy,
         pool_size=8,
         identify_queue_length=2000,
-        drain_seconds=0.0,
         trial_memory_bytes=1 << 30,
         trial_seconds=30.0,
     )
@@ -124,6 +136,6 @@ async def running(
     **other: Any,  # noqa: ANN401  # settings of every type
 ) -> AsyncIterator[Identity]:
     """A service on a free port, and its client. other: settings that differ from those of other tests."""
-    service = IdentityService(replace(settings(database_url, redis_url, policy), **other))
-    async with await service.start() as server, channel(server.address) as connection:
-        yield Identity(identity_service_pb2_grpc.IdentityServiceStub(connection), service, database_url, server.address)
+    parts = assemble(replace(settings(database_url, redis_url, policy), **other))
+    async with await start_server(SERVICE.api, parts) as server, channel(server.address) as connection:
+        yield Identity(identity_service_pb2_grpc.IdentityServiceStub(connection), parts, database_url, server.address)

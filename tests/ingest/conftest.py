@@ -14,7 +14,7 @@ from google.api import httpbody_pb2
 
 from dmp.ingest.v1 import ingest_service_pb2 as pb
 from dmp.ingest.v1 import ingest_service_pb2_grpc
-from dmp_ingest.app import start
+from dmp_ingest.app import SERVICE
 from dmp_ingest.settings import read_settings
 from tests.ingest.consumers import RecordingConsumers, recording_consumers
 
@@ -56,7 +56,7 @@ async def ingest(ingest_database_url: str, redis_url: str) -> AsyncIterator[Inge
             }
         )
         async with (
-            await start(settings) as server,
+            await SERVICE.start(settings) as server,
             grpc.aio.insecure_channel(server.address, options=[("grpc.max_receive_message_length", -1)]) as channel,
         ):
             stub = ingest_service_pb2_grpc.IngestServiceStub(channel)

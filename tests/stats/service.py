@@ -22,8 +22,9 @@ from dmp.stats.v1 import stats_service_pb2 as pb
 from dmp.stats.v1 import stats_service_pb2_grpc
 from dmp_chassis.client import channel
 from dmp_chassis.server import RunningServer, start_server
+from dmp_chassis.service_settings import CommonSettings
 from dmp_chassis.uuid7 import uuid7_text
-from dmp_stats.app import assemble
+from dmp_stats.app import SERVICE, assemble
 from dmp_stats.settings import Settings
 
 QUICK = settings(max_examples=30, deadline=None)
@@ -54,6 +55,10 @@ class Clock:
 
     def __call__(self) -> float:
         return time.time() if self.now is None else self.now
+
+    def microseconds(self) -> int:
+        """As the service asks."""
+        return round(self() * 1e6)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -113,10 +118,13 @@ class StatsCluster:
     async def start(self, **changes: Any) -> Replica:  # noqa: ANN401 -- fields of Settings
         """One more replica, with the default settings except for `changes`."""
         defaults = Settings(
-            database_url=self.database_url,
-            redis_url=self.redis_url,
-            listen="127.0.0.1:0",
-            log_level="info",
+            common=CommonSettings(
+                database_url=self.database_url,
+                redis_url=self.redis_url,
+                listen="127.0.0.1:0",
+                log_level="info",
+                drain_seconds=0.0,
+            ),
             pool_size=4,
             window_seconds=1800,
             fold_interval_seconds=0.1,
@@ -125,7 +133,8 @@ class StatsCluster:
             day_retention_days=0,
             reference_max_users=2_000_000,
         )
-        server = await start_server(**assemble(replace(defaults, **changes), clock=self.clock))
+        parts = assemble(replace(defaults, **changes), clock=self.clock.microseconds)
+        server = await start_server(SERVICE.api, parts)
         self._stack.push_async_callback(server.close, end_seconds=0.4)
         opened = channel(server.address)
         self._stack.push_async_callback(opened.close)

@@ -36,10 +36,10 @@ def policy() -> IdentifierPolicy:
 
 def knows(identity: Identity, one: Event) -> bool:
     """True if the replica would place the event without looking, and change nothing."""
-    service, missing = identity.service, list[ParsedIdentifier]()
-    identifiers = [service.parser.parse(kind, value) for kind, value in one.identifiers.items()]
+    servicer, missing = identity.servicer, list[ParsedIdentifier]()
+    identifiers = [servicer.parser.parse(kind, value) for kind, value in one.identifiers.items()]
     shown = [parsed for parsed in identifiers if parsed is not None]
-    known = service.servicer.cache.place(shown, missing, Assumptions(), 0)
+    known = servicer.cache.place(shown, missing, Assumptions(), 0)
     return known is not None and not missing
 
 
@@ -386,7 +386,7 @@ async def placements(identity: Identity, name: str, events: Sequence[Event], *, 
         await identity.apply(*asked)
     else:
         for one in asked:
-            identity.service.servicer.cache = GraphCache()
+            identity.servicer.cache = GraphCache()
             await identity.apply(one)
     stored = dict(await identity.rows("SELECT event_id, profile_id FROM timeline_entry"))
     places = [stored[one.event_id] for one in (*known, *asked)]

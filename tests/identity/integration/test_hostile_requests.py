@@ -198,7 +198,7 @@ async def test_nothing_of_large_requests_is_remembered(identity: Identity) -> No
             request = pb.MatchIdentifierRequest(identifier="email", value="x" * length)
             assert await outcome(connection, "MatchIdentifier", request.SerializeToString()) is not None
     await identity.apply(event(email="x" * 100_000), event(made_up="x" * 100))
-    assert remembered(identity.service.parser) == 0
+    assert remembered(identity.servicer.parser) == 0
 
 
 def test_the_reader_remembers_a_bounded_number_of_characters(policy: IdentifierPolicy) -> None:

@@ -9,9 +9,10 @@ import pytest
 
 from dmp.identity.v1 import explanation_pb2
 from dmp.identity.v1 import identity_service_pb2 as pb
+from dmp_chassis.clock import now_us
 from dmp_chassis.database import Database
 from dmp_identity.adapters.key_rules_store import application_name
-from dmp_identity.app import clock_us, with_planner_options
+from dmp_identity.adapters.planner import with_planner_options
 from dmp_identity.domain.identifier_parser import IdentifierParser
 from dmp_identity.domain.identifier_policy import IdentifierPolicy, PolicyError
 from dmp_identity.renormalise_keys import Renormalisation
@@ -68,7 +69,7 @@ async def test_known_people_keep_who_they_are_when_namespaces_come(identity_data
         database = Database.connect(
             with_planner_options(identity_database_url), pool_size=2, application_name=application_name(new)
         )
-        done = await Renormalisation(database, IdentifierParser(new), clock_us=clock_us).run()
+        done = await Renormalisation(database, IdentifierParser(new), clock_us=now_us).run()
         await database.close()
         assert (done.moved, done.merges, done.finished) == (1, 0, True)
         assert await after.apply(said_by("crm", user_id="7")) == [person]

@@ -15,10 +15,11 @@ import psycopg
 import pytest
 
 from dmp.identity.v1 import erasure_pb2, explanation_pb2, merge_pb2
+from dmp_chassis.clock import now_us
 from dmp_chassis.database import Database
 from dmp_chassis.uuid7 import uuid7_text
 from dmp_identity.adapters.key_rules_store import application_name
-from dmp_identity.app import clock_us, with_planner_options
+from dmp_identity.adapters.planner import with_planner_options
 from dmp_identity.domain.identifier_parser import IdentifierParser
 from dmp_identity.domain.identifier_policy import IdentifierPolicy
 from dmp_identity.preview_renormalisation import Preview, preview_renormalisation
@@ -49,13 +50,13 @@ async def job(url: str, policy: IdentifierPolicy) -> AsyncIterator[tuple[Databas
 async def renormalise(url: str, policy: IdentifierPolicy) -> Renormalised:
     """Runs the job to its end."""
     async with job(url, policy) as (database, parser):
-        return await Renormalisation(database, parser, clock_us=clock_us).run()
+        return await Renormalisation(database, parser, clock_us=now_us).run()
 
 
 async def preview(url: str, policy: IdentifierPolicy) -> Preview:
     """What the job would do."""
     async with job(url, policy) as (database, parser):
-        return await preview_renormalisation(database, parser, clock_us=clock_us)
+        return await preview_renormalisation(database, parser, clock_us=now_us)
 
 
 async def keys(identity: Identity) -> list[tuple[Any, ...]]:
@@ -301,7 +302,7 @@ async def test_one_step_is_switched_off_and_on_again(identity: Identity) -> None
 
 async def test_erasing_takes_former_spellings_and_late_events_by_old_keys(identity: Identity, redis_url: str) -> None:
     a, b = await identity.apply(event(phone="+49301"), event(phone="0049301", email="late@x.com."))
-    accepted = clock_us()
+    accepted = now_us()
     await renormalise(identity.database_url, load_policy())
     async with running(identity.database_url, redis_url, load_policy()) as after:
         await after.stub.ErasePerson(erasure_pb2.ErasePersonRequest(erasure_id=uuid7_text(), internal_user_id=a))
@@ -316,4 +317,4 @@ async def test_a_start_with_other_rules_is_told(identity: Identity, redis_url: s
     async with running(identity.database_url, redis_url, load_policy()) as after:
         await after.match("phone", "0049301")
         with pytest.raises(Exception, match="phone"):
-            await after.service.key_rules.check()
+            await after.parts.checks["key_rules"]()

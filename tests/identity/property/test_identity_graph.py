@@ -19,7 +19,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from dmp.identity.v1 import erasure_pb2, merge_pb2, separation_pb2
 from dmp.identity.v1 import identity_service_pb2 as pb
 from dmp_chassis.uuid7 import uuid7_text
-from dmp_identity.app import IdentityService
+from dmp_identity.api.servicer import IdentityServicer
+from dmp_identity.app import assemble
 from dmp_identity.domain.errors import NeverMergeError
 from dmp_identity.domain.graph_cache import Assumptions, GraphCache, KnownProfile
 from dmp_identity.domain.identifier_policy import IdentifierPolicy
@@ -72,24 +73,26 @@ class System:
 
     def __init__(self, database_url: str, redis_url: str) -> None:
         self.runner = asyncio.Runner()
-        self.services = self.runner.run(self._start(database_url, redis_url))
+        self.servicers = self.runner.run(self._start(database_url, redis_url))
         self.database = psycopg.connect(database_url, autocommit=True)
 
-    async def _start(self, database_url: str, redis_url: str) -> list[IdentityService]:
+    async def _start(self, database_url: str, redis_url: str) -> list[IdentityServicer]:
         policy = load_policy()
-        services = [IdentityService(service_settings(database_url, redis_url, policy)) for _ in range(2)]
-        self._requests = [asyncio.ensure_future(service.identifier.run()) for service in services]
-        return services
+        self._parts = [assemble(service_settings(database_url, redis_url, policy)) for _ in range(2)]
+        servicers = [parts.servicer for parts in self._parts if isinstance(parts.servicer, IdentityServicer)]
+        self._requests = [asyncio.ensure_future(servicer.identifier.run()) for servicer in servicers]
+        return servicers
 
     def close(self) -> None:
-        """Stops the service."""
+        """Stops both services."""
 
         async def stop() -> None:
             for requests in self._requests:
                 requests.cancel()
             await asyncio.wait(self._requests)
-            for service in self.services:
-                await service.close()
+            for parts in self._parts:
+                for close in parts.on_close:
+                    await close()
 
         self.runner.run(stop())
         self.runner.close()
@@ -118,7 +121,7 @@ class IdentityGraph(RuleBasedStateMachine):
         """Calls an RPC's method."""
 
         async def run() -> Any:  # noqa: ANN401
-            return await getattr(self.chance.choice(self.system.services).servicer, method)(request, None)
+            return await getattr(self.chance.choice(self.system.servicers), method)(request, None)
 
         return self.system.runner.run(run())
 

@@ -12,7 +12,7 @@ import pytest
 from dmp.ingest.v1 import accepted_batch_pb2
 from dmp.stats.v1 import stats_service_pb2
 from dmp_chassis.uuid7 import uuid7_text
-from dmp_ingest.app import start
+from dmp_ingest.app import SERVICE
 from dmp_ingest.settings import read_settings
 from tests.ingest.conftest import Ingest, campaign_event
 from tests.ingest.consumers import RecordingConsumers
@@ -24,7 +24,7 @@ _TWO_LEASES_SECONDS = 4.5
 @pytest.fixture
 async def second_replica(ingest: Ingest) -> AsyncIterator[None]:
     """Another ingest on the same database, which relays to the same consumers."""
-    async with await start(
+    async with await SERVICE.start(
         read_settings(
             {
                 "DMP_INGEST_DATABASE_URL": ingest.database_url,

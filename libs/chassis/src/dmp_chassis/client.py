@@ -1,16 +1,13 @@
-"""Channels to other services, and deadlines for the calls made over them."""
+"""Channels to other services."""
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import grpc
 
 MAX_MESSAGE_BYTES: Final = 72 * 1024 * 1024
 """Room for a body of 64 MiB and what surrounds it."""
-
-_NO_DEADLINE_SECONDS: Final = 1e8
-_SHORTEST_SECONDS: Final = 0.001
 
 
 def channel(address: str, *, max_message_bytes: int = MAX_MESSAGE_BYTES) -> grpc.aio.Channel:
@@ -36,15 +33,3 @@ def channel(address: str, *, max_message_bytes: int = MAX_MESSAGE_BYTES) -> grpc
             ("grpc.service_config", '{"loadBalancingConfig":[{"round_robin":{}}]}'),
         ],
     )
-
-
-def remaining(context: grpc.aio.ServicerContext[Any, Any], default: float, limit: float) -> float:
-    """The timeout in seconds for a call made on behalf of `context`: what its caller has left, at most `limit`.
-
-    `default` (capped by `limit` too) stands in when the caller set no deadline. Never zero: a call whose time is up
-    fails with DEADLINE_EXCEEDED.
-    """
-    left: float | None = context.time_remaining()
-    if left is None or left > _NO_DEADLINE_SECONDS:
-        left = default
-    return max(min(left, limit), _SHORTEST_SECONDS)

@@ -8,10 +8,16 @@ import os
 import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from importlib import resources
+from typing import TYPE_CHECKING, Any, Final
 
 from dmp_chassis.logging import configure
+from dmp_chassis.migrations import migrate
+from dmp_chassis.service_settings import database_url_from_env
 from dmp_chassis.settings import SettingsError
+
+if TYPE_CHECKING:  # loads the server, which migrating does not need
+    from dmp_chassis.service import AnyService
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -31,47 +37,54 @@ class Command:
 
 
 def main(
-    service: str,
+    name: str,
     *,
-    serve: Callable[[], Coroutine[Any, Any, None]],
-    migrate: Callable[[], None],
-    others: Mapping[str, Command] | None = None,
+    service: Callable[[], AnyService],
+    commands: Mapping[str, Command] | None = None,
     arguments: Sequence[str] | None = None,
 ) -> None:
     """Runs the command that the arguments (by default those of the process) name; every command reads its settings.
 
-    `serve` and the service's `others` run on uvloop, `serve` until the process is told to stop. Exits with 2 and the
-    list of problems on standard error if settings are wrong, with 1 and the error in the log if the command fails.
+    `serve` and the service's own `commands` run on uvloop, `serve` until the process is told to stop. `service` is
+    called for `serve` only: loading all that it consists of costs more than migrating. Exits with 2 and the list of
+    problems on standard error if settings are wrong, with 1 and the error in the log if the command fails.
     """
-    parser = argparse.ArgumentParser(prog=f"python -m dmp_{service}")
-    own = dict(others or {})
-    commands = parser.add_subparsers(dest="command", required=True, metavar="|".join(("serve", "migrate", *own)))
-    commands.add_parser("serve", help="serve the gRPC API until SIGTERM")
-    commands.add_parser("migrate", help="bring the database schema up to date and exit")
-    for name, one in own.items():
-        added = commands.add_parser(name, help=one.help)
+    parser = argparse.ArgumentParser(prog=f"python -m dmp_{name}")
+    own = dict(commands or {})
+    known = parser.add_subparsers(dest="command", required=True, metavar="|".join(("serve", "migrate", *own)))
+    known.add_parser("serve", help="serve the gRPC API until SIGTERM")
+    known.add_parser("migrate", help="bring the database schema up to date and exit")
+    for command_name, one in own.items():
+        added = known.add_parser(command_name, help=one.help)
         for flag, meaning in one.flags.items():
             added.add_argument(f"--{flag}", dest=flag, action="store_true", help=meaning)
     given = parser.parse_args(arguments)
     command = given.command
-    configure("info", service)
+    configure("info", name)
     # Before anything loads gRPC's library: it would print headers that it cannot read, with their values.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
         if command == "serve":
             import uvloop
 
-            uvloop.run(serve())
+            uvloop.run(service().serve())
         elif command in own:
             import uvloop
 
             flags = frozenset(flag for flag in own[command].flags if getattr(given, flag))
             uvloop.run(own[command].run(flags))
         else:
-            migrate()
+            _migrate(name)
     except SettingsError as error:
-        print(f"{service}: the settings cannot be used:", *error.problems, sep="\n  ", file=sys.stderr)
+        print(f"{name}: the settings cannot be used:", *error.problems, sep="\n  ", file=sys.stderr)
         raise SystemExit(2) from None
     except Exception:  # noqa: BLE001 -- logged as JSON, without the secrets a bare traceback may show
         _LOG.exception("the command failed", extra={"command": command})
         raise SystemExit(1) from None
+
+
+def _migrate(name: str) -> None:
+    """Applies the revisions in the service's package to its database. Raises SettingsError."""
+    url = database_url_from_env(os.environ, name)
+    with resources.as_file(resources.files(f"dmp_{name}") / "migrations") as directory:
+        migrate(url, directory)

@@ -7,7 +7,7 @@ import inspect
 import logging
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import grpc
 
@@ -24,17 +24,9 @@ if TYPE_CHECKING:  # generic in the stubs only
     _Place: TypeAlias = Callable[[], contextlib.AbstractContextManager[None]]
 
 _LOG: Final = logging.getLogger(__name__)
-_QUIET_MARK: Final = "__dmp_without_access_log__"
 _QUIET_PREFIX: Final = "/grpc.health."
+"""Not in the access log, which is at debug level."""
 _UNCOUNTED_PREFIX: Final = "/grpc."
-
-_Method = TypeVar("_Method", bound=Callable[..., Any])
-
-
-def without_access_log(method: _Method) -> _Method:
-    """Marks an RPC's method as exempt from the access log (which is at debug level). Health checks always are."""
-    setattr(method, _QUIET_MARK, True)
-    return method
 
 
 class ErrorInterceptor(grpc.aio.ServerInterceptor):
@@ -83,7 +75,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
 
     def _guard(self, handler: _Handler, method: str) -> _Handler:
         function = handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
-        logged = not (getattr(function, _QUIET_MARK, False) or method.startswith(_QUIET_PREFIX))
+        logged = not method.startswith(_QUIET_PREFIX)
         streams = handler.request_streaming or handler.response_streaming
         place: _Place = contextlib.nullcontext
         if streams and not method.startswith(_UNCOUNTED_PREFIX):

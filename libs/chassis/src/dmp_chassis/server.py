@@ -7,7 +7,8 @@ import gc
 import logging
 import signal
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Final
+from dataclasses import dataclass, field
+from typing import Final, Protocol
 
 import grpc
 from grpc_health.v1 import health, health_pb2_grpc
@@ -21,48 +22,64 @@ from dmp_chassis.lifecycle import Callback, RunningServer
 from dmp_chassis.requests import COMPRESSION_OPTIONS
 from dmp_chassis.streams import MAX_STREAMS, StreamLimit
 
-__all__ = ["Callback", "Check", "RunningServer", "run_server", "start_server"]
+__all__ = ["Api", "Callback", "Check", "Parts", "RunningServer", "Servicer", "run_server", "start_server"]
 
 _LOG: Final = logging.getLogger(__name__)
 _YOUNG_OBJECTS: Final = 50_000
 _METADATA_BYTES: Final = 32 * 1024
 
 
-async def start_server(
-    *,
-    service_names: Sequence[str],
-    add_services: Callable[[grpc.aio.Server], None],
-    table: ErrorTable,
-    domain: str,
-    listen: str = "127.0.0.1:0",
-    checks: Mapping[str, Check] | None = None,
-    degrading: Collection[str] = (),
-    background: Sequence[Callback] = (),
-    on_stop: Sequence[Callback] = (),
-    on_close: Sequence[Callback] = (),
-    interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
-    max_message_bytes: int = MAX_MESSAGE_BYTES,
-    max_request_bytes: Mapping[str, int] | None = None,
-    max_streams: int = MAX_STREAMS,
-) -> RunningServer:
+class Servicer(Protocol):
+    """What answers the calls of a service."""
+
+    def add_to(self, server: grpc.aio.Server) -> None:
+        """Registers all its methods."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Api:
+    """What callers see of a server, whatever its settings are."""
+
+    services: Sequence[str]
+    """Full names of the gRPC services that its servicer registers, for health and reflection."""
+    errors: ErrorTable
+    """Status, reason and sentence of each error (`dmp_chassis.errors`)."""
+    domain: str
+    """The domain of every `google.rpc.ErrorInfo`."""
+    max_request_bytes: Mapping[str, int] = field(default_factory=dict)
+    """Of an RPC's message by the RPC's name, `""` for all others. Larger ones, inflated, are not parsed."""
+    max_streams: int = MAX_STREAMS
+    """How many streams of callers may be open at a time. One more is answered RESOURCE_EXHAUSTED."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What one server consists of: who answers, what runs beside, what it depends on, how it ends."""
+
+    servicer: Servicer
+    checks: Mapping[str, Check] = field(default_factory=dict)
+    """One for each dependency, polled every second. One that is away does not keep the server from starting. All are
+    critical, that is they decide whether the services are SERVING, but those in `degrading`."""
+    degrading: Collection[str] = ()
+    """Dependencies without which the services still do their work."""
+    background: Sequence[Callback] = ()
+    """Loops that run until cancelled, in one TaskGroup. The end of one, whatever the reason, is a failure."""
+    on_stop: Sequence[Callback] = ()
+    """Called at the end, before the loops are cancelled: flush."""
+    on_close: Sequence[Callback] = ()
+    """Called after the loops are cancelled: close."""
+
+
+async def start_server(api: Api, parts: Parts, *, listen: str = "127.0.0.1:0") -> RunningServer:
     """Starts serving; returns once the port is open, the health is known and the line `serving` is logged.
 
-    service_names: full names of the services that `add_services` registers, for health and reflection.
-    table, domain: what callers see of errors (`dmp_chassis.errors`); the domain is the one in every ErrorInfo.
     listen: `host:port`, port 0 for any, or `unix:/path`.
-    checks: one for each dependency. All are critical, that is they decide whether the services are SERVING, but those
-        in `degrading`. Polled every second; a dependency that is away does not keep the server from starting.
-    background: loops that run until cancelled, in one TaskGroup; the end of one, whatever the reason, is a failure.
-    on_stop, on_close: called at the end, before (flush) and after (close) the loops are cancelled.
-    max_request_bytes: of an RPC by its name, `""` for all others; larger ones, inflated, are not parsed.
-    interceptors: run inside the one that answers errors, so what their handlers raise is answered too.
-    max_streams: how many streams of callers may be open at a time; one more is answered RESOURCE_EXHAUSTED.
     """
     server = grpc.aio.server(
-        interceptors=(ErrorInterceptor(table, domain, max_request_bytes, StreamLimit(max_streams)), *interceptors),
+        interceptors=(ErrorInterceptor(api.errors, api.domain, api.max_request_bytes, StreamLimit(api.max_streams)),),
         options=[
-            ("grpc.max_send_message_length", max_message_bytes),
-            ("grpc.max_receive_message_length", max_message_bytes),
+            ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+            ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
             *COMPRESSION_OPTIONS,
             ("grpc.so_reuseport", 0),
             # The gateway and our own channels ping idle connections: never answer "too many pings".
@@ -77,40 +94,37 @@ async def start_server(
             ("grpc.keepalive_timeout_ms", 10_000),
         ],
     )
-    report = DependencyHealth(service_names, checks or {}, degrading=degrading)
-    add_services(server)
+    report = DependencyHealth(api.services, parts.checks, degrading=parts.degrading)
+    parts.servicer.add_to(server)
     health_pb2_grpc.add_HealthServicer_to_server(report.servicer, server)
-    reflection.enable_server_reflection((*service_names, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+    reflection.enable_server_reflection((*api.services, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
     port = server.add_insecure_port(listen)
     await report.start()
     await server.start()
     _LOG.info("serving", extra={"port": port, "listen": listen})
-    return RunningServer(server, report, port=port, background=background, on_stop=on_stop, on_close=on_close)
+    return RunningServer(
+        server,
+        report,
+        port=port,
+        background=parts.background,
+        on_stop=parts.on_stop,
+        on_close=parts.on_close,
+    )
 
 
 async def run_server(
+    api: Api,
+    parts: Parts,
     *,
-    service_names: Sequence[str],
-    add_services: Callable[[grpc.aio.Server], None],
     listen: str,
-    table: ErrorTable,
-    domain: str,
-    checks: Mapping[str, Check] | None = None,
-    degrading: Collection[str] = (),
-    background: Sequence[Callback] = (),
-    on_stop: Sequence[Callback] = (),
-    on_close: Sequence[Callback] = (),
-    interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
-    drain_seconds: float = 2.5,
-    max_message_bytes: int = MAX_MESSAGE_BYTES,
-    max_request_bytes: Mapping[str, int] | None = None,
+    drain_seconds: float,
     ready: Callable[[RunningServer], None] | None = None,
 ) -> None:
     """Serves until SIGTERM or SIGINT, then ends as `RunningServer` describes; a second signal cuts the draining short.
 
-    The parameters are those of `start_server`. `drain_seconds` is the time the gateway needs to notice NOT_SERVING.
-    `ready` is called once, when the port is open. When a background loop dies, the server ends in the same order and
-    the loop's error is raised in an ExceptionGroup, so that the process exits non-zero.
+    drain_seconds: the time that the gateway needs to notice NOT_SERVING. ready: called once, when the port is open.
+    When a background loop dies, the server ends in the same order and the loop's error is raised in an ExceptionGroup,
+    so that the process exits non-zero.
     """
     told = asyncio.Event()
     running: RunningServer | None = None
@@ -123,21 +137,7 @@ async def run_server(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, tell)
-    running = await start_server(
-        service_names=service_names,
-        add_services=add_services,
-        listen=listen,
-        table=table,
-        domain=domain,
-        checks=checks,
-        degrading=degrading,
-        background=background,
-        on_stop=on_stop,
-        on_close=on_close,
-        interceptors=interceptors,
-        max_message_bytes=max_message_bytes,
-        max_request_bytes=max_request_bytes,
-    )
+    running = await start_server(api, parts, listen=listen)
     _collect_garbage_rarely()
     if ready is not None:
         ready(running)

@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-import os
-from importlib import resources
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dmp_chassis.entry import Command, main
-from dmp_chassis.migrations import migrate
-from dmp_identity.settings import database_url_from_env
+
+if TYPE_CHECKING:
+    from dmp_chassis.service import AnyService
 
 
-def migrate_database() -> None:
-    """Brings the schema up to date. Raises SettingsError."""
-    with resources.as_file(resources.files("dmp_identity") / "migrations") as directory:
-        migrate(database_url_from_env(os.environ), Path(directory))
+def service() -> AnyService:
+    """The definition, which loads everything."""
+    from dmp_identity.app import SERVICE
 
-
-async def serve() -> None:
-    """Serves until told to stop. Only now is loaded what migrating does not need, which is nearly all."""
-    from dmp_identity.app import serve as serve_until_told
-
-    await serve_until_told()
+    return SERVICE
 
 
 async def renormalise(flags: frozenset[str]) -> None:
-    """Reads stored values again by the policy's rules, or says what that would change."""
+    """Reads stored values again by the policy's rules, or says what that would change. Raises SettingsError."""
     from dmp_identity.app import renormalise as read_values_again
 
     await read_values_again(dry_run="dry-run" in flags)
@@ -34,9 +27,8 @@ async def renormalise(flags: frozenset[str]) -> None:
 if __name__ == "__main__":
     main(
         "identity",
-        serve=serve,
-        migrate=migrate_database,
-        others={
+        service=service,
+        commands={
             "renormalise": Command(
                 help="read stored values again by the policy's rules, while the service runs, and exit",
                 run=renormalise,

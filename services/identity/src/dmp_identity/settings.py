@@ -1,4 +1,4 @@
-"""The settings of the identity service, read from the environment."""
+"""The settings of identity, read from the environment, and its policy, read from a file."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
+from dmp_chassis.service_settings import CommonSettings, read_common, read_database_url, read_log_level
 from dmp_chassis.settings import EnvReader
 from dmp_identity.domain.identifier_policy import IdentifierPolicy, PolicyError
 from dmp_identity.domain.policy_text import policy_from_toml
@@ -14,16 +15,12 @@ from dmp_identity.domain.policy_text import policy_from_toml
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Everything that can be set; the names of the variables and their meaning are in the service's README."""
+    """Everything that a deployment of identity chooses."""
 
-    database_url: str
-    redis_url: str
-    listen: str
-    log_level: str
+    common: CommonSettings
     policy: IdentifierPolicy
     pool_size: int
     identify_queue_length: int
-    drain_seconds: float
     trial_memory_bytes: int
     trial_seconds: float
 
@@ -37,55 +34,39 @@ class RenormaliseSettings:
     policy: IdentifierPolicy
 
 
-def database_url_from_env(environ: Mapping[str, str]) -> str:
-    """All that `migrate` needs. Raises SettingsError."""
+def read_settings(environ: Mapping[str, str]) -> Settings:
+    """Reads every setting. Raises SettingsError with all problems at once."""
     env = EnvReader(environ)
-    url = env.url("DMP_IDENTITY_DATABASE_URL", schemes=("postgresql",))
-    env.finish()
-    return url
-
-
-def from_env(environ: Mapping[str, str]) -> Settings:
-    """Settings from environment variables. Raises SettingsError with every problem at once."""
-    env = EnvReader(environ)
-    database_url = env.url("DMP_IDENTITY_DATABASE_URL", schemes=("postgresql",))
-    redis_url = env.url("DMP_REDIS_URL", schemes=("redis", "rediss", "unix"))
-    listen = env.address("DMP_IDENTITY_LISTEN", "0.0.0.0:50052")
-    log_level = env.text("DMP_LOG_LEVEL", "info", choices=("debug", "info", "warning", "error"))
+    common = read_common(env, "identity", port=50052)
     pool_size = env.integer("DMP_IDENTITY_POOL_SIZE", 8, minimum=2, maximum=100)
     identify_queue_length = env.integer("DMP_IDENTITY_IDENTIFY_QUEUE", 2000, minimum=1)
-    drain_seconds = env.seconds("DMP_DRAIN_SECONDS", 2.5, maximum=60)
     trial_memory_mib = env.integer("DMP_IDENTITY_TRIAL_MEMORY_MIB", 1024, minimum=256)
     trial_seconds = env.seconds("DMP_IDENTITY_TRIAL_SECONDS", 50, maximum=3600)
-    policy = _policy(env)
+    policy = _read_policy(env)
     env.finish()
     assert policy is not None
     return Settings(
-        database_url=database_url,
-        redis_url=redis_url,
-        listen=listen,
-        log_level=log_level,
+        common=common,
         policy=policy,
         pool_size=pool_size,
         identify_queue_length=identify_queue_length,
-        drain_seconds=drain_seconds,
         trial_memory_bytes=trial_memory_mib << 20,
         trial_seconds=trial_seconds,
     )
 
 
-def renormalise_settings_from_env(environ: Mapping[str, str]) -> RenormaliseSettings:
+def read_renormalise_settings(environ: Mapping[str, str]) -> RenormaliseSettings:
     """All that `renormalise` needs. Raises SettingsError."""
     env = EnvReader(environ)
-    database_url = env.url("DMP_IDENTITY_DATABASE_URL", schemes=("postgresql",))
-    log_level = env.text("DMP_LOG_LEVEL", "info", choices=("debug", "info", "warning", "error"))
-    policy = _policy(env)
+    database_url = read_database_url(env, "identity")
+    log_level = read_log_level(env)
+    policy = _read_policy(env)
     env.finish()
     assert policy is not None
     return RenormaliseSettings(database_url=database_url, log_level=log_level, policy=policy)
 
 
-def _policy(env: EnvReader) -> IdentifierPolicy | None:
+def _read_policy(env: EnvReader) -> IdentifierPolicy | None:
     """The policy; None if there is a problem, which is noted."""
     policy_file = env.text("DMP_IDENTITY_POLICY_FILE", "")
     try:

@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING
 
 from dmp_chassis.entry import main
-from dmp_chassis.migrations import migrate
-from dmp_ingest.settings import database_url
 
-_MIGRATIONS: Final = Path(__file__).resolve().parents[2] / "migrations"
-
-
-def migrate_database() -> None:
-    """Brings the schema up to date. Raises SettingsError."""
-    migrate(database_url(os.environ), _MIGRATIONS)
+if TYPE_CHECKING:
+    from dmp_chassis.service import AnyService
 
 
-async def serve() -> None:
-    """Serves until told to stop. Only now is loaded what migrating does not need, which is nearly all."""
-    from dmp_ingest.app import serve as serve_until_told
+def service() -> AnyService:
+    """The definition, which loads everything."""
+    from dmp_ingest.app import SERVICE
 
-    await serve_until_told()
+    return SERVICE
 
 
 if __name__ == "__main__":
-    main("ingest", serve=serve, migrate=migrate_database)
+    main("ingest", service=service)

@@ -1,20 +1,19 @@
-"""Composition root: builds ingest from its settings. The only module that knows every part."""
+"""Puts ingest together: the only place where settings meet connections."""
 
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Final
 
 import grpc
 from grpc_health.v1 import health_pb2
 
-from dmp_chassis import domain_events, logging
 from dmp_chassis.client import channel
 from dmp_chassis.database import Database
+from dmp_chassis.domain_events import RedisStreamPublisher, drain_loop
 from dmp_chassis.redis_client import check_redis, connect_redis
-from dmp_chassis.server import RunningServer, run_server, start_server
+from dmp_chassis.service import Api, Parts, ServiceDefinition
 from dmp_ingest.adapters.claims import Claims
 from dmp_ingest.adapters.consumers import Consumers
 from dmp_ingest.adapters.counted_cells import CountedCells
@@ -27,6 +26,7 @@ from dmp_ingest.adapters.log_cleaning import LogCleaner
 from dmp_ingest.adapters.outbox import Outbox
 from dmp_ingest.adapters.owners import Owners
 from dmp_ingest.adapters.people import People
+from dmp_ingest.adapters.tables import METADATA
 from dmp_ingest.api.audit_rpcs import AuditRpcs
 from dmp_ingest.api.erasure_rpcs import ErasureRpcs
 from dmp_ingest.api.errors import DOMAIN, ERRORS
@@ -57,31 +57,20 @@ _CLOCK_DIFFERENCE_SECONDS: Final = 2.0
 _AUDIT_STATEMENT_SECONDS: Final = 5.0
 
 
-async def serve() -> None:
-    """Serves until told to stop."""
-    settings = read_settings(os.environ)
-    logging.configure(settings.log_level, "ingest")
-    await run_server(**parts(settings))
-
-
-async def start(settings: Settings) -> RunningServer:
-    """A running server, for tests in this process."""
-    return await start_server(**parts(settings))
-
-
-def parts(settings: Settings) -> dict[str, Any]:
-    """Everything that a server of ingest consists of, as the parameters of `start_server`."""
-    database = Database.connect(settings.database_url, pool_size=settings.pool_size, application_name="ingest")
-    redis = connect_redis(settings.redis_url, client_name="dmp_ingest")
+def assemble(settings: Settings) -> Parts:
+    """The parts of one server. Opens no connection yet."""
+    database = Database.connect(settings.common.database_url, pool_size=settings.pool_size, application_name="ingest")
+    redis = connect_redis(settings.common.redis_url, client_name="dmp_ingest")
+    publisher = RedisStreamPublisher(redis)
     identity, stats = channel(settings.identity_address), channel(settings.stats_address)
-    groups = GroupWriter(settings.database_url)
+    groups = GroupWriter(settings.common.database_url)
     log = EventLog(database, groups)
     patience_seconds = settings.apply_wait_seconds
     consumers = Consumers(identity=identity, stats=stats, patience_seconds=patience_seconds)
     # Of its own, so that neither reads nor commits keep it from delivering: one connection for each loop.
-    delivering = Database.connect(settings.database_url, pool_size=3, application_name="ingest delivery")
+    delivering = Database.connect(settings.common.database_url, pool_size=3, application_name="ingest delivery")
     auditing = Database.connect(
-        settings.database_url,
+        settings.common.database_url,
         pool_size=1,
         application_name="ingest audit",
         statement_timeout_seconds=_AUDIT_STATEMENT_SECONDS,
@@ -126,37 +115,41 @@ def parts(settings: Settings) -> dict[str, Any]:
         await sweep_loop(stores=stores)
 
     async def publish_domain_events() -> None:
-        await domain_events.drain_loop(database, domain_events.RedisStreamPublisher(redis), wake=wake)
+        await drain_loop(database, publisher, wake=wake)
 
-    async def close() -> None:
-        await identity.close()
-        await stats.close()
-        await redis.aclose()
-        await groups.close()
-        await auditing.close()
-        await delivering.close()
-        await database.close()
-
-    return {
-        "service_names": [SERVICE_NAME],
-        "add_services": servicer.add_to,
-        "listen": settings.listen,
-        "table": ERRORS,
-        "domain": DOMAIN,
-        "max_request_bytes": MAX_REQUEST_BYTES,
-        "checks": {"postgres": database.check, "redis": ask_redis},
-        "degrading": ("redis",),
-        "background": [
+    return Parts(
+        servicer=servicer,
+        checks={"postgres": database.check, "redis": ask_redis},
+        # Without Redis every event is looked up in the log, and domain events wait in the outbox.
+        degrading=("redis",),
+        background=(
             committer.commit_loop,
             held.run,
             Relay(consumers.identity, outbox=outbox, held=held).run,
             Relay(consumers.stats, outbox=outbox, held=held).run,
             publish_domain_events,
             sweep_erasures,
-        ],
-        "on_stop": [committer.flush],
-        "on_close": [close],
-    }
+        ),
+        on_stop=(committer.flush,),
+        on_close=(
+            identity.close,
+            stats.close,
+            redis.aclose,
+            groups.close,
+            auditing.close,
+            delivering.close,
+            database.close,
+        ),
+    )
+
+
+SERVICE: Final = ServiceDefinition(
+    name="ingest",
+    api=Api(services=(SERVICE_NAME,), errors=ERRORS, domain=DOMAIN, max_request_bytes=MAX_REQUEST_BYTES),
+    tables=METADATA,
+    read_settings=read_settings,
+    assemble=assemble,
+)
 
 
 def _serving(to: grpc.aio.Channel, name: str = "") -> Callable[[], Awaitable[None]]:

@@ -1,4 +1,4 @@
-"""Ingest's settings, read from the environment, and its policy, read from a file."""
+"""The settings of ingest, read from the environment, and its policy, read from a file."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
+from dmp_chassis.service_settings import CommonSettings, read_common
 from dmp_chassis.settings import EnvReader, SettingsError
 from dmp_ingest.domain.event_policy import EventPolicy, PolicyError, event_policy
 
@@ -16,9 +17,7 @@ from dmp_ingest.domain.event_policy import EventPolicy, PolicyError, event_polic
 class Settings:
     """Everything that a deployment of ingest chooses. Times in seconds."""
 
-    database_url: str
-    redis_url: str
-    listen: str
+    common: CommonSettings
     identity_address: str
     stats_address: str
     policy: EventPolicy
@@ -28,15 +27,6 @@ class Settings:
     commit_timeout_seconds: float
     max_queued_events: int
     max_group_events: int
-    log_level: str
-
-
-def database_url(environ: Mapping[str, str]) -> str:
-    """The one setting that `migrate` needs. Raises SettingsError."""
-    env = EnvReader(environ)
-    url = env.url("DMP_INGEST_DATABASE_URL", schemes=("postgresql",))
-    env.finish()
-    return url
 
 
 def read_settings(environ: Mapping[str, str]) -> Settings:
@@ -44,9 +34,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     env = EnvReader(environ)
     policy_file = env.text("DMP_INGEST_POLICY_FILE", "")
     settings = Settings(
-        database_url=env.url("DMP_INGEST_DATABASE_URL", schemes=("postgresql",)),
-        redis_url=env.url("DMP_REDIS_URL", schemes=("redis", "rediss", "unix")),
-        listen=env.address("DMP_INGEST_LISTEN", "0.0.0.0:50051"),
+        common=read_common(env, "ingest", port=50051),
         identity_address=env.address("DMP_IDENTITY_ADDRESS"),
         stats_address=env.address("DMP_STATS_ADDRESS"),
         policy=_read_policy(policy_file, env),
@@ -56,7 +44,6 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         commit_timeout_seconds=env.seconds("DMP_INGEST_COMMIT_TIMEOUT_SECONDS", 5.0, minimum=0.1, maximum=60.0),
         max_queued_events=env.integer("DMP_INGEST_MAX_QUEUED_EVENTS", 40_000, minimum=1, maximum=10_000_000),
         max_group_events=env.integer("DMP_INGEST_MAX_GROUP_EVENTS", 4_000, minimum=1, maximum=100_000),
-        log_level=env.text("DMP_LOG_LEVEL", "info", choices=("debug", "info", "warning", "error")),
     )
     env.finish()
     return settings

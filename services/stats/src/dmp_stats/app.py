@@ -1,24 +1,22 @@
-"""Puts the service together and runs it."""
+"""Puts stats together: the only place where settings meet connections."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-import time
-from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
-from redis.asyncio import Redis
-
-from dmp_chassis import domain_events
 from dmp_chassis.client import MAX_MESSAGE_BYTES
+from dmp_chassis.clock import Clock, now_us
 from dmp_chassis.database import Database
-from dmp_chassis.domain_events import RedisStreamPublisher
+from dmp_chassis.domain_events import RedisStreamPublisher, drain_loop
 from dmp_chassis.instants import format_instant
-from dmp_chassis.logging import configure
-from dmp_chassis.server import run_server
+from dmp_chassis.redis_client import check_redis, connect_redis
+from dmp_chassis.service import Api, Parts, ServiceDefinition
+from dmp_chassis.service_settings import database_url_from_env
 from dmp_stats.adapters.batch_writer import BatchWriter
 from dmp_stats.adapters.delta_store import DeltaCache
+from dmp_stats.adapters.tables import METADATA
 from dmp_stats.api.errors import DOMAIN, ERRORS
 from dmp_stats.api.servicer import SERVICE_NAME, Dependencies, StatsServicer
 from dmp_stats.domain.buckets import DAY, HOUR, MINUTE
@@ -26,7 +24,7 @@ from dmp_stats.expire import expire_for_ever
 from dmp_stats.fold_deltas import fold_for_ever
 from dmp_stats.live_window import LiveWindow
 from dmp_stats.reset_reference_clock import reset_reference_clock
-from dmp_stats.settings import Settings, migration_url_from_env, settings_from_env
+from dmp_stats.settings import Settings, read_settings
 from dmp_stats.watch_live import LiveFeed
 
 MAX_REQUEST_BYTES: Final = {
@@ -47,15 +45,21 @@ _KEEP_UP_SECONDS: Final = 1.0
 _EXPIRE_SECONDS: Final = 30.0
 
 
-def assemble(settings: Settings, *, clock: Callable[[], float] = time.time) -> dict[str, Any]:
-    """The service as the arguments of `dmp_chassis.server.start_server` and `run_server`. Opens no connection yet."""
-    database = Database.connect(settings.database_url, pool_size=settings.pool_size, application_name="dmp-stats")
-    batches = BatchWriter(settings.database_url)
-    redis = Redis.from_url(settings.redis_url, socket_timeout=2.0, socket_connect_timeout=1.0)
+def assemble(settings: Settings, *, clock: Clock = now_us) -> Parts:
+    """The parts of one server. Opens no connection yet."""
+
+    def seconds() -> float:
+        return clock() / 1e6
+
+    database = Database.connect(
+        settings.common.database_url, pool_size=settings.pool_size, application_name="dmp-stats"
+    )
+    batches = BatchWriter(settings.common.database_url)
+    redis = connect_redis(settings.common.redis_url, client_name="dmp_stats")
     deltas = DeltaCache()
-    window = LiveWindow(database, retention_seconds=settings.window_seconds, clock=clock)
+    window = LiveWindow(database, retention_seconds=settings.window_seconds, clock=seconds)
     publisher = RedisStreamPublisher(redis)
-    live = LiveFeed(database, deltas, window, publisher, clock=clock)
+    live = LiveFeed(database, deltas, window, publisher, clock=seconds)
     wake = asyncio.Event()
     servicer = StatsServicer(
         Dependencies(
@@ -66,7 +70,7 @@ def assemble(settings: Settings, *, clock: Callable[[], float] = time.time) -> d
             live=live,
             wake=wake,
             most_users=settings.reference_max_users,
-            clock=clock,
+            clock=seconds,
         )
     )
     retention_days = {
@@ -81,45 +85,45 @@ def assemble(settings: Settings, *, clock: Callable[[], float] = time.time) -> d
     async def keep_up() -> None:
         await window.keep_up(interval_seconds=_KEEP_UP_SECONDS)
 
-    async def publish() -> None:
-        await domain_events.drain_loop(database, publisher, wake=wake)
+    async def publish_domain_events() -> None:
+        await drain_loop(database, publisher, wake=wake)
 
     async def remove_old() -> None:
         await expire_for_ever(
             database,
-            clock=clock,
+            clock=seconds,
             window_seconds=settings.window_seconds,
             retention_days=retention_days,
             interval_seconds=_EXPIRE_SECONDS,
         )
 
-    async def check_redis() -> None:
-        await redis.ping()
+    async def ask_redis() -> None:
+        await check_redis(redis)
 
-    return {
-        "service_names": (SERVICE_NAME,),
-        "add_services": servicer.add_to,
-        "listen": settings.listen,
-        "table": ERRORS,
-        "domain": DOMAIN,
-        "max_request_bytes": MAX_REQUEST_BYTES,
-        "checks": {"postgres": database.check, "redis": check_redis},
-        "degrading": ("redis",),
-        "background": (fold, keep_up, publish, remove_old),
-        "on_close": (live.close, window.close, redis.aclose, batches.close, database.close),
-    }
+    return Parts(
+        servicer=servicer,
+        checks={"postgres": database.check, "redis": ask_redis},
+        # Without Redis everything works but the publishing of domain events, which wait in the outbox.
+        degrading=("redis",),
+        background=(fold, keep_up, publish_domain_events, remove_old),
+        on_close=(live.close, window.close, redis.aclose, batches.close, database.close),
+    )
 
 
-async def serve() -> None:
-    """Serves until SIGTERM. Raises SettingsError."""
-    settings = settings_from_env(os.environ)
-    configure(settings.log_level, "stats")
-    await run_server(**assemble(settings))
+SERVICE: Final = ServiceDefinition(
+    name="stats",
+    api=Api(services=(SERVICE_NAME,), errors=ERRORS, domain=DOMAIN, max_request_bytes=MAX_REQUEST_BYTES),
+    tables=METADATA,
+    read_settings=read_settings,
+    assemble=assemble,
+)
 
 
 async def reset_clock_of_reference() -> None:
     """Resets the clock of the reference table and says on standard output what is in place. Raises SettingsError."""
-    database = Database.connect(migration_url_from_env(os.environ), pool_size=1, application_name="dmp-stats-operator")
+    database = Database.connect(
+        database_url_from_env(os.environ, "stats"), pool_size=1, application_name="dmp-stats-operator"
+    )
     try:
         version = await reset_reference_clock(database)
     finally:

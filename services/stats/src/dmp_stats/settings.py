@@ -1,21 +1,19 @@
-"""The settings of stats, read from the environment once, at start."""
+"""The settings of stats, read from the environment."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from dmp_chassis.service_settings import CommonSettings, read_common
 from dmp_chassis.settings import EnvReader
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Everything that can be set. Each field's variable and default stand in `settings_from_env`."""
+    """Everything that a deployment of stats chooses."""
 
-    database_url: str
-    redis_url: str
-    listen: str
-    log_level: str
+    common: CommonSettings
     pool_size: int
     window_seconds: int
     fold_interval_seconds: float
@@ -25,14 +23,11 @@ class Settings:
     reference_max_users: int
 
 
-def settings_from_env(environ: Mapping[str, str]) -> Settings:
-    """The settings that the environment gives. Raises SettingsError with every problem."""
+def read_settings(environ: Mapping[str, str]) -> Settings:
+    """Reads every setting. Raises SettingsError with all problems at once."""
     env = EnvReader(environ)
     settings = Settings(
-        database_url=env.url("DMP_STATS_DATABASE_URL", schemes=("postgresql",)),
-        redis_url=env.url("DMP_REDIS_URL", schemes=("redis", "rediss", "unix")),
-        listen=env.address("DMP_STATS_LISTEN", "0.0.0.0:50053"),
-        log_level=env.text("DMP_LOG_LEVEL", "info", choices=("debug", "info", "warning", "error")),
+        common=read_common(env, "stats", port=50053),
         pool_size=env.integer("DMP_STATS_POOL_SIZE", 8, minimum=2, maximum=100),
         window_seconds=env.integer("DMP_STATS_WINDOW_SECONDS", 1800, minimum=60, maximum=86_400),
         fold_interval_seconds=env.seconds("DMP_STATS_FOLD_INTERVAL_SECONDS", 2.0, minimum=0.05, maximum=60.0),
@@ -45,11 +40,3 @@ def settings_from_env(environ: Mapping[str, str]) -> Settings:
         env.problem("DMP_STATS_HOUR_RETENTION_DAYS", "must not be less than DMP_STATS_MINUTE_RETENTION_DAYS")
     env.finish()
     return settings
-
-
-def migration_url_from_env(environ: Mapping[str, str]) -> str:
-    """All that `migrate` needs. Raises SettingsError."""
-    env = EnvReader(environ)
-    url = env.url("DMP_STATS_DATABASE_URL", schemes=("postgresql",))
-    env.finish()
-    return url

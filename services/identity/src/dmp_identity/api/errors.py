@@ -1,4 +1,4 @@
-"""Status, reason and public sentence of each error: the only place that decides what a caller sees."""
+"""What a caller sees of each error: status, reason and public sentence. The one place that knows."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _sentence(error: InvalidFieldsError) -> str:
     return f"{shown}; and {more} more" if more > 0 else shown
 
 
-TABLE: Final[ErrorTable] = {
+ERRORS: Final[ErrorTable] = {
     InvalidFieldsError: ErrorSpec(
         code=grpc.StatusCode.INVALID_ARGUMENT,
         reason="INVALID_ARGUMENT",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
-from typing import Any
+from typing import Any, Final
 
 import grpc
 
@@ -53,6 +53,7 @@ from dmp_identity.undo_merge import undo_merge
 from dmp_identity.undo_shared_value import list_shared_values, undo_shared_value
 
 Context = grpc.aio.ServicerContext
+SERVICE_NAME: Final = "dmp.identity.v1.IdentityService"
 
 
 class IdentityServicer(identity_service_pb2_grpc.IdentityServiceServicer):
@@ -81,12 +82,21 @@ class IdentityServicer(identity_service_pb2_grpc.IdentityServiceServicer):
         self._parser = parser
         self._key_rules = key_rules
         self.cache = cache
-        self._identifier = identifier
+        self.identifier = identifier
         self._trials = trials
         self._clock_us = clock_us
         self._wake = wake
         self._batch_database = batches
         self._batches = asyncio.Semaphore(parallel_batches)
+
+    def add_to(self, server: grpc.aio.Server) -> None:
+        """Registers all methods."""
+        identity_service_pb2_grpc.add_IdentityServiceServicer_to_server(self, server)
+
+    @property
+    def parser(self) -> IdentifierParser:
+        """How it reads identifiers."""
+        return self._parser
 
     async def ApplyBatch(self, request: pb.ApplyBatchRequest, context: Context[Any, Any]) -> pb.ApplyBatchResponse:
         """As the proto says."""
@@ -148,7 +158,7 @@ class IdentityServicer(identity_service_pb2_grpc.IdentityServiceServicer):
         """As the proto says."""
         await self._key_rules.ready()
         values = {"email": request.email, "phoneNumber": request.phone_number}
-        answer = await self._identifier.identify(read_contact_request(self._parser, values))
+        answer = await self.identifier.identify(read_contact_request(self._parser, values))
         return pb.IdentifyResponse(**convert.contact_fields(answer))
 
     async def IdentifyJson(
@@ -157,7 +167,7 @@ class IdentityServicer(identity_service_pb2_grpc.IdentityServiceServicer):
         """As the proto says."""
         await self._key_rules.ready()
         values = convert.contact_values_from_json(request.body.data)
-        answer = await self._identifier.identify(read_contact_request(self._parser, values))
+        answer = await self.identifier.identify(read_contact_request(self._parser, values))
         return pb.IdentifyJsonResponse(**convert.contact_fields(answer))
 
     async def UndoMerge(

@@ -1,4 +1,4 @@
-"""Alembic's entry: runs the revisions over the connection it is given."""
+"""Alembic's entry: the chassis runs the revisions of `versions/`."""
 
 from __future__ import annotations
 

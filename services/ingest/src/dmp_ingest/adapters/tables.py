@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSON
 
 from dmp_chassis.domain_events import domain_event_outbox
 
-metadata = sa.MetaData()
+METADATA: Final = sa.MetaData()
 
 event = sa.Table(
     "event",
-    metadata,
+    METADATA,
     # What the event's id stands for (see domain/event_key.py): the unique key that makes counting exact.
     sa.Column("event_key", sa.Uuid(as_uuid=False), primary_key=True),
     sa.Column("batch_id", sa.Uuid(as_uuid=False), nullable=False),
@@ -38,7 +40,7 @@ event = sa.Table(
 
 outbox = sa.Table(
     "outbox",
-    metadata,
+    METADATA,
     sa.Column("batch_id", sa.Uuid(as_uuid=False), primary_key=True),
     # The serialized AcceptedBatch, as it is delivered.
     sa.Column("payload", sa.LargeBinary, nullable=False),
@@ -55,7 +57,7 @@ outbox = sa.Table(
 
 erasure = sa.Table(
     "erasure",
-    metadata,
+    METADATA,
     sa.Column("id", sa.Uuid(as_uuid=False), primary_key=True),
     # The id that was asked for; empty until identity has found whom an identifier names.
     sa.Column("internal_user_id", sa.Text, nullable=False),
@@ -75,5 +77,5 @@ erasure = sa.Table(
 )
 """Erasures of people: asked for, under way, and done."""
 
-domain_events = domain_event_outbox(metadata)
+domain_events = domain_event_outbox(METADATA)
 """Domain events that are not published yet."""

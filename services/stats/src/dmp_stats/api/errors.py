@@ -1,4 +1,4 @@
-"""What callers see of each error."""
+"""What a caller sees of each error: status, reason and public sentence. The one place that knows."""
 
 from __future__ import annotations
 
@@ -85,4 +85,3 @@ ERRORS: Final[ErrorTable] = {
         retry_after_seconds=1.0,
     ),
 }
-"""Every error that stats raises on purpose."""

@@ -1,4 +1,4 @@
-"""Alembic's environment of the stats database."""
+"""Alembic's entry: the chassis runs the revisions of `versions/`."""
 
 from __future__ import annotations
 

@@ -1,0 +1,67 @@
+"""What a service is, in one value: each `app.py` defines its own as `SERVICE`, and all of them are run in the same way.
+
+SERVICE: Final = ServiceDefinition(
+    name="stats",
+    api=Api(services=[SERVICE_NAME], errors=ERRORS, domain=DOMAIN, max_request_bytes=MAX_REQUEST_BYTES),
+    tables=METADATA,
+    read_settings=read_settings,
+    assemble=assemble,
+)
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
+
+import sqlalchemy as sa
+
+from dmp_chassis.logging import configure
+from dmp_chassis.server import Api, Parts, RunningServer, run_server, start_server
+from dmp_chassis.service_settings import CommonSettings
+
+__all__ = ["AnyService", "Api", "Parts", "ServiceDefinition"]
+
+
+class Settings(Protocol):
+    """The settings of one service: those of every service, and its own."""
+
+    @property
+    def common(self) -> CommonSettings:
+        """What every service can be told."""
+
+
+_Settings = TypeVar("_Settings", bound=Settings)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceDefinition(Generic[_Settings]):
+    """One service: how its settings are read, what its parts are, and what callers see of it."""
+
+    name: str
+    """`ingest`: its package is `dmp_ingest`, its variables begin with `DMP_INGEST_`."""
+    api: Api
+    """What callers see."""
+    tables: sa.MetaData
+    """What its migrations make. A test compares the two."""
+    read_settings: Callable[[Mapping[str, str]], _Settings]
+    """Reads the environment. Raises SettingsError with every problem."""
+    assemble: Callable[[_Settings], Parts]
+    """Makes the parts from the settings, in a running event loop. Opens no connection yet."""
+
+    async def serve(self) -> None:
+        """Serves with the settings of this process until it is told to stop. Raises SettingsError."""
+        settings = self.read_settings(os.environ)
+        common = settings.common
+        configure(common.log_level, self.name)
+        await run_server(self.api, self.assemble(settings), listen=common.listen, drain_seconds=common.drain_seconds)
+
+    async def start(self, settings: _Settings) -> RunningServer:
+        """A running server, for a test that has several in its process."""
+        return await start_server(self.api, self.assemble(settings), listen=settings.common.listen)
+
+
+AnyService = ServiceDefinition[Any]
+"""A service whose own settings do not matter."""
