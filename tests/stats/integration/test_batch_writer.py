@@ -30,7 +30,7 @@ async def database(stats_database_url: str) -> AsyncIterator[psycopg.AsyncConnec
 
 
 async def write(writer: BatchWriter, batch_id: str, content: bytes = b"cells") -> Applied:
-    return await writer.write(batch_id=batch_id, cells=content, last_second=7, sightings=content)
+    return await writer.write(batch_id=batch_id, cells=content, last_second=7, activity=content)
 
 
 async def rows(database: psycopg.AsyncConnection[Any], query: Any) -> list[Any]:  # noqa: ANN401 -- a query

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from dmp_chassis.instants import format_instant, parse_instant
 from dmp_stats.domain.buckets import (
+    BucketRange,
     Buckets,
     Granularity,
-    Stretch,
     bucket_of,
     buckets_between,
-    stretches_of,
+    ranges_of,
 )
 from dmp_stats.domain.instants import instant_of_minute, minute_of
 from tests.stats.service import QUICK
@@ -118,7 +118,7 @@ def test_the_coarsest_rows_that_fit_are_read(granularity: str, zone: str, expect
     )
     read = [
         (s.grain, format_instant(instant_of_minute(s.first)), format_instant(instant_of_minute(s.last)))
-        for s in stretches_of(buckets)
+        for s in ranges_of(buckets)
     ]
     assert read == expected
 
@@ -127,13 +127,13 @@ def test_days_of_a_zone_with_half_an_hour_take_only_the_cut_hours_by_the_minute(
     buckets = buckets_between(
         at("2026-02-10T12:00:00Z"), at("2026-02-12T12:00:00Z"), Granularity.DAY, ZoneInfo("Asia/Kolkata")
     )
-    stretches = stretches_of(buckets)
-    assert sum(s.last - s.first + 1 for s in stretches if s.grain == 1) == 30 + 60 + 60 + 30
-    assert sum((s.last - s.first) // 60 + 1 for s in stretches if s.grain == 60) == 3 * 23
+    ranges = ranges_of(buckets)
+    assert sum(s.last - s.first + 1 for s in ranges if s.grain == 1) == 30 + 60 + 60 + 30
+    assert sum((s.last - s.first) // 60 + 1 for s in ranges if s.grain == 60) == 3 * 23
 
 
-def minutes_of(stretch: Stretch) -> range:
-    return range(stretch.first, stretch.last + stretch.grain)
+def minutes_of(bucket_range: BucketRange) -> range:
+    return range(bucket_range.first, bucket_range.last + bucket_range.grain)
 
 
 @QUICK
@@ -155,7 +155,7 @@ def minutes_of(stretch: Stretch) -> range:
         ]
     ),
 )
-def test_buckets_tile_the_range_and_stretches_tile_the_buckets(
+def test_buckets_tile_the_range_and_ranges_tile_the_buckets(
     start: int, minutes: int, granularity: Granularity, zone: str
 ) -> None:
     first, last = instant_of_minute(start), instant_of_minute(start + minutes)
@@ -163,7 +163,7 @@ def test_buckets_tile_the_range_and_stretches_tile_the_buckets(
     assert (np.diff(buckets.starts) > 0).all()
     assert bucket_of(buckets, np.array([start])).tolist() == [0]
     assert bucket_of(buckets, np.array([start + minutes])).tolist() == [len(buckets.starts) - 1]
-    covered = sorted((s.first, s.last + s.grain, s.grain) for s in stretches_of(buckets))
+    covered = sorted((s.first, s.last + s.grain, s.grain) for s in ranges_of(buckets))
     assert covered[0][0] == int(buckets.starts[0])
     assert covered[-1][1] == buckets.end
     for (_, end, _), (begin, _, _) in pairwise(covered):

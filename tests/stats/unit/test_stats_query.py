@@ -72,7 +72,7 @@ def test_years_at_the_end_of_time_are_refused(year: str) -> None:
 @pytest.mark.parametrize("year", ["0002", "9997"])
 @pytest.mark.parametrize("granularity", ["minute", "hour", "day"])
 def test_years_near_the_end_of_time_are_not(year: str, granularity: str) -> None:
-    from dmp_stats.domain.buckets import buckets_between, stretches_of
+    from dmp_stats.domain.buckets import buckets_between, ranges_of
 
     query = check_stats_query(
         campaign_id="c",
@@ -81,4 +81,4 @@ def test_years_near_the_end_of_time_are_not(year: str, granularity: str) -> None
         granularity=granularity,
         tz="Asia/Kolkata",
     )
-    assert stretches_of(buckets_between(query.start, query.end, query.granularity, query.zone))
+    assert ranges_of(buckets_between(query.start, query.end, query.granularity, query.zone))

@@ -12,16 +12,16 @@ import numpy as np
 import pytest
 
 from dmp_stats.domain import window as window_module
-from dmp_stats.domain.reference import Labels, pack_chunk, unpack_chunk
-from dmp_stats.domain.sightings import Sightings, pack_sightings, unpack_sightings
+from dmp_stats.domain.reference import ReferenceSnapshot, pack_chunk, unpack_chunk
+from dmp_stats.domain.user_activity import UserActivity, pack_activity, unpack_activity
 from dmp_stats.domain.window import Window, WindowCounts
 
 NOW = 1_770_757_800
 
 
-def sightings(events: Sequence[tuple[int, str]]) -> Sightings:
+def activity(events: Sequence[tuple[int, str]]) -> UserActivity:
     places = {user: place for place, user in enumerate(dict.fromkeys(user for _, user in events))}
-    return Sightings(
+    return UserActivity(
         user_ids=list(places),
         seconds=np.array([second for second, _ in events], np.int64),
         users=np.array([places[user] for _, user in events], np.int64),
@@ -33,10 +33,10 @@ def window(now: int = NOW, retention: int = 1800) -> Window:
 
 
 def adopt(target: Window, users: Mapping[str, Mapping[str, str]], generation: int = 1) -> None:
-    labels = Labels(generation=generation)
-    for _ in labels.add(unpack_chunk(pack_chunk(users)), target.roster):
+    snapshot = ReferenceSnapshot(generation=generation)
+    for _ in snapshot.add(unpack_chunk(pack_chunk(users)), target.user_index):
         pass
-    for _ in target.prepare(labels, ()):
+    for _ in target.prepare(snapshot, ()):
         pass
     target.adopt()
 
@@ -85,7 +85,7 @@ def test_100_000_random_events_are_counted_as_a_rescan_counts_them() -> None:
     now = NOW
     for step in range(100):
         part = [(now - rnd.randrange(-120, 2_000), f"u{rnd.randrange(4_000)}") for _ in range(1_000)]
-        target.add(unpack_sightings(pack_sightings(sightings(part))))
+        target.add(unpack_activity(pack_activity(activity(part))))
         events += part
         now += rnd.randrange(25)
         target.advance(now)
@@ -102,13 +102,13 @@ def test_100_000_random_events_are_counted_as_a_rescan_counts_them() -> None:
 @pytest.mark.parametrize(("second", "seen"), [(NOW - 300, 0), (NOW - 299, 1), (NOW, 1), (NOW + 1, 0)])
 def test_a_window_of_300_seconds_is_its_last_300_seconds(second: int, seen: int) -> None:
     target = window()
-    target.add(sightings([(second, "u")]))
+    target.add(activity([(second, "u")]))
     assert target.counts(300, ()).events == seen
 
 
 def test_a_future_event_counts_when_its_second_comes() -> None:
     target = window()
-    target.add(sightings([(NOW + 90, "u"), (NOW + 86_400, "v")]))
+    target.add(activity([(NOW + 90, "u"), (NOW + 86_400, "v")]))
     for now, events in ((NOW + 89, 0), (NOW + 90, 1), (NOW + 389, 1), (NOW + 390, 0), (NOW + 86_400, 1)):
         target.advance(now)
         assert target.counts(300, ()).events == events
@@ -116,13 +116,13 @@ def test_a_future_event_counts_when_its_second_comes() -> None:
 
 def test_an_event_older_than_the_window_never_counts() -> None:
     target = window()
-    target.add(sightings([(NOW - 1_800, "u"), (NOW - 1_799, "v")]))
+    target.add(activity([(NOW - 1_800, "u"), (NOW - 1_799, "v")]))
     assert target.counts(1_800, ()).events == 1
 
 
 def test_a_clock_that_was_set_back_does_not_bring_events_back_or_lose_any() -> None:
     target = window()
-    target.add(sightings([(NOW, "u")]))
+    target.add(activity([(NOW, "u")]))
     target.advance(NOW + 10)
     target.advance(NOW - 1_000)
     assert target.now == NOW + 10
@@ -132,7 +132,7 @@ def test_a_clock_that_was_set_back_does_not_bring_events_back_or_lose_any() -> N
 
 def test_a_window_that_slept_longer_than_it_reaches_is_empty() -> None:
     target = window()
-    target.add(sightings([(NOW, "u")]))
+    target.add(activity([(NOW, "u")]))
     target.advance(NOW + 10_000_000)
     assert target.counts(1_800, ()).events == 0
     assert target.events == 0
@@ -141,7 +141,7 @@ def test_a_window_that_slept_longer_than_it_reaches_is_empty() -> None:
 def test_a_known_user_without_the_attribute_is_in_no_group_and_not_unknown() -> None:
     target = window()
     adopt(target, {"u": {"plan": "pro"}, "v": {}})
-    target.add(sightings([(NOW, "u"), (NOW, "v"), (NOW, "w")]))
+    target.add(activity([(NOW, "u"), (NOW, "v"), (NOW, "w")]))
     assert figures(target.counts(60, ("plan", "region", "colour"))) == {
         "events": 3,
         "unknown": 1,
@@ -159,20 +159,20 @@ def test_events_that_come_while_a_version_is_prepared_are_in_it(
     monkeypatch.setattr(window_module, "_EVENTS_A_STEP", events_a_step)
     target = window()
     for minute in range(10):
-        target.add(sightings([(NOW - 60 * minute - second, "u") for second in range(5)]))
-    labels = Labels(generation=7)
-    for _ in labels.add(unpack_chunk(pack_chunk({"u": {"plan": "pro"}, "v": {"plan": "free"}})), target.roster):
+        target.add(activity([(NOW - 60 * minute - second, "u") for second in range(5)]))
+    snapshot = ReferenceSnapshot(generation=7)
+    for _ in snapshot.add(unpack_chunk(pack_chunk({"u": {"plan": "pro"}, "v": {"plan": "free"}})), target.user_index):
         pass
     added = 0
-    for step, _ in enumerate(target.prepare(labels, ())):
-        target.add(sightings([(NOW - 60 * (step % 12), "v"), (NOW - 700, "w")]))
+    for step, _ in enumerate(target.prepare(snapshot, ())):
+        target.add(activity([(NOW - 60 * (step % 12), "v"), (NOW - 700, "w")]))
         target.advance(NOW + step)
         added = step + 1
         before = target.counts(1_800, ("plan",))
         assert before.unknown == before.events == 50 + 2 * added
     assert added >= 10
     added += 1
-    target.add(sightings([(NOW - 1_500, "v"), (NOW - 1_500, "w")]))
+    target.add(activity([(NOW - 1_500, "v"), (NOW - 1_500, "w")]))
     target.adopt()
     after = target.counts(1_800, ("plan",))
     assert after.generation == 7
@@ -183,9 +183,9 @@ def test_events_that_come_while_a_version_is_prepared_are_in_it(
 def test_seconds_that_pass_while_a_version_is_prepared_are_not_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(window_module, "_EVENTS_A_STEP", 1)
     target = window(retention=60)
-    target.add(sightings([(NOW - second, "u") for second in range(60)]))
-    labels = Labels(generation=7)
-    for step, _ in enumerate(target.prepare(labels, ())):
+    target.add(activity([(NOW - second, "u") for second in range(60)]))
+    snapshot = ReferenceSnapshot(generation=7)
+    for step, _ in enumerate(target.prepare(snapshot, ())):
         target.advance(NOW + step // 2)
     passed = target.now - NOW
     assert passed > 10
@@ -196,19 +196,21 @@ def test_seconds_that_pass_while_a_version_is_prepared_are_not_in_it(monkeypatch
 def test_a_large_chunk_is_added_in_steps() -> None:
     """So that readers are answered in between."""
     target = window()
-    labels = Labels(generation=1)
+    snapshot = ReferenceSnapshot(generation=1)
     users = {f"u{number}": {"plan": f"p{number % 3}"} for number in range(20_000)}
-    steps = sum(1 for _ in labels.add(unpack_chunk(pack_chunk(users)), target.roster))
+    steps = sum(1 for _ in snapshot.add(unpack_chunk(pack_chunk(users)), target.user_index))
     assert steps >= 20
-    assert labels.users() == 20_000
-    assert all(labels.of_user(target.roster.number(user)) == users[user] for user in ("u0", "u999", "u1000", "u19999"))
+    assert snapshot.users() == 20_000
+    assert all(
+        snapshot.of_user(target.user_index.number(user)) == users[user] for user in ("u0", "u999", "u1000", "u19999")
+    )
 
 
 def test_more_than_a_thousand_values_are_cut_to_those_with_most_events() -> None:
     target = window()
     users = {f"u{n:05d}": {"plan": f"p{n:05d}"} for n in range(6_000)}
     adopt(target, users)
-    target.add(sightings([(NOW, f"u{n:05d}") for n in range(5_000, 6_000, 2)]))
+    target.add(activity([(NOW, f"u{n:05d}") for n in range(5_000, 6_000, 2)]))
     by_plan = target.counts(1, ("plan",)).by["plan"]
     assert len(by_plan) == 1_000
     assert sum(by_plan.values()) == 500
@@ -218,7 +220,7 @@ def test_more_than_a_thousand_values_are_cut_to_those_with_most_events() -> None
 def test_listing_a_value_for_each_of_many_users_takes_no_time() -> None:
     target = window()
     adopt(target, {f"u{n}": {"plan": f"p{n}"} for n in range(200_000)})
-    target.add(sightings([(NOW, f"u{n}") for n in range(0, 200_000, 2)]))
+    target.add(activity([(NOW, f"u{n}") for n in range(0, 200_000, 2)]))
     began = time.process_time()
     by_plan = target.counts(1, ("plan",)).by["plan"]
     assert time.process_time() - began < 0.1
@@ -230,11 +232,11 @@ def test_users_that_have_left_the_window_are_forgotten() -> None:
     target = window()
     adopt(target, {f"known{n}": {"plan": "pro"} for n in range(10)})
     for hour in range(4):
-        target.add(sightings([(NOW + hour * 3_600, f"u{hour}-{n}") for n in range(30_000)]))
-        target.add(sightings([(NOW + hour * 3_600, "known3"), (NOW + hour * 3_600 + 90_000, "later")]))
+        target.add(activity([(NOW + hour * 3_600, f"u{hour}-{n}") for n in range(30_000)]))
+        target.add(activity([(NOW + hour * 3_600, "known3"), (NOW + hour * 3_600 + 90_000, "later")]))
         target.advance(NOW + hour * 3_600 + 3_599)
-    assert len(target.roster) <= 30_000 + 11 + 50_000 + 30_000
-    target.add(sightings([(target.now, "known3"), (target.now, "new")]))
+    assert len(target.user_index) <= 30_000 + 11 + 50_000 + 30_000
+    target.add(activity([(target.now, "known3"), (target.now, "new")]))
     counts = target.counts(1, ("plan",))
     assert (counts.unique_users, counts.unknown_users, dict(counts.by["plan"])) == (1, 1, {"pro": 1})
     target.advance(NOW + 90_000)

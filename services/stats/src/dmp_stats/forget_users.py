@@ -44,9 +44,9 @@ async def forget_users(
                     return Forgot(batches=batches, generation=0)
                 number = current.generation + 1
                 change = pack_chunk({}, is_change=True, removed=known)
-                labels = await window.prepare(number, [change], is_change=True)
-                version = Generation(generation=number, base=number, ts=current.ts, users=labels.users())
-                await reference_store.insert(connection, version, await window.whole_table(labels))
+                snapshot = await window.prepare(number, [change], is_change=True)
+                version = Generation(generation=number, base=number, ts=current.ts, users=snapshot.users())
+                await reference_store.insert(connection, version, await window.whole_table(snapshot))
                 await reference_store.forget_before(connection, generation=number, base=number)
                 await domain_events.add(connection, [reference_replaced(version)], wake=wake)
         except BaseException:

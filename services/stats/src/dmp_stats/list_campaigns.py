@@ -13,7 +13,7 @@ from dmp_chassis.database import Database
 from dmp_stats.adapters import campaign_store, delta_store
 from dmp_stats.adapters.campaign_store import Totals
 from dmp_stats.adapters.delta_store import Delta, DeltaCache
-from dmp_stats.domain.buckets import stretches_between
+from dmp_stats.domain.buckets import ranges_between
 from dmp_stats.domain.errors import InvalidRequestError, Violation
 from dmp_stats.domain.instants import minute_of
 from dmp_stats.domain.stats_query import check_range
@@ -75,7 +75,7 @@ async def list_campaigns(query: CampaignsQuery, database: Database, deltas: Delt
         if len(stored) > query.page_size:
             names = [name for name in names if name <= stored[-1]]
         page = names[: query.page_size]
-        found = await campaign_store.totals(connection, page, stretches_between(first, end), first=first, end=end)
+        found = await campaign_store.totals(connection, page, ranges_between(first, end), first=first, end=end)
     add_pending(found, pending, page, first=first, end=end)
     campaigns = {name: found[name] for name in page if name in found and found[name].events > 0}
     return CampaignsPage(campaigns=campaigns, next_after=page[-1] if len(names) > len(page) else None)

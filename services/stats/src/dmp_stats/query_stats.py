@@ -10,7 +10,7 @@ from typing import Final
 from dmp_chassis.database import Database
 from dmp_stats.adapters import delta_store, rollup_store
 from dmp_stats.adapters.delta_store import DeltaCache
-from dmp_stats.domain.buckets import Buckets, Granularity, buckets_between, stretches_of
+from dmp_stats.domain.buckets import Buckets, Granularity, buckets_between, ranges_of
 from dmp_stats.domain.series import MOST_POINTS, Series, add_up, counted_of_cells, too_many_points
 from dmp_stats.domain.stats_query import StatsQuery
 
@@ -47,7 +47,7 @@ async def query_stats(query: StatsQuery, database: Database, deltas: DeltaCache)
     if query.fill_zero and len(buckets.starts) > MOST_POINTS:
         raise too_many_points()
     async with database.read() as connection:
-        stored = await rollup_store.counted(connection, query, stretches_of(buckets), limit=_MOST_ROWS + 1)
+        stored = await rollup_store.counted(connection, query, ranges_of(buckets), limit=_MOST_ROWS + 1)
         pending = await delta_store.pending(connection, deltas)
     if len(stored.counts) > _MOST_ROWS:
         raise too_many_points()

@@ -51,8 +51,8 @@ async def replace_reference(
                 current = await reference_store.current(connection)
                 check_not_stale(table.ts, current)
                 number = 1 if current is None else current.generation + 1
-                labels = await window.prepare(number, table.payloads, is_change=False)
-                version = Generation(generation=number, base=number, ts=table.ts, users=labels.users())
+                snapshot = await window.prepare(number, table.payloads, is_change=False)
+                version = Generation(generation=number, base=number, ts=table.ts, users=snapshot.users())
                 await reference_store.insert(connection, version, table.payloads)
                 await reference_store.forget_before(connection, generation=number, base=number)
                 await domain_events.add(connection, [reference_replaced(version)], wake=wake)

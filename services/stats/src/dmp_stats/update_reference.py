@@ -36,14 +36,14 @@ async def update_reference(
                 # Nobody else can commit a version now: what is current stays so.
                 await window.refresh()
                 users = change.users + (0 if current is None else current.users)
-                check_size(users=users, names=len(change.names | window.labels.used_names()))
-                labels = await window.prepare(number, change.payloads, is_change=True)
+                check_size(users=users, names=len(change.names | window.snapshot.used_names()))
+                snapshot = await window.prepare(number, change.payloads, is_change=True)
                 base, payloads = number, change.payloads
                 if current is not None and await reference_store.patches(connection, current.base) < _MOST_CHANGES:
                     base = current.base
                 elif current is not None:
-                    payloads = await window.whole_table(labels)
-                version = Generation(generation=number, base=base, ts=change.ts, users=labels.users())
+                    payloads = await window.whole_table(snapshot)
+                version = Generation(generation=number, base=base, ts=change.ts, users=snapshot.users())
                 await reference_store.insert(connection, version, payloads)
                 await reference_store.forget_before(connection, generation=base, base=base)
                 await domain_events.add(connection, [reference_replaced(version)], wake=wake)

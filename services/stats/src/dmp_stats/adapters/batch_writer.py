@@ -68,7 +68,7 @@ class BatchWriter:
         self._is_closed = False
 
     async def write(
-        self, *, batch_id: str, cells: bytes | None, last_second: int | None, sightings: bytes | None
+        self, *, batch_id: str, cells: bytes | None, last_second: int | None, activity: bytes | None
     ) -> Applied:
         """Writes a batch unless it is there, and returns once that is committed.
 
@@ -79,7 +79,7 @@ class BatchWriter:
         outcome: asyncio.Future[Applied] = loop.create_future()
         expiry = loop.call_later(self._acquire_seconds, _fail, outcome, DependencyUnavailable("postgres"))
         second = None if last_second is None else _INT8.pack(last_second)
-        values = (bytes.fromhex(batch_id.replace("-", "")), cells, second, sightings)
+        values = (bytes.fromhex(batch_id.replace("-", "")), cells, second, activity)
         self._queue.append(_Waiting(values, outcome, expiry))
         if len(self._lanes) < _LANES and not self._is_closed:
             lane = loop.create_task(self._run_lane())

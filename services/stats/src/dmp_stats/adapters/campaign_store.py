@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dmp_chassis.database import raw
 from dmp_stats.adapters.arrays import array_cursor, int2_array, int8_array
-from dmp_stats.domain.buckets import DAY, HOUR, MINUTE, Stretch
+from dmp_stats.domain.buckets import DAY, HOUR, MINUTE, BucketRange
 
 # Jumps from campaign to campaign in the index, however many rows each has.
 _NAMES: Final = b"""
@@ -71,18 +71,18 @@ async def names_after(connection: AsyncConnection, after: str, *, limit: int) ->
 
 
 async def totals(
-    connection: AsyncConnection, names: Sequence[str], stretches: Sequence[Stretch], *, first: int, end: int
+    connection: AsyncConnection, names: Sequence[str], ranges: Sequence[BucketRange], *, first: int, end: int
 ) -> dict[str, Totals]:
-    """The totals of these campaigns in these stretches, which cover the minutes from `first` up to `end`."""
+    """The totals of these campaigns in these ranges, which cover the minutes from `first` up to `end`."""
     found: dict[str, Totals] = {}
     async with array_cursor(raw(connection)) as cursor:
         await cursor.execute(
             _TOTALS,
             {
                 "names": list(names),
-                "grains": int2_array(np.array([s.grain for s in stretches])),
-                "firsts": int8_array(np.array([s.first for s in stretches])),
-                "lasts": int8_array(np.array([s.last for s in stretches])),
+                "grains": int2_array(np.array([s.grain for s in ranges])),
+                "firsts": int8_array(np.array([s.first for s in ranges])),
+                "lasts": int8_array(np.array([s.last for s in ranges])),
             },
         )
         for name, counts_as, count in await cursor.fetchall():

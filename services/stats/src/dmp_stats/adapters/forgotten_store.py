@@ -15,7 +15,7 @@ from typing import Final
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dmp_chassis.database import raw
-from dmp_stats.domain.sightings import pack_sightings, unpack_sightings
+from dmp_stats.domain.user_activity import pack_activity, unpack_activity
 
 _FIND: Final = b"""
 SELECT seq, sightings FROM window_batch
@@ -51,10 +51,10 @@ async def forget(connection: AsyncConnection, user_ids: Collection[str]) -> int:
     cursor = await psycopg.execute(_FIND, ([user_id.encode() for user_id in user_ids],), binary=True)
     changed = 0
     for seq, payload in await cursor.fetchall():
-        sightings = unpack_sightings(payload)
-        renamed = [names.get(user_id, user_id) for user_id in sightings.user_ids]
-        if renamed != list(sightings.user_ids):
-            await psycopg.execute(_CHANGE, (pack_sightings(replace(sightings, user_ids=renamed)), seq))
+        activity = unpack_activity(payload)
+        renamed = [names.get(user_id, user_id) for user_id in activity.user_ids]
+        if renamed != list(activity.user_ids):
+            await psycopg.execute(_CHANGE, (pack_activity(replace(activity, user_ids=renamed)), seq))
             changed += 1
     salt = secrets.token_bytes(16)
     await psycopg.execute(_ADD, (salt, [_digest(salt, user_id) for user_id in names], list(names.values())))

@@ -19,7 +19,7 @@ from dmp_stats.adapters.arrays import (
     text_array,
     uuid_array,
 )
-from dmp_stats.domain.buckets import DAY, HOUR, MINUTE, Stretch
+from dmp_stats.domain.buckets import DAY, HOUR, MINUTE, BucketRange
 from dmp_stats.domain.cells import Cells, Ints, coarsen, group_rows
 from dmp_stats.domain.series import Counted
 from dmp_stats.domain.stats_query import StatsQuery
@@ -43,7 +43,7 @@ ON CONFLICT (campaign_id, grain, bucket, kind) DO UPDATE SET count = r.count + E
 _REMOVE: Final = b"""
 DELETE FROM %(table)s WHERE ctid = ANY(ARRAY(SELECT ctid FROM %(table)s WHERE bucket < %%b AND grain = %%b LIMIT %%b))
 """
-_STRETCHES: Final = "unnest(%(grains)b, %(firsts)b, %(lasts)b) AS s (grain, first, last)"
+_RANGES: Final = "unnest(%(grains)b, %(firsts)b, %(lasts)b) AS s (grain, first, last)"
 
 
 async def add(connection: AsyncConnection, cells: Cells) -> None:
@@ -54,18 +54,18 @@ async def add(connection: AsyncConnection, cells: Cells) -> None:
 
 
 async def counted(
-    connection: AsyncConnection, query: StatsQuery, stretches: Sequence[Stretch], *, limit: int
+    connection: AsyncConnection, query: StatsQuery, ranges: Sequence[BucketRange], *, limit: int
 ) -> Counted:
-    """The stored rows of the query's campaign in these stretches that its filters let through, `limit` at most.
+    """The stored rows of the query's campaign in these ranges that its filters let through, `limit` at most.
 
     Rows that the answer does not tell apart come added up.
     """
     table = "rollup_detail" if query.needs_detail else "rollup"
     parameters: dict[str, Any] = {
         "campaign_id": query.campaign_id,
-        "grains": int2_array(np.array([s.grain for s in stretches])),
-        "firsts": int8_array(np.array([s.first for s in stretches])),
-        "lasts": int8_array(np.array([s.last for s in stretches])),
+        "grains": int2_array(np.array([s.grain for s in ranges])),
+        "firsts": int8_array(np.array([s.first for s in ranges])),
+        "lasts": int8_array(np.array([s.last for s in ranges])),
     }
     filters = ""
     for column, wanted in (("type", query.types), ("source", query.sources), ("creative_id", query.creative_ids)):
@@ -79,7 +79,7 @@ async def counted(
     statement = (
         "SELECT array_agg(bucket), array_agg(counts_as::int4), array_agg(count), array_agg(group_name) FROM ("  # noqa: S608
         f"SELECT r.bucket, r.counts_as, sum(r.count)::int8 AS count, {group} AS group_name"
-        f" FROM {_STRETCHES} JOIN {table} r ON r.campaign_id = %(campaign_id)s AND r.grain = s.grain"
+        f" FROM {_RANGES} JOIN {table} r ON r.campaign_id = %(campaign_id)s AND r.grain = s.grain"
         f" AND r.bucket BETWEEN s.first AND s.last{filters}"
         f" GROUP BY r.bucket, r.counts_as{added_up} LIMIT %(limit)b) found"
     )

@@ -53,10 +53,10 @@ async def changes_since(connection: AsyncConnection, horizon: int) -> WindowChan
     return WindowChanges(horizon=row[0], generation=row[1] or 0, batches=dict(zip(seqs, xact_ids, strict=True)))
 
 
-async def sightings_of_batches(
+async def activity_of_batches(
     connection: AsyncConnection, seqs: Collection[int]
 ) -> AsyncIterator[list[tuple[int, bytes]]]:
-    """The stored sightings of these batches, a page of rows at a time; batches that are gone are left out."""
+    """The stored activity of these batches, a page of rows at a time; batches that are gone are left out."""
     wanted = np.array(sorted(seqs), np.int64)
     async with array_cursor(raw(connection)) as cursor:
         for start in range(0, len(wanted), _PAGE_ROWS):

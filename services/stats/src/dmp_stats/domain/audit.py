@@ -1,4 +1,4 @@
-"""What an audit compares: for each cell of a campaign how many events it has, and a digest of which."""
+"""What an audit reads of the rollups: for each campaign, minute and type how many events were counted, and which."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ from dmp_stats.domain.cells import Cells, select_cells
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fingerprint:
-    """How many events, and the XOR of their 16-byte keys."""
+    """What tells one set of events from another."""
 
     count: int
+    """How many events there are."""
     digest: bytes
+    """The XOR of their 16-byte keys."""
 
     def plus(self, other: Fingerprint) -> Fingerprint:
-        """Both together."""
+        """The fingerprint of the events of both."""
         return Fingerprint(
             count=self.count + other.count,
             digest=bytes(a ^ b for a, b in zip(self.digest, other.digest, strict=True)),
@@ -33,7 +35,7 @@ Fingerprints: TypeAlias = dict[Key, Fingerprint]
 
 
 def fingerprints_of(parts: Iterable[Cells], *, first: int, last: int) -> Fingerprints:
-    """The cells' fingerprints in the minutes from `first` to `last`, both included."""
+    """The fingerprint of each campaign, minute and type in the minutes from `first` to `last`, both included."""
     found: Fingerprints = {}
     for part in parts:
         cells = select_cells(part, (part.minutes >= first) & (part.minutes <= last))
@@ -51,7 +53,7 @@ def fingerprints_of(parts: Iterable[Cells], *, first: int, last: int) -> Fingerp
 
 
 def is_empty(fingerprint: Fingerprint) -> bool:
-    """True for a cell without events."""
+    """True if it is that of no event."""
     return fingerprint.count == 0 and not any(fingerprint.digest)
 
 

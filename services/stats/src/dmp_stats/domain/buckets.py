@@ -1,8 +1,8 @@
 """Buckets: the minutes, hours and days of a time zone, and which stored rows add up to them.
 
-Everything is in whole minutes since 1970 UTC. Stored rows come in three grains: a minute, an hour and a day of UTC. A
-bucket whose edges lie on hours of UTC is a sum of hours; where a zone's offset is not a whole hour, the hours that an
-edge cuts are taken by the minute.
+Times are whole minutes since 1970 UTC. Rows are stored for minutes, for hours and for days of UTC (the three grains). A
+bucket that begins and ends at a full hour of UTC is a sum of hours. In a time zone whose offset is not a whole hour, an
+edge of a bucket lies within an hour of UTC: that hour is read minute by minute.
 """
 
 from __future__ import annotations
@@ -34,19 +34,24 @@ class Granularity(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Buckets:
-    """Buckets one after another: `starts` ascending, `end` where the last one ends. At least one."""
+    """Buckets that follow one another without a gap; at least one."""
 
     starts: Ints
+    """The first minute of each bucket, ascending."""
     end: int
+    """The minute after the last bucket."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stretch:
-    """Stored rows of one grain whose bucket is from `first` to `last`, both included."""
+class BucketRange:
+    """A range of stored rows of one grain."""
 
     grain: int
+    """MINUTE, HOUR or DAY."""
     first: int
+    """The first minute of the first row."""
     last: int
+    """The first minute of the last row, which is included."""
 
 
 def buckets_between(start: datetime, end: datetime, granularity: Granularity, zone: ZoneInfo) -> Buckets:
@@ -65,47 +70,50 @@ def buckets_between(start: datetime, end: datetime, granularity: Granularity, zo
     return Buckets(starts=edges[:-1], end=int(edges[-1]))
 
 
-def stretches_of(buckets: Buckets) -> list[Stretch]:
-    """The stored rows that add up to the buckets: as few and as coarse as the edges allow."""
+def ranges_of(buckets: Buckets) -> list[BucketRange]:
+    """The ranges of stored rows that add up to the buckets: as few and as coarse rows as the edges of buckets allow."""
     first, end = int(buckets.starts[0]), buckets.end
     edges = np.append(buckets.starts, end)
     if len(edges) > 2 and int(np.diff(edges).min()) < HOUR and int(np.diff(edges).max()) <= HOUR:
-        return [Stretch(grain=MINUTE, first=first, last=end - 1)]
+        return [BucketRange(grain=MINUTE, first=first, last=end - 1)]
     if not (edges % DAY).any():
-        return [Stretch(grain=DAY, first=first, last=end - DAY)]
+        return [BucketRange(grain=DAY, first=first, last=end - DAY)]
     cut = np.unique(edges[edges % HOUR != 0] // HOUR) * HOUR
     if len(cut) == 0:
-        return [Stretch(grain=HOUR, first=first, last=end - HOUR)]
+        return [BucketRange(grain=HOUR, first=first, last=end - HOUR)]
     if len(cut) > len(edges) // 2 and int(np.diff(edges).max()) <= HOUR:
-        return [Stretch(grain=MINUTE, first=first, last=end - 1)]
-    stretches: list[Stretch] = []
+        return [BucketRange(grain=MINUTE, first=first, last=end - 1)]
+    ranges: list[BucketRange] = []
     position = first
     for hour in cut.tolist():
         if position < hour:
-            stretches.append(Stretch(grain=HOUR, first=position, last=hour - HOUR))
+            ranges.append(BucketRange(grain=HOUR, first=position, last=hour - HOUR))
         position = max(position, hour)
         if position < min(hour + HOUR, end):
-            stretches.append(Stretch(grain=MINUTE, first=position, last=min(hour + HOUR, end) - 1))
+            ranges.append(BucketRange(grain=MINUTE, first=position, last=min(hour + HOUR, end) - 1))
         position = hour + HOUR
     if position < end:
-        stretches.append(Stretch(grain=HOUR, first=position, last=end - HOUR))
-    return stretches
+        ranges.append(BucketRange(grain=HOUR, first=position, last=end - HOUR))
+    return ranges
 
 
-def stretches_between(first: int, end: int) -> list[Stretch]:
-    """The stored rows that add up to the minutes from `first` up to `end` (excluded): days, and less at both sides."""
-    stretches: list[Stretch] = []
+def ranges_between(first: int, end: int) -> list[BucketRange]:
+    """The ranges of stored rows that add up to the minutes from `first` up to `end`, which is excluded.
+
+    Days in the middle, hours and minutes at both ends.
+    """
+    ranges: list[BucketRange] = []
     for grain, wider in ((MINUTE, HOUR), (HOUR, DAY)):
         begin, finish = -(-first // wider) * wider, end // wider * wider
         if begin >= finish:
             break
         for left, right in ((first, begin), (finish, end)):
             if left < right:
-                stretches.append(Stretch(grain=grain, first=left, last=right - grain))
+                ranges.append(BucketRange(grain=grain, first=left, last=right - grain))
         first, end = begin, finish
     else:
-        return [*stretches, Stretch(grain=DAY, first=first, last=end - DAY)]
-    return [*stretches, Stretch(grain=grain, first=first, last=end - grain)]
+        return [*ranges, BucketRange(grain=DAY, first=first, last=end - DAY)]
+    return [*ranges, BucketRange(grain=grain, first=first, last=end - grain)]
 
 
 def bucket_of(buckets: Buckets, minutes: Ints) -> Ints:

@@ -1,7 +1,7 @@
-"""Cells: how many events of one kind fell into one minute of one campaign, with a digest of which events they were.
+"""The rollup's cells: how many events of one kind happened in one minute of one campaign, and a digest of which.
 
-A cell is a row of parallel columns, so that a batch of a thousand events is counted in a few array operations. Folding
-is associative and does not depend on order: cells of batches can be merged in any grouping and give the same sums.
+A cell is a row of parallel columns. So a batch of a thousand events is counted in a few array operations. Cells of
+batches can be merged in any order and any grouping: the sums are the same.
 """
 
 from __future__ import annotations
@@ -26,47 +26,46 @@ _RADIX_LIMIT: Final = 0xFFFF
 _SECOND_US: Final = 1_000_000
 _MINUTE_US: Final = 60 * _SECOND_US
 _TEXT_ROWS: Final = [0, 2, 4, 5]
-"""Of a cell's keys, those that are positions of texts."""
+"""Which rows of a key array are positions of texts: campaigns, types, sources and creatives."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """A committed batch as columns, one entry for each event; texts are positions in `texts`, where 0 is the empty
-    text.
-
-    occurred_at_us: microseconds since 1970 UTC. event_keys: one row of two 64-bit words for each event. counts_as: 0,
-    IMPRESSION or CLICK.
-    """
+    """A committed batch as columns with one entry for each event."""
 
     batch_id: str
     texts: Sequence[str]
+    """The texts that the columns `types` to `users` name by position; the one at 0 is empty."""
     occurred_at_us: Ints
+    """Microseconds since 1970 UTC."""
     types: Ints
     sources: Ints
     campaigns: Ints
     creatives: Ints
     users: Ints
     counts_as: Ints
+    """0, IMPRESSION or CLICK."""
     event_keys: Digests
+    """The 16-byte key of each event, as a row of two 64-bit words."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cells:
-    """Counted cells, ordered by campaign position, then minute. Columns of positions refer to `texts`.
-
-    minutes: whole minutes since 1970 UTC. digests: XOR of the keys of the cell's events, one row of two 64-bit words
-    for each cell.
-    """
+    """Counted cells as columns with one entry for each cell, ordered by campaign position, then by minute."""
 
     texts: Sequence[str]
+    """The texts that `campaigns`, `types`, `sources` and `creatives` name by position."""
     campaigns: Ints
     minutes: Ints
+    """Whole minutes since 1970 UTC."""
     types: Ints
     counts_as: Ints
     sources: Ints
     creatives: Ints
     counts: Ints
+    """How many events the cell has."""
     digests: Digests
+    """The XOR of the keys of the cell's events, as a row of two 64-bit words. Equal sets of events have equal ones."""
 
     def __len__(self) -> int:
         return len(self.counts)
@@ -83,13 +82,13 @@ class _PackedCells(msgspec.Struct, array_like=True, frozen=True):
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _DECODER: Final = msgspec.msgpack.Decoder(_PackedCells)
 _SHORT_COLUMN: Final = 64
-"""Shorter columns are not worth looking for a narrower width."""
+"""A column with fewer entries than this is stored in full width: looking for a narrower one costs more."""
 
 _WIDTHS: Final = ((0xFF, "<u1"), (0xFFFF, "<u2"), (0x7FFFFFFF, "<i4"))
 
 
 def count_batch(batch: Batch) -> Cells | None:
-    """The cells of a batch's events that name a campaign, None if none does."""
+    """Counts the events of a batch that name a campaign. Returns None if no event does."""
     keys = np.array(
         (
             batch.campaigns,
@@ -111,7 +110,10 @@ def count_batch(batch: Batch) -> Cells | None:
 
 
 def merge_cells(parts: Sequence[Cells]) -> Cells:
-    """The cells of all parts, at least one, with sorted texts: so the cells are in the order of their texts too."""
+    """The cells of all parts (at least one), added up.
+
+    The texts of the result are sorted, so its cells are in the order of the campaigns' names, not only of positions.
+    """
     texts = sorted({text for part in parts for text in part.texts})
     place = {text: position for position, text in enumerate(texts)}
     maps = [np.fromiter(map(place.__getitem__, part.texts), np.int64, len(part.texts)) for part in parts]
@@ -134,8 +136,9 @@ def merge_cells(parts: Sequence[Cells]) -> Cells:
 
 
 def coarsen(cells: Cells, *, minutes: int, by_detail: bool) -> Cells:
-    """The same counts in buckets of so many minutes; a bucket is named by its first. Without `by_detail` source and
-    creative are left out.
+    """The same counts in longer buckets. A bucket has so many minutes and is named by its first one.
+
+    by_detail: keep sources and creatives apart; else they are added up.
     """
     nothing = np.zeros(len(cells), np.int64)
     keys = np.array(
@@ -152,7 +155,7 @@ def coarsen(cells: Cells, *, minutes: int, by_detail: bool) -> Cells:
 
 
 def select_cells(cells: Cells, rows: slice | npt.NDArray[np.bool_]) -> Cells:
-    """Some of the rows."""
+    """The cells in these rows."""
     return Cells(
         texts=cells.texts,
         campaigns=cells.campaigns[rows],
@@ -167,7 +170,7 @@ def select_cells(cells: Cells, rows: slice | npt.NDArray[np.bool_]) -> Cells:
 
 
 def campaign_rows(cells: Cells) -> dict[str, slice]:
-    """Where each campaign's rows are: they lie together."""
+    """The rows of each campaign, by its name. They lie together."""
     if len(cells) == 0:
         return {}
     starts = [0, *(np.flatnonzero(np.diff(cells.campaigns)) + 1).tolist(), len(cells)]
@@ -214,9 +217,10 @@ def unpack_cells(data: bytes) -> Cells:
 
 
 def group_rows(columns: Ints | Sequence[Ints]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """An order that puts rows with equal keys together, first column first, and where in that order each group starts.
+    """Groups rows (at least one) that are equal in all columns.
 
-    At least one row. Keys are compared by number.
+    Returns an order of the rows that puts equal ones together, sorted by number, the first column first; and the
+    positions in that order where each group begins.
     """
     key = _combine(np.asarray(columns))
     if int(key.max()) <= _RADIX_LIMIT:
@@ -230,7 +234,7 @@ def group_rows(columns: Ints | Sequence[Ints]) -> tuple[npt.NDArray[np.intp], np
 
 
 def _combine(columns: Ints) -> Ints:
-    """One number for each row that orders rows as the columns do, the first column first."""
+    """One number for each row. Sorting rows by it is sorting them by the columns, the first column first."""
     lowest = np.minimum.reduce(columns, axis=1)
     spans: list[int] = [high - low + 1 for high, low in zip(columns.max(axis=1).tolist(), lowest.tolist(), strict=True)]
     from_zero = columns - lowest[:, np.newaxis]
@@ -252,7 +256,7 @@ def _dense(column: Ints) -> tuple[Ints, int]:
 
 
 def _fold(texts: Sequence[str], keys: Ints, counts: Ints, digests: Digests) -> Cells:
-    """Cells with equal keys added up. `keys`: the columns campaigns to creatives, as rows."""
+    """Adds up cells with equal keys. keys: the columns campaigns, minutes, types, counts_as, sources and creatives."""
     if len(counts):
         order, starts = group_rows(keys)
         keys = keys[:, order[starts]]
@@ -273,7 +277,7 @@ def _fold(texts: Sequence[str], keys: Ints, counts: Ints, digests: Digests) -> C
 
 
 def _keep_used_texts(texts: Sequence[str], keys: Ints) -> list[str]:
-    """The texts that the keys use. Changes their positions to positions among those; 0 stays the empty text."""
+    """The texts that the keys use, the empty one first. Changes `keys`: its positions become positions among these."""
     positions = keys[_TEXT_ROWS]
     used = np.zeros(len(texts), bool)
     used[0] = True

@@ -1,7 +1,8 @@
-"""The reference table: what is known of users, in versions.
+"""The reference table: what is known of users (plan, region, ...), in versions.
 
-A table travels and is stored as chunks of up to CHUNK_USERS users, columnar. In memory it is a `Labels`: for each
-attribute one small number for each user, where users are numbered by a `Roster` that the sliding window shares.
+A table travels and is stored as chunks of up to CHUNK_USERS users, column by column. In memory it is a
+`ReferenceSnapshot`: for each attribute one small number for each user. The users are numbered by a `UserIndex`, which
+the sliding window uses too.
 """
 
 from __future__ import annotations
@@ -9,12 +10,14 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, count
+from itertools import chain
 from typing import Final
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
+
+from dmp_stats.domain.user_index import UserIndex
 
 CHUNK_USERS: Final = 20_000
 LONGEST_USER_ID: Final = 255
@@ -31,73 +34,17 @@ UNCHANGED: Final = -2
 Codes = npt.NDArray[np.int32]
 
 
-class Roster:
-    """Numbers users, from 0 on, in the order in which they are first met."""
-
-    def __init__(self) -> None:
-        self._numbers: dict[str, int] = {}
-        self._names: list[str] = []
-
-    def __len__(self) -> int:
-        return len(self._names)
-
-    def numbers(self, user_ids: Sequence[str]) -> npt.NDArray[np.int64]:
-        """The users' numbers; users not met before get new ones."""
-        known, names = self._numbers, self._names
-        found = list(map(known.get, user_ids))
-        if None in found:
-            missing = (user_id for user_id, number in zip(user_ids, found, strict=True) if number is None)
-            new = dict(zip(dict.fromkeys(missing), count(len(names)), strict=False))
-            known.update(new)
-            names.extend(new)
-            # A look into a dictionary of a million users costs several cache misses: one for each user is enough.
-            found = [
-                new[user_id] if number is None else number for user_id, number in zip(user_ids, found, strict=True)
-            ]
-        return np.array(found, np.int64)
-
-    def names(self, numbers: npt.NDArray[np.int64]) -> list[str]:
-        """The users of these numbers."""
-        return [self._names[number] for number in numbers.tolist()]
-
-    def number(self, user_id: str) -> int | None:
-        """The user's number, None if it was never met."""
-        return self._numbers.get(user_id)
-
-    def rename(self, user_id: str, name: str) -> None:
-        """The user, if there is one, has this name from now on, under the same number."""
-        number = self._numbers.get(user_id)
-        if number is not None:
-            del self._numbers[user_id]
-            self._names[number] = name
-            self._numbers.setdefault(name, number)
-
-    def everybody(self) -> list[str]:
-        """All users, by number."""
-        return list(self._names)
-
-    def keep(self, kept: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
-        """Forgets all users but these and numbers those anew, in the same order.
-
-        Returns the new number of each old one, -1 if gone.
-        """
-        self._names = [name for name, stays in zip(self._names, kept.tolist(), strict=True) if stays]
-        self._numbers = {name: number for number, name in enumerate(self._names)}
-        return np.where(kept, np.cumsum(kept) - 1, -1).astype(np.int64)
-
-
 class Chunk(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
-    """Some users of a table.
-
-    `codes` of an attribute: for each user a position in its `values` as little-endian int32, or ABSENT.
-
-    In a change of a table UNCHANGED too, and `removed` users leave it.
-    """
+    """Some users of a table, or of a change of a table, as they are stored."""
 
     users: list[str]
     values: dict[str, list[str]]
+    """For each attribute the values that these users have."""
     codes: dict[str, bytes]
+    """For each attribute one little-endian int32 for each user: a position in the attribute's `values`, or ABSENT; in a
+    change also UNCHANGED."""
     removed: list[str] = []
+    """In a change, the users that leave the table."""
 
 
 _MISSING: Final = object()
@@ -108,7 +55,11 @@ _DECODER: Final = msgspec.msgpack.Decoder(Chunk)
 def pack_chunk(
     users: Mapping[str, Mapping[str, str | None]], *, is_change: bool = False, removed: Sequence[str] = ()
 ) -> bytes:
-    """Users as a stored chunk. In a change, an attribute that a user does not name stays, and one that is None goes."""
+    """Users and their attributes as a stored chunk.
+
+    is_change: an attribute that a user does not name stays as it is, and one that is None is taken away. Else both mean
+    that the user does not have it.
+    """
     missing = UNCHANGED if is_change else ABSENT
     rows = list(users.values())
     values: dict[str, list[str]] = {}
@@ -136,11 +87,14 @@ def unpack_chunk(payload: bytes) -> Chunk:
 
 @dataclass(slots=True, kw_only=True)
 class Attribute:
-    """One attribute of all users: `codes[user]` is a position in `values`, or ABSENT."""
+    """One attribute of all users."""
 
     values: list[str] = field(default_factory=list)
+    """Every value that a user has or had."""
     places: dict[str, int] = field(default_factory=dict)
+    """The position of each value in `values`."""
     codes: Codes = field(default_factory=lambda: np.zeros(0, np.int32))
+    """By user number: the position of the user's value in `values`, or ABSENT."""
 
     def place(self, value: str) -> int:
         """The position of a value, which is added if it is new."""
@@ -151,10 +105,11 @@ class Attribute:
         return place
 
 
-class Labels:
+class ReferenceSnapshot:
     """One version of the reference table, by user number.
 
-    Filled by `add` before it is used; after that it only grows with the roster.
+    It is filled by `add` before anybody reads it. After that it changes only when users are numbered: it makes room for
+    new numbers (`cover`) and follows a new numbering (`renumber`).
     """
 
     def __init__(self, *, generation: int) -> None:
@@ -162,44 +117,47 @@ class Labels:
         self.attributes: dict[str, Attribute] = {}
         self.is_known = np.zeros(0, bool)
 
-    def copy(self, generation: int) -> Labels:
-        """The same table as another version, to be changed by `add`; without attributes that no user has any more."""
-        labels = Labels(generation=generation)
-        labels.is_known = self.is_known.copy()
+    def copy(self, generation: int) -> ReferenceSnapshot:
+        """A copy of the table as another version, to be changed by `add`. Attributes that no user has are left out."""
+        snapshot = ReferenceSnapshot(generation=generation)
+        snapshot.is_known = self.is_known.copy()
         used = self.used_names()
-        labels.attributes = {
+        snapshot.attributes = {
             name: Attribute(values=list(a.values), places=dict(a.places), codes=a.codes.copy())
             for name, a in self.attributes.items()
             if name in used
         }
-        return labels
+        return snapshot
 
     def used_names(self) -> frozenset[str]:
         """The attributes that at least one user has."""
         return frozenset(name for name, a in self.attributes.items() if bool((a.codes != ABSENT).any()))
 
     def cover(self, users: int) -> None:
-        """Makes room for user numbers below `users`; the table does not know the new ones."""
+        """Makes room for all user numbers below `users`. The table does not know the users of new numbers."""
         if users > len(self.is_known):
             room = max(users, len(self.is_known) * 5 // 4) - len(self.is_known)
             self.is_known = np.concatenate([self.is_known, np.zeros(room, bool)])
             for attribute in self.attributes.values():
                 attribute.codes = np.concatenate([attribute.codes, np.full(room, ABSENT, np.int32)])
 
-    def add(self, chunk: Chunk, roster: Roster) -> Iterator[None]:
-        """Adds or changes the chunk's users, and takes out those it removes, in steps of a millisecond or two."""
+    def add(self, chunk: Chunk, user_index: UserIndex) -> Iterator[None]:
+        """Applies a chunk in steps of a millisecond or two: adds or changes its users, takes out those that it removes.
+
+        In a change, attributes that are UNCHANGED keep their value. Users that the index has not met are numbered.
+        """
         parts: list[npt.NDArray[np.int64]] = []
         for start in range(0, len(chunk.users), _USERS_A_STEP):
-            parts.append(roster.numbers(chunk.users[start : start + _USERS_A_STEP]))
+            parts.append(user_index.numbers(chunk.users[start : start + _USERS_A_STEP]))
             yield
         users = np.concatenate([np.zeros(0, np.int64), *parts])
-        removed = roster.numbers(chunk.removed)
-        self.cover(len(roster))
+        removed = user_index.numbers(chunk.removed)
+        self.cover(len(user_index))
         for name, raw in chunk.codes.items():
             attribute = self.attributes.get(name)
             if attribute is None:
                 attribute = self.attributes[name] = Attribute(codes=np.full(len(self.is_known), ABSENT, np.int32))
-            # UNCHANGED and ABSENT count from the end, where their equals stand.
+            # UNCHANGED is -2 and ABSENT is -1: as positions they count from the end, where these two values stand.
             places = np.array([*map(attribute.place, chunk.values[name]), UNCHANGED, ABSENT], np.int32)
             codes = places[np.frombuffer(raw, "<i4")]
             named = codes != UNCHANGED
@@ -229,7 +187,7 @@ class Labels:
         used = np.bincount(attribute.codes[attribute.codes != ABSENT], minlength=len(attribute.values))
         return {value: place for place, value in enumerate(attribute.values) if used[place]}
 
-    def chunks(self, roster: Roster) -> Iterator[bytes]:
+    def chunks(self, user_index: UserIndex) -> Iterator[bytes]:
         """The whole table as stored chunks."""
         known = np.flatnonzero(self.is_known)
         for start in range(0, len(known), CHUNK_USERS):
@@ -242,11 +200,14 @@ class Labels:
                 absent = int(used[0] == ABSENT)
                 values[name] = [attribute.values[code] for code in used[absent:].tolist()]
                 codes[name] = (places - absent).astype("<i4").tobytes()
-            chunk = Chunk(users=roster.names(users), values=values, codes=codes)
+            chunk = Chunk(users=user_index.names(users), values=values, codes=codes)
             yield zlib.compress(_ENCODER.encode(chunk), 1)
 
     def renumber(self, numbers: npt.NDArray[np.int64], users: int) -> None:
-        """Follows the roster when it numbers users anew: `numbers` by old number, -1 for users that are gone."""
+        """Follows the user index when it has numbered the users anew.
+
+        numbers: the new number of each old one, -1 for users that are gone. users: how many are left.
+        """
         self.cover(len(numbers))
         kept = numbers >= 0
         places = numbers[kept]

@@ -9,9 +9,9 @@ from typing import Final
 from dmp_stats.domain.errors import InvalidRequestError, StaleReferenceError, Violation
 
 MOST_NAMES: Final = 256
-"""Different attribute names in a table."""
-MOST_CELLS: Final = 50_000_000
-"""Users times different attribute names: each is four bytes of memory on every replica."""
+"""How many different attribute names a table may have."""
+MOST_ENTRIES: Final = 50_000_000
+"""The most that users times attribute names may be: each pair takes four bytes of memory on every replica."""
 FURTHEST_AHEAD: Final = timedelta(hours=24)
 
 TOO_MANY_NAMES: Final = f"must have at most {MOST_NAMES} different attribute names over all users"
@@ -38,9 +38,9 @@ def check_size(*, users: int, names: int) -> None:
     """Raises InvalidRequestError if a table of so many users and different attribute names would be too wide."""
     if names > MOST_NAMES:
         raise InvalidRequestError([Violation(field="user_metadata", description=TOO_MANY_NAMES)])
-    if users * names > MOST_CELLS:
+    if users * names > MOST_ENTRIES:
         description = (
             f"has {users:,} users and {names} different attribute names: "
-            f"users times names must be at most {MOST_CELLS:,}"
+            f"users times names must be at most {MOST_ENTRIES:,}"
         )
         raise InvalidRequestError([Violation(field="user_metadata", description=description)])

@@ -1,4 +1,4 @@
-"""A series: stored rows and cells that are not stored as rows yet, added up by bucket."""
+"""A series: counts by bucket and group, added up from stored rows and from cells that are not folded into rows yet."""
 
 from __future__ import annotations
 
@@ -17,36 +17,40 @@ from dmp_stats.domain.stats_query import GroupBy, StatsQuery
 MOST_POINTS: Final = 200_000
 """Points of one answer."""
 MOST_BYTES: Final = 33_554_432
-"""What the points of one answer may take as JSON, about: half of what a message may have."""
+"""About how many bytes the points of one answer may have as JSON: half of what a message may have."""
 _POINT_BYTES: Final = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counted:
-    """Counts at minutes (any minute of the bucket that they belong to), each of a group: a position in `groups`."""
+    """Counts that are to be added up, as columns with one entry for each."""
 
     minutes: Ints
+    """When: any minute of the bucket that the count belongs to."""
     counts_as: Ints
+    """What: 0, IMPRESSION or CLICK."""
     counts: Ints
+    """How many events."""
     groups: Sequence[str]
+    """The names of the groups."""
     group_of: Ints
+    """In which group: a position in `groups`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Series:
-    """Points in order of time, within one bucket in order of group.
-
-    `groups` is one empty text for a query without `group_by`.
-
-    starts: the first minute of each point's bucket. group_of: positions in `groups`.
-    """
+    """Points as columns, in order of time, and within one bucket in order of the group."""
 
     starts: Ints
+    """The first minute of the point's bucket."""
     impressions: Ints
     clicks: Ints
     events: Ints
+    """All events, also those that are neither impressions nor clicks."""
     groups: Sequence[str]
+    """The names of the groups; one empty text for a query without `group_by`."""
     group_of: Ints
+    """The point's group: a position in `groups`."""
 
 
 def counted_of_cells(cells: Cells, query: StatsQuery) -> Counted:
@@ -72,10 +76,12 @@ def counted_of_cells(cells: Cells, query: StatsQuery) -> Counted:
 
 
 def add_up(parts: Sequence[Counted], buckets: Buckets, *, fill_zero: bool) -> Series:
-    """One point for each bucket and group that has events; with `fill_zero` for every bucket and group there is.
+    """One point for each pair of bucket and group that has events.
 
-    Costs the rows of the parts and the points of the answer, not buckets times groups. Raises InvalidRequestError if
-    an answer cannot hold the points.
+    fill_zero: also points without events, for each bucket and each group that has events in any bucket.
+
+    Raises InvalidRequestError if an answer cannot hold the points. The cost grows with the rows of the parts and the
+    points of the answer, not with buckets times groups.
     """
     placed = [(part, bucket_of(buckets, part.minutes)) for part in parts]
     seen = {part.groups[g] for part, place in placed for g in np.unique(part.group_of[place >= 0]).tolist()}
@@ -99,7 +105,7 @@ def add_up(parts: Sequence[Counted], buckets: Buckets, *, fill_zero: bool) -> Se
     for total, kind in ((impressions, IMPRESSION), (clicks, CLICK)):
         of_kind = counts_as == kind
         np.add.at(total, point[of_kind], counts[of_kind])
-    # What has been taken back entirely is a sum of zero, and no event.
+    # A repair may have taken all events of a point away: its counts then add up to zero, and it is not shown.
     shown = np.arange(len(found)) if fill_zero else np.flatnonzero(events)
     return Series(
         starts=buckets.starts[found[shown] // len(groups)],

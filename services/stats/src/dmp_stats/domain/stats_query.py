@@ -33,25 +33,26 @@ class GroupBy(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatsQuery:
-    """A question to one campaign's counts.
-
-    start, end: UTC; the first and the last bucket are those that hold them. Filters: empty tuples let everything
-    through.
-    page_size: buckets in one answer, None for all. resume_minute: the bucket to go on with, of a page before.
-    """
+    """A question to the counts of one campaign."""
 
     campaign_id: str
     start: datetime
+    """UTC; the first bucket is the one that holds this instant."""
     end: datetime
+    """UTC; the last bucket is the one that holds this instant."""
     granularity: Granularity
     zone: ZoneInfo
     fill_zero: bool
+    """Whether buckets without events are listed too."""
     group_by: GroupBy | None
     types: tuple[str, ...]
+    """Only events of these types; of all if there are none. `sources` and `creative_ids` likewise."""
     sources: tuple[str, ...]
     creative_ids: tuple[str, ...]
     page_size: int | None
+    """How many buckets one answer has; None for all."""
     resume_minute: int | None
+    """The first minute of the bucket to go on with, as the page before said; None for the first page."""
 
     @property
     def needs_detail(self) -> bool:
@@ -74,9 +75,9 @@ def check_stats_query(
     page_size: int = 0,
     page_token: str = "",
 ) -> StatsQuery:
-    """The question, if all of it makes sense. Empty texts stand for parameters that were left out.
+    """The question that these parameters ask. Empty texts stand for parameters that were left out.
 
-    Raises InvalidRequestError with every parameter that does not.
+    Raises InvalidRequestError, which names every parameter that is wrong.
     """
     problems: list[Violation] = []
 
@@ -116,7 +117,7 @@ def check_stats_query(
 
 
 def check_range(start: str, end: str, problem: Callable[[str, str], None]) -> tuple[datetime | None, datetime | None]:
-    """The two ends of a range `from` and `to`, None for one that is unusable; `problem` is told why."""
+    """The instants of `from` and `to`. One that cannot be used is None, and `problem` is called with the reason."""
     first, last = (_instant(field, text, problem) for field, text in (("from", start), ("to", end)))
     if first is not None and last is not None:
         if first > last:
@@ -127,7 +128,7 @@ def check_range(start: str, end: str, problem: Callable[[str, str], None]) -> tu
 
 
 def check_id(field: str, value: str, problem: Callable[[str, str], None]) -> None:
-    """Tells `problem` if the value is no id: empty, too long, or with a NUL character."""
+    """Calls `problem` if the value is not an id: because it is empty, too long, or has a NUL character."""
     if not value.strip():
         problem(field, "is required")
     elif len(value) > LONGEST_ID:
@@ -137,7 +138,7 @@ def check_id(field: str, value: str, problem: Callable[[str, str], None]) -> Non
 
 
 def check_page_token(token: str, problem: Callable[[str, str], None]) -> int | None:
-    """The number in a page token, None if there is no token; `problem` is told if it is none of ours."""
+    """The minute in a page token; None if there is no token. Calls `problem` if the token is not one that we made."""
     if not token:
         return None
     digits = token.removeprefix("-")
@@ -154,7 +155,7 @@ def zone_names() -> frozenset[str]:
 
 
 def check_zone(name: str, problem: Callable[[str, str], None]) -> ZoneInfo | None:
-    """The time zone of that IANA name, None if there is none; then `problem` is told."""
+    """The time zone of that IANA name. If there is none: None, and `problem` is called."""
     if name in zone_names():
         return ZoneInfo(name)
     problem("tz", "must be the IANA name of a time zone, such as Europe/Berlin")

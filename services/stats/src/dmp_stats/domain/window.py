@@ -1,10 +1,14 @@
-"""The sliding window: who was seen in which of the last seconds, enriched by a version of the reference table when it
-is read.
+"""The sliding window: who was seen in which of the last seconds. It is enriched when it is read, by one version of the
+reference table.
 
-What is kept: every sighting as a user number (4 bytes) and a second of its minute (1 byte); for each user the last
-second; and a `View` of one version of the reference table, in which events are already added up by second and value. So
-a read adds up at most `retention` rows of each attribute and looks once at each user, however many events there are; a
-new version costs one pass over the events.
+What is kept:
+- for each event the number of its user (4 bytes) and the second of its minute (1 byte);
+- for each user the last second in which the user was seen;
+- a `WindowView`: the events added up by second and value of each attribute, as one version of the reference table sees
+  them.
+
+So a read adds up at most `retention` rows of each attribute and looks once at each user, however many events there are.
+A new version of the table costs one pass over the events.
 """
 
 from __future__ import annotations
@@ -14,37 +18,39 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from dmp_stats.domain.cells import Ints
-from dmp_stats.domain.reference import Labels, Roster
-from dmp_stats.domain.sightings import Sightings
+from dmp_stats.domain.reference import ReferenceSnapshot
+from dmp_stats.domain.user_activity import UserActivity
+from dmp_stats.domain.user_index import UserIndex
+from dmp_stats.domain.window_view import WindowView, listed_counts
 
-MOST_LISTED_VALUES: Final = 1_000
-_MOST_RING_VALUES: Final = 4_096
 _NEVER: Final = -(2**62)
-_ROSTER_SLACK: Final = 50_000
+_ABSENT_USERS_SLACK: Final = 50_000
+"""Users are numbered anew when the absent ones are more than this and half of all users."""
 _EVENTS_A_STEP: Final = 20_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WindowCounts:
-    """The window in figures.
-
-    `by`: for each attribute events by value; a user without the attribute is in none of them.
-    """
+    """The window in figures."""
 
     window_seconds: int
     events: int
     unknown: int
+    """Events of users whom the reference table does not know."""
     unique_users: int
+    """Users with an event, as far as the reference table knows them."""
     unknown_users: int
+    """Users with an event whom it does not know."""
     generation: int
+    """The version of the reference table that was used."""
     by: Mapping[str, Mapping[str, int]]
+    """For each attribute the events by value. A user without the attribute is in none of them."""
 
 
 class _Minute:
-    """The sightings of one minute, in buffers that grow by half."""
+    """The events of one minute, in buffers that grow by half."""
 
     __slots__ = ("seconds", "size", "users")
 
@@ -64,77 +70,43 @@ class _Minute:
         self.size = end
 
 
-class View:
-    """Events by second and value, as one version of the reference table sees them.
+class _Prepared:
+    """A view that is being built, and how far it is."""
 
-    A row of a ring is a second modulo its length. `listed`: for each attribute the values that some user has, with
-    their columns.
-    """
+    __slots__ = ("has_all_minutes", "minutes", "view")
 
-    def __init__(self, labels: Labels, names: Collection[str], retention: int) -> None:
-        self.labels = labels
-        self.names = frozenset(names)
-        self.listed = {name: labels.listed(name) for name in self.names}
-        self._retention = retention
-        # Column 0 of an attribute is "has none". Column 0 of membership is "unknown".
-        self._membership = np.zeros((retention, 2), np.int32)
-        self._rings: dict[str, npt.NDArray[np.int32]] = {}
-        for name in self.names:
-            attribute = labels.attributes.get(name)
-            if attribute is not None and len(attribute.values) <= _MOST_RING_VALUES:
-                self._rings[name] = np.zeros((retention, len(attribute.values) + 1), np.int32)
-
-    def add(self, seconds: Ints, users: Ints) -> None:
-        """Counts sightings that lie in the window."""
-        rows = seconds % self._retention
-        _count(self._membership, rows, self.labels.is_known[users].astype(np.int64))
-        for name, ring in self._rings.items():
-            _count(ring, rows, self.labels.attributes[name].codes[users].astype(np.int64) + 1)
-
-    def clear(self, rows: Ints) -> None:
-        """Forgets seconds that have left the window."""
-        self._membership[rows] = 0
-        for ring in self._rings.values():
-            ring[rows] = 0
-
-    def membership(self, rows: Ints) -> tuple[int, int]:
-        """Events of unknown and of known users in these rows."""
-        unknown, known = self._membership[rows].sum(axis=0, dtype=np.int64).tolist()
-        return unknown, known
-
-    def counts(self, name: str, rows: Ints) -> Ints | None:
-        """Events by position of the value, None if this attribute is not kept in a ring."""
-        ring = self._rings.get(name)
-        return None if ring is None else ring[rows].sum(axis=0, dtype=np.int64)[1:]
+    def __init__(self, view: WindowView) -> None:
+        self.view = view
+        self.minutes: set[int] = set()
+        """The minutes whose events it has, or is being given."""
+        self.has_all_minutes = False
 
 
 class Window:
-    """The sightings of the last `retention` seconds and those of the future, which count when their second comes."""
+    """The events of the last `retention` seconds, and events of the future, which count when their second comes."""
 
     def __init__(self, *, retention: int, now: int, names: Collection[str]) -> None:
-        self.roster = Roster()
+        self.user_index = UserIndex()
         self.keeps_everybody = False
-        """True while somebody outside holds user numbers: users are not numbered anew."""
+        """While this is true, users keep their numbers: somebody outside holds some."""
         self._retention = retention
         self._now = now
         self._minutes: dict[int, _Minute] = {}
         self._future: dict[int, list[Ints]] = {}
         self._last_seen = np.zeros(0, np.int64)
         self._always = frozenset(names)
-        self._view = View(Labels(generation=0), self._always, retention)
-        self._next: View | None = None
-        self._covered: set[int] = set()
-        self._is_covered = False
+        self._view = WindowView(ReferenceSnapshot(generation=0), self._always, retention)
+        self._prepared: _Prepared | None = None
 
     @property
-    def view(self) -> View:
+    def view(self) -> WindowView:
         """The view that reads use."""
         return self._view
 
     @property
     def is_preparing(self) -> bool:
         """True from the first step of `prepare` to `adopt` or `abandon`."""
-        return self._next is not None
+        return self._prepared is not None
 
     @property
     def now(self) -> int:
@@ -143,21 +115,24 @@ class Window:
 
     @property
     def events(self) -> int:
-        """How many sightings are kept, without those of the future."""
+        """How many events are kept, without those of the future."""
         return sum(minute.size for minute in self._minutes.values())
 
-    def add(self, sightings: Sightings) -> None:
-        """Adds sightings: late ones in their own second, future ones when it comes, older than the window never."""
-        fresh = sightings.seconds > self._now - self._retention
+    def add(self, activity: UserActivity) -> None:
+        """Adds events. A late event counts in its own second, a future one when that second comes.
+
+        An event that is older than the window is dropped.
+        """
+        fresh = activity.seconds > self._now - self._retention
         if not fresh.any():
             return
-        users = self.roster.numbers(sightings.user_ids)[sightings.users]
+        users = self.user_index.numbers(activity.user_ids)[activity.users]
         self._make_room()
-        ahead = sightings.seconds > self._now
+        ahead = activity.seconds > self._now
         if ahead.any():
-            self._keep_for_later(sightings.seconds[ahead], users[ahead])
+            self._keep_for_later(activity.seconds[ahead], users[ahead])
             fresh &= ~ahead
-        self._insert(sightings.seconds[fresh], users[fresh])
+        self._insert(activity.seconds[fresh], users[fresh])
 
     def advance(self, now: int) -> None:
         """Moves the window's end to `now`; a clock that was set back does not move it."""
@@ -175,11 +150,11 @@ class Window:
             for users in self._future.pop(second):
                 if second > now - self._retention:
                     self._insert(np.full(len(users), second, np.int64), users)
-        if minute_changed and self._next is None and not self.keeps_everybody:
+        if minute_changed and self._prepared is None and not self.keeps_everybody:
             self._forget_absent_users()
 
     def restart(self, now: int) -> None:
-        """Forgets all sightings and ends the window at `now`, whatever it was; users and versions stay as they are.
+        """Forgets all events and ends the window at `now`, whatever its end was; users and the table stay as they are.
 
         Not to be called between the steps of `prepare`.
         """
@@ -187,81 +162,80 @@ class Window:
         self._minutes.clear()
         self._future.clear()
         self._last_seen[:] = _NEVER
-        self._view = View(self._view.labels, self._view.names, self._retention)
-        if self._next is not None:
-            self._next = View(self._next.labels, self._next.names, self._retention)
+        self._view = WindowView(self._view.snapshot, self._view.names, self._retention)
+        if self._prepared is not None:
+            old = self._prepared.view
+            self._prepared.view = WindowView(old.snapshot, old.names, self._retention)
 
     def counts(self, seconds: int, names: Collection[str]) -> WindowCounts:
-        """The last so many seconds.
+        """The figures of the last so many seconds.
 
-        names: attributes to group by; one that the view does not keep costs a pass over the events.
+        names: the attributes to group by. One that the view has no ring for costs a pass over the events.
         """
         first = self._now - seconds + 1
         rows = np.arange(first, self._now + 1, dtype=np.int64) % self._retention
-        labels = self._view.labels
+        snapshot = self._view.snapshot
         unknown, known = self._view.membership(rows)
-        seen = self._last_seen[: len(self.roster)] >= first
-        unique_users = int(np.count_nonzero(seen & labels.is_known[: len(seen)]))
+        seen = self._last_seen[: len(self.user_index)] >= first
+        unique_users = int(np.count_nonzero(seen & snapshot.is_known[: len(seen)]))
         by: dict[str, dict[str, int]] = {}
         for name in names:
             counts = self._view.counts(name, rows)
             if counts is None:
                 counts = self._scan(name, first)
-            by[name] = _listed(self._view.listed.get(name) or labels.listed(name), counts)
+            by[name] = listed_counts(self._view.listed.get(name) or snapshot.listed(name), counts)
         return WindowCounts(
             window_seconds=seconds,
             events=unknown + known,
             unknown=unknown,
             unique_users=unique_users,
             unknown_users=int(np.count_nonzero(seen)) - unique_users,
-            generation=labels.generation,
+            generation=snapshot.generation,
             by=by,
         )
 
-    def prepare(self, labels: Labels, names: Collection[str]) -> Iterator[None]:
-        """Builds the view of another version, or of more attributes, in steps, while the old one stays in use.
+    def prepare(self, snapshot: ReferenceSnapshot, names: Collection[str]) -> Iterator[None]:
+        """Builds the view of another version of the table, or of more attributes, in steps; reads use the old view.
 
-        Then call `adopt`.
+        Call `adopt` after the last step, or `abandon`.
         """
-        labels.cover(max(len(self.roster), len(self._last_seen)))
-        self._next = View(labels, self._always | frozenset(names), self._retention)
-        self._covered = set()
-        self._is_covered = False
-        while uncovered := self._minutes.keys() - self._covered:
+        snapshot.cover(max(len(self.user_index), len(self._last_seen)))
+        prepared = self._prepared = _Prepared(WindowView(snapshot, self._always | frozenset(names), self._retention))
+        while uncovered := self._minutes.keys() - prepared.minutes:
             number = max(uncovered)
-            # What is added to this minute from now on is counted at once: it lies behind what is counted here.
-            self._covered.add(number)
+            # `_insert` counts what is added to this minute from now on; here is counted what the minute has now.
+            prepared.minutes.add(number)
             minute = self._minutes[number]
             size = minute.size
             for start in range(0, size, _EVENTS_A_STEP):
-                seconds, users = _sightings_of(number, minute, start, min(start + _EVENTS_A_STEP, size))
+                seconds, users = _activity_of(number, minute, start, min(start + _EVENTS_A_STEP, size))
                 fresh = seconds > self._now - self._retention
-                self._next.add(seconds[fresh], users[fresh])
+                prepared.view.add(seconds[fresh], users[fresh])
                 yield
-        self._is_covered = True
+        prepared.has_all_minutes = True
 
     def is_prepared_for(self, generation: int) -> bool:
         """True if the prepared view shows that version and only waits to be adopted."""
-        return self._next is not None and self._next.labels.generation == generation
+        return self._prepared is not None and self._prepared.view.snapshot.generation == generation
 
     def adopt(self) -> None:
         """Reads use the prepared view from now on."""
-        assert self._next is not None
-        self._view, self._next = self._next, None
+        assert self._prepared is not None
+        self._view, self._prepared = self._prepared.view, None
 
     def abandon(self) -> None:
         """Gives up the view that was being prepared."""
-        self._next = None
+        self._prepared = None
 
-    def _views(self) -> list[View]:
-        return [self._view] if self._next is None else [self._view, self._next]
+    def _views(self) -> list[WindowView]:
+        return [self._view] if self._prepared is None else [self._view, self._prepared.view]
 
     def _make_room(self) -> None:
-        if len(self.roster) > len(self._last_seen):
-            room = max(len(self.roster), len(self._last_seen) * 5 // 4) - len(self._last_seen)
+        if len(self.user_index) > len(self._last_seen):
+            room = max(len(self.user_index), len(self._last_seen) * 5 // 4) - len(self._last_seen)
             self._last_seen = np.concatenate([self._last_seen, np.full(room, _NEVER, np.int64)])
         for view in self._views():
-            view.labels.cover(len(self._last_seen))
+            view.snapshot.cover(len(self._last_seen))
 
     def _insert(self, seconds: Ints, users: Ints) -> None:
         if len(seconds) == 0:
@@ -274,68 +248,46 @@ class Window:
             if number not in self._minutes:
                 self._minutes[number] = _Minute()
             self._minutes[number].append(seconds[chosen] - number * 60, users[chosen])
-            # A minute that the preparation has not come to yet is counted when it does.
-            if self._next is not None and (self._is_covered or number in self._covered):
-                self._next.add(seconds[chosen], users[chosen])
+            # If `prepare` has not come to this minute yet, it will count these events itself.
+            prepared = self._prepared
+            if prepared is not None and (prepared.has_all_minutes or number in prepared.minutes):
+                prepared.view.add(seconds[chosen], users[chosen])
 
     def _keep_for_later(self, seconds: Ints, users: Ints) -> None:
         for second in np.unique(seconds).tolist():
             self._future.setdefault(second, []).append(users[seconds == second])
 
     def _scan(self, name: str, first: int) -> Ints:
-        attribute = self._view.labels.attributes.get(name)
+        attribute = self._view.snapshot.attributes.get(name)
         if attribute is None:
             return np.zeros(0, np.int64)
         total = np.zeros(len(attribute.values) + 1, np.int64)
         for number, minute in self._minutes.items():
             if number * 60 + 59 >= first:
-                seconds, users = _sightings_of(number, minute, 0, minute.size)
+                seconds, users = _activity_of(number, minute, 0, minute.size)
                 total += np.bincount(attribute.codes[users[seconds >= first]] + 1, minlength=len(total))
         return total[1:]
 
     def _forget_absent_users(self) -> None:
         self._make_room()
-        users = len(self.roster)
-        kept = (self._last_seen[:users] > self._now - self._retention) | self._view.labels.is_known[:users]
+        users = len(self.user_index)
+        kept = (self._last_seen[:users] > self._now - self._retention) | self._view.snapshot.is_known[:users]
         for waiting in self._future.values():
             for numbers in waiting:
                 kept[numbers] = True
-        if users - int(np.count_nonzero(kept)) <= _ROSTER_SLACK + users // 2:
+        if users - int(np.count_nonzero(kept)) <= _ABSENT_USERS_SLACK + users // 2:
             return
         for minute in self._minutes.values():
             kept[minute.users[: minute.size]] = True
-        numbers = self.roster.keep(kept)
-        users = len(self.roster)
+        numbers = self.user_index.keep(kept)
+        users = len(self.user_index)
         self._last_seen = self._last_seen[: len(numbers)][kept]
-        self._view.labels.renumber(numbers, users)
+        self._view.snapshot.renumber(numbers, users)
         self._future = {second: [numbers[w] for w in waiting] for second, waiting in self._future.items()}
         for minute in self._minutes.values():
             minute.users[: minute.size] = numbers[minute.users[: minute.size]]
 
 
-def _sightings_of(number: int, minute: _Minute, start: int, end: int) -> tuple[Ints, Ints]:
+def _activity_of(number: int, minute: _Minute, start: int, end: int) -> tuple[Ints, Ints]:
     seconds = minute.seconds[start:end].astype(np.int64) + number * 60
     return seconds, minute.users[start:end].astype(np.int64)
-
-
-def _count(ring: npt.NDArray[np.int32], rows: Ints, columns: Ints) -> None:
-    places = rows * ring.shape[1] + columns
-    if len(places) * 4 > ring.size:
-        ring += np.bincount(places, minlength=ring.size).reshape(ring.shape).astype(np.int32)
-    else:
-        np.add.at(ring.reshape(-1), places, np.int32(1))
-
-
-def _listed(values: Mapping[str, int], counts: Ints) -> dict[str, int]:
-    """Counts by value, in order of value; of more than MOST_LISTED_VALUES those with most events, then those known for
-    longer.
-
-    values: each value's position in `counts`, in ascending order. With very many values the work is in numpy: each
-    user may have a value of its own.
-    """
-    if len(values) <= MOST_LISTED_VALUES:
-        return {value: int(counts[values[value]]) for value in sorted(values)}
-    counted = counts[np.fromiter(values.values(), np.int64, len(values))]
-    most = np.argsort(-counted, kind="stable")[:MOST_LISTED_VALUES].tolist()
-    names = list(values)
-    return {names[index]: int(counted[index]) for index in sorted(most, key=names.__getitem__)}

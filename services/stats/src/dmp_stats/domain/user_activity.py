@@ -1,4 +1,4 @@
-"""Sightings: which users were seen in which seconds. What a batch adds to the sliding window."""
+"""User activity: which users had events in which seconds. It is what a batch adds to the sliding window."""
 
 from __future__ import annotations
 
@@ -16,15 +16,14 @@ _SECOND_US: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sightings:
-    """One entry in `seconds` (since 1970 UTC, floored) and `users` (a position in `user_ids`) for each event.
-
-    Never empty.
-    """
+class UserActivity:
+    """Columns with one entry for each event; there is at least one."""
 
     user_ids: Sequence[str]
     seconds: Ints
+    """When the events happened, in whole seconds since 1970 UTC, floored."""
     users: Ints
+    """Whose they are: positions in `user_ids`."""
 
     @property
     def first_second(self) -> int:
@@ -37,7 +36,7 @@ class Sightings:
         return int(self.seconds.max())
 
 
-class _PackedSightings(msgspec.Struct, array_like=True, frozen=True):
+class _PackedActivity(msgspec.Struct, array_like=True, frozen=True):
     first_second: int
     user_ids: list[str]
     offsets: bytes
@@ -45,11 +44,11 @@ class _PackedSightings(msgspec.Struct, array_like=True, frozen=True):
 
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
-_DECODER: Final = msgspec.msgpack.Decoder(_PackedSightings)
+_DECODER: Final = msgspec.msgpack.Decoder(_PackedActivity)
 
 
-def sightings_of(batch: Batch, *, after_second: int) -> Sightings | None:
-    """The batch's events that name a user and happened later than `after_second`, None if there are none."""
+def activity_of(batch: Batch, *, after_second: int) -> UserActivity | None:
+    """The events of a batch that name a user and happened later than `after_second`; None if there are none."""
     seconds = batch.occurred_at_us // _SECOND_US
     chosen = np.flatnonzero((batch.users != 0) & (seconds > after_second))
     if len(chosen) == 0:
@@ -58,42 +57,42 @@ def sightings_of(batch: Batch, *, after_second: int) -> Sightings | None:
     used = np.zeros(len(batch.texts), bool)
     used[positions] = True
     texts = batch.texts
-    return Sightings(
+    return UserActivity(
         user_ids=[texts[position] for position in np.flatnonzero(used).tolist()],
         seconds=seconds[chosen],
         users=(np.cumsum(used) - 1)[positions],
     )
 
 
-def merge_sightings(parts: Sequence[Sightings]) -> Sightings:
-    """All of them, at least one. A user that is in several parts comes several times."""
+def merge_activity(parts: Sequence[UserActivity]) -> UserActivity:
+    """The activity of all parts (at least one) in one. A user of several parts is in `user_ids` several times."""
     if len(parts) == 1:
         return parts[0]
     starts = accumulate((len(part.user_ids) for part in parts), initial=0)
-    return Sightings(
+    return UserActivity(
         user_ids=list(chain.from_iterable(part.user_ids for part in parts)),
         seconds=np.concatenate([part.seconds for part in parts]),
         users=np.concatenate([part.users + start for part, start in zip(parts, starts, strict=False)]),
     )
 
 
-def pack_sightings(sightings: Sightings) -> bytes:
-    """Sightings as bytes, for storing."""
-    first = sightings.first_second
+def pack_activity(activity: UserActivity) -> bytes:
+    """Activity as bytes, for storing."""
+    first = activity.first_second
     return _ENCODER.encode(
-        _PackedSightings(
+        _PackedActivity(
             first,
-            list(sightings.user_ids),
-            (sightings.seconds - first).astype("<u4").tobytes(),
-            sightings.users.astype("<u4").tobytes(),
+            list(activity.user_ids),
+            (activity.seconds - first).astype("<u4").tobytes(),
+            activity.users.astype("<u4").tobytes(),
         )
     )
 
 
-def unpack_sightings(data: bytes) -> Sightings:
-    """The inverse of `pack_sightings`."""
+def unpack_activity(data: bytes) -> UserActivity:
+    """The inverse of `pack_activity`."""
     packed = _DECODER.decode(data)
-    return Sightings(
+    return UserActivity(
         user_ids=packed.user_ids,
         seconds=np.frombuffer(packed.offsets, "<u4").astype(np.int64) + packed.first_second,
         users=np.frombuffer(packed.users, "<u4").astype(np.int64),
