@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install --qui
 PACKAGES := protos libs/chassis $(sort $(patsubst %/pyproject.toml,%,$(wildcard services/*/pyproject.toml))) stack
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo audit bench chaos test lint format types imports protos protos-check lock clean ci
+.PHONY: help run demo audit bench chaos mutants test lint format types imports protos protos-check lock clean ci
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 16
@@ -33,6 +33,9 @@ test: .venv/.developing  ## all tests, on real servers
 
 chaos: .venv/.developing  ## kill, freeze, flush and cut everything, 50 times each, then compare every event (a quarter of an hour)
 	@DMP_CHAOS_ROUNDS=$${DMP_CHAOS_ROUNDS:-50} DMP_CHAOS_AWAY_SECONDS=$${DMP_CHAOS_AWAY_SECONDS:-60} $(BIN)/pytest tests/chaos -s
+
+mutants: .venv/.developing  ## break the rules of a service on purpose; which changes does no unit test notice? ARGS="ingest --show"
+	@$(BIN)/python -m tests.mutants $(ARGS)
 
 lint: .venv/.developing  ## style and likely mistakes
 	@$(BIN)/ruff check && $(BIN)/ruff format --check

@@ -1,0 +1,110 @@
+"""Breaks a service's rules on purpose, one small change at a time, and counts the changes that no unit test notices.
+
+    python -m tests.mutants ingest            a table: mutants and survivors of each module of dmp_ingest.domain
+    python -m tests.mutants ingest --show     and what each survivor changed
+
+Only unit tests run, without servers: they are to be the specification of the rules. mutmut makes the mutants and runs,
+for each, the tests that reach the changed function. It works in `.mutants/<service>/`, on copies.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shutil
+import subprocess
+import sys
+from collections import Counter, defaultdict
+from pathlib import Path
+from typing import Final
+
+_ROOT: Final = Path(__file__).resolve().parents[1]
+_SERVICES: Final = ("identity", "ingest", "stats")
+_PROJECT: Final = """
+[tool.mutmut]
+source_paths = ["src"]
+only_mutate = ["src/dmp_{service}/domain/*.py"]
+pytest_add_cli_args_test_selection = ["tests/{service}/unit"]
+
+[tool.pytest.ini_options]
+pythonpath = ["."]
+addopts = ["--import-mode=importlib", "-p", "no:cacheprovider"]
+asyncio_mode = "auto"
+asyncio_default_fixture_loop_scope = "function"
+"""
+_CONFTEST: Final = """
+from hypothesis import settings
+
+settings.register_profile("mutants", derandomize=True, database=None, deadline=None, max_examples=50)
+settings.load_profile("mutants")
+"""
+_NOT_RUN: Final = ("__pycache__", "test_hostile_*")
+"""Tests of hostile input measure time, which a mutated copy takes more of."""
+_MUTANT: Final = re.compile(r"^\s*(\S+__mutmut_\d+): (.+?)\s*$", re.MULTILINE)
+_NOTICED: Final = frozenset({"killed", "timeout", "suspicious", "segfault", "caught by type check"})
+
+
+def main() -> int:
+    """Runs from the command line; 1 if mutmut could not run."""
+    parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("services", nargs="*", default=_SERVICES, help="all by default")
+    parser.add_argument("--show", action="store_true", help="print what each survivor changed")
+    arguments = parser.parse_args()
+    for service in arguments.services:
+        where = _prepare(service)
+        _mutmut(where, "run", "--max-children", "1")
+        outcomes = _MUTANT.findall(_mutmut(where, "results", "--all", "true"))
+        if not outcomes:
+            return 1
+        survivors = [name for name, outcome in outcomes if outcome not in _NOTICED]
+        print(_table(service, outcomes))
+        for name in survivors:
+            print(_mutmut(where, "show", name) if arguments.show else name)
+    return 0
+
+
+def _prepare(service: str) -> Path:
+    """A folder with copies of the service's package and its unit tests, and nothing else that pytest would load."""
+    where = _ROOT / ".mutants" / service
+    shutil.rmtree(where, ignore_errors=True)
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(_ROOT / f"services/{service}/src/dmp_{service}", where / f"src/dmp_{service}", ignore=ignored)
+    tests = where / "tests" / service
+    shutil.copytree(_ROOT / "tests" / service / "unit", tests / "unit", ignore=shutil.ignore_patterns(*_NOT_RUN))
+    for module in (_ROOT / "tests" / service).glob("*.py"):
+        if module.name != "conftest.py":
+            shutil.copy(module, tests)
+    (where / "tests" / "conftest.py").write_text(_CONFTEST)
+    (where / "pyproject.toml").write_text(_PROJECT.format(service=service))
+    return where
+
+
+def _mutmut(where: Path, *arguments: str) -> str:
+    """What mutmut prints. It puts the mutated copies before the installed package."""
+    command = ["nice", "-n", "15", sys.executable, "-m", "mutmut", *arguments]
+    done = subprocess.run(command, cwd=where, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise SystemExit(f"mutmut {' '.join(arguments)} failed:\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}")
+    return done.stdout
+
+
+def _table(service: str, outcomes: list[tuple[str, str]]) -> str:
+    """Mutants and survivors by module, as rows of a Markdown table."""
+    by_module: dict[str, Counter[bool]] = defaultdict(Counter)
+    for name, outcome in outcomes:
+        by_module[name.split(".x")[0].removeprefix(f"dmp_{service}.domain.")][outcome not in _NOTICED] += 1
+    by_module["all"] = sum(by_module.values(), Counter())
+    return "\n".join(
+        [
+            f"| {service} | mutants | survivors | share |",
+            "|---|---|---|---|",
+            *(
+                f"| `{module}` | {counts.total()} | {counts[True]} | {counts[True] / counts.total():.1%} |"
+                for module, counts in by_module.items()
+            ),
+        ]
+    )
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
