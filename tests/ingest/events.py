@@ -7,7 +7,7 @@ from importlib import resources
 from typing import Any
 
 from dmp_ingest.domain.check_event import check_event
-from dmp_ingest.domain.event import AcceptableEvent, RefusedEvent, SubmittedEvent
+from dmp_ingest.domain.event import AcceptableEvent, RejectedEvent, SubmittedEvent
 from dmp_ingest.domain.event_key import event_key
 from dmp_ingest.settings import parse_policy
 
@@ -16,7 +16,7 @@ NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 NOW_US = int(NOW.timestamp()) * 1_000_000
 
 
-def check(event: SubmittedEvent, *, source: str | None = None) -> AcceptableEvent | RefusedEvent:
+def check(event: SubmittedEvent, *, source: str | None = None) -> AcceptableEvent | RejectedEvent:
     """What the default policy says of an event at noon."""
     event_id = event.event_id
     if event_id is None:
@@ -33,7 +33,7 @@ def campaign(**fields: Any) -> SubmittedEvent:  # noqa: ANN401  # any field of a
 def errors_of(event: SubmittedEvent, *, source: str | None = None) -> dict[str, list[str]]:
     """The problems of an event; none if it is acceptable."""
     result = check(event, source=source)
-    return result.errors if isinstance(result, RefusedEvent) else {}
+    return result.errors if isinstance(result, RejectedEvent) else {}
 
 
 def accepted(event: SubmittedEvent, *, source: str | None = None) -> AcceptableEvent:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dmp_ingest.domain.audit import NOTHING, CellKey, CellSum, Compared, compare
+from dmp_ingest.domain.audit import NOTHING, CellKey, CellSum, Compared, MinuteSum, compare
 
 CELL = CellKey("camp", 1, "click")
 ONE, TWO = CellSum(1, bytes(15) + b"\x01"), CellSum(2, bytes(15) + b"\x03")
@@ -48,16 +48,17 @@ def test_what_three_readings_of_a_cell_say(
 
 
 def test_each_cell_is_judged_by_itself_and_differences_come_in_order() -> None:
-    logged = dict.fromkeys((5, 3, 9, 1), ONE)
-    counted = {1: ONE, 3: TWO, 5: TWO, 9: TWO}
+    one, two = MinuteSum(1, 7), MinuteSum(2, 5)
+    logged = dict.fromkeys((5, 3, 9, 1), one)
+    counted = {1: one, 3: two, 5: two, 9: two}
     compared = compare(before=counted, logged=logged, on_their_way={9}, after=counted)
     assert compared == Compared(differing=[3, 5], open={9})
 
 
-@given(st.dictionaries(st.integers(0, 9), st.just(ONE)), st.sets(st.integers(0, 9)))
-def test_equal_readings_differ_nowhere(cells: dict[int, CellSum], on_their_way: set[int]) -> None:
-    compared = compare(before=cells, logged=cells, on_their_way=on_their_way, after=cells)
-    assert compared == Compared(differing=[], open=set())
+@given(st.dictionaries(st.integers(0, 9), st.just(MinuteSum(1, 7))), st.sets(st.integers(0, 9)))
+def test_equal_readings_differ_nowhere(cells: dict[int, MinuteSum], on_their_way: set[int]) -> None:
+    nowhere: Compared[int] = Compared(differing=[], open=set())
+    assert compare(before=cells, logged=cells, on_their_way=on_their_way, after=cells) == nowhere
 
 
 def test_a_cell_without_events_has_no_events_and_an_empty_digest() -> None:

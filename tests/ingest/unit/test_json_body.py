@@ -12,7 +12,7 @@ from dmp_ingest.api.json_body import read_body
 from dmp_ingest.api.json_event import ReadEvent
 from dmp_ingest.domain.check_event import check_foreign, check_unreadable
 from dmp_ingest.domain.errors import MalformedBodyError, TooLargeError
-from dmp_ingest.domain.event import AcceptableEvent, ForeignEvent, RefusedEvent, SubmittedEvent, UnreadableEvent
+from dmp_ingest.domain.event import AcceptableEvent, ForeignEvent, RejectedEvent, SubmittedEvent, UnreadableEvent
 from dmp_ingest.domain.event_key import event_key
 from tests.ingest.events import NOW_US, POLICY, check
 
@@ -66,7 +66,7 @@ def test_every_event_of_the_wrong_type_is_refused_in_its_place() -> None:
         b'[null, {"event_id": 5}, {"event_id": "ok"}, [], {"ts": "yesterday", "metadata": []}]', POLICY
     ).events
     kinds = [
-        set(event.errors) if isinstance(event, (UnreadableEvent, RefusedEvent)) else event.event_id for event in events
+        set(event.errors) if isinstance(event, (UnreadableEvent, RejectedEvent)) else event.event_id for event in events
     ]
     assert kinds == [{"event"}, {"event_id"}, "ok", {"event"}, None]
     assert refused(b'{"ts": "yesterday", "metadata": []}') == {"event_id", "ts", "metadata", "type", "user_id"}
@@ -77,7 +77,7 @@ def test_a_number_as_identifier_is_read_digit_by_digit() -> None:
         b'{"identifiers": {"phone": 12345678901234567890123, "user_id": 1.50, "email": 5, "ip": true}, "user_id": 77}'
     )
     event = read_body(body, POLICY).events[0]
-    assert isinstance(event, (UnreadableEvent, RefusedEvent))
+    assert isinstance(event, (UnreadableEvent, RejectedEvent))
     assert set(event.errors) == {"identifiers.email", "identifiers.ip"}
     event = read_body(
         b'{"identifiers": {"phone": 12345678901234567890123, "browser_id": 1.50}, "user_id": 77}', POLICY
@@ -98,7 +98,7 @@ def test_metadata_stays_byte_for_byte_also_beside_a_bad_event() -> None:
 @pytest.mark.parametrize("text", [b"\\ud800", b"\\u0000", b"\xff"])
 def test_unclean_text_refuses_its_event_only(text: bytes) -> None:
     events = read_body(b'[{"event_id":"' + text + b'"},{"event_id":"ok","type":"click"}]', POLICY).events
-    assert isinstance(_judged(events[0]), RefusedEvent)
+    assert isinstance(_judged(events[0]), RejectedEvent)
     assert isinstance(events[1], SubmittedEvent)
 
 
@@ -132,7 +132,7 @@ def test_a_time_is_read_alike_whoever_the_neighbours_are(stamp: str, neighbour: 
 @pytest.mark.parametrize("field", ["occurred_at", "ts"])
 def test_a_time_without_zone_or_sense_is_refused_and_said_why(field: str, stamp: str, said: str) -> None:
     result = _judged(read_body(f'{{"{field}": {stamp}}}'.encode(), POLICY).events[0])
-    assert isinstance(result, RefusedEvent)
+    assert isinstance(result, RejectedEvent)
     assert said in result.errors[field][0]
 
 
@@ -140,7 +140,7 @@ def test_a_time_without_zone_or_sense_is_refused_and_said_why(field: str, stamp:
 def test_a_timestamp_in_milliseconds_is_asked_about(value: str) -> None:
     body = f'{{"timestamp": {value}, "type": "click", "source": "s", "identifiers": {{"email": "a@b.c"}}}}'.encode()
     result = _judged(read_body(body, POLICY).events[0])
-    assert isinstance(result, RefusedEvent)
+    assert isinstance(result, RejectedEvent)
     assert "milliseconds?" in result.errors["timestamp"][0]
 
 
@@ -162,7 +162,7 @@ def test_an_event_that_nests_too_deeply_is_refused_in_its_place(field: str, dept
     deep = b'{"event_id":"d","' + field.encode() + b'":' + b'{"a":' * depth + b"1" + b"}" * depth + b"}"
     for body in (deep, b"[" + deep + b"]", b'{"events":[{"event_id":"ok"},' + deep + b"]}"):
         event = _judged(read_body(body, POLICY).events[-1])
-        assert isinstance(event, RefusedEvent)
+        assert isinstance(event, RejectedEvent)
         told = event.errors.get(field)
         assert told == (None if depth <= 64 else ["must not be nested deeper than 64 levels"])
 
@@ -188,7 +188,7 @@ def test_another_formats_fields_are_hinted_at_if_the_event_is_refused() -> None:
 )
 def test_the_problems_of_an_event_are_bounded(event: dict[str, object]) -> None:
     result = _judged(read_body(json.dumps(event).encode(), POLICY).events[0])
-    assert isinstance(result, RefusedEvent)
+    assert isinstance(result, RejectedEvent)
     assert len(result.errors) <= 20
     assert len(json.dumps(result.errors)) < 5_000
 
@@ -292,8 +292,8 @@ def test_no_body_is_too_strange_to_be_answered(body: bytes) -> None:
         _judged(event)
 
 
-def _judged(event: ReadEvent) -> AcceptableEvent | RefusedEvent:
-    if isinstance(event, RefusedEvent):
+def _judged(event: ReadEvent) -> AcceptableEvent | RejectedEvent:
+    if isinstance(event, RejectedEvent):
         return event
     if isinstance(event, ForeignEvent):
         event_id = event.event_id or ""
@@ -306,7 +306,7 @@ def _judged(event: ReadEvent) -> AcceptableEvent | RefusedEvent:
 def refused(body: bytes) -> set[str]:
     """The fields for which the first event of a body is refused."""
     result = _judged(read_body(body, POLICY).events[0])
-    assert isinstance(result, RefusedEvent)
+    assert isinstance(result, RejectedEvent)
     return set(result.errors)
 
 

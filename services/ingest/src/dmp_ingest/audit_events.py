@@ -10,7 +10,7 @@ from typing import Final
 from dmp_ingest.adapters.counted_cells import CellsChangedError, CountedCells
 from dmp_ingest.adapters.log_cells import LogCells
 from dmp_ingest.adapters.people import People
-from dmp_ingest.domain.audit import CellKey, Cells, MinuteSum, compare
+from dmp_ingest.domain.audit import CellKey, CellSums, MinuteSum, compare
 from dmp_ingest.domain.event_policy import EventPolicy
 
 _ROUNDS: Final = 8
@@ -20,24 +20,24 @@ _MINUTES_AT_ONCE: Final = 1_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Audited:
-    """The comparison of a range.
+    """The comparison of a range of minutes."""
 
-    differing: cells that differ, in order; what each has is in `logged` and `counted`. unsettled: cells that could not
-    be compared because events for them kept arriving.
-    """
-
-    logged: Cells
-    counted: Cells
+    logged: CellSums
+    """What the log has."""
+    counted: CellSums
+    """What was counted."""
     differing: list[CellKey] = field(default_factory=list)
+    """The cells that differ, in order."""
     unsettled: set[CellKey] = field(default_factory=set)
+    """The cells that could not be compared, because events for them kept arriving."""
 
 
 async def audit_events(*, campaign_id: str, first: int, last: int, log: LogCells, counted: CountedCells) -> Audited:
-    """Compares minute `first` to minute `last`, both included; an empty campaign stands for all.
+    """Compares the minutes from `first` to `last`, both included. An empty campaign stands for all campaigns.
 
     Cells for which events are on their way are compared again, a few times. Raises CannotAskError.
     """
-    before: Cells = await counted.read(campaign_id=campaign_id, first=first, last=last)
+    before: CellSums = await counted.read(campaign_id=campaign_id, first=first, last=last)
     for left in reversed(range(_ROUNDS)):
         logged = await log.read(campaign_id=campaign_id, first=first, last=last)
         after = await counted.read(campaign_id=campaign_id, first=first, last=last)
@@ -52,16 +52,20 @@ async def audit_events(*, campaign_id: str, first: int, last: int, log: LogCells
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditedTimelines:
-    """The comparison of a range by minute: events that name a person, and timeline entries."""
+    """The comparison of a range by minute: events that name a person against entries of timelines."""
 
     logged: Mapping[int, MinuteSum]
+    """What the log has, by minute."""
     entries: Mapping[int, MinuteSum]
+    """What the timelines have, by minute."""
     differing: list[int]
+    """The minutes that differ, in order."""
     unsettled: set[int]
+    """The minutes that could not be compared, because events for them kept arriving."""
 
 
 async def audit_timelines(*, first: int, last: int, log: LogCells, people: People) -> AuditedTimelines:
-    """Compares minute `first` to minute `last`, both included, as `audit_events` does. Raises CannotAskError."""
+    """Compares the minutes from `first` to `last`, both included, as `audit_events` does. Raises CannotAskError."""
     before = await people.entries(first=first, last=last)
     for left in reversed(range(_ROUNDS)):
         logged, on_their_way = await log.read_named(first=first, last=last)
@@ -77,7 +81,7 @@ async def audit_timelines(*, first: int, last: int, log: LogCells, people: Peopl
 async def repair_campaign(
     *, campaign_id: str, first: int, last: int, log: LogCells, counted: CountedCells, policy: EventPolicy
 ) -> list[int]:
-    """Replaces every minute of a campaign that differs by what the log has; the minutes, in order.
+    """Replaces every minute of a campaign that differs by what the log has. Returns these minutes, in order.
 
     A minute for which events keep arriving is left for a later repair. Raises CannotAskError.
     """
@@ -94,7 +98,11 @@ async def repair_campaign(
 async def _repair(
     campaign_id: str, minutes: list[int], *, log: LogCells, counted: CountedCells, policy: EventPolicy
 ) -> bool:
-    """What is counted is read first: if it is still so when it is replaced, the log read in between is complete."""
+    """Replaces these minutes. Returns False if events for them kept arriving.
+
+    The counts are read before the log. Stats replaces them only if they are still the same: then nothing was counted in
+    between, and what was read of the log is all there is.
+    """
     wanted = set(minutes)
     for _ in range(_ROUNDS):
         cells = await counted.read(campaign_id=campaign_id, first=minutes[0], last=minutes[-1])

@@ -1,7 +1,7 @@
-"""Walks a long range in stretches of minutes, so that an audit or a repair has a bound in memory and in time.
+"""Walks a long range of minutes in parts, so that an audit or a repair has a bound in memory and in time.
 
-A stretch begins with an hour, grows fourfold while it is cheap, and is halved when it turns out to be too large. One
-answer takes as many stretches as fit into its time and says at which minute the next one goes on.
+The first part is an hour. The next ones are four times as long while they are cheap, and half as long when a part turns
+out to be too large. One answer has as many parts as fit into its time, and says at which minute the next one goes on.
 """
 
 from __future__ import annotations
@@ -10,20 +10,21 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from dmp_ingest.domain.errors import AuditBusyError, MinuteTooLargeError, StretchTooLargeError
+from dmp_ingest.domain.errors import AuditBusyError, MinuteTooLargeError, RangeTooLargeError
 
 _FIRST_MINUTES: Final = 60
 _MOST_MINUTES: Final = 32 * 24 * 60
 _GROWTH: Final = 4
 _CHEAP_SECONDS: Final = 2.0
-"""Well above what an empty stretch costs on a busy machine: else a long range would be walked hour by hour."""
+"""A part that took less than this is cheap. It is well above what an empty part costs on a busy machine; else a long
+range would be walked hour by hour."""
 _CHEAP_CELLS: Final = 20_000
 _ANSWER_SECONDS: Final = 3.0
-"""After so long no further stretch is begun. The last one takes as long as a few statements may, five seconds each."""
+"""After this time no further part is begun. The last one may take as long as a few statements, five seconds each."""
 
 
 class OneAtATime:
-    """Lets one audit or repair through at a time: each reads as much as the database gives."""
+    """Lets one audit or repair through at a time, because each reads as fast as the database can."""
 
     def __init__(self) -> None:
         self._is_busy = False
@@ -39,13 +40,15 @@ class OneAtATime:
 
 
 async def walk(
-    first: int, last: int, stretch: Callable[[int, int], Awaitable[int]], *, answer_seconds: float = _ANSWER_SECONDS
+    first: int, last: int, do_part: Callable[[int, int], Awaitable[int]], *, answer_seconds: float = _ANSWER_SECONDS
 ) -> int | None:
-    """Calls `stretch` with the first and last minute of one stretch after the other, both included, until the range or
-    the time is over: the minute to go on with, None if the range is done.
+    """Does the range from `first` to `last`, both included, part by part, until the range or the time is over.
 
-    `stretch` returns how many cells it compared, and raises StretchTooLargeError when it must be shorter; it keeps
-    nothing of that attempt. Raises MinuteTooLargeError if a single minute is too large.
+    do_part: is called with the first and the last minute of a part, and returns how many cells it compared. It raises
+    RangeTooLargeError if the part must be shorter, and then keeps nothing of it.
+
+    Returns the minute to go on with, None if the range is done. Raises MinuteTooLargeError if a single minute is too
+    large.
     """
     began = time.monotonic()
     length = _FIRST_MINUTES
@@ -56,12 +59,12 @@ async def walk(
             return minute
         end = min(last, minute + length - 1)
         try:
-            cells = await stretch(minute, end)
-        except StretchTooLargeError:
+            cells = await do_part(minute, end)
+        except RangeTooLargeError:
             if end == minute:
                 raise MinuteTooLargeError(minute=minute) from None
             if minute > first:
-                return minute  # the next answer begins with a short stretch
+                return minute  # the next answer begins with a short part
             length = (end - minute + 1) // 2
             continue
         minute = end + 1

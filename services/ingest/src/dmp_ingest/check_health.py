@@ -16,9 +16,10 @@ _TIMEOUT_SECONDS: Final = 3.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
-    """degraded: what is missing without stopping the work."""
+    """The health of a system that can do its work."""
 
     degraded: list[str]
+    """What is missing, although the work goes on."""
 
 
 async def check_health(

@@ -1,4 +1,4 @@
-"""Hands a batch to identity and stats at once after its commit. What they do not acknowledge is left to the relays."""
+"""Hands a batch to identity and stats right after its commit. What they do not acknowledge is left to the relays."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Delivered:
     """What became of a batch that was handed over."""
 
     applied: bool
-    """Both consumers have it."""
+    """Whether both consumers have it."""
     internal_user_ids: Sequence[str] = field(default=())
-    """For each event of the batch its profile or empty text; none if not known."""
+    """The profile of each event of the batch, empty text for an event that names nobody. No profiles if not known."""
 
 
 class Deliverer:
@@ -34,7 +34,7 @@ class Deliverer:
     async def deliver(self, batch: Batch) -> Delivered:
         """Hands over a batch that has just been committed. A consumer that is away is left to the relay.
 
-        Takes as long as the consumers do: a call that were given up would have to be made again.
+        It takes as long as the consumers take. Giving up a call would only mean making it again.
         """
         self._held.hold(batch.batch_id)
         identity, stats = self._consumers.identity, self._consumers.stats

@@ -1,7 +1,7 @@
-"""Erases a person: identity's data first, then their values in the log's events, then a last sweep.
+"""Erases a person: first what identity has, then the person's values in the events of the log, then a last sweep.
 
-Every step is durable and may be taken again, so a crash at any point only delays. Events that were accepted before the
-erasure and reach identity after it are remembered there; the last sweep waits until none can come any more.
+Every step is durable and may be repeated, so a crash only delays the erasure. Events that were accepted before the
+erasure may reach identity after it; identity lists them. The last sweep waits until no such event can come any more.
 """
 
 from __future__ import annotations
@@ -32,33 +32,35 @@ _USER_ID: Final = "user_id"
 _FIRST_PAUSE_SECONDS: Final = 2.0
 _LONGEST_PAUSE_SECONDS: Final = 300.0
 _BREATH: Final = 0.5
-"""Of the time that a step took, a pause after it: whoever is not erased has the larger part of the databases."""
+"""After each step comes a pause of this share of its time, so that other work has the larger part of the databases."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stores:
-    """Where a person has to be erased.
-
-    settled_seconds: after so long every commit that had begun before an erasure has ended.
-    """
+    """Where a person has to be erased."""
 
     erasures: Erasures
+    """The erasures themselves, in ingest's database."""
     people: People
+    """Identity."""
     users: KnownUsers
+    """Stats."""
     log: LogCleaner
+    """The event log."""
     settled_seconds: float
+    """After this time, every commit that had begun before an erasure has ended."""
 
 
 async def preview_erasure(whom: Whom, *, people: People) -> Erased:
-    """What an erasure would take. Raises UserNotFoundError, CannotAskError."""
+    """What an erasure would erase. Raises UserNotFoundError, CannotAskError."""
     return await people.preview(whom)
 
 
 async def erase_user(whom: Whom, *, stores: Stores) -> Erasure:
-    """Erases a person as far as is possible within three seconds; `sweep_loop` does the rest.
+    """Erases a person as far as possible within three seconds. `sweep_loop` does the rest.
 
-    Raises UserNotFoundError, InvalidArgument, CannotAskError. A call while an erasure of the same words is under way
-    goes on with that one.
+    If an erasure of the same id or identifier is under way, the call goes on with that one. Raises UserNotFoundError,
+    InvalidArgument, CannotAskError.
     """
     erasures = stores.erasures
     erasure = await erasures.find_open(whom)
@@ -83,7 +85,7 @@ async def find_erasure(erasure_id: str, *, erasures: Erasures) -> Erasure:
 
 
 async def sweep_loop(*, stores: Stores) -> None:
-    """Brings open erasures to their end, until cancelled. They take turns; one that cannot go on waits by itself."""
+    """Continues open erasures until cancelled. They take turns; one that cannot go on waits and holds up no other."""
     while True:
         try:
             while (erasure := await stores.erasures.take_due(lease_seconds=_LEASE_SECONDS)) is not None:
@@ -109,27 +111,27 @@ async def _take_turn(erasure: Erasure, stores: Stores) -> None:
     except Exception as error:
         if outage(error) is not None:
             raise
-        # One erasure that cannot go on must hold up neither the others nor the service.
+        # An erasure that cannot go on must stop neither the others nor the service.
         _LOG.error("an erasure cannot go on", extra={"erasure_id": erasure_id, "error": type(error).__name__})
     await erasures.put_off(erasure_id, first_seconds=_FIRST_PAUSE_SECONDS, longest_seconds=_LONGEST_PAUSE_SECONDS)
 
 
 async def _advance(erasure: Erasure, stores: Stores, *, seconds: float) -> bool:
-    """Goes on for about so long; whether everything that is known is done by then."""
+    """Continues an erasure for about this time. Returns whether everything that is known of it is done."""
     until, erasure_id = time.monotonic() + seconds, erasure.erasure_id
     settled_before = erasure.erased is not None and erasure.erased.finished
     while True:
         begun = time.monotonic()
         erased, user_ids = await stores.people.erase(erasure_id, erasure.whom)
         await stores.erasures.note_erased(erasure_id, erased)
-        # Asked before the list is read: what comes later than the last batch is on no list.
+        # This must be asked before the list is read: an event may be listed between the two.
         late = await stores.erasures.may_still_arrive(erasure_id, settled_seconds=stores.settled_seconds)
         listed = await stores.people.listed_events(erasure_id)
         if listed:
             await stores.erasures.add_cleaned(erasure_id, await _clean(erasure_id, listed, user_ids, stores))
             await stores.people.forget_events(erasure_id, [event.event_id for event in listed])
         elif erased.finished:
-            # Once when the person's events have gone, and once more when no batch can bring an id back.
+            # Stats forgets the user ids when the person's events are clean, and again when no batch can bring one back.
             if not late or not settled_before:
                 await stores.users.forget(user_ids)
             if not late:
@@ -143,9 +145,10 @@ async def _advance(erasure: Erasure, stores: Stores, *, seconds: float) -> bool:
 
 
 async def _clean(erasure_id: str, listed: list[ListedEvent], user_ids: list[str], stores: Stores) -> int:
-    """Cleans events: all personal fields of the person's own, and of others' events the person's values.
+    """Cleans events. Returns how many were changed.
 
-    Other spellings of the person's user ids than those given are told to stats before they go.
+    The person's own events lose all personal fields, events of others the person's values. Before another spelling of
+    the person's user id is removed from an event, stats is told to forget it.
     """
     keys = event_keys([event.event_id for event in listed])
     own = [key for event, key in zip(listed, keys, strict=True) if not event.of_others]

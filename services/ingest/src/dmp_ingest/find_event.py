@@ -17,11 +17,13 @@ _PAUSE_SECONDS: Final = 0.06
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundEvent:
-    """An event of the log. delivered: both consumers have its batch. internal_user_id: whose it is now, or empty."""
+    """An event of the log, and what became of it."""
 
     row: Row
     delivered: bool
+    """Whether both consumers have its batch."""
     internal_user_id: str
+    """The profile that it belongs to now; empty if it belongs to none."""
 
 
 async def find_event(event_id: str, *, log: EventLog, owners: Owners) -> FoundEvent:
@@ -36,7 +38,10 @@ async def find_event(event_id: str, *, log: EventLog, owners: Owners) -> FoundEv
 
 
 async def _delivered(key: bytes, log: EventLog) -> bool:
-    """Whether the event's batch has left the outbox. One that was just acknowledged is about to, and is waited for."""
+    """Whether the event's batch has left the outbox.
+
+    A batch that was just acknowledged leaves it soon: wait a little.
+    """
     for _ in range(_LOOKS):
         if not await log.undelivered([key]):
             return True

@@ -1,8 +1,8 @@
-"""The batches that this process has in hand: renews their leases while it lives, and writes what became of them.
+"""Keeps the leases of the batches that this process has in hand, and writes what became of them.
 
-A lease is short, so that the batches of a process that died are soon delivered by another. A process that lives keeps
-its own by renewing them; one that was frozen may find that others have delivered its batches, which the consumers'
-inboxes make harmless.
+A lease is short, so that another process soon delivers the batches of one that died. A process that lives renews its
+leases. If a process was frozen, others may have delivered its batches in the meantime: then these come twice, and the
+consumers' inboxes ignore the second delivery.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _RENEW_SECONDS: Final = LEASE_SECONDS / 4
 
 
 class HeldBatches:
-    """The batches in hand, one of each process. Nothing here waits for the database but `run` and `flush`."""
+    """The batches that a process has in hand. Only `run` and `flush` wait for the database."""
 
     def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox
@@ -29,7 +29,7 @@ class HeldBatches:
         self._acknowledged: list[str] = []
 
     def hold(self, batch_id: str) -> None:
-        """Takes a batch in hand whose lease began just now."""
+        """Begins to renew the lease of a batch. The lease has just begun."""
         self._held[batch_id] = time.monotonic()
 
     def complete(self, batch_id: str) -> None:
@@ -38,7 +38,7 @@ class HeldBatches:
         self._acknowledged.append(batch_id)
 
     def give_up(self, batch_id: str, *, identity: bool, stats: bool) -> None:
-        """Leaves to the relays what the consumers that are not True here still lack."""
+        """Leaves a batch to the relays. identity, stats: whether the consumer has it already."""
         self._settle(batch_id, Outcome(identity=identity, stats=stats))
 
     def applied(self, batch_id: str, consumer: ConsumerName) -> None:
@@ -50,8 +50,10 @@ class HeldBatches:
         self._settle(batch_id, Outcome(pause_seconds=pause_seconds))
 
     def take_acknowledged(self) -> list[str]:
-        """Batches that both have acknowledged and that are still in the outbox: the next commit drops them on its
-        way."""
+        """Takes the batches that both consumers have and that are still in the outbox.
+
+        The next commit deletes them there.
+        """
         taken, self._acknowledged = self._acknowledged, []
         return taken
 
@@ -70,7 +72,7 @@ class HeldBatches:
                 await self._renew()
 
     async def flush(self) -> None:
-        """Writes what is known. What cannot be written now is kept for the next time."""
+        """Writes what became of batches. What cannot be written now is kept for the next time."""
         acknowledged, outcomes = self.take_acknowledged(), self._outcomes
         self._outcomes = {}
         try:
@@ -103,7 +105,10 @@ class HeldBatches:
         self._note(batch_id, outcome)
 
     def _note(self, batch_id: str, outcome: Outcome) -> None:
-        """Two relays of this process may have had a batch in hand one after the other since the last time."""
+        """Adds an outcome to what is to be written.
+
+        Both relays of this process may have had the batch since the last time.
+        """
         known = self._outcomes.get(batch_id)
         if known is None:
             self._outcomes[batch_id] = outcome

@@ -1,5 +1,4 @@
-"""Takes the events of one request in: judges each by itself, stores the good ones through the group commit, answers
-for all."""
+"""Publishes the events of one request: checks each by itself, has the valid ones stored, and answers for all."""
 
 from __future__ import annotations
 
@@ -16,29 +15,29 @@ from dmp_chassis.uuid7 import uuid7_text
 from dmp_ingest.domain.check_event import check_event, check_foreign, check_unreadable
 from dmp_ingest.domain.duplicate import Verdict
 from dmp_ingest.domain.errors import CannotStoreError, TooLargeError
-from dmp_ingest.domain.event import AcceptableEvent, ForeignEvent, RefusedEvent, SubmittedEvent, UnreadableEvent
+from dmp_ingest.domain.event import AcceptableEvent, ForeignEvent, RejectedEvent, SubmittedEvent, UnreadableEvent
 from dmp_ingest.domain.event_key import derived_event_id, event_keys
 from dmp_ingest.domain.event_policy import EventPolicy
 from dmp_ingest.gather_groups import GroupGathering
 
 _AT_ONCE_EVENTS: Final = 25
 _AT_ONCE_SECONDS: Final = 0.01
-"""After so long others get their turn."""
+"""After this time other requests get their turn."""
 _ENOUGH_SOURCE: Final = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishEvents:
-    """One request. events: each as it was read, as far as that was possible. source: of events that name none.
+    """One request."""
 
-    size_bytes: what was sent, inflated. idempotency_key: makes the ids of events that have none; empty if the caller
-    gave no key.
-    """
-
-    events: Sequence[SubmittedEvent | ForeignEvent | UnreadableEvent | RefusedEvent]
+    events: Sequence[SubmittedEvent | ForeignEvent | UnreadableEvent | RejectedEvent]
+    """Each event as far as it could be read."""
     size_bytes: int
+    """The size of what was sent, after it was inflated."""
     source: str | None = None
+    """The source of events that name none."""
     idempotency_key: str = ""
+    """Makes the ids of events that have none. Empty if the caller gave no key."""
 
 
 class StoredOutcome(msgspec.Struct, frozen=True, gc=False):
@@ -52,23 +51,29 @@ class StoredOutcome(msgspec.Struct, frozen=True, gc=False):
     """The fields whose value is a macro that nobody filled."""
 
 
-Outcome: TypeAlias = StoredOutcome | RefusedEvent
+Outcome: TypeAlias = StoredOutcome | RejectedEvent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Published:
-    """The answer for one request. outcomes: one for each event, in the order of the request."""
+    """The answer for one request."""
 
     accepted: int = 0
     duplicates: int = 0
+    """Repeated events, those in conflict with the stored one included."""
     rejected: int = 0
+    """Invalid events."""
     applied: bool = True
+    """Whether identity and stats have applied all stored events of the request."""
     outcomes: Sequence[Outcome] = field(default=())
+    """One for each event, in the order of the request."""
 
 
 async def publish_events(request: PublishEvents, *, policy: EventPolicy, gathering: GroupGathering) -> Published:
-    """Raises TooLargeError, OverloadedError before any work, CannotStoreError if the log could not store the good
-    events."""
+    """Checks the events of a request and stores the valid ones.
+
+    Raises TooLargeError before any work, CannotStoreError if the log could not store the valid events.
+    """
     if len(request.events) > policy.max_events_per_request:
         raise TooLargeError(limit=policy.max_events_per_request, unit="events")
     judged = await _judge(request, policy)
@@ -76,7 +81,7 @@ async def publish_events(request: PublishEvents, *, policy: EventPolicy, gatheri
     rejected = len(judged) - len(acceptable)
     if not acceptable:
         await _announce_rejection(rejected, gathering)
-        return Published(rejected=rejected, outcomes=[event for event in judged if isinstance(event, RefusedEvent)])
+        return Published(rejected=rejected, outcomes=[event for event in judged if isinstance(event, RejectedEvent)])
     committed = await gathering.submit(acceptable, rejected=rejected, size_bytes=request.size_bytes)
     stored = [
         StoredOutcome(event.event_id, verdict, profile)
@@ -90,7 +95,7 @@ async def publish_events(request: PublishEvents, *, policy: EventPolicy, gatheri
     outcomes: Sequence[Outcome] = stored
     if rejected:
         in_order = iter(stored)
-        outcomes = [event if isinstance(event, RefusedEvent) else next(in_order) for event in judged]
+        outcomes = [event if isinstance(event, RejectedEvent) else next(in_order) for event in judged]
     accepted = committed.verdicts.count(Verdict.ACCEPTED)
     return Published(
         accepted=accepted,
@@ -102,7 +107,7 @@ async def publish_events(request: PublishEvents, *, policy: EventPolicy, gatheri
 
 
 def _unfilled_macros(events: Sequence[AcceptableEvent]) -> frozenset[str]:
-    """The campaigns, creatives and sources of these events that are macros. Each different text is looked at once."""
+    """Which campaigns, creatives and sources of these events are macros. Each different text is looked at once."""
     texts = {event.campaign_id for event in events}
     texts.update([event.creative_id for event in events], [event.source for event in events])
     return frozenset(filter(is_unfilled_macro, texts))
@@ -113,12 +118,12 @@ def _unfilled_fields(event: AcceptableEvent, macros: frozenset[str]) -> tuple[st
     return tuple(name for name, text in named if text in macros)
 
 
-async def _judge(request: PublishEvents, policy: EventPolicy) -> list[AcceptableEvent | RefusedEvent]:
-    """The verdict on each event, in order; in between others get their turn."""
+async def _judge(request: PublishEvents, policy: EventPolicy) -> list[AcceptableEvent | RejectedEvent]:
+    """Checks each event, in order. Other requests get their turn in between."""
     now_us = time.time_ns() // 1000
-    # Of a text that is too long only that matters: it goes into the comparison of every event that names no source.
+    # A longer source is invalid anyway; what is left is enough to say so, and cheap to compare for every event.
     source = (request.source or "")[:_ENOUGH_SOURCE]
-    judged: list[AcceptableEvent | RefusedEvent] = []
+    judged: list[AcceptableEvent | RejectedEvent] = []
     turn_ends = time.monotonic() + _AT_ONCE_SECONDS
     for first in range(0, len(request.events), _AT_ONCE_EVENTS):
         if time.monotonic() > turn_ends:
@@ -130,7 +135,7 @@ async def _judge(request: PublishEvents, policy: EventPolicy) -> list[Acceptable
             for index, event in enumerate(events)
         ]
         for event, event_id, key in zip(events, event_ids, event_keys(event_ids), strict=True):
-            if type(event) is RefusedEvent:
+            if type(event) is RejectedEvent:
                 judged.append(event)
             elif type(event) is UnreadableEvent:
                 judged.append(check_unreadable(event, event_id, key, policy, now_us, source))
@@ -142,7 +147,7 @@ async def _judge(request: PublishEvents, policy: EventPolicy) -> list[Acceptable
 
 
 def _new_id_of(
-    event: SubmittedEvent | ForeignEvent | UnreadableEvent | RefusedEvent, index: int, request: PublishEvents
+    event: SubmittedEvent | ForeignEvent | UnreadableEvent | RejectedEvent, index: int, request: PublishEvents
 ) -> str:
     """The id of an event without one: a new one for an identified event that can be read, else empty."""
     submitted = event.readable if isinstance(event, ForeignEvent) else event
@@ -155,8 +160,7 @@ def _new_event_id(idempotency_key: str, index: int) -> str:
 
 
 async def _announce_rejection(rejected: int, gathering: GroupGathering) -> None:
-    """The verdict on invalid events does not depend on the log: if it cannot store the announcement, the answer
-    stands all the same."""
+    """Announces rejected events. If the log cannot store that, their answer stands all the same."""
     if not rejected:
         return
     try:

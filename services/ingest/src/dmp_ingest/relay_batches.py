@@ -1,8 +1,10 @@
-"""Delivers what is left in the outbox: one relay for each consumer, so that neither waits for the other.
+"""Delivers the batches that are left in the outbox.
 
-A relay has several batches under way while the consumer takes them, one more after each success, as many as `_LIMIT`.
-When the consumer does not answer, one batch at a time probes it, at least once a second. A batch that the consumer
-answers with an error is put aside for a growing while and holds nobody up.
+Each consumer has a relay of its own, so neither waits for the other.
+
+While the consumer takes batches, its relay has several under way: one more after each success, up to `_LIMIT`. While
+the consumer does not answer, one batch at a time probes it, at least once a second. A batch that the consumer answers
+with an error waits for a growing time and holds up no other batch.
 """
 
 from __future__ import annotations
@@ -51,7 +53,7 @@ class Relay:
                     await asyncio.sleep(_jitter() * _IDLE_SECONDS)
 
     async def _wait_for_room(self) -> None:
-        """Returns once at least half of the window is free: one statement then takes several batches."""
+        """Returns once at least half of the places are free, so that one statement takes several batches."""
         while self._under_way > self._window // 2:
             self._ended.clear()
             await self._ended.wait()
@@ -74,7 +76,7 @@ class Relay:
             self._failures += 1
             self._window = 1
             self._held.give_up(batch.batch_id, identity=False, stats=False)
-        elif response is NotApplied.REFUSED:
+        elif response is NotApplied.FAILED:
             self._held.postpone(batch.batch_id, pause_seconds=_batch_pause(batch.attempts))
         else:
             self._failures = 0

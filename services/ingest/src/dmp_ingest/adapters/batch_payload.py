@@ -10,7 +10,7 @@ from dmp_ingest.domain.event import AcceptableEvent
 
 
 class _Dictionary(dict[str, int]):
-    """Texts and their positions, in order of first use; the empty text stands at 0."""
+    """Texts and their positions, in order of first use. The empty text has position 0."""
 
     def __missing__(self, text: str) -> int:
         self[text] = position = len(self)
@@ -18,8 +18,7 @@ class _Dictionary(dict[str, int]):
 
 
 def batch_payload(events: Sequence[AcceptableEvent], *, batch_id: str, accepted_at_us: int) -> bytes:
-    """The serialized `ApplyBatchRequest`, the same bytes for identity and for stats: both have the batch as their
-    field 1."""
+    """The serialized `ApplyBatchRequest`. The same bytes serve identity and stats: in both, the batch is field 1."""
     texts = _Dictionary({"": 0})
     identifiers = [
         (position, texts[kind], texts[value])

@@ -1,13 +1,18 @@
-"""Claims on event ids in Redis: the quick answer to "has this event been seen?". A hint that saves work, never the
-truth.
+"""Claims on event ids in Redis: a quick answer to the question whether an event has been seen. They save work; the log
+decides.
 
-Keys, all owned by ingest and kept for the configured window:
-`dmp:{claim}:` + the event's 16-byte key. `p` + a group's token + fingerprint: that group was the first to show this
-event. `d` or `a` + fingerprint: the log has the event (`a`: and everybody has applied it).
-`dmp:{claim}:group:` + a group's token. `d` or `a`, for all events that the group claimed; while it is not there nothing
-is known of them: the group is being stored, or was lost with its process.
-If all of it is lost, or Redis is away, ingest asks PostgreSQL about every event and is slower for it. So claims are
-neither replicated nor written to an append-only file, which would double what they cost (ADR 0005).
+Keys in Redis (all owned by ingest, all kept for the configured window):
+
+`dmp:{claim}:` + the event's 16-byte key, with one of these values:
+- `p` + the token of a group + fingerprint: this group has claimed the id.
+- `d` + fingerprint: the log has the event.
+- `a` + fingerprint: the log has the event, and identity and stats have applied it.
+
+`dmp:{claim}:group:` + the token of a group, with the value `d` or `a`: the same for all ids that the group has claimed.
+While this key is absent, nothing is known of these ids: the group is being stored, or was lost with its process.
+
+If all keys are lost, or Redis is away, ingest asks PostgreSQL about every event and is slower. So claims are neither
+replicated nor written to an append-only file, which would double their cost (ADR 0005).
 """
 
 from __future__ import annotations
@@ -81,21 +86,22 @@ end
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claimed:
-    """What Redis knows of some events.
-
-    stored: the fingerprint in the log of each key that the log is known to have. in_doubt: the keys among them that
-    identity and stats may not have applied yet. all_decided: the caller holds the claim on every other key; else
-    somebody else is storing some of them, or Redis cannot tell: ask the log.
-    """
+    """What Redis knows of some events."""
 
     stored: dict[bytes, int] = field(default_factory=dict)
+    """The events that the log is known to have: key and fingerprint."""
     in_doubt: list[bytes] = field(default_factory=list)
+    """Those of them that identity and stats may not have applied yet."""
     all_decided: bool = True
+    """Whether the caller holds the claim on every other event. If not, another group may be storing some of them, or
+    Redis cannot tell: the log must be asked."""
 
 
 class Claims:
-    """Claims of one replica. Redis that fails or is slow is left alone for a second; meanwhile everything is
-    undecided."""
+    """The claims of one replica.
+
+    If Redis fails or is slow it is not asked for a second; until then nothing is decided.
+    """
 
     def __init__(self, redis: Redis, *, window_seconds: float) -> None:
         self._window_ms = str(round(window_seconds * 1000)).encode()
@@ -133,13 +139,17 @@ class Claims:
         return Claimed(stored=stored, in_doubt=in_doubt, all_decided=all_decided)
 
     async def settle_group(self, token: bytes, *, applied: bool) -> None:
-        """Notes that the log has every event that was claimed with this token. To be called after the commit, never
-        before. Never raises."""
+        """Notes that the log has every event that was claimed with this token. Never raises.
+
+        Call it after the commit, never before.
+        """
         await self._call(self._settle_group, [b"group:" + token], [b"a" if applied else b"d", self._window_ms])
 
     async def settle(self, keys: Sequence[bytes], fingerprints: Sequence[int], *, applied: bool) -> None:
-        """Notes that the log has these events, whoever claimed them. To be called after their commit, never before.
-        Never raises."""
+        """Notes that the log has these events, whoever claimed them. Never raises.
+
+        Call it after their commit, never before.
+        """
         if keys:
             await self._call(self._settle, keys, [b"a" if applied else b"d", self._window_ms, _packed(fingerprints)])
 
@@ -148,7 +158,7 @@ class Claims:
         await self._call(self._release, keys, [token])
 
     async def _kinds_of_groups(self, tokens: Collection[bytes]) -> dict[bytes, bytes | None]:
-        """What is known of the groups with these tokens: `d`, `a` or None."""
+        """What Redis has for the groups with these tokens: `d`, `a`, or None if it has nothing."""
         if not tokens:
             return {}
         ordered = list(tokens)
@@ -161,7 +171,7 @@ class Claims:
         return await self._guarded(script(keys=[_PREFIX + key for key in keys], args=arguments))
 
     async def _guarded(self, call: Awaitable[list[Any] | None]) -> list[Any] | None:
-        """The answer to a call; None, and none of the next for a while, if it does not come in time."""
+        """The answer to a call. If it does not come in time: None, and Redis is not asked for a while."""
         try:
             async with asyncio.timeout(_TIMEOUT_SECONDS):
                 answer = await call

@@ -1,4 +1,4 @@
-"""Identity and stats as ingest knows them: two services that apply batches, each of which may be away."""
+"""Hands batches to identity and stats, the two consumers. Each of them may be away."""
 
 from __future__ import annotations
 
@@ -28,23 +28,23 @@ _AWAY_CODES: Final = frozenset(
         grpc.StatusCode.UNIMPLEMENTED,
     }
 )
-"""What a server answers that is not there, too slow, overloaded, stopping, or not the right one."""
+"""The answers of a server that is absent, too slow, overloaded, stopping, or not the right one."""
 
 
 class NotApplied(Enum):
     """Why a batch was not acknowledged."""
 
     AWAY = "away"
-    """The consumer did not answer, or says that it cannot work at the moment: any other batch would fare the same."""
-    REFUSED = "refused"
-    """The consumer answered this batch with an error: others may fare better."""
+    """The consumer did not answer, or says that it cannot work at the moment. No other batch would do better."""
+    FAILED = "failed"
+    """The consumer answered this batch with an error. Other batches may do better."""
 
 
 class Consumer(Generic[_Response_co]):
     """One consumer over one channel. While it fails or is late, its batches wait in the outbox.
 
-    patience_seconds: a batch just committed that has not been acknowledged for so long is late. After a failure one
-    call at a time probes the consumer, with growing pauses.
+    A consumer is late if it has not acknowledged a batch for `patience_seconds` after the commit. After a failure, one
+    call at a time probes the consumer, with growing pauses in between.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Consumer(Generic[_Response_co]):
 
     @property
     def away(self) -> bool:
-        """Whether nobody should wait for it now: it failed lately, or is late with an answer."""
+        """Whether nobody should wait for it now, because it failed lately or is late with an answer."""
         if self._failures > 0 and (self._probes > 0 or time.monotonic() < self._away_until):
             return True
         # Calls are noted in the order in which they began: the first is the oldest.
@@ -83,16 +83,18 @@ class Consumer(Generic[_Response_co]):
             del self._asked_at[call]
 
     async def relay(self, payload: bytes, *, timeout_seconds: float) -> _Response_co | NotApplied:
-        """Hands over a batch that nobody waits for: being slow with a backlog makes no consumer late. Raises on
-        cancellation only."""
+        """Hands over a batch that no caller waits for. A consumer that is slow with a backlog is not called late.
+
+        Raises on cancellation only.
+        """
         is_probe = self._failures > 0
         self._probes += is_probe
         try:
             response = await self._apply(payload, timeout=timeout_seconds)
         except grpc.aio.AioRpcError as error:
             if error.code() not in _AWAY_CODES:
-                _LOG.error("%s refuses a batch", self.name, extra={"code": error.code().name})
-                return NotApplied.REFUSED
+                _LOG.error("%s cannot apply a batch", self.name, extra={"code": error.code().name})
+                return NotApplied.FAILED
             if self._failures == 0:
                 _LOG.warning("%s does not take batches", self.name, extra={"code": error.code().name})
             self._failures += 1
@@ -136,7 +138,7 @@ class Consumers:
 
 
 def profile_ids(response: identity_service_pb2.ApplyBatchResponse) -> Sequence[str]:
-    """The profile id of each event of a batch, empty where an event names nobody; none at all if the batch had been
+    """The profile of each event of a batch, empty for an event that names nobody. No profiles if the batch had been
     applied before."""
     ids = list(response.internal_user_ids)
     return [ids[position] for position in list(response.event_profiles)]

@@ -1,4 +1,4 @@
-"""What stats has counted, as an audit sees it, and the way to put it right."""
+"""Asks stats what it has counted, for audits, and replaces it, for repairs."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from google.protobuf import timestamp_pb2
 from dmp.stats.v1 import stats_service_pb2 as pb
 from dmp.stats.v1 import stats_service_pb2_grpc
 from dmp_ingest.adapters.log_cells import MOST_CELLS, DetailedSum
-from dmp_ingest.domain.audit import CellKey, Cells, CellSum
-from dmp_ingest.domain.errors import CannotAskError, StretchTooLargeError
+from dmp_ingest.domain.audit import CellKey, CellSum, CellSums
+from dmp_ingest.domain.errors import CannotAskError, RangeTooLargeError
 from dmp_ingest.domain.event_policy import EventPolicy
 
 _SECONDS: Final = 10.0
 
 
 class CellsChangedError(Exception):
-    """Something was counted meanwhile: nothing was replaced."""
+    """Something was counted in the meantime, so nothing was replaced."""
 
 
 class CountedCells:
@@ -29,7 +29,7 @@ class CountedCells:
         self._stub: stats_service_pb2_grpc.StatsServiceAsyncStub = stats_service_pb2_grpc.StatsServiceStub(stats)
 
     async def read(self, *, campaign_id: str, first: int, last: int) -> dict[CellKey, CellSum]:
-        """All cells of the range, both ends included; an empty campaign stands for all. Raises StretchTooLargeError."""
+        """All cells of the range, both ends included; an empty campaign stands for all. Raises RangeTooLargeError."""
         request = pb.ListCellsRequest(campaign_id=campaign_id, to=_timestamp(last))
         getattr(request, "from").CopyFrom(_timestamp(first))
         cells: dict[CellKey, CellSum] = {}
@@ -37,13 +37,13 @@ class CountedCells:
             async for part in (call := self._stub.ListCells(request, timeout=_SECONDS)):
                 if len(cells) + len(part.cells) > MOST_CELLS:
                     call.cancel()
-                    raise StretchTooLargeError
+                    raise RangeTooLargeError
                 for cell in part.cells:
                     key = CellKey(cell.campaign_id, cell.minute.seconds // 60, cell.type)
                     cells[key] = CellSum(cell.count, cell.digest)
         except grpc.aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
-                raise StretchTooLargeError from error
+                raise RangeTooLargeError from error
             raise CannotAskError(service="stats") from error
         return cells
 
@@ -52,11 +52,14 @@ class CountedCells:
         *,
         campaign_id: str,
         minutes: Collection[int],
-        expected: Cells,
+        expected: CellSums,
         cells: Sequence[DetailedSum],
         policy: EventPolicy,
     ) -> None:
-        """Puts `cells` in place of what these minutes have. Raises CellsChangedError if that is not `expected`."""
+        """Replaces what these minutes of a campaign have by `cells`.
+
+        expected: what they have as far as the caller knows. Raises CellsChangedError if that is not so any more.
+        """
         request = pb.ReplaceCellsRequest(
             campaign_id=campaign_id,
             minutes=[_timestamp(minute) for minute in sorted(minutes)],

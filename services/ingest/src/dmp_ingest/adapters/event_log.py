@@ -1,5 +1,4 @@
-"""The event log in PostgreSQL: appends groups of events and reads single ones. The unique key of `event` is the
-truth."""
+"""Stores events in PostgreSQL and reads them. The unique key of the table `event` decides what a duplicate is."""
 
 from __future__ import annotations
 
@@ -53,8 +52,10 @@ class Appending:
         self._connection = connection
 
     async def append(self, events: Sequence[AcceptableEvent], *, batch_id: bytes, received_at_us: int) -> None:
-        """Appends events that are believed to be new. Raises AlreadyStoredError, and spoils the transaction, if one
-        is not."""
+        """Appends events that are believed to be new.
+
+        Raises AlreadyStoredError if one of them is in the log; the transaction cannot go on then.
+        """
         block = copy_block(_in_key_order(events), batch_id=batch_id, received_at_us=received_at_us)
         try:
             async with raw(self._connection).cursor() as cursor, cursor.copy(_COPY) as copy:
@@ -65,10 +66,9 @@ class Appending:
     async def append_missing(
         self, events: Sequence[AcceptableEvent], *, batch_id: bytes, received_at_us: int
     ) -> dict[bytes, int]:
-        """Appends those events that the log does not have; returns key and stored fingerprint of the others.
+        """Appends those events that the log does not have. Returns the others: key and fingerprint in the log.
 
-        Waits for other transactions that are appending the same events. The keys of `events` must differ from one
-        another.
+        It waits for other transactions that are appending the same events. No two of the events may have one key.
         """
         block = copy_block(events, batch_id=batch_id, received_at_us=received_at_us)
         async with raw(self._connection).cursor(binary=True) as cursor:
@@ -82,8 +82,10 @@ class Appending:
             return {key.bytes: fingerprint for key, fingerprint in await cursor.fetchall()}
 
     async def add_batch(self, batch: Batch, *, lease_seconds: float, acknowledged: Sequence[str]) -> None:
-        """Puts the batch into the outbox, where nobody else delivers it before the lease is over, and drops
-        acknowledged ones."""
+        """Puts the batch into the outbox and deletes acknowledged ones there.
+
+        Nobody else delivers it before the lease ends.
+        """
         await raw(self._connection).execute(
             _ADD_BATCH,
             {
@@ -107,9 +109,10 @@ class EventLog:
         self._groups = groups
 
     async def append_at_once(self, group: NewGroup) -> None:
-        """Everything that `Appending` does, for a small group of events that are believed to be new, in one statement.
+        """Appends a small group of events that are believed to be new, with its batch and announcements, in one
+        statement.
 
-        Raises AlreadyStoredError, and changes nothing, if one of them is in the log.
+        Raises AlreadyStoredError if one of the events is in the log; nothing is changed then.
         """
         try:
             await self._groups.store(replace(group, events=_in_key_order(group.events)))
@@ -127,10 +130,10 @@ class EventLog:
             yield Appending(connection)
 
     async def read(self, keys: Sequence[bytes]) -> dict[bytes, Row]:
-        """The stored events of these keys, by key; keys that the log does not have are left out. One indexed read.
+        """The stored events of these keys, by key. Keys that the log does not have are left out. One indexed read.
 
-        Metadata come as text, in `metadata_json`, None if there are none: decoded, they would lose numbers that no
-        float holds.
+        The metadata are text, in `metadata_json`, or None. If they were decoded, numbers that no float can hold would
+        change.
         """
         as_sent = sa.cast(tables.event.c.metadata, sa.Text).label("metadata_json")
         decoded = [column for column in tables.event.c if column is not tables.event.c.metadata]
@@ -143,7 +146,7 @@ class EventLog:
         return {bytes.fromhex(row.event_key.replace("-", "")): row for row in rows}
 
     async def undelivered(self, keys: Sequence[bytes]) -> bool:
-        """Whether a batch with one of these events still waits in the outbox."""
+        """Whether the batch of one of these events is still in the outbox."""
         waiting = sa.select(tables.outbox.c.batch_id).limit(1)
         async with self._database.read() as connection:
             if (await connection.execute(waiting)).first() is None:
@@ -169,6 +172,6 @@ def content_from_row(row: Row) -> EventContent:
 
 
 def _in_key_order(events: Sequence[AcceptableEvent]) -> list[AcceptableEvent]:
-    """Everybody inserts in the order of the keys, so that two groups with the same events wait for each other but
-    never deadlock."""
+    """The events in the order of their keys. If every group inserts in this order, two groups with the same events wait
+    for each other but never deadlock."""
     return sorted(events, key=lambda event: event.key)

@@ -1,7 +1,7 @@
 """Stores a small group in one statement, which is one transaction and one round trip.
 
-Of a group of a few dozen events the transaction around them costs more than the events: five round trips, with COPY in
-their middle. Here the events travel as one binary array a column. Large groups are cheaper to copy.
+For a group of a few dozen events, a transaction with COPY costs five round trips, more than the events themselves. Here
+the events travel as one binary array for each column. Large groups are cheaper to copy.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from dmp_ingest.domain.event import AcceptableEvent
 
 _ACQUIRE_SECONDS: Final = 0.9
 _TRUSTED_SECONDS: Final = 0.25
-"""A connection that answered so lately is believed to live."""
+"""A connection that answered within this time is used without asking it again."""
 _POSTGRES_EPOCH_US: Final = 946_684_800_000_000
 
 _STORE: Final = b"""
@@ -61,15 +61,17 @@ _encode_json: Final = msgspec.json.Encoder().encode
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewGroup:
-    """What is stored together: events, their batch, which nobody else delivers before the lease is over, what is
-    announced, and the acknowledged batches that leave the outbox."""
+    """What is stored together in one statement."""
 
     events: Sequence[AcceptableEvent]
     batch: Batch
     received_at_us: int
+    """When the log accepted the events, in microseconds since 1970."""
     lease_seconds: float
+    """For how long nobody else delivers the batch."""
     announcements: Sequence[DomainEvent]
     acknowledged: Sequence[str]
+    """Batches that leave the outbox."""
 
 
 class GroupWriter:
@@ -84,8 +86,8 @@ class GroupWriter:
         """Stores the group, its events in their order.
 
         Raises DependencyUnavailable if the database does not answer, psycopg.errors.UniqueViolation if one of the
-        events is there already, else what the database raises. Nothing is stored then, but if the connection was lost
-        in the middle it may be.
+        events is there already, else what the database raises. Nothing is stored then. Only if the connection was lost
+        in the middle, the group may be stored.
         """
         pipeline = await self._acquire()
         try:
@@ -94,7 +96,7 @@ class GroupWriter:
             await self._release(pipeline)
             raise
         except BaseException:
-            # Whatever it was: the connection may be in the middle of something.
+            # Whatever it was, the connection may be in the middle of an answer and cannot be used again.
             await pipeline.close()
             raise
         await self._release(pipeline)

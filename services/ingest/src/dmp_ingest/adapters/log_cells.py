@@ -1,4 +1,4 @@
-"""Sums up the event log by campaign, minute and type, for audits. Reads every event of the range."""
+"""Adds up the event log by campaign, minute and type, for audits. Reads every event of the range."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import psycopg
 
 from dmp_chassis.database import Database, raw
 from dmp_ingest.domain.audit import CellKey, CellSum, MinuteSum
-from dmp_ingest.domain.errors import StretchTooLargeError
+from dmp_ingest.domain.errors import RangeTooLargeError
 
 _Row = TypeVar("_Row")
 
 MOST_CELLS: Final = 100_000
-"""Cells of one stretch; a cell takes about 300 bytes in each of three readings."""
+"""How many cells one comparison may have. A cell takes about 300 bytes in each of three readings."""
 
 _MINUTE: Final[LiteralString] = "floor(extract(epoch FROM occurred_at) / 60)::bigint"
 _HALVES: Final[LiteralString] = (
@@ -61,22 +61,26 @@ _digest: Final = struct.Struct(">qq").pack
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoggedCells:
-    """The log at one instant. on_their_way: cells with events that stats has not acknowledged."""
+    """The log at one instant."""
 
     cells: dict[CellKey, CellSum]
     on_their_way: set[CellKey]
+    """The cells with events that stats has not acknowledged."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DetailedSum:
-    """What one minute, type, source and creative of a campaign have. Empty texts: none."""
+    """What a campaign has in one minute, of one type, source and creative."""
 
     minute: int
+    """Whole minutes since 1970 UTC."""
     type: str
     source: str
+    """Empty if the events have none; `creative_id` likewise."""
     creative_id: str
     count: int
     digest: bytes
+    """The XOR of the events' 16-byte keys."""
 
 
 class LogCells:
@@ -86,7 +90,7 @@ class LogCells:
         self._database = database
 
     async def read(self, *, campaign_id: str, first: int, last: int) -> LoggedCells:
-        """All cells of the range and which of them are on their way, as of one instant. Raises StretchTooLargeError."""
+        """All cells of the range at one instant. Raises RangeTooLargeError if they are too many or take too long."""
         parameters = {"campaign_id": campaign_id, "first": first, "last": last}
         async with self._read() as connection:
             rows = _bounded(await (await connection.execute(_CELLS, parameters)).fetchall())
@@ -99,7 +103,7 @@ class LogCells:
         return LoggedCells(cells=cells, on_their_way=on_their_way)
 
     async def read_named(self, *, first: int, last: int) -> tuple[dict[int, MinuteSum], set[int]]:
-        """By minute, the events that name a person; and the minutes with events that identity has not acknowledged."""
+        """The events that name a person, by minute, and the minutes with events that identity has not acknowledged."""
         parameters = {"first": first, "last": last}
         async with self._read() as connection:
             rows = await (await connection.execute(_NAMED, parameters)).fetchall()
@@ -132,15 +136,15 @@ class LogCells:
 
     @asynccontextmanager
     async def _read(self) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
-        """One reading transaction; a statement that takes too long says that the stretch is too large."""
+        """One reading transaction. Raises RangeTooLargeError if a statement takes too long."""
         try:
             async with self._database.read() as transaction:
                 yield raw(transaction)
         except psycopg.errors.QueryCanceled:
-            raise StretchTooLargeError from None
+            raise RangeTooLargeError from None
 
 
 def _bounded(rows: list[_Row]) -> list[_Row]:
     if len(rows) > MOST_CELLS:
-        raise StretchTooLargeError
+        raise RangeTooLargeError
     return rows

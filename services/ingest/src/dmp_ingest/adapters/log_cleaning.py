@@ -33,7 +33,7 @@ Pair = tuple[str, str]
 
 
 class LogCleaner:
-    """The log as erasures see it. Every step may be taken again."""
+    """The event log, for erasures. Every step may be repeated."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -46,15 +46,16 @@ class LogCleaner:
         return {row[0].bytes: [(kind, value) for kind, value in row[1]] for row in rows}
 
     async def clean(self, keys: Sequence[bytes]) -> int:
-        """Takes all personal fields out of these events; how many had any."""
+        """Removes all personal fields from these events. Returns how many events had any."""
         if not keys:
             return 0
         async with self._database.begin() as transaction:
             return (await raw(transaction).execute(_CLEAN.encode(), {"keys": _texts(keys)})).rowcount
 
     async def take_out(self, keys: Sequence[bytes], gone: Collection[Pair]) -> int:
-        """Takes these identifiers out of these events, as identifiers and as values of the metadata; how many events
-        had any.
+        """Removes these identifiers from these events, also where they are values of the metadata.
+
+        Returns how many events had any.
         """
         count = 0
         for start in range(0, len(keys), _REWRITTEN_AT_ONCE):

@@ -11,7 +11,8 @@ from dmp_chassis.database import Database, raw
 ConsumerName: TypeAlias = Literal["identity", "stats"]
 
 LEASE_SECONDS: Final = 2.0
-"""Whoever has a batch in hand is the only one to deliver it for so long; who lives renews its leases before."""
+"""For so long nobody else delivers a batch that a process has in hand. A process that lives renews its leases
+earlier."""
 
 _TAKE: Final[LiteralString] = """
 UPDATE outbox SET attempts = attempts + 1, deliver_after = now() + %(lease)s * interval '1 second'
@@ -25,12 +26,12 @@ _TAKE_FOR: Final[dict[ConsumerName, LiteralString]] = {
     "identity": _TAKE.replace("{consumer}", "identity"),
     "stats": _TAKE.replace("{consumer}", "stats"),
 }
-# Rows that somebody is writing at this moment are passed over: their lease is renewed in the next round.
+# A row that another statement is writing at this moment is passed over; its lease is renewed the next time.
 _RENEW: Final = """
 UPDATE outbox SET deliver_after = now() + %(lease)s * interval '1 second'
 WHERE batch_id IN (SELECT batch_id FROM outbox WHERE batch_id = ANY(%(batch_ids)s) FOR UPDATE SKIP LOCKED)
 """
-# A row is either complete, and goes, or not, and is written: no row is touched by both parts.
+# A row is either complete and is deleted, or not complete and is updated. No row is touched by both parts.
 _WRITE: Final = """
 WITH outcome AS (
   SELECT * FROM unnest(%(batch_ids)s::uuid[], %(identity)s::boolean[], %(stats)s::boolean[], %(pauses)s::float8[])
@@ -61,7 +62,7 @@ class Waiting:
 
 @dataclass(slots=True, kw_only=True)
 class Outcome:
-    """What became of a batch that somebody had in hand and gives back."""
+    """What became of a batch that a process had in hand."""
 
     identity: bool = False
     """Identity has acknowledged it."""
@@ -72,7 +73,7 @@ class Outcome:
 
 
 class Outbox:
-    """The outbox as those see it who deliver. Rows that another replica holds are passed over."""
+    """The outbox, for whoever delivers batches. Rows that another replica has in hand are passed over."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -86,7 +87,7 @@ class Outbox:
         return [Waiting(batch_id=row[0], payload=row[1], attempts=row[2]) for row in rows]
 
     async def renew(self, batch_ids: Collection[str]) -> None:
-        """Begins the leases of these batches anew; waits for nobody."""
+        """Renews the leases of these batches. Does not wait for rows that are locked."""
         async with self._database.begin() as connection:
             await raw(connection).execute(_RENEW, {"batch_ids": list(batch_ids), "lease": LEASE_SECONDS})
 

@@ -1,4 +1,4 @@
-"""Identity as erasures and audits know it."""
+"""Asks identity on behalf of erasures and audits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dmp.identity.v1 import erasure_pb2 as pb
 from dmp_chassis.errors import FieldViolation, InvalidArgument
 from dmp_ingest.domain.audit import MinuteSum
 from dmp_ingest.domain.erasure import Erased, ListedEvent, Whom
-from dmp_ingest.domain.errors import CannotAskError, StretchTooLargeError, UserNotFoundError
+from dmp_ingest.domain.errors import CannotAskError, RangeTooLargeError, UserNotFoundError
 
 _SECONDS: Final = 8.0
 _PAIRS_AT_ONCE: Final = 20_000
@@ -28,7 +28,7 @@ class People:
         self._stub = identity_service_pb2_grpc.IdentityServiceStub(identity)
 
     async def preview(self, whom: Whom) -> Erased:
-        """What an erasure would take."""
+        """What an erasure would erase."""
         request = pb.PreviewErasureRequest(
             internal_user_id=whom.internal_user_id, identifier=whom.identifier, value=whom.value
         )
@@ -39,7 +39,10 @@ class People:
         return _erased(list(answer.internal_user_ids), answer.counts, finished=True)
 
     async def erase(self, erasure_id: str, whom: Whom) -> tuple[Erased, list[str]]:
-        """Makes the person unknown, and goes on with what is left: how far it is, and the person's user ids."""
+        """Makes the person unknown and continues with what is left.
+
+        Returns how far it is, and the person's user ids.
+        """
         request = pb.ErasePersonRequest(
             erasure_id=erasure_id,
             internal_user_id=whom.internal_user_id,
@@ -54,8 +57,9 @@ class People:
         return erased, list(answer.user_ids)
 
     async def listed_events(self, erasure_id: str) -> list[ListedEvent]:
-        """Events whose personal fields have to go, those that came late included: at most 10,000, none if none is
-        left.
+        """The events whose personal fields have to be removed, late ones included: at most 10,000.
+
+        None if all are done.
         """
         request = pb.ListErasedEventsRequest(erasure_id=erasure_id)
         try:
@@ -68,7 +72,7 @@ class People:
         ]
 
     async def erased_among(self, erasure_id: str, pairs: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
-        """The identifiers among these, as they were sent, that are the erased person's."""
+        """Those of these identifiers, as they were sent, that are the erased person's."""
         ordered, found = list(pairs), set[tuple[str, str]]()
         for start in range(0, len(ordered), _PAIRS_AT_ONCE):
             part = ordered[start : start + _PAIRS_AT_ONCE]
@@ -100,12 +104,12 @@ class People:
                 counts |= {one.minute.seconds // 60: MinuteSum(one.count, one.digest) for one in part.counts}
         except grpc.aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
-                raise StretchTooLargeError from error
+                raise RangeTooLargeError from error
             raise CannotAskError(service="identity") from error
         return counts
 
     async def confirm(self, erasure_id: str) -> None:
-        """Lets identity forget which events they were."""
+        """Ends an erasure: identity forgets which events the person had."""
         try:
             await self._stub.ConfirmErasure(pb.ConfirmErasureRequest(erasure_id=erasure_id), timeout=_SECONDS)
         except grpc.aio.AioRpcError as error:

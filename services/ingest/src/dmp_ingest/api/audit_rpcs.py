@@ -35,7 +35,7 @@ class AuditRpcs:
             )
             response = pb.AuditEventsResponse(clean=True)
 
-            async def stretch(begin: int, end: int) -> int:
+            async def do_part(begin: int, end: int) -> int:
                 audited = await audit_events(
                     campaign_id=request.campaign_id, first=begin, last=end, log=self._cells, counted=self._counted
                 )
@@ -44,7 +44,7 @@ class AuditRpcs:
                     add_timelines(timelines, response)
                 return add_audit(audited, response)
 
-            response.next_page_token = page_token(await walk(first, last, stretch))
+            response.next_page_token = page_token(await walk(first, last, do_part))
             return response
 
     async def repair(self, request: pb.RepairCampaignRequest) -> pb.RepairCampaignResponse:
@@ -59,7 +59,7 @@ class AuditRpcs:
             )
             response = pb.RepairCampaignResponse()
 
-            async def stretch(begin: int, end: int) -> int:
+            async def do_part(begin: int, end: int) -> int:
                 minutes = await repair_campaign(
                     campaign_id=request.campaign_id,
                     first=begin,
@@ -71,5 +71,5 @@ class AuditRpcs:
                 response.minutes.extend(minute_to_proto(minute) for minute in minutes)
                 return len(minutes)
 
-            response.next_page_token = page_token(await walk(first, last, stretch))
+            response.next_page_token = page_token(await walk(first, last, do_part))
             return response

@@ -17,7 +17,7 @@ from dmp_ingest.audit_events import Audited, AuditedTimelines
 from dmp_ingest.domain.audit import NOTHING, CellKey
 from dmp_ingest.domain.check_event import MOST_IDENTIFIERS, TOO_MANY_IDENTIFIERS
 from dmp_ingest.domain.duplicate import Verdict
-from dmp_ingest.domain.event import RefusedEvent, SubmittedEvent
+from dmp_ingest.domain.event import RejectedEvent, SubmittedEvent
 from dmp_ingest.domain.event_policy import COUNTS_AS, EventPolicy
 from dmp_ingest.domain.json_text import is_deeper
 from dmp_ingest.find_event import FoundEvent
@@ -38,34 +38,36 @@ _NO_METADATA: Final = msgspec.Raw(b"")
 _Response: TypeAlias = ingest_service_pb2.PublishEventsResponse | ingest_service_pb2.PublishEventStreamResponse
 
 
-def event_from_proto(event: event_pb2.Event, policy: EventPolicy) -> SubmittedEvent | RefusedEvent:
-    """An event as a stub's caller sent it; refused if its time or metadata cannot be read, or what it holds is far too
-    large to be looked at."""
+def event_from_proto(event: event_pb2.Event, policy: EventPolicy) -> SubmittedEvent | RejectedEvent:
+    """An event as a gRPC caller sent it.
+
+    It is rejected if its time or metadata cannot be read, or if it is far too large.
+    """
     time_field = event.WhichOneof("time")
     stamp: int | None = None
     seconds: float | None = None
     if time_field == "timestamp":
         seconds = event.timestamp
         if seconds != seconds:
-            return RefusedEvent(event_id=event.event_id, errors={"timestamp": ["must be a number"]})
+            return RejectedEvent(event_id=event.event_id, errors={"timestamp": ["must be a number"]})
     elif time_field is not None:
         message = event.occurred_at if time_field == "occurred_at" else event.ts
         stamp = timestamp_us(message.seconds, message.nanos)
         if stamp is None:
             problem = f"{OUT_OF_RANGE}, with nanos from 0 to 999,999,999"
-            return RefusedEvent(event_id=event.event_id, errors={time_field: [problem]})
+            return RejectedEvent(event_id=event.event_id, errors={time_field: [problem]})
     identifiers = event.identifiers
     if len(identifiers) > MOST_IDENTIFIERS:
-        return RefusedEvent(event_id=event.event_id, errors={"identifiers": [TOO_MANY_IDENTIFIERS]})
+        return RejectedEvent(event_id=event.event_id, errors={"identifiers": [TOO_MANY_IDENTIFIERS]})
     metadata = _NO_METADATA
     if event.HasField("metadata"):
         if event.metadata.ByteSize() > _STRUCT_FACTOR * policy.max_metadata_bytes:
             problem = f"must have at most {policy.max_metadata_bytes} bytes"
-            return RefusedEvent(event_id=event.event_id, errors={"metadata": [problem]})
+            return RejectedEvent(event_id=event.event_id, errors={"metadata": [problem]})
         try:
             metadata = msgspec.Raw(msgspec.json.encode(_plain(event.metadata)))
         except (ValueError, RecursionError):
-            return RefusedEvent(event_id=event.event_id, errors={"metadata": ["must be a JSON object"]})
+            return RejectedEvent(event_id=event.event_id, errors={"metadata": ["must be a JSON object"]})
     return SubmittedEvent(
         event_id=event.event_id or None,
         type=event.type or None,
@@ -197,7 +199,7 @@ def _double(number: str) -> float:
 
 
 def add_audit(audited: Audited, response: ingest_service_pb2.AuditEventsResponse) -> int:
-    """Adds the comparison of a stretch, with the first of the differences: how many cells it had."""
+    """Adds the comparison of a part of the range, with the first differences. Returns how many cells the part had."""
     cells = len(audited.logged.keys() | audited.counted.keys())
     response.clean = response.clean and not audited.differing and not audited.unsettled
     response.events += sum(cell.events for cell in audited.logged.values())
@@ -209,7 +211,7 @@ def add_audit(audited: Audited, response: ingest_service_pb2.AuditEventsResponse
 
 
 def add_timelines(audited: AuditedTimelines, response: ingest_service_pb2.AuditEventsResponse) -> None:
-    """Adds the comparison of a stretch with the timelines."""
+    """Adds the comparison of a part of the range with the timelines."""
     response.clean = response.clean and not audited.differing and not audited.unsettled
     response.unsettled += len(audited.unsettled)
     response.identified_events += sum(minute.events for minute in audited.logged.values())

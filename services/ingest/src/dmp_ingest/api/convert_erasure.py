@@ -33,7 +33,7 @@ def whom_from_proto(request: ingest_service_pb2.EraseUserRequest) -> Whom:
 
 
 def preview_to_proto(erased: Erased) -> erasure_pb2.ErasureReceipt:
-    """What an erasure would take."""
+    """A receipt of what an erasure would erase."""
     receipt = _erased_to_proto(erased)
     receipt.dry_run = True
     return receipt

@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from dmp_ingest.domain.duplicate import Verdict
-from dmp_ingest.domain.event import RefusedEvent
+from dmp_ingest.domain.event import RejectedEvent
 from dmp_ingest.publish_events import Outcome, Published, StoredOutcome
 
 MESSAGES: Final = {
@@ -81,7 +81,7 @@ def _is_plain(outcome: Outcome) -> bool:
 
 
 def _result(outcome: Outcome) -> _Result:
-    if isinstance(outcome, RefusedEvent):
+    if isinstance(outcome, RejectedEvent):
         return _Result(outcome.event_id, "error", False, message_of(outcome), errors=outcome.errors)
     duplicate = outcome.verdict is not Verdict.ACCEPTED
     result = _Result(

@@ -1,8 +1,8 @@
 """Reads the JSON body of `POST /events`: one event, an object with `source` and `events`, or an array of events.
 
-A body of well-typed events is decoded in one go. If anything in it is not as it should be, it is cut into its events
-and each is read by itself (`json_event`): a bad one is refused in its place, and its neighbours are read exactly as
-they are without it. Events are counted before they are read.
+A body whose events all have the right types is decoded at once. Any other body is cut into its events, and each is read
+by itself (`json_event`): an invalid event is rejected in its place, and its neighbours are read as if it were not
+there. Events are counted before they are read.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from dmp_ingest.domain.json_text import is_clean_json
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _WHITE_SPACE: Final = b" \t\n\r"
 _DEEPEST_AROUND: Final = 200
-"""Deeper than this nothing in a body is followed; an event may nest less deeply, in any shape of body."""
+"""What nests deeper than this is cut out of a body before it is read. An event may nest far less deeply anyway."""
 _BRACES_OF_AN_EVENT: Final = 4
 _AT_ONCE_BYTES: Final = 65_536
-"""A body of this size takes a few milliseconds at most, whatever is in it; a larger one is cut up beside the loop."""
+"""A body of up to this size takes a few milliseconds at most, whatever is in it. A larger one is cut up in a thread."""
 _MOST_ON_THE_LOOP_BYTES: Final = 1_048_576
-"""To find that a larger body is not what it should be can take a tenth of a second: that is done beside the loop."""
+"""To find out that a larger body is malformed can take a tenth of a second, so it is read in a thread."""
 _NOTHING: Final = msgspec.Raw(b"")
 _ESCAPE, _BACKSLASH, _NEITHER = b"\xfe", b"\xff", b"\xfd"
 """Bytes that no UTF-8 has."""
@@ -43,7 +43,7 @@ class _Body(JsonEvent, forbid_unknown_fields=True):
 
 
 class _RawBody(msgspec.Struct):
-    """What makes an object a batch, as it is written; empty if it is absent."""
+    """The members of an object that make it a batch, as they are written; empty if absent."""
 
     events: msgspec.Raw = _NOTHING
     source: msgspec.Raw = _NOTHING
@@ -54,7 +54,7 @@ class EventsBody:
     """What a body holds."""
 
     single: bool = False
-    """The body was one event by itself."""
+    """Whether the body was one event by itself."""
     source: str | None = None
     """The source of the batch."""
     events: Sequence[ReadEvent] = ()
@@ -157,11 +157,11 @@ def _read_each(body: bytes, policy: EventPolicy) -> EventsBody:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Skeleton:
-    """A body in which nothing keeps a decoder from finding where its events begin and end."""
+    """A body in which a decoder can find where its events begin and end, whatever their texts contain."""
 
     text: bytes
     is_changed: bool
-    """Escapes of backslashes and of characters are bytes that no UTF-8 has, so that lone surrogates pass."""
+    """Whether escapes were replaced by bytes that no UTF-8 has. So a decoder accepts lone surrogates."""
 
     @classmethod
     def of(cls, body: bytes) -> _Skeleton:
@@ -175,11 +175,11 @@ class _Skeleton:
         return _Skeleton(text=text, is_changed=self.is_changed)
 
     def without_depth(self) -> _Skeleton:
-        """With less in it than would be refused as too deep in any case."""
+        """The body without what nests so deeply that it is rejected anyway."""
         return self.part(cut_deep(self.text, b"0", deepest=_DEEPEST_AROUND))
 
     def restored(self, part: bytes) -> bytes:
-        """A part as it was sent; a byte that is no UTF-8 may have become another one that is none."""
+        """A part as it was sent. Only bytes that are not UTF-8 may have become other bytes that are not."""
         return part.replace(_ESCAPE, b"\\u").replace(_BACKSLASH, b"\\\\") if self.is_changed else part
 
 

@@ -1,7 +1,7 @@
 """Reads one JSON event, by itself: whatever stands beside it in a body, the result is the same.
 
-A well-typed event is decoded in one go. Another one is read field by field, which says of each field what is wrong with
-it, and reads what the quick way does not take but the contract does: numbers as identifiers.
+An event whose fields have the right types is decoded at once. Any other event is read field by field. That names the
+problem of each field, and it accepts what the quick way does not, such as numbers as identifiers.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from dmp_ingest.domain.event import (
     MOST_EVENT_BYTES,
     MOST_PROBLEMS,
     ForeignEvent,
-    RefusedEvent,
+    RejectedEvent,
     SubmittedEvent,
     UnreadableEvent,
 )
@@ -28,7 +28,7 @@ from dmp_ingest.domain.event_policy import EventPolicy
 from dmp_ingest.domain.json_text import is_clean_json, is_deeper
 
 _Decoded = TypeVar("_Decoded")
-ReadEvent: TypeAlias = SubmittedEvent | ForeignEvent | UnreadableEvent | RefusedEvent
+ReadEvent: TypeAlias = SubmittedEvent | ForeignEvent | UnreadableEvent | RejectedEvent
 
 _TEXT_FIELDS: Final = ("event_id", "type", "event_type", "source", "campaign_id", "creative_id")
 _TIME_FIELDS: Final = ("occurred_at", "ts")
@@ -44,7 +44,7 @@ _HINTS: Final = {
     "subject": "is a field of CloudEvents: here a person is user_id or one of identifiers",
     "data": "is a field of CloudEvents: here further data is metadata",
 }
-"""What is said of another format's fields if the event is refused."""
+"""What is said of another format's fields if the event is rejected."""
 
 
 class JsonEvent(SubmittedEvent, forbid_unknown_fields=True):
@@ -101,7 +101,7 @@ def read_event(piece: bytes, policy: EventPolicy) -> ReadEvent:
     Raises MalformedBodyError if an escape is wrong, or if what is left out as too deep hid that it is not JSON.
     """
     if not piece.startswith(b"{"):
-        return RefusedEvent(event_id="", errors={"event": ["must be a JSON object"]})
+        return RejectedEvent(event_id="", errors={"event": ["must be a JSON object"]})
     unclean = not is_clean_json(piece)
     if len(piece) > MOST_EVENT_BYTES:
         return _read_large(piece, unclean)
@@ -123,18 +123,21 @@ def read_event(piece: bytes, policy: EventPolicy) -> ReadEvent:
 
 
 def _read_large(piece: bytes, unclean: bool) -> ReadEvent:
-    """An event that is larger than any event needs to be: read if it is well-typed (white space may be in it), as it
-    would be beside others that are, else refused without a look at its fields."""
+    """Reads an event that is larger than any event needs to be.
+
+    If its fields have the right types it is accepted here (it may consist of white space), else it is rejected without
+    a look at its fields.
+    """
     try:
         if not unclean:
             return _WELL_TYPED.decode(piece)
     except (ValueError, RecursionError):
         pass
-    return RefusedEvent(event_id="", errors={"event": [f"must have at most {MOST_EVENT_BYTES:,} bytes"]})
+    return RejectedEvent(event_id="", errors={"event": [f"must have at most {MOST_EVENT_BYTES:,} bytes"]})
 
 
 def decoded(decoder: msgspec.json.Decoder[_Decoded], text: bytes) -> _Decoded:
-    """What a decoder makes of a text; raises MalformedBodyError, which says where it stops being JSON, if it cannot."""
+    """Decodes a text. Raises MalformedBodyError, which says where the text stops being JSON."""
     try:
         return decoder.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -200,7 +203,7 @@ class _FieldReader:
         return self._too_deep if self._marks.deep in raw else ""
 
     def _stand_ins(self) -> dict[str, Any]:
-        """For each field something that no rule minds."""
+        """A valid value for each field."""
         known_type = next(iter(self._policy.counts_as))
         return {
             **dict.fromkeys(("event_id", "source", "campaign_id", "creative_id", "user_id"), "?"),

@@ -1,7 +1,7 @@
-"""Puts marks into an event that cannot be decoded as it is, so that it can be decoded and its fields be named.
+"""Makes an event decodable whose text cannot be decoded, so that its problems can be named by field.
 
-Two things keep a decoder from an event: text that no UTF-8 can carry, and brackets that nest deeper than they may. Both
-are replaced by a mark, an escaped noncharacter that the event does not contain.
+A decoder fails on text that is not valid UTF-8 and on brackets that nest too deeply. Both are replaced by a mark: an
+escaped noncharacter that the event does not contain.
 """
 
 from __future__ import annotations

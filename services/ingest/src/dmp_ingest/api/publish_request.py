@@ -19,7 +19,7 @@ from dmp.ingest.v1 import ingest_service_pb2 as pb
 from dmp_chassis.errors import FieldViolation, InvalidArgument
 from dmp_ingest.api.convert import event_from_proto
 from dmp_ingest.domain.errors import TooLargeError
-from dmp_ingest.domain.event import MOST_EVENT_BYTES, RefusedEvent, SubmittedEvent
+from dmp_ingest.domain.event import MOST_EVENT_BYTES, RejectedEvent, SubmittedEvent
 from dmp_ingest.domain.event_policy import EventPolicy
 from dmp_ingest.publish_events import PublishEvents
 
@@ -68,14 +68,16 @@ async def read_publish_request(
     )
 
 
-async def _read_events(sent: list[event_pb2.Event | bytes], policy: EventPolicy) -> list[SubmittedEvent | RefusedEvent]:
-    events: list[SubmittedEvent | RefusedEvent] = []
+async def _read_events(
+    sent: list[event_pb2.Event | bytes], policy: EventPolicy
+) -> list[SubmittedEvent | RejectedEvent]:
+    events: list[SubmittedEvent | RejectedEvent] = []
     turn_ends = time.monotonic() + _AT_ONCE_SECONDS
     for event in sent:
         if not isinstance(event, bytes):
             events.append(event_from_proto(event, policy))
         elif len(event) > MOST_EVENT_BYTES:
-            events.append(RefusedEvent(event_id="", errors=_EVENT_TOO_LARGE))
+            events.append(RejectedEvent(event_id="", errors=_EVENT_TOO_LARGE))
         else:
             try:
                 events.append(event_from_proto(event_pb2.Event.FromString(event), policy))

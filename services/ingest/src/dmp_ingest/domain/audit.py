@@ -1,4 +1,4 @@
-"""Compares what the log has with what was counted."""
+"""Decides which cells of an audit differ: compares what the log has with what was counted from it."""
 
 from __future__ import annotations
 
@@ -8,52 +8,62 @@ from typing import Final, Generic, NamedTuple, TypeAlias, TypeVar
 
 
 class CellKey(NamedTuple):
-    """A campaign, a minute (whole minutes since 1970, UTC) and a type."""
+    """What one cell is about."""
 
     campaign_id: str
     minute: int
+    """Whole minutes since 1970 UTC."""
     type: str
 
 
 class CellSum(NamedTuple):
-    """How many events, and the XOR of their 16-byte keys: equal for equal sets of events."""
+    """What a cell has. Equal sets of events have equal sums."""
 
     events: int
+    """How many events there are."""
     digest: bytes
+    """The XOR of their 16-byte keys."""
 
 
 class MinuteSum(NamedTuple):
-    """How many events name a person in a minute, and the XOR of the first halves of their ids' MD5 digests."""
+    """What a minute has of events that name a person."""
 
     events: int
+    """How many events there are."""
     digest: int
+    """The XOR of the first eight bytes of the MD5 digests of their ids."""
 
 
-Cells: TypeAlias = Mapping[CellKey, CellSum]
+CellSums: TypeAlias = Mapping[CellKey, CellSum]
 
 Key = TypeVar("Key", CellKey, int)
 Sum = TypeVar("Sum", CellSum, MinuteSum)
 
 NOTHING: Final = CellSum(0, bytes(16))
-"""What a cell without events has."""
+"""The sum of a cell without events."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compared(Generic[Key]):
-    """differing: the cells that differ for certain. open: those that may only differ for events on their way."""
+    """The outcome of a comparison. Cells that are in neither list are equal."""
 
     differing: list[Key]
+    """The cells that are wrong, in order."""
     open: set[Key]
+    """The cells that cannot be judged yet: events for them were on their way."""
 
 
 def compare(
     *, before: Mapping[Key, Sum], logged: Mapping[Key, Sum], on_their_way: Collection[Key], after: Mapping[Key, Sum]
 ) -> Compared[Key]:
-    """Compares the log with two readings of what was counted, one made before the log was read and one after.
+    """Compares the log with two readings of what was counted from it.
 
-    on_their_way: cells of events that were in the log, and not known to be counted, when the log was read. A cell that
-    is not among them and reads the same before and after was not touched in between: if it differs from the log, it is
-    wrong.
+    before, after: the readings, one made before the log was read and one made after.
+    logged: what the log has.
+    on_their_way: the cells of events that were in the log but not known to be counted when the log was read.
+
+    A cell that is not on its way and reads the same before and after was not touched in between. If it differs from the
+    log, it is wrong.
     """
     differing: list[Key] = []
     open_cells: set[Key] = set()

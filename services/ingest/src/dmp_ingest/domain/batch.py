@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """batch_id: UUIDv7 in text form. payload: the request that hands it over, serialized once for both consumers.
-    size: events in it."""
+    """The new events of one group, ready to be handed over."""
 
     batch_id: str
+    """A UUIDv7 as text."""
     payload: bytes
+    """The request that hands the batch over, serialized once for both consumers."""
     size: int
+    """How many events it has."""

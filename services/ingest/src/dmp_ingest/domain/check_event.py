@@ -1,4 +1,4 @@
-"""Decides whether an event may be stored. Reports every problem by field, not only the first."""
+"""Decides whether an event is valid. An invalid event is rejected with every problem of every field."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dmp_chassis.instants import EARLIEST_US, LATEST_US, OUT_OF_RANGE, instant_p
 from dmp_ingest.domain.event import (
     AcceptableEvent,
     ForeignEvent,
-    RefusedEvent,
+    RejectedEvent,
     SubmittedEvent,
     UnreadableEvent,
-    refused,
+    rejected_event,
 )
 from dmp_ingest.domain.event_key import fingerprint
 from dmp_ingest.domain.event_policy import EventPolicy
@@ -29,21 +29,22 @@ _FIRST_VISIBLE: Final = "!"
 _DELETE: Final = "\x7f"
 """The last character of ASCII, which cannot be seen."""
 _EARLIEST_MILLISECONDS: Final = 10**11
-"""A number of seconds from here on lies after the year 5138, a number of milliseconds in 1973."""
+"""As seconds, numbers from here on lie after the year 5138; as milliseconds, after 1973. So they are milliseconds."""
 NOT_TEXT: Final = "must be valid text without NUL characters"
 
 
 def check_event(  # noqa: C901  # one rule after another; splitting it would cost a call for each and event
     event: SubmittedEvent, event_id: str, key: bytes, policy: EventPolicy, now_us: int, batch_source: str
-) -> AcceptableEvent | RefusedEvent:
+) -> AcceptableEvent | RejectedEvent:
     """Applies every rule of the policy to one event.
 
-    event_id, key: the id under which it would be stored, its own or the one it is given, empty if it has none, and
-    that id's key. now_us: the server's clock, microseconds since 1970. batch_source: the source of an event that names
-    none.
+    event_id: the id under which it would be stored: its own, or the one that it is given; empty if it has none.
+    key: the key of that id.
+    now_us: the server's clock, in microseconds since 1970.
+    batch_source: the source of an event that names none.
 
-    Runs once for each event: what is right passes through few and cheap comparisons, what is not is then looked at
-    field by field.
+    This runs once for each event. So a valid event passes a few cheap comparisons; only where one of them fails, the
+    fields are looked at one by one.
     """
     errors: dict[str, list[str]] = {}
     occurred_at_us = 0
@@ -114,7 +115,7 @@ def check_event(  # noqa: C901  # one rule after another; splitting it would cos
         else:
             _check_metadata(metadata, policy, errors)
     if errors:
-        return refused(event_id if "event_id" not in errors else "", errors)
+        return rejected_event(event_id if "event_id" not in errors else "", errors)
     return AcceptableEvent(
         key,
         fingerprint(f"{content[len(event_id) :]}\0{occurred_at_us}\0".encode() + metadata),
@@ -134,36 +135,42 @@ def check_event(  # noqa: C901  # one rule after another; splitting it would cos
 
 def check_unreadable(
     event: UnreadableEvent, event_id: str, key: bytes, policy: EventPolicy, now_us: int, batch_source: str
-) -> RefusedEvent:
-    """Refuses an event that could not be read, with all that is wrong with it: also what can be read is checked."""
+) -> RejectedEvent:
+    """Rejects an event with fields of the wrong type.
+
+    The other fields are checked too, so that all problems are named.
+    """
     errors = dict(event.errors)
     readable = event.readable
     has_no_need = readable.event_id is None and readable.timestamp is not None
     shown_id = "?" if "event_id" in errors or has_no_need else event_id
     checked = check_event(readable, shown_id, key, policy, now_us, batch_source)
-    if isinstance(checked, RefusedEvent):
+    if isinstance(checked, RejectedEvent):
         for field, problems in checked.errors.items():
             errors.setdefault(field, problems)
-    return refused(event_id if "event_id" not in errors else "", errors)
+    return rejected_event(event_id if "event_id" not in errors else "", errors)
 
 
 def check_foreign(
     event: ForeignEvent, event_id: str, key: bytes, policy: EventPolicy, now_us: int, batch_source: str
-) -> AcceptableEvent | RefusedEvent:
-    """Checks an event that has fields of another format; if it is refused, says which of ours these are."""
+) -> AcceptableEvent | RejectedEvent:
+    """Checks an event that has fields of another format.
+
+    If it is rejected, it also says which of our fields they are.
+    """
     checked = check_event(event.readable, event_id, key, policy, now_us, batch_source)
     if isinstance(checked, AcceptableEvent):
         return checked
-    return refused(checked.event_id, checked.errors | event.hints)
+    return rejected_event(checked.event_id, checked.errors | event.hints)
 
 
 def too_deep(policy: EventPolicy) -> str:
-    """What is said of a value that nests too deeply."""
+    """The problem of a value that nests too deeply, in words."""
     return f"must not be nested deeper than {policy.max_metadata_depth} levels"
 
 
 def visible(text: str) -> str:
-    """The text if it has a character that can be seen, else the empty one: nobody could ask for it."""
+    """The text if it has a visible character, else the empty text: nobody could type it into a question."""
     if text.isascii() and _FIRST_VISIBLE <= text[:1] < _DELETE:
         return text
     seen = any(character.isprintable() and not character.isspace() for character in text[: _MAX_ID_LENGTH + 1])
@@ -214,8 +221,11 @@ def _check_text(field: str, value: str, errors: dict[str, list[str]], max_length
 def _identifiers(
     sent: dict[str, str | None], user_id: str, policy: EventPolicy, errors: dict[str, list[str]]
 ) -> tuple[tuple[tuple[str, str], ...], str, str]:
-    """The event's identifiers without blanks and repetitions, its own user id first; the user among them, empty if
-    there is none; and what was sent as text, to be compared."""
+    """Reads the identifiers of an event.
+
+    Returns them as pairs of type and value, without blanks and repetitions, the event's own user id first; the user id
+    among them, empty if there is none; and all that was sent in one text, for the fingerprint.
+    """
     found = [("user_id", user_id)] if user_id else []
     person, text = user_id, ""
     names, lengths = policy.identifier_names, policy.identifier_lengths
@@ -243,7 +253,7 @@ def _identifiers(
 
 
 def _identifier_errors(errors: dict[str, list[str]]) -> bool:
-    """Whether an identifier is among the erroneous fields."""
+    """Whether there is a problem with an identifier."""
     return any(field.startswith("identifiers") for field in errors)
 
 

@@ -9,51 +9,50 @@ import msgspec
 
 
 class Erased(msgspec.Struct, frozen=True, kw_only=True):
-    """What identity has erased, or would erase. All ids of the person, the answering one first; how much of what.
-
-    finished: identity has nothing else about the person.
-    """
+    """What identity has erased, or would erase."""
 
     internal_user_ids: list[str]
+    """All ids of the person; the one that answers for the others is the first."""
     identifiers: int
+    """How many identifiers; the next three fields likewise."""
     contacts: int
     merges: int
     timeline_entries: int
     finished: bool = True
+    """Whether identity has nothing else about the person."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Whom:
-    """Whom to erase: any id of the person, or a strong identifier. Of an erasure under way either may be empty."""
+    """Whom to erase: a request names the person by an id or by a strong identifier. What it does not name is empty."""
 
     internal_user_id: str = ""
+    """Any id of the person."""
     identifier: str = ""
+    """The type of the identifier."""
     value: str = ""
+    """The value of the identifier."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListedEvent:
-    """An event that an erasure has to look at.
-
-    of_others: it is somebody else's and only loses the erased person's values, if it shows any.
-    """
+    """An event that an erasure has to look at."""
 
     event_id: str
     of_others: bool
+    """Whether the event is somebody else's. It then only loses the erased person's values, if it has any."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Erasure:
-    """An erasure as it is now.
-
-    erased: what identity has erased so far, None if it was not asked yet.
-    cleaned_events: events of the log, so far.
-    complete: nothing is left.
-    """
+    """An erasure as it is now."""
 
     erasure_id: str
     whom: Whom
     requested_at: datetime
     erased: Erased | None
+    """What identity has erased so far, None if it was not asked yet."""
     cleaned_events: int
+    """How many events of the log have lost personal values so far."""
     complete: bool
+    """Whether nothing is left to do."""

@@ -1,5 +1,4 @@
-"""What can go wrong with a whole request. Problems of single events are not errors: they are answered in their
-place."""
+"""What can go wrong with a whole request. An invalid event is not an error: it is answered in its place."""
 
 from __future__ import annotations
 
@@ -8,22 +7,24 @@ from dataclasses import dataclass
 
 @dataclass(slots=True, eq=False)
 class MalformedBodyError(Exception):
-    """The body is not JSON; `problem` says where."""
+    """The body is not JSON."""
 
     problem: str
+    """Where it stops being JSON."""
 
 
 @dataclass(slots=True, eq=False)
 class TooLargeError(Exception):
-    """The request carries more than it may; `unit` is `events` or `bytes`."""
+    """The request has more than it may."""
 
     limit: int
     unit: str
+    """`events` or `bytes`."""
 
 
 @dataclass(slots=True, eq=False)
 class OverloadedError(Exception):
-    """More is waiting to be stored than the log accepts; nothing of this request was taken on."""
+    """Too many events wait to be stored. Nothing of this request was stored."""
 
     retry_after_seconds: float
 
@@ -42,7 +43,7 @@ class EventNotFoundError(Exception):
 
 @dataclass(slots=True, eq=False)
 class UnhealthyError(Exception):
-    """The system cannot do its work without what is listed."""
+    """Something is missing that the system needs for its work."""
 
     missing: list[str]
 
@@ -59,13 +60,13 @@ class AuditBusyError(Exception):
     """Another audit or repair is under way: one at a time."""
 
 
-class StretchTooLargeError(Exception):
-    """A stretch of an audit has more cells, or takes more time, than one may."""
+class RangeTooLargeError(Exception):
+    """A part of an audit's range has more cells, or takes more time, than a part may."""
 
 
 @dataclass(slots=True, eq=False)
 class MinuteTooLargeError(Exception):
-    """A single minute has more cells, or takes more time, than an audit may."""
+    """A single minute of an audit has more cells, or takes more time, than a part may."""
 
     minute: int
     """Whole minutes since 1970."""

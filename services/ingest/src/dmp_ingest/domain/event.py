@@ -1,4 +1,4 @@
-"""An event on its way into the log: as it was submitted, as it is stored, and why it was refused."""
+"""An event on its way into the log: as it was sent, as it is stored, or why it is rejected."""
 
 from __future__ import annotations
 
@@ -9,24 +9,26 @@ import msgspec
 MOST_EVENT_BYTES: Final = 262_144
 """No event needs to be larger, as JSON or as a message."""
 MOST_PROBLEMS: Final = 20
-"""So many fields of a refused event are named, and no more."""
+"""A rejected event names at most so many fields."""
 
 
 class SubmittedEvent(msgspec.Struct, kw_only=True, gc=False):
-    """An event as its sender wrote it: right types, nothing else checked. `None` and the empty `metadata` stand for
-    absent. occurred_at, ts: as text (see `dmp_chassis.instants`), or microseconds since 1970 within the span of times.
+    """An event as its sender wrote it. The types of its fields are right; nothing else has been checked.
 
-    At most one of `type` and `event_type` and exactly one of the three time fields belong here; `check_event` says so
-    otherwise.
+    A field that is None, and empty `metadata`, were not sent.
     """
 
     event_id: str | None = None
     type: str | None = None
     event_type: str | None = None
+    """Another name of `type`."""
     source: str | None = None
     occurred_at: str | int | None = None
+    """The time of a campaign event: a text (see `dmp_chassis.instants`), or microseconds since 1970."""
     ts: str | int | None = None
+    """The time of an activity event, likewise. Exactly one of the three times must be there."""
     timestamp: int | float | None = None
+    """The time of an identified event, in seconds since 1970."""
     campaign_id: str | None = None
     creative_id: str | None = None
     user_id: str | None = None
@@ -35,52 +37,50 @@ class SubmittedEvent(msgspec.Struct, kw_only=True, gc=False):
 
 
 class AcceptableEvent(msgspec.Struct, gc=False, frozen=True):
-    """An event that has passed every rule and may be stored.
-
-    key: 16 bytes that stand for `event_id` (see `event_key`). fingerprint: signed 64-bit digest of all the content,
-    the id excepted.
-    occurred_at_us: microseconds since 1970, UTC. source, campaign_id, creative_id, user_id: empty if absent. person:
-    the user id that the live window
-    counts, its own or that among the identifiers. identifiers: (type, trimmed value) in the order in which they were
-    sent, each pair once;
-    the event's own user id is among them. counts_as: 0 nothing, 1 an impression, 2 a click. metadata: a JSON object
-    as it was sent, or empty.
-    """
+    """A valid event: it has passed every rule and may be stored. Absent texts are empty."""
 
     key: bytes
+    """The 16 bytes that stand for `event_id` (see `event_key`)."""
     fingerprint: int
+    """A 63-bit digest of everything that the event says, its id excepted."""
     event_id: str
     type: str
     counts_as: int
+    """What statistics count it as: 0 nothing, 1 an impression, 2 a click."""
     source: str
     occurred_at_us: int
+    """When it happened, in microseconds since 1970 UTC."""
     campaign_id: str
     creative_id: str
     user_id: str
+    """The event's own user id, without spaces around it."""
     person: str
+    """The user id that the sliding window counts: the event's own, else the one among the identifiers."""
     identifiers: tuple[tuple[str, str], ...]
+    """Pairs of type and trimmed value, each pair once, in the order in which they were sent. The event's own user id is
+    the first."""
     metadata: bytes
+    """A JSON object exactly as it was sent, or empty."""
 
 
 class UnreadableEvent(msgspec.Struct, kw_only=True, frozen=True):
-    """An event with fields of the wrong type. `errors` maps each of these to its problems.
-
-    readable: the event with something harmless in the place of those fields, so that the others can be checked.
-    event_id: its id if that could be read, else empty.
-    """
+    """An event with fields of the wrong type."""
 
     event_id: str
+    """Its id if that could be read, else empty."""
     readable: SubmittedEvent
+    """The event with valid stand-ins for the fields that could not be read, so that the others can be checked."""
     errors: dict[str, list[str]]
+    """The problems of each field that could not be read."""
 
 
 class ForeignEvent(msgspec.Struct, kw_only=True, frozen=True):
-    """An event with fields that another format has."""
+    """An event that also has fields of another format, such as CloudEvents."""
 
     readable: SubmittedEvent
-    """The event without them."""
+    """The event without these fields."""
     hints: dict[str, list[str]]
-    """For each of these fields, which of ours says the same: of use if the event is refused."""
+    """For each of these fields, which of our fields says the same. It is shown if the event is rejected."""
 
     @property
     def event_id(self) -> str | None:
@@ -88,17 +88,18 @@ class ForeignEvent(msgspec.Struct, kw_only=True, frozen=True):
         return self.readable.event_id
 
 
-class RefusedEvent(msgspec.Struct, kw_only=True, frozen=True):
-    """An event that breaks rules. `errors` maps each field to its problems; `event_id` is empty if none could be
-    read."""
+class RejectedEvent(msgspec.Struct, kw_only=True, frozen=True):
+    """An invalid event: it is not stored, and its sender is told why."""
 
     event_id: str
+    """Its id if that could be read and is valid, else empty."""
     errors: dict[str, list[str]]
+    """The problems of each field."""
 
 
-def refused(event_id: str, errors: dict[str, list[str]]) -> RefusedEvent:
-    """A refused event that names at most `MOST_PROBLEMS` fields, and says so if there are more."""
+def rejected_event(event_id: str, errors: dict[str, list[str]]) -> RejectedEvent:
+    """A rejected event. If more than `MOST_PROBLEMS` fields are wrong it names fewer, and says that there are more."""
     if len(errors) > MOST_PROBLEMS:
         errors = {field: errors[field] for field in list(errors)[: MOST_PROBLEMS - 1]}
         errors.setdefault("event", []).append("has more problems than are listed")
-    return RefusedEvent(event_id=event_id, errors=errors)
+    return RejectedEvent(event_id=event_id, errors=errors)

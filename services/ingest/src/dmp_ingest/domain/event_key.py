@@ -1,8 +1,8 @@
-"""The 16-byte key under which the log knows an event id, and the fingerprint of an event's content.
+"""Decides when two event ids are one: the 16-byte key of an id. Also the fingerprint of an event's content.
 
-A UUID in its canonical lower-case spelling is its own key, so that time-ordered UUIDs stay in order in the unique
-index. Any other id is hashed with BLAKE2b to 128 bits; by the birthday bound two of 10^12 ids collide with a
-probability below 10^-14.
+A UUID in its canonical lower-case spelling is its own key, so that UUIDs ordered by time stay in order in the unique
+index. Any other id is hashed with BLAKE2b to 128 bits. The probability that two of 10^12 ids get one key is below
+10^-14 (birthday bound).
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ _NON_NEGATIVE = 0x7FFF_FFFF_FFFF_FFFF
 
 
 def event_key(event_id: str) -> bytes:
-    """The 16 bytes that stand for this id, the same for ever. Ids that differ in one letter's case are different."""
+    """The 16 bytes that stand for this id, for ever. Ids that differ only in the case of a letter are different ids."""
     if len(event_id) == 36 and _CANONICAL_UUID(event_id):
         return bytes.fromhex(event_id.replace("-", ""))
     return blake2b(event_id.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 def event_keys(event_ids: Sequence[str]) -> list[bytes]:
-    """The key of each id, in order: as `event_key` gives it, at a quarter of the cost where all are canonical UUIDs."""
+    """The key of each id, in order. If all are canonical UUIDs it costs a quarter of calling `event_key` for each."""
     joined = ",".join(event_ids) + ","
     if len(joined) == 37 * len(event_ids) and _CANONICAL_UUIDS(joined):
         raw = bytes.fromhex(joined.replace("-", "").replace(",", ""))
@@ -37,15 +37,18 @@ def event_keys(event_ids: Sequence[str]) -> list[bytes]:
 
 
 def fingerprint(content: bytes) -> int:
-    """A 63-bit digest of an event's content: equal content has equal fingerprints in every process and version.
+    """A 63-bit digest of an event's content. Equal content has the same fingerprint in every process and version.
 
-    It only has to tell a repeated event from a changed one, and what differs by it is compared in full: it need not
-    withstand an attacker, and XXH3 costs a fifth of a cryptographic hash.
+    It tells a repeated event from a changed one. Events with different fingerprints are compared in full, so it need
+    not withstand an attacker; XXH3 costs a fifth of a cryptographic hash.
     """
     return xxhash.xxh3_64_intdigest(content) & _NON_NEGATIVE
 
 
 def derived_event_id(idempotency_key: str, index: int) -> str:
-    """The id of an event sent without one, from the request's key and its position: UUIDv5, so always the same."""
+    """The id of an event that was sent without one: a UUIDv5 of the request's idempotency key and the event's position.
+
+    So the same request, sent again, gives its events the same ids.
+    """
     namespace = uuid.uuid5(uuid.NAMESPACE_URL, "dmp:idempotency-key")
     return str(uuid.uuid5(namespace, f"{index}:{idempotency_key}"))

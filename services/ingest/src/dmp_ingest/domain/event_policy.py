@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 COUNTS_AS: Final = {"impression": 1, "click": 2}
-"""What statistics can count an event as, by the number that stands for it in an accepted batch; 0 is nothing."""
+"""What statistics can count an event as, and the number that stands for it in an accepted batch; 0 is nothing."""
 
 
 class PolicyError(ValueError):
@@ -16,27 +16,26 @@ class PolicyError(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventPolicy:
-    """The rules that a deployment chooses.
-
-    counts_as: for each known type what it counts as (see `COUNTS_AS`), 0 for none; a type that is not a key is invalid.
-    identifier_names: every accepted spelling of an identifier type and the type it stands for. identifier_lengths:
-    largest number of
-    characters by type. text_only_identifiers: types whose value may not be a JSON number. Times in microseconds,
-    sizes in bytes.
-    """
+    """The rules that a deployment chooses. Times are in microseconds, sizes in bytes."""
 
     counts_as: dict[str, int]
+    """For each known type what statistics count it as (see `COUNTS_AS`), 0 for nothing. Any other type is invalid."""
     identifier_names: dict[str, str]
+    """Every accepted name of an identifier type, and the type that it stands for."""
     identifier_lengths: dict[str, int]
+    """The largest number of characters of a value, by type of identifier."""
     text_only_identifiers: frozenset[str]
+    """The types of identifiers whose value may not be a JSON number."""
     max_ahead_us: int
+    """How far a campaign or identified event may lie ahead of the server's clock."""
     max_activity_skew_us: int
+    """How far an activity event may lie from the server's clock, before or after."""
     max_events_per_request: int
     max_body_bytes: int
     max_metadata_bytes: int
     max_metadata_depth: int
     flag_unfilled_macros: bool
-    """Answers warn of a campaign, creative or source that is a macro which nobody filled."""
+    """Whether answers warn of a campaign, creative or source that is a macro which nobody filled."""
 
 
 def event_policy(

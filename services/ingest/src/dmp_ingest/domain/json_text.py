@@ -1,5 +1,7 @@
-"""What can be said of JSON text without knowing what it means, and whether two texts say the same. No floats anywhere:
-a number has any number of digits and any exponent."""
+"""Rules about JSON texts: is a text clean, how deep is it, do two texts say the same?
+
+No number becomes a float: it may have any number of digits and any exponent.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +20,9 @@ _LONGEST_EXPONENT: Final = 18
 
 
 def is_clean_json(text: bytes) -> bool:
-    """Whether no string of this JSON, keys included, has a NUL character, a lone surrogate or bytes that are not UTF-8.
+    """Whether all strings of a JSON text, keys included, can be stored: no NUL, no lone surrogate, no broken UTF-8.
 
-    Exact, in a few passes over the bytes: nothing is decoded into objects.
+    It costs a few passes over the bytes; nothing is decoded into objects.
     """
     if not text.isascii():
         try:
@@ -29,7 +31,7 @@ def is_clean_json(text: bytes) -> bool:
             return False
     if b"\\u" not in text:
         return True
-    # Without escaped backslashes every backslash begins an escape.
+    # Once escaped backslashes are gone, every backslash begins another escape.
     return _UNCLEAN_ESCAPE.search(text.replace(b"\\\\", b"__")) is None
 
 
@@ -44,9 +46,10 @@ def is_clean(text: str) -> bool:
 
 
 def is_deeper(text: bytes, deepest: int) -> bool:
-    """Whether the brackets of a JSON text nest deeper than this, without recursion; those inside strings do not count.
+    """Whether the brackets of a JSON text nest deeper than `deepest` levels. Brackets in strings do not count.
 
-    Takes away innermost pairs, level by level: a few passes over the bytes, each bracket being taken once.
+    It takes away innermost pairs of brackets, level by level, without recursion. What is left after `deepest` levels is
+    too deep.
     """
     if text.count(b"{") + text.count(b"[") <= deepest:
         return False
@@ -59,11 +62,14 @@ def is_deeper(text: bytes, deepest: int) -> bool:
 
 
 class _Number(NamedTuple):
-    """A number by its value: significant digits without zeros at either end, and the power of ten of the last one."""
+    """A number by its value, so that equal numbers are equal however they are written."""
 
     sign: str
+    """`-` or empty."""
     digits: str
+    """The significant digits, without zeros at either end."""
     exponent: int | str
+    """The power of ten of the last digit."""
 
 
 _Json: TypeAlias = "dict[str, _Json] | list[_Json] | str | _Number | bool | None"
@@ -91,12 +97,11 @@ _EXACT: Final = json.JSONDecoder(parse_float=_number, parse_int=_number, parse_c
 
 
 def same_json(one: bytes, other: bytes) -> bool:
-    """Whether two JSON texts say the same: whatever the order of keys, white space and escapes. Of a key that comes
-    twice the last counts.
+    """Whether two JSON texts say the same. The order of keys, white space and escapes do not matter.
 
-    Numbers are compared by their value, exactly: `1`, `1.0` and `10e-1` are one number, `-0` is `0`; with an exponent
-    of more than 18 digits, by their spelling. `1` is not `true` and `0` is not `false`. Texts that are not JSON equal
-    only themselves.
+    If a key comes twice, the last one counts. Numbers are compared exactly by their value: `1`, `1.0` and `10e-1` are
+    one number, and `-0` is `0`. Numbers whose exponent has more than 18 digits are compared as they are written. `1` is
+    not `true`, and `0` is not `false`. A text that is not JSON equals only itself.
     """
     if one == other:
         return True

@@ -1,4 +1,4 @@
-"""Takes one person's values out of what others wrote about somebody else."""
+"""Decides which texts of an event's metadata are an erased person's, and takes them out."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ _TEXT: Final = msgspec.json.Decoder(str)
 
 
 def without_values(metadata: bytes, values: Collection[str]) -> bytes | None:
-    """The JSON object without texts and numbers that are one of the values; everything else stays as it was sent.
+    """The JSON object without the values of a person. Everything else stays as it was sent.
 
-    A value counts without regard to case, spaces and punctuation, and also as a part of a longer text if it has at
-    least five characters: that whole text becomes null. A member that is named so goes. None: the object is nested too
-    deeply to be looked through, so it must not stay.
+    A text or number that is one of the values becomes null, whatever its case, spaces and punctuation. So does a longer
+    text that contains a value of at least five characters. A member whose name is such a text is removed.
+
+    Returns None if the object nests too deeply to be searched; it must not be kept then.
     """
     sought = _Sought(values)
     try:
