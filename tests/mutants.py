@@ -3,8 +3,9 @@
     python -m tests.mutants ingest            a table: mutants and survivors of each module of dmp_ingest.domain
     python -m tests.mutants ingest --show     and what each survivor changed
 
-Only unit tests run, without servers: they are to be the specification of the rules. mutmut makes the mutants and runs,
-for each, the tests that reach the changed function. It works in `.mutants/<service>/`, on copies.
+Only the unit tests run that have the name of a module in `domain/`: they are to be the specification of its rules, and
+need no server. mutmut makes the mutants and runs, for each, the tests that reach the changed function. It works on
+copies, in `.mutants/<service>/`.
 """
 
 from __future__ import annotations
@@ -35,11 +36,9 @@ asyncio_default_fixture_loop_scope = "function"
 _CONFTEST: Final = """
 from hypothesis import settings
 
-settings.register_profile("mutants", derandomize=True, database=None, deadline=None, max_examples=50)
+settings.register_profile("mutants", derandomize=True, database=None, deadline=None, max_examples=25)
 settings.load_profile("mutants")
 """
-_NOT_RUN: Final = ("__pycache__", "test_hostile_*")
-"""Tests of hostile input measure time, which a mutated copy takes more of."""
 _MUTANT: Final = re.compile(r"^\s*(\S+__mutmut_\d+): (.+?)\s*$", re.MULTILINE)
 _NOTICED: Final = frozenset({"killed", "timeout", "suspicious", "segfault", "caught by type check"})
 
@@ -64,13 +63,17 @@ def main() -> int:
 
 
 def _prepare(service: str) -> Path:
-    """A folder with copies of the service's package and its unit tests, and nothing else that pytest would load."""
+    """A folder with copies of the service's package and of the unit tests that have the names of its rules' modules."""
     where = _ROOT / ".mutants" / service
     shutil.rmtree(where, ignore_errors=True)
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(_ROOT / f"services/{service}/src/dmp_{service}", where / f"src/dmp_{service}", ignore=ignored)
     tests = where / "tests" / service
-    shutil.copytree(_ROOT / "tests" / service / "unit", tests / "unit", ignore=shutil.ignore_patterns(*_NOT_RUN))
+    (tests / "unit").mkdir(parents=True)
+    for rules in (where / f"src/dmp_{service}/domain").glob("*.py"):
+        description = _ROOT / "tests" / service / "unit" / f"test_{rules.stem}.py"
+        if description.exists():
+            shutil.copy(description, tests / "unit")
     for module in (_ROOT / "tests" / service).glob("*.py"):
         if module.name != "conftest.py":
             shutil.copy(module, tests)

@@ -47,6 +47,15 @@ def test_what_three_readings_of_a_cell_say(
     )
 
 
+def test_a_cell_that_only_one_reading_of_the_counts_has_is_open() -> None:
+    """It was counted, or taken away, between the readings, and the log does not have it."""
+    one = MinuteSum(1, 7)
+    empty: dict[int, MinuteSum] = {}
+    for before, after in (({4: one}, empty), (empty, {4: one})):
+        compared = compare(before=before, logged=empty, on_their_way=(), after=after)
+        assert compared == Compared(differing=[], open={4})
+
+
 def test_each_cell_is_judged_by_itself_and_differences_come_in_order() -> None:
     one, two = MinuteSum(1, 7), MinuteSum(2, 5)
     logged = dict.fromkeys((5, 3, 9, 1), one)

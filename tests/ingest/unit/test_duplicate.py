@@ -129,6 +129,7 @@ FULL = {
         ({"campaign_id": "d"}, False),
         ({"creative_id": ""}, False),
         ({"user_id": "v"}, False),
+        ({"user_id": None, "identifiers": {"user_id": "u", "email": "a@b.com", "phone": "1"}}, False),
         ({"occurred_at": NOW_US + 1}, False),
         ({"identifiers": {"email": "a@b.com"}}, False),
     ],

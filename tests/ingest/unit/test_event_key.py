@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from hashlib import blake2b
+from unittest import mock
 
 import pytest
 from hypothesis import given
@@ -84,3 +85,10 @@ def test_an_id_that_is_derived_depends_on_the_key_and_the_position() -> None:
     assert len(derived) == 9
     assert derived_event_id("a", 1) == derived_event_id("a", 1)
     assert uuid.UUID(derived_event_id("a", 1)).version == 5
+
+
+def test_keys_of_many_uuids_cost_far_less_than_one_by_one() -> None:
+    """They are made in one go: no id is looked at by itself."""
+    with mock.patch("dmp_ingest.domain.event_key.event_key", side_effect=AssertionError("one by one")):
+        assert event_keys([CANONICAL] * 3) == [uuid.UUID(CANONICAL).bytes] * 3
+        assert event_keys([]) == []

@@ -38,6 +38,31 @@ def test_values_go_and_the_rest_stays_as_sent(metadata: str, kept: str) -> None:
     assert cleaned.decode() == kept
 
 
+@pytest.mark.parametrize(
+    ("values", "text", "goes"),
+    [
+        (["abcde"], "xx abcde xx", True),
+        (["abcd"], "xx abcd xx", False),
+        (["abcd"], "a-b c.d", True),
+        (["+49 30 1"], "49/301", True),
+        (["true"], "true", True),
+        (["-"], "-", True),
+        (["-"], "+", False),
+        (["XXXX"], "--", False),
+    ],
+)
+def test_a_text_goes_by_its_letters_and_digits_and_a_longer_one_by_a_part_of_five_characters(
+    values: list[str], text: str, goes: bool
+) -> None:
+    cleaned = without_values(json.dumps({"a": text}).encode(), values)
+    assert cleaned == (b'{"a":null}' if goes else json.dumps({"a": text}, separators=(",", ":")).encode())
+
+
+def test_true_false_and_null_are_nobodys_value() -> None:
+    metadata = b'{"t":true,"f":false,"z":null}'
+    assert without_values(metadata, ["true", "false", "null"]) == metadata
+
+
 def test_an_object_that_is_nested_too_deeply_does_not_stay() -> None:
     deep = '{"a":' * 3000 + '"son@x.com"' + "}" * 3000
     cleaned = without_values(deep.encode(), VALUES)
