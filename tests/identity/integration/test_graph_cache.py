@@ -12,9 +12,10 @@ from dmp.identity.v1 import erasure_pb2
 from dmp_chassis.uuid7 import uuid7_text
 from dmp_identity.adapters.graph_check import changed_keys
 from dmp_identity.adapters.graph_snapshot import load_snapshot
-from dmp_identity.domain.graph_cache import Assumptions, GraphCache
+from dmp_identity.domain.attribute_event import EventAttributor
+from dmp_identity.domain.graph_cache import GraphCache
 from dmp_identity.domain.identifier_policy import IdentifierPolicy, policy_from_mapping
-from dmp_identity.domain.parsed_identifier import Key, ParsedIdentifier
+from dmp_identity.domain.parsed_identifier import Key
 from dmp_identity.domain.snapshot import Snapshot
 from tests.identity.batches import Event, batch, event
 from tests.identity.client import Identity, people
@@ -35,12 +36,12 @@ def policy() -> IdentifierPolicy:
 
 
 def knows(identity: Identity, one: Event) -> bool:
-    """True if the replica would place the event without looking, and change nothing."""
-    servicer, missing = identity.servicer, list[ParsedIdentifier]()
+    """True if the replica would attribute the event from its cache, and change nothing."""
+    servicer = identity.servicer
     identifiers = [servicer.parser.parse(kind, value) for kind, value in one.identifiers.items()]
     shown = [parsed for parsed in identifiers if parsed is not None]
-    known = servicer.cache.place(shown, missing, Assumptions(), 0)
-    return known is not None and not missing
+    answer = EventAttributor(servicer.cache).attribute(shown, 0)
+    return answer is not None and not answer[1]
 
 
 def shows(*pairs: tuple[str, str]) -> Event:
@@ -67,7 +68,7 @@ def before_loading(monkeypatch: pytest.MonkeyPatch, change: Awaitable[object]) -
             await changes.pop()
         return await load_snapshot(*arguments)
 
-    monkeypatch.setattr("dmp_identity.record_observations.load_snapshot", load_after_the_change)
+    monkeypatch.setattr("dmp_identity.decide_plan.load_snapshot", load_after_the_change)
 
 
 async def test_a_merge_by_hand_counts_for_the_other_replica(replicas: list[Identity]) -> None:

@@ -6,9 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dmp_identity.domain.attribute_event import EventAttributor
 from dmp_identity.domain.attribution import Candidate, ownership
-from dmp_identity.domain.graph_cache import Assumptions, GraphCache, Learned
+from dmp_identity.domain.graph_cache import GraphCache
 from dmp_identity.domain.identifier_parser import IdentifierParser
+from dmp_identity.domain.learned import Learned
 from dmp_identity.domain.parsed_identifier import Key, ParsedIdentifier
 from dmp_identity.domain.resolve_observations import ObservationResolver
 from dmp_identity.domain.snapshot import GraphVersion, Person, Snapshot
@@ -114,11 +116,11 @@ def test_cache_and_resolver_answer_alike(
     )
     for keys in events:
         identifiers: list[ParsedIdentifier] = [parsed for key in keys if (parsed := parser.parse(*key)) is not None]
-        placed = cache.place(identifiers, [], Assumptions(), 0)
+        attributed = EventAttributor(cache).attribute(identifiers, 0)
         resolver = ObservationResolver(policy, snapshot, now_us=1)
         resolved = resolver.resolve(parser.observation(ref="e", source="", cause="event", identifiers=identifiers))
-        if placed is not None:
-            assert placed.id == resolved
+        if attributed is not None:
+            assert attributed[0].id == resolved
         elif resolved > 0:
-            # It is not placed only if it would give the profile a browser.
+            # It is left only if it would give the profile a browser.
             assert any(key in held and resolved not in held[key] for key in keys)

@@ -21,8 +21,8 @@ from dmp.identity.v1 import identity_service_pb2 as pb
 from dmp_chassis.uuid7 import uuid7_text
 from dmp_identity.api.servicer import IdentityServicer
 from dmp_identity.app import assemble
+from dmp_identity.domain.attribute_event import Attributed, EventAttributor
 from dmp_identity.domain.errors import NeverMergeError
-from dmp_identity.domain.graph_cache import Assumptions, GraphCache, KnownProfile
 from dmp_identity.domain.identifier_policy import IdentifierPolicy
 from dmp_identity.domain.parsed_identifier import ParsedIdentifier
 from dmp_identity.domain.profile_id import public_id
@@ -352,21 +352,17 @@ def test_the_graph_does_what_the_model_says(
     outcomes = Counter[str]()
 
     def counted(
-        cache: GraphCache,
-        identifiers: Sequence[ParsedIdentifier],
-        missing: list[ParsedIdentifier],
-        assumptions: Assumptions,
-        position: int,
-    ) -> KnownProfile | None:
-        known = place(cache, identifiers, missing, assumptions, position)
-        outcomes["unknown" if known is None else "linked" if missing else "settled"] += 1
+        attributor: EventAttributor, identifiers: Sequence[ParsedIdentifier], position: int
+    ) -> Attributed | None:
+        known = attribute(attributor, identifiers, position)
+        outcomes["unknown" if known is None else "linked" if known[1] else "settled"] += 1
         if known is not None and not any(parsed.proves for parsed in identifiers):
-            by_owner = any(assumptions.profiles_with.get(parsed.key) for parsed in identifiers)
+            by_owner = any(attributor.assumptions.profiles_with.get(parsed.key) for parsed in identifiers)
             outcomes["attributed" if by_owner else "anonymous"] += 1
         return known
 
-    place = GraphCache.place
-    monkeypatch.setattr(GraphCache, "place", counted)
+    attribute = EventAttributor.attribute
+    monkeypatch.setattr(EventAttributor, "attribute", counted)
     IdentityGraph.system = System(identity_database_url, redis_url)
     # Without shrinking: each step is real work on a real database, and a failure should be told within a minute.
     limits = settings(

@@ -1,12 +1,13 @@
-"""Which events of a batch are placed from memory beside those that are not."""
+"""Which events of a batch the cache attributes, and which are left."""
 
 from __future__ import annotations
 
 import pytest
 
 from dmp_identity.domain.cached_attribution import CachedAttribution
-from dmp_identity.domain.graph_cache import GraphCache, Learned
+from dmp_identity.domain.graph_cache import GraphCache
 from dmp_identity.domain.identifier_parser import IdentifierParser
+from dmp_identity.domain.learned import Learned
 from dmp_identity.domain.parsed_identifier import Key, ParsedIdentifier
 from dmp_identity.domain.snapshot import GraphVersion
 from dmp_identity.settings import load_policy
@@ -39,27 +40,27 @@ def cache() -> GraphCache:
     return made
 
 
-def cached_attribution(cache: GraphCache, *events: list[Key]) -> CachedAttribution:
-    """The placing of a batch."""
+def attribution(cache: GraphCache, *events: list[Key]) -> CachedAttribution:
+    """The attribution of a batch."""
     identifiers = [[parsed for key in keys if (parsed := PARSER.parse(*key)) is not None] for keys in events]
     return CachedAttribution(cache, identifiers, range(len(events)))
 
 
-def placed(batch: CachedAttribution) -> dict[int, int]:
-    """Event -> profile; every other event is unplaced."""
-    assert batch.unplaced.isdisjoint(batch.placed)
-    return {position: profile.id for position, profile in batch.placed.items()}
+def attributed(batch: CachedAttribution) -> dict[int, int]:
+    """Event -> profile; every other event is left."""
+    assert batch.left.isdisjoint(batch.attributed)
+    return {position: profile.id for position, profile in batch.attributed.items()}
 
 
 def links(batch: CachedAttribution) -> list[tuple[Key, int]]:
-    """The links that the batch makes beside."""
+    """The links that the batch makes."""
     return [(link.parsed.key, link.profile) for link in batch.links()]
 
 
 def test_what_is_known_is_placed_with_its_person(cache: GraphCache) -> None:
-    batch = cached_attribution(cache, [ANN], [HIS], [THEIRS], [ADDRESS])
-    assert placed(batch) == {0: 1, 1: 2, 2: 3, 3: 4}
-    assert batch.unplaced == set()
+    batch = attribution(cache, [ANN], [HIS], [THEIRS], [ADDRESS])
+    assert attributed(batch) == {0: 1, 1: 2, 2: 3, 3: 4}
+    assert batch.left == set()
     assert batch.persons == {1: 1, 2: 2, 3: 3, 4: 4}
     cache.remember(
         Learned(
@@ -72,7 +73,7 @@ def test_what_is_known_is_placed_with_its_person(cache: GraphCache) -> None:
             pairs=(),
         )
     )
-    assert cached_attribution(cache, [HIS], [ANN]).persons == {1: 1, 2: 1}
+    assert attribution(cache, [HIS], [ANN]).persons == {1: 1, 2: 1}
 
 
 def test_only_the_events_at_the_positions_are_looked_at(cache: GraphCache) -> None:
@@ -81,77 +82,77 @@ def test_only_the_events_at_the_positions_are_looked_at(cache: GraphCache) -> No
         [one for one in some if one is not None] for some in (known, stranger, known)
     ]
     batch = CachedAttribution(cache, identifiers, [2])
-    assert placed(batch) == {2: 1}
-    assert batch.unplaced == set()
+    assert attributed(batch) == {2: 1}
+    assert batch.left == set()
 
 
 def test_a_browser_that_is_on_an_event_which_is_not_placed_places_nothing(cache: GraphCache) -> None:
-    batch = cached_attribution(cache, [HERS], [STRANGER, HERS], [HERS], [HIS])
-    assert placed(batch) == {3: 2}
-    assert batch.unplaced == {0, 1, 2}
+    batch = attribution(cache, [HERS], [STRANGER, HERS], [HERS], [HIS])
+    assert attributed(batch) == {3: 2}
+    assert batch.left == {0, 1, 2}
 
 
 def test_nobody_gets_a_browser_beside_an_event_that_is_not_placed_and_shows_it(cache: GraphCache) -> None:
-    batch = cached_attribution(cache, [ANN, NEW], [STRANGER, NEW], [BEN])
-    assert placed(batch) == {2: 2}
+    batch = attribution(cache, [ANN, NEW], [STRANGER, NEW], [BEN])
+    assert attributed(batch) == {2: 2}
     assert links(batch) == []
 
 
-def test_an_event_that_gives_a_browser_to_somebody_and_one_that_relies_on_it_both_go_unplaced(
+def test_an_event_that_gives_a_browser_to_somebody_and_one_that_relies_on_it_both_go_unattributed(
     cache: GraphCache,
 ) -> None:
-    batch = cached_attribution(cache, [HIS], [ANN, HIS], [ANN], [HERS])
-    assert placed(batch) == {2: 1, 3: 1}
-    assert batch.unplaced == {0, 1}
+    batch = attribution(cache, [HIS], [ANN, HIS], [ANN], [HERS])
+    assert attributed(batch) == {2: 1, 3: 1}
+    assert batch.left == {0, 1}
     assert links(batch) == []
     # Without one that relies on it the browser is only given.
-    assert links(cached_attribution(cache, [ANN, HIS], [ANN])) == [(HIS, 1)]
+    assert links(attribution(cache, [ANN, HIS], [ANN])) == [(HIS, 1)]
 
 
 def test_an_event_that_relies_on_one_browser_and_gets_another_is_looked_at_with_those_of_both(
     cache: GraphCache,
 ) -> None:
-    assert placed(cached_attribution(cache, [HERS, HIS], [HIS], [ANN, HERS])) == {2: 1}
+    assert attributed(attribution(cache, [HERS, HIS], [HIS], [ANN, HERS])) == {2: 1}
     # Who relies on one and gets another that nobody has needs locks for it.
-    assert placed(cached_attribution(cache, [HERS, NEW], [HIS])) == {1: 2}
-    assert placed(cached_attribution(cache, [ANN, NEW], [HIS])) == {0: 1, 1: 2}
+    assert attributed(attribution(cache, [HERS, NEW], [HIS])) == {1: 2}
+    assert attributed(attribution(cache, [ANN, NEW], [HIS])) == {0: 1, 1: 2}
 
 
 def test_what_depends_on_a_dependent_goes_unplaced_too(cache: GraphCache) -> None:
     # Each shows a browser of the one before, but Ben has his already, and the last shows another.
     events = [[STRANGER, NEW], [ANN, NEW, HERS], [HERS, THEIRS], [BEN, THEIRS], [THEIRS], [HIS]]
-    assert placed(cached_attribution(cache, *events)) == {3: 2, 5: 2}
-    assert placed(cached_attribution(cache, *reversed(events))) == {0: 2, 2: 2}
+    assert attributed(attribution(cache, *events)) == {3: 2, 5: 2}
+    assert attributed(attribution(cache, *reversed(events))) == {0: 2, 2: 2}
     # Without the first, all are placed: nobody gets what another one relies on.
-    assert placed(cached_attribution(cache, *events[1:])) == {0: 1, 1: 1, 2: 2, 3: 3, 4: 2}
+    assert attributed(attribution(cache, *events[1:])) == {0: 1, 1: 1, 2: 2, 3: 3, 4: 2}
 
 
 def test_an_address_drags_nobody_along(cache: GraphCache) -> None:
-    batch = cached_attribution(cache, [STRANGER, ADDRESS], [ANN, ADDRESS], [HIS, ADDRESS], [ADDRESS], [THEIRS, ADDRESS])
-    assert placed(batch) == {1: 1, 2: 2, 3: 4, 4: 3}
+    batch = attribution(cache, [STRANGER, ADDRESS], [ANN, ADDRESS], [HIS, ADDRESS], [ADDRESS], [THEIRS, ADDRESS])
+    assert attributed(batch) == {1: 1, 2: 2, 3: 4, 4: 3}
     assert links(batch) == [(ADDRESS, 1), (ADDRESS, 2), (ADDRESS, 3)]
 
 
 def test_withdrawing_an_identifier_leaves_unplaced_what_depends_on_it(cache: GraphCache) -> None:
-    batch = cached_attribution(cache, [HERS, ADDRESS], [HERS, THEIRS], [THEIRS], [BEN, NEW], [HIS], [ADDRESS])
-    assert len(placed(batch)) == 6
+    batch = attribution(cache, [HERS, ADDRESS], [HERS, THEIRS], [THEIRS], [BEN, NEW], [HIS], [ADDRESS])
+    assert len(attributed(batch)) == 6
     batch.withdraw([HERS])
-    assert placed(batch) == {3: 2, 4: 2, 5: 4}
+    assert attributed(batch) == {3: 2, 4: 2, 5: 4}
     assert links(batch) == [(NEW, 2)]
     batch.withdraw([NEW])
-    assert placed(batch) == {4: 2, 5: 4}
+    assert attributed(batch) == {4: 2, 5: 4}
     batch.withdraw([ADDRESS])
-    assert placed(batch) == {4: 2}
-    assert batch.unplaced == {0, 1, 2, 3, 5}
+    assert attributed(batch) == {4: 2}
+    assert batch.left == {0, 1, 2, 3, 5}
     assert links(batch) == []
 
 
 def test_withdrawing_what_nothing_depends_on_changes_nothing(cache: GraphCache) -> None:
-    batch = cached_attribution(cache, [ANN, HERS], [HIS])
+    batch = attribution(cache, [ANN, HERS], [HIS])
     batch.withdraw([HERS, NEW])
-    assert placed(batch) == {0: 1, 1: 2}
+    assert attributed(batch) == {0: 1, 1: 2}
 
 
 def test_everybody_gets_a_browser_once(cache: GraphCache) -> None:
-    batch = cached_attribution(cache, [ANN, NEW], [NEW, ANN, NEW], [BEN, NEW, ADDRESS], [HIS, ADDRESS])
+    batch = attribution(cache, [ANN, NEW], [NEW, ANN, NEW], [BEN, NEW, ADDRESS], [HIS, ADDRESS])
     assert links(batch) == [(NEW, 1), (NEW, 2), (ADDRESS, 2)]

@@ -6,8 +6,11 @@ from typing import Any
 
 import pytest
 
-from dmp_identity.domain.graph_cache import Assumptions, GraphCache, Learned
+from dmp_identity.domain.assumptions import Assumptions
+from dmp_identity.domain.attribute_event import EventAttributor
+from dmp_identity.domain.graph_cache import GraphCache
 from dmp_identity.domain.identifier_parser import IdentifierParser
+from dmp_identity.domain.learned import Learned
 from dmp_identity.domain.parsed_identifier import Key, ParsedIdentifier
 from dmp_identity.domain.snapshot import GraphVersion
 from dmp_identity.settings import load_policy
@@ -50,9 +53,11 @@ def cache() -> GraphCache:
 
 def place(cache: GraphCache, *keys: Key) -> tuple[int, int, list[Key]] | None:
     """Profile, person, and the links that are missing."""
-    missing: list[ParsedIdentifier] = []
-    profile = cache.place(read(*keys), missing, Assumptions(), 0)
-    return None if profile is None else (profile.id, cache.person(profile), [parsed.key for parsed in missing])
+    answer = EventAttributor(cache).attribute(read(*keys), 0)
+    if answer is None:
+        return None
+    profile, missing = answer
+    return profile.id, cache.person(profile), [parsed.key for parsed in missing]
 
 
 def test_a_known_identifier_says_profile_person_and_missing_links(cache: GraphCache) -> None:
@@ -153,16 +158,16 @@ def test_the_oldest_entries_go_when_there_are_too_many() -> None:
 
 def test_one_profile_does_not_fill_the_cache(cache: GraphCache) -> None:
     cache.remember(learned(links=[(("ip_address", f"10.0.{n // 256}.{n % 256}"), 1) for n in range(5000)]))
-    profile = cache.place(read(A), [], Assumptions(), 0)
-    assert profile is not None
-    assert len(profile.links) <= 1000
+    answer = EventAttributor(cache).attribute(read(A), 0)
+    assert answer is not None
+    assert len(answer[0].links) <= 1000
 
 
 def rely(cache: GraphCache, *keys: Key) -> tuple[int | None, Assumptions]:
     """The profile of an event at position 5, and what it relies on."""
-    assumptions = Assumptions()
-    profile = cache.place(read(*keys), [], assumptions, 5)
-    return None if profile is None else profile.id, assumptions
+    attributor = EventAttributor(cache)
+    answer = attributor.attribute(read(*keys), 5)
+    return None if answer is None else answer[0].id, attributor.assumptions
 
 
 def test_the_event_of_a_browser_goes_to_the_only_profile_that_has_it(cache: GraphCache) -> None:

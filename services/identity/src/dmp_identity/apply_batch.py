@@ -12,25 +12,31 @@ import psycopg
 from dmp_chassis.database import Database
 from dmp_identity.adapters.batch_store import Entries, append_to_timelines, remember_batch
 from dmp_identity.adapters.domain_event_store import add_domain_events
-from dmp_identity.adapters.erasure_digests import erased_keys
-from dmp_identity.adapters.erasure_events import add_late_events
 from dmp_identity.adapters.graph_check import changed_keys
 from dmp_identity.adapters.graph_store import write_links
+from dmp_identity.decide_plan import AlreadyAttributed, Observed
 from dmp_identity.domain.cached_attribution import CachedAttribution
-from dmp_identity.domain.graph_cache import GraphCache, Learned
+from dmp_identity.domain.graph_cache import GraphCache
 from dmp_identity.domain.identifier_parser import IdentifierParser
+from dmp_identity.domain.learned import Learned
+from dmp_identity.domain.locks_needed import LocksNeeded
 from dmp_identity.domain.parsed_identifier import Observation, ParsedIdentifier
 from dmp_identity.domain.profile_id import public_id
 from dmp_identity.domain.snapshot import GraphVersion
 from dmp_identity.graph_transaction import in_graph_transaction
 from dmp_identity.know_key_rules import as_stored
-from dmp_identity.record_observations import AlreadyAttributed, Recorded, record_observations
+from dmp_identity.late_events import leave_out_erased
+from dmp_identity.record_observations import Recorded, record_observations
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventBatch:
-    """A batch as ingest published it, in columns: one entry for each event. `identifiers` has the events' (type,
-    value) pairs.
+    """A batch as ingest published it, in columns: one entry for each event.
+
+    batch_id: the batch's id.
+    accepted_at_us: when ingest accepted it, in microseconds since 1970.
+    event_ids, occurred_at_us, types, sources: of each event.
+    identifiers: of each event.
     """
 
     batch_id: str
@@ -44,13 +50,32 @@ class EventBatch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppliedBatch:
-    """internal_user_ids: the people of the batch, the empty text first; event_profiles: for each event a position
-    among them.
+    """What became of a batch.
+
+    already_applied: True if it had been applied before; then the rest is empty.
+    internal_user_ids: the people of the batch, the empty text first.
+    event_profiles: for each event a position among them.
     """
 
     already_applied: bool
     internal_user_ids: list[str] = field(default_factory=list)
     event_profiles: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Attributed:
+    """Where events of the batch went.
+
+    profiles: of each event, 0 if it has none.
+    persons: profile -> person, for these.
+    learned: what the cache is to be told after the commit, if anything.
+    recorded: what became of the events that were recorded, None if the cache attributed all.
+    """
+
+    profiles: list[int]
+    persons: Mapping[int, int]
+    learned: Learned | None
+    recorded: Recorded | None
 
 
 async def apply_batch(
@@ -65,107 +90,137 @@ async def apply_batch(
     """Applies the batch in one transaction, or finds that it has been applied. `wake`: set when domain events are
     waiting.
     """
-    showing = [position for position, identifiers in enumerate(given.identifiers) if identifiers]
-
-    async def unit(connection: psycopg.AsyncConnection[Any], every_lock: bool) -> _Applied | None:
-        opened = await remember_batch(connection, given.batch_id)
-        if opened is None:
-            return None
-        last_erasure_us, version = opened
-        kept = showing
-        if last_erasure_us > given.accepted_at_us:
-            kept = await _without_erased(connection, given, _observations(parser, given, showing))
-        batch = replace(given, identifiers=await as_stored(connection, parser, given.identifiers))
-        applied = _Applied(profiles=[0] * len(batch.event_ids))
-        rest, already_attributed = kept, None
-        # When something is to be decided with every lock, nothing is taken for granted.
-        if not every_lock and cache.follow(version):
-            rest, already_attributed = await _place(connection, cache, version, batch, kept, applied)
-        if rest:
-            applied.recorded = recorded = await record_observations(
-                connection,
-                parser,
-                cache,
-                list(_observations(parser, batch, rest).values()),
-                now_us=clock_us(),
-                created_at_us=batch.accepted_at_us,
-                already_attributed=already_attributed,
-                every_lock=every_lock,
-                expected=cache.expected,
-            )
-            applied.persons, applied.learned = recorded.persons, recorded.learned
-            for position, profile in zip(rest, recorded.profiles, strict=True):
-                applied.profiles[position] = profile
-            await add_domain_events(connection, recorded.events)
-        elif already_attributed is not None:
-            places = [(link.parsed, link.profile) for link in already_attributed.links]
-            await write_links(connection, places, now_us=clock_us())
-            applied.learned = Learned.of_links(version, [(parsed.key, profile) for parsed, profile in places])
-        # The log hands an event over twice only when it was told to: after a restore, or to repair a range.
-        await append_to_timelines(connection, _entries(batch, kept, applied.profiles), some_may_be_there=every_lock)
-        return applied
-
-    applied = await in_graph_transaction(database, unit)
-    if applied is None:
+    attributed = await in_graph_transaction(
+        database, lambda connection, every_lock: _apply(connection, parser, cache, given, clock_us(), every_lock)
+    )
+    if attributed is None:
         return AppliedBatch(already_applied=True)
-    recorded = applied.recorded
-    if applied.learned is not None:
-        cache.remember(applied.learned)
-    if recorded is not None:
-        cache.expected = recorded.changed
-        if recorded.events:
+    if attributed.learned is not None:
+        cache.remember(attributed.learned)
+    if attributed.recorded is not None:
+        cache.expected_locks = attributed.recorded.locks_needed
+        if attributed.recorded.events:
             wake.set()
-    return _answer(applied)
+    return _answer(attributed)
 
 
-@dataclass(slots=True)
-class _Applied:
-    """profiles: of each event, 0 if it has none. persons: profile -> person, for these."""
+async def _apply(
+    connection: psycopg.AsyncConnection[Any],
+    parser: IdentifierParser,
+    cache: GraphCache,
+    given: EventBatch,
+    now_us: int,
+    every_lock: bool,
+) -> _Attributed | None:
+    """Applies the batch in the caller's transaction; None if it has been applied. With `every_lock` the cache is not
+    asked.
+    """
+    opened = await remember_batch(connection, given.batch_id)
+    if opened is None:
+        return None
+    last_erasure_us, version = opened
+    kept = await _kept_events(connection, parser, given, last_erasure_us)
+    batch = replace(given, identifiers=await as_stored(connection, parser, given.identifiers))
+    already = None
+    if not every_lock and cache.follow(version):
+        already = await _attribute_from_cache(connection, cache, version, batch.identifiers, kept)
+    left = kept if already is None else [position for position in kept if position not in already.profiles]
+    if left:
+        observed = Observed(
+            observations=_observations(parser, batch, left),
+            now_us=now_us,
+            created_at_us=batch.accepted_at_us,
+            already_attributed=already,
+        )
+        expected = LocksNeeded.EVERY if every_lock else cache.expected_locks
+        recorded = await record_observations(connection, parser, cache, observed, expected)
+        await add_domain_events(connection, recorded.events)
+        attributed = _with_recorded(batch, already, left, recorded)
+    else:
+        attributed = await _store_links(connection, batch, already, now_us)
+    # The log hands an event over twice only when it was told to: after a restore, or to repair a range.
+    entries = _entries(batch, kept, attributed.profiles)
+    await append_to_timelines(connection, entries, some_may_be_there=every_lock)
+    return attributed
 
-    profiles: list[int]
-    persons: Mapping[int, int] = field(default_factory=dict)
-    recorded: Recorded | None = None
-    learned: Learned | None = None
+
+async def _kept_events(
+    connection: psycopg.AsyncConnection[Any], parser: IdentifierParser, batch: EventBatch, last_erasure_us: int
+) -> list[int]:
+    """The positions of the events that show an identifier, without those of people who were erased since."""
+    showing = [position for position, identifiers in enumerate(batch.identifiers) if identifiers]
+    if last_erasure_us <= batch.accepted_at_us:
+        return showing
+    observations = dict(zip(showing, _observations(parser, batch, showing), strict=True))
+    return await leave_out_erased(connection, observations, batch.accepted_at_us)
 
 
-async def _place(
+async def _attribute_from_cache(
     connection: psycopg.AsyncConnection[Any],
     cache: GraphCache,
     version: GraphVersion,
-    batch: EventBatch,
-    positions: Sequence[int],
-    applied: _Applied,
-) -> tuple[list[int], AlreadyAttributed | None]:
-    """Attributes what the cache can, as far as the database does not say otherwise, and notes it in `applied`. Returns
-    the events that are left, and what the cache attributed, None if nothing.
-    """
-    cached_attribution = CachedAttribution(cache, batch.identifiers, positions)
-    if cached_attribution.assumptions.events:
-        cached_attribution.withdraw(await changed_keys(connection, cached_attribution.assumptions, version))
-    for position, profile in cached_attribution.placed.items():
-        applied.profiles[position] = profile.id
-    applied.persons = cached_attribution.persons
-    if not cached_attribution.placed:
-        return sorted(cached_attribution.unplaced), None
-    already_attributed = AlreadyAttributed(
+    identifiers: Sequence[list[ParsedIdentifier]],
+    kept: Sequence[int],
+) -> AlreadyAttributed | None:
+    """What the cache attributes, as far as the database does not contradict what that assumes; None if nothing."""
+    attribution = CachedAttribution(cache, identifiers, kept)
+    if attribution.assumptions.events:
+        attribution.withdraw(await changed_keys(connection, attribution.assumptions, version))
+    if not attribution.attributed:
+        return None
+    return AlreadyAttributed(
         version=version,
-        persons=cached_attribution.persons,
-        links=cached_attribution.links(),
-        apart=cached_attribution.assumptions.apart,
+        profiles={position: profile.id for position, profile in attribution.attributed.items()},
+        persons=attribution.persons,
+        links=attribution.links(),
+        apart=attribution.assumptions.apart,
     )
-    return sorted(cached_attribution.unplaced), already_attributed
 
 
-def _observations(parser: IdentifierParser, batch: EventBatch, positions: Iterable[int]) -> dict[int, Observation]:
-    return {
-        position: parser.observation(
+def _with_recorded(
+    batch: EventBatch, already: AlreadyAttributed | None, left: Sequence[int], recorded: Recorded
+) -> _Attributed:
+    """Where all events went, those that the cache attributed and those that were recorded."""
+    profiles = _profiles(batch, already)
+    for position, profile in zip(left, recorded.profiles, strict=True):
+        profiles[position] = profile
+    return _Attributed(profiles=profiles, persons=recorded.persons, learned=recorded.learned, recorded=recorded)
+
+
+async def _store_links(
+    connection: psycopg.AsyncConnection[Any], batch: EventBatch, already: AlreadyAttributed | None, now_us: int
+) -> _Attributed:
+    """Stores all that a batch changes of which the cache attributed every event."""
+    if already is None:
+        return _Attributed(profiles=_profiles(batch, None), persons={}, learned=None, recorded=None)
+    await write_links(connection, [(link.parsed, link.profile) for link in already.links], now_us=now_us)
+    links = [(link.parsed.key, link.profile) for link in already.links]
+    return _Attributed(
+        profiles=_profiles(batch, already),
+        persons=already.persons,
+        learned=Learned.of_links(already.version, links),
+        recorded=None,
+    )
+
+
+def _profiles(batch: EventBatch, already: AlreadyAttributed | None) -> list[int]:
+    profiles = [0] * len(batch.event_ids)
+    if already is not None:
+        for position, profile in already.profiles.items():
+            profiles[position] = profile
+    return profiles
+
+
+def _observations(parser: IdentifierParser, batch: EventBatch, positions: Iterable[int]) -> list[Observation]:
+    return [
+        parser.observation(
             ref=batch.event_ids[position],
             source=batch.sources[position],
             cause="event",
             identifiers=batch.identifiers[position],
         )
         for position in positions
-    }
+    ]
 
 
 def _entries(batch: EventBatch, positions: Sequence[int], profiles: Sequence[int]) -> Entries:
@@ -180,33 +235,14 @@ def _entries(batch: EventBatch, positions: Sequence[int], profiles: Sequence[int
     )
 
 
-async def _without_erased(
-    connection: psycopg.AsyncConnection[Any], batch: EventBatch, observations: dict[int, Observation]
-) -> list[int]:
-    """The events of people who were not erased after the batch was accepted; the others are noted for the log.
-
-    An event is theirs if it shows a strong identifier of theirs, or none at all and a weak one of theirs that
-    attributes.
-    """
-    keys = {key for s in observations.values() for parsed in (*s.strong, *s.weak) for key in parsed.all_keys()}
-    erased = await erased_keys(connection, list(keys), batch.accepted_at_us)
-    late: dict[int, str] = {}
-    for position, observation in observations.items():
-        found = [key for parsed in observation.strong or observation.weak for key in parsed.all_keys() if key in erased]
-        if found:
-            late[position] = erased[found[0]]
-    await add_late_events(connection, {batch.event_ids[position]: erasure for position, erasure in late.items()})
-    return [position for position in observations if position not in late]
-
-
-def _answer(applied: _Applied) -> AppliedBatch:
+def _answer(attributed: _Attributed) -> AppliedBatch:
     people: dict[int, int] = {}
     numbers = {0: 0}
-    for profile in dict.fromkeys(applied.profiles):
+    for profile in dict.fromkeys(attributed.profiles):
         if profile:
-            numbers[profile] = people.setdefault(applied.persons[profile], len(people) + 1)
+            numbers[profile] = people.setdefault(attributed.persons[profile], len(people) + 1)
     return AppliedBatch(
         already_applied=False,
         internal_user_ids=["", *map(public_id, people)],
-        event_profiles=[numbers[profile] for profile in applied.profiles],
+        event_profiles=[numbers[profile] for profile in attributed.profiles],
     )

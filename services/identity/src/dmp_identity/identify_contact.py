@@ -14,11 +14,13 @@ import psycopg
 from dmp_chassis.database import Database
 from dmp_chassis.uuid7 import uuid7_text
 from dmp_identity.adapters.domain_event_store import add_domain_events
+from dmp_identity.decide_plan import Observed
 from dmp_identity.domain.contacts import ContactAnswer
 from dmp_identity.domain.errors import InvalidFieldsError, OverloadedError
-from dmp_identity.domain.graph_cache import Expected, GraphCache
+from dmp_identity.domain.graph_cache import GraphCache
 from dmp_identity.domain.identifier_parser import IdentifierParser
 from dmp_identity.domain.identify import ContactRequest
+from dmp_identity.domain.locks_needed import LocksNeeded
 from dmp_identity.domain.parsed_identifier import Observation, ParsedIdentifier
 from dmp_identity.domain.refusal_reason import RefusalReason
 from dmp_identity.graph_transaction import in_graph_transaction
@@ -89,7 +91,7 @@ class ContactIdentifier:
         self._cache = cache
         self._clock_us = clock_us
         self._wake = wake
-        self._expected = Expected.NOTHING
+        self._expected = LocksNeeded.NONE
         self._queue: asyncio.Queue[_Waiting] = asyncio.Queue(queue_length)
 
     async def identify(self, request: ContactRequest) -> ContactAnswer:
@@ -128,15 +130,19 @@ class ContactIdentifier:
 
         async def unit(connection: psycopg.AsyncConnection[Any], every_lock: bool) -> Recorded:
             stored = await requests_as_stored(connection, self._parser, requests)
+            now_us = self._clock_us()
+            observed = Observed(
+                observations=[self._observation(ref, request) for ref, request in zip(refs, stored, strict=True)],
+                now_us=now_us,
+                created_at_us=now_us,
+                requests=stored,
+            )
             recorded = await record_observations(
                 connection,
                 self._parser,
                 self._cache,
-                [self._observation(ref, request) for ref, request in zip(refs, stored, strict=True)],
-                now_us=self._clock_us(),
-                requests=stored,
-                every_lock=every_lock,
-                expected=self._expected,
+                observed,
+                LocksNeeded.EVERY if every_lock else self._expected,
             )
             await add_domain_events(connection, recorded.events)
             return recorded
@@ -145,7 +151,7 @@ class ContactIdentifier:
             return []
         recorded = await in_graph_transaction(self._database, unit)
         self._cache.remember(recorded.learned)
-        self._expected = recorded.changed
+        self._expected = recorded.locks_needed
         if recorded.events:
             self._wake.set()
         return recorded.contacts

@@ -8,7 +8,7 @@ import psycopg
 
 from dmp_identity.adapters.bulk import Bigints, Texts, bulk_cursor
 from dmp_identity.adapters.graph_version import SERVER
-from dmp_identity.domain.graph_cache import Assumptions
+from dmp_identity.domain.assumptions import Assumptions
 from dmp_identity.domain.parsed_identifier import Key
 from dmp_identity.domain.snapshot import GraphVersion
 

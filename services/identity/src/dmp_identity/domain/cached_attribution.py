@@ -4,53 +4,58 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from dmp_identity.domain.graph_cache import Assumptions, GraphCache, KnownProfile
+from dmp_identity.domain.attribute_event import EventAttributor
+from dmp_identity.domain.graph_cache import GraphCache, KnownProfile
 from dmp_identity.domain.parsed_identifier import Key, ParsedIdentifier
 from dmp_identity.domain.plan import NewLink
 
 
 class CachedAttribution:
-    """Which events of a batch the memory places, and where. `readings`: of each event; `positions`: of the events to
-    place.
+    """Which events of a batch the cache attributes, and to which profiles.
 
-    What is not placed is to be resolved, in order. An event whose links or whose place depend on one that is not placed
-    is not placed either. placed: event -> profile. persons: their profiles -> persons, when they were placed.
+    identifiers, positions: the identifiers of each event of the batch, and the positions of the events to attribute.
+    attributed: event -> profile.
+    left: the events that are not attributed. They are to be resolved, in order.
+    persons: profile -> person, for the profiles in `attributed`, as the cache had them.
+    assumptions: what the answers assume.
+
+    An event whose profile or links depend on an event that is left is left, too.
     """
 
     def __init__(
         self, cache: GraphCache, identifiers: Sequence[list[ParsedIdentifier]], positions: Sequence[int]
     ) -> None:
-        self.assumptions = Assumptions()
+        attributor = EventAttributor(cache)
+        self.assumptions = attributor.assumptions
+        self.attributed: dict[int, KnownProfile] = {}
+        self.left: set[int] = set()
         self._identifiers = identifiers
-        self.placed: dict[int, KnownProfile] = {}
-        self._missing: dict[int, list[ParsedIdentifier]] = {}
+        self._missing: dict[int, Sequence[ParsedIdentifier]] = {}
         self._linking: dict[Key, list[int]] = {}
-        self.unplaced: set[int] = set()
         for position in positions:
-            missing: list[ParsedIdentifier] = []
-            profile = cache.place(identifiers[position], missing, self.assumptions, position)
-            if profile is None:
-                self.unplaced.add(position)
+            answer = attributor.attribute(identifiers[position], position)
+            if answer is None:
+                self.left.add(position)
                 continue
-            self.placed[position] = profile
+            self.attributed[position], missing = answer
             if missing:
                 self._missing[position] = missing
                 for parsed in missing:
                     if parsed.type is not None and parsed.type.attributing:
                         self._linking.setdefault(parsed.key, []).append(position)
-        self.persons = {profile.id: cache.person(profile) for profile in set(self.placed.values())}
-        self._withdraw_dependents(self.unplaced)
+        self.persons = {profile.id: cache.person(profile) for profile in set(self.attributed.values())}
+        self._leave_dependents(self.left)
         self.withdraw(self._linking.keys() & self.assumptions.events.keys())
 
     def withdraw(self, keys: Iterable[Key]) -> None:
-        """Leaves unplaced what was placed by, or links, one of these identifiers."""
-        self._withdraw_dependents(self._dependents(keys))
+        """Leaves every event whose profile, or whose links, depend on one of these identifiers."""
+        self._leave_dependents(self._dependents(keys))
 
     def links(self) -> list[NewLink]:
-        """The weak identifiers that profiles may get by what is placed, each once."""
+        """The weak identifiers that profiles may get by what is attributed, each once."""
         links: dict[tuple[Key, int], NewLink] = {}
         for position, missing in self._missing.items():
-            profile = self.placed[position].id
+            profile = self.attributed[position].id
             for parsed in missing:
                 links[parsed.key, profile] = NewLink(parsed=parsed, profile=profile)
         return list(links.values())
@@ -60,15 +65,15 @@ class CachedAttribution:
         for key in keys:
             found.update(self.assumptions.events.get(key, ()))
             found.update(self._linking.get(key, ()))
-        return found & self.placed.keys()
+        return found & self.attributed.keys()
 
-    def _withdraw_dependents(self, positions: set[int]) -> None:
-        """Leaves these events unplaced, then those that depend on their identifiers, and so on."""
+    def _leave_dependents(self, positions: set[int]) -> None:
+        """Leaves these events, then those that depend on their identifiers, and so on."""
         while positions:
             for position in positions:
-                self.placed.pop(position, None)
+                self.attributed.pop(position, None)
                 self._missing.pop(position, None)
-            self.unplaced |= positions
+            self.left |= positions
             positions = self._dependents(
                 {
                     parsed.key

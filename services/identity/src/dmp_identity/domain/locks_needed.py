@@ -1,0 +1,20 @@
+"""Which locks of the identity graph a transaction needs."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class LocksNeeded(Enum):
+    """What observations need, or are expected to need by the last ones of their kind: those that change come in
+    waves.
+    """
+
+    NONE = 0
+    """They change nothing in the graph."""
+    STRIPES = 1
+    """They make identifiers known."""
+    MERGES = 2
+    """They change people: stripes, and then the merge lock."""
+    EVERY = 3
+    """Every stripe and the merge lock: an attempt with fewer has failed."""
