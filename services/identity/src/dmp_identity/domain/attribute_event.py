@@ -8,7 +8,7 @@ from typing import TypeAlias
 from dmp_identity.domain.assumptions import Assumptions
 from dmp_identity.domain.attribution import Candidate, attributed, ownership
 from dmp_identity.domain.graph_cache import GraphCache, KnownProfile
-from dmp_identity.domain.parsed_identifier import ParsedIdentifier, ranked
+from dmp_identity.domain.parsed_identifier import Key, ParsedIdentifier, ranked
 
 Attributed: TypeAlias = tuple[KnownProfile, Sequence[ParsedIdentifier]]
 """The profile of an event, and the weak identifiers that the profile gets by it."""
@@ -47,15 +47,9 @@ class EventAttributor:
             profile = self._by_several(identifiers)
         if profile is None or profile.epoch != self._cache.epoch:
             return None
-        links = profile.links
-        missing: list[ParsedIdentifier] = []
-        for parsed in identifiers:
-            if not parsed.proves and parsed.key not in links:
-                if parsed.refusal_reason is not None:
-                    return None
-                missing.append(parsed)
+        missing = _missing(profile.links, identifiers)
         # An event that depends on browser A and adds browser B needs locks: another transaction may do the reverse.
-        if missing and shows_nothing_strong and self._changes_owners(missing):
+        if missing is None or (missing and shows_nothing_strong and self._changes_owners(missing)):
             return None
         return profile, missing
 
@@ -145,3 +139,14 @@ class EventAttributor:
             parsed.type is not None and parsed.type.attributing and parsed.key not in self.assumptions.events
             for parsed in missing
         )
+
+
+def _missing(links: set[Key], identifiers: Sequence[ParsedIdentifier]) -> list[ParsedIdentifier] | None:
+    """The weak identifiers that are not among the links; None if one of them is set aside: that has to be listed."""
+    missing: list[ParsedIdentifier] = []
+    for parsed in identifiers:
+        if not parsed.proves and parsed.key not in links:
+            if parsed.refusal_reason is not None:
+                return None
+            missing.append(parsed)
+    return missing

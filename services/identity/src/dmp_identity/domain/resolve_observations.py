@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from dmp_identity.domain.attribution import Candidate, attributed, ownership
 from dmp_identity.domain.graph import Graph
 from dmp_identity.domain.identifier_policy import IdentifierPolicy
 from dmp_identity.domain.merge_people import MergeAct, MergeEnd, merge_people, pairs_kept_apart
 from dmp_identity.domain.parsed_identifier import Key, Observation, ParsedIdentifier
-from dmp_identity.domain.plan import MergeEdge, NewIdentifier, NewLink, Plan, Refusal
+from dmp_identity.domain.plan import MergeEdge, NewIdentifier, Plan, Refusal
 from dmp_identity.domain.refusal_reason import RefusalReason
 from dmp_identity.domain.snapshot import Snapshot
+from dmp_identity.domain.weak_identifiers import WeakIdentifiers
 
 
 class ObservationResolver:
@@ -27,6 +27,7 @@ class ObservationResolver:
         self._now_us = now_us
         self._plan = Plan()
         self.graph = Graph(snapshot)
+        self._weak = WeakIdentifiers(self.graph, self._plan, now_us=now_us)
 
     def resolve(self, observation: Observation) -> int:
         """Places one observation; returns its profile, 0 if it shows nothing at all."""
@@ -100,7 +101,7 @@ class ObservationResolver:
             return self._join(observation, matched, unknown, refusals)
         if unknown:
             return self._begin(observation, unknown, refusals)
-        return self._attribute(observation, refusals)
+        return self._weak.attribute(observation, refusals)
 
     # -- strong identifiers
 
@@ -131,14 +132,14 @@ class ObservationResolver:
             self._attach(observation, parsed, target, via.key, refusals)
         if len(matched) + len(unknown) > 1:
             self._note_pairs(observation, matched, unknown, via)
-        self._link_weak(observation, target)
+        self._weak.link(observation, target)
         return target
 
     def _begin(
         self, observation: Observation, unknown: list[ParsedIdentifier], refusals: list[tuple[RefusalReason, Key, int]]
     ) -> int:
         """The event of somebody whose strong identifiers nobody has: an adopted, an assisted or a new profile."""
-        helped = self._anonymous_to_adopt(observation) or self._profile_to_assist(observation, unknown)
+        helped = self._weak.profile_to_help(observation, unknown)
         if helped is None:
             target, via = self.graph.create(self._now_us, identified=True), None
         else:
@@ -150,7 +151,7 @@ class ObservationResolver:
         for parsed in unknown:
             self._attach(observation, parsed, target, via, refusals)
         self._note_pairs(observation, [], unknown, unknown[0])
-        self._link_weak(observation, target)
+        self._weak.link(observation, target)
         return target
 
     def _merge(self, observation: Observation, first_match: dict[int, ParsedIdentifier]) -> None:
@@ -258,76 +259,3 @@ class ObservationResolver:
             self.graph.shared.add(parsed.key)
             self._plan.shared.append(parsed.key)
             refusals.append((RefusalReason.SHARED, parsed.key, 0))
-
-    # -- weak identifiers
-
-    def _attribute(self, observation: Observation, refusals: list[tuple[RefusalReason, Key, int]]) -> int:
-        """The event that shows weak or unusable identifiers only."""
-        owner = attributed(observation.weak, self._owner)
-        target = self._anonymous(observation, refusals) if owner is None else owner.profile
-        if target:
-            self._link_weak(observation, target)
-        return target
-
-    def _owner(self, parsed: ParsedIdentifier) -> Candidate | None:
-        """The profile that owns a weak identifier, None if nobody does, or several people, or too many have it."""
-        kind, profiles_with = parsed.type, self.graph.profiles_with.get(parsed.key)
-        assert kind is not None
-        if not profiles_with or len(profiles_with) > kind.max_holders:
-            return None
-        return ownership(self.graph.candidates_for(parsed.key), identified_first=kind.identified_first).owner
-
-    def _anonymous(self, observation: Observation, refusals: list[tuple[RefusalReason, Key, int]]) -> int:
-        """The anonymous profile of the event's first weak identifier, or of its first unusable one; made if there is
-        none.
-        """
-        keys = [parsed.key for parsed in (*observation.weak, *observation.refused)] or [key for _, key, _ in refusals]
-        if not keys:
-            return 0
-        profile = self.graph.anonymous_profile(keys[0])
-        if profile is None:
-            profile = self.graph.create(self._now_us, identified=False)
-            self.graph.anonymous[keys[0]] = self._plan.anonymous[keys[0]] = profile
-        return profile
-
-    def _anonymous_to_adopt(self, observation: Observation) -> tuple[int, Key] | None:
-        for parsed in observation.weak:
-            if parsed.type is not None and parsed.type.adopt_anonymous:
-                owner = self._owner(parsed)
-                if owner is not None and not owner.identified:
-                    return owner.profile, parsed.key
-        return None
-
-    def _profile_to_assist(self, observation: Observation, unknown: list[ParsedIdentifier]) -> tuple[int, Key] | None:
-        for parsed in observation.weak:
-            if parsed.type is not None and parsed.type.assist:
-                owner = self._owner(parsed)
-                if owner is not None and owner.identified:
-                    counts = self.graph.people[owner.person].counts
-                    if not any(counts.get(new.key[0]) for new in unknown):
-                        return owner.profile, parsed.key
-        return None
-
-    def _link_weak(self, observation: Observation, target: int) -> None:
-        for parsed in observation.weak:
-            assert parsed.type is not None
-            profiles_with = self.graph.profiles_with.setdefault(parsed.key, []) if parsed.type.attributing else None
-            if profiles_with is None or len(profiles_with) > parsed.type.max_holders:
-                # It decides nothing, or nothing any more: whether the profile has it already need not be known.
-                if (parsed.key, target) not in self._plan.unchecked_links:
-                    self._plan.unchecked_links[parsed.key, target] = NewLink(parsed=parsed, profile=target)
-            elif target not in profiles_with:
-                profiles_with.append(target)
-                self._plan.links.append(NewLink(parsed=parsed, profile=target))
-            else:
-                self._plan.links_seen.add((parsed.key, target))
-
-
-def resolve_observations(
-    policy: IdentifierPolicy, snapshot: Snapshot, observations: Sequence[Observation], *, now_us: int
-) -> Plan:
-    """The plan for all observations, in order."""
-    resolver = ObservationResolver(policy, snapshot, now_us=now_us)
-    for observation in observations:
-        resolver.resolve(observation)
-    return resolver.plan()
