@@ -12,7 +12,7 @@ from dmp_identity.domain.parsed_identifier import Key, ParsedIdentifier
 from dmp_identity.domain.snapshot import GraphVersion
 from dmp_identity.settings import load_policy
 
-PARSER = IdentifierParser(load_policy())
+POLICY = load_policy()
 VERSION = GraphVersion(server=7, people=1, evidence=1)
 ANN, BEN, STRANGER = ("email", "ann@x.com"), ("email", "ben@x.com"), ("email", "new@x.com")
 HERS, HIS, THEIRS, NEW = (("browser_id", name) for name in ("hers", "his", "theirs", "new"))
@@ -42,7 +42,9 @@ def cache() -> GraphCache:
 
 def attribution(cache: GraphCache, *events: list[Key]) -> CachedAttribution:
     """The attribution of a batch."""
-    identifiers = [[parsed for key in keys if (parsed := PARSER.parse(*key)) is not None] for keys in events]
+    identifiers = [
+        [parsed for key in keys if (parsed := IdentifierParser(POLICY).parse(*key)) is not None] for keys in events
+    ]
     return CachedAttribution(cache, identifiers, range(len(events)))
 
 
@@ -77,7 +79,7 @@ def test_what_is_known_is_placed_with_its_person(cache: GraphCache) -> None:
 
 
 def test_only_the_events_at_the_positions_are_looked_at(cache: GraphCache) -> None:
-    known, stranger = [PARSER.parse(*ANN)], [PARSER.parse(*STRANGER)]
+    known, stranger = [IdentifierParser(POLICY).parse(*ANN)], [IdentifierParser(POLICY).parse(*STRANGER)]
     identifiers: list[list[ParsedIdentifier]] = [
         [one for one in some if one is not None] for some in (known, stranger, known)
     ]

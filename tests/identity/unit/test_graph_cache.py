@@ -15,7 +15,7 @@ from dmp_identity.domain.parsed_identifier import Key, ParsedIdentifier
 from dmp_identity.domain.snapshot import GraphVersion
 from dmp_identity.settings import load_policy
 
-PARSER = IdentifierParser(load_policy())
+POLICY = load_policy()
 VERSION = GraphVersion(server=7, people=1, evidence=1)
 A, B, C = ("email", "a@x.com"), ("phone", "1"), ("user_id", "u")
 BROWSER, OTHER, ADDRESS = ("browser_id", "b"), ("browser_id", "o"), ("ip_address", "1.1.1.1")
@@ -24,7 +24,7 @@ ANONYMOUS: dict[str, Any] = {"persons": {1: 1, 2: 1, 3: 3, 4: 4}, "anonymous": {
 
 def read(*keys: Key) -> list[ParsedIdentifier]:
     """The identifiers, parsed."""
-    identifiers = [PARSER.parse(*key) for key in keys]
+    identifiers = [IdentifierParser(POLICY).parse(*key) for key in keys]
     return [parsed for parsed in identifiers if parsed is not None]
 
 

@@ -26,12 +26,11 @@ from dmp_identity.settings import load_policy
 from tests.identity.policies import RULES_BEFORE
 
 POLICY = load_policy()
-PARSER = IdentifierParser(POLICY)
 
 
 def read(kind: str, text: str) -> ParsedIdentifier:
     """The identifier of a value that has one."""
-    parsed = PARSER.parse(kind, text)
+    parsed = IdentifierParser(POLICY).parse(kind, text)
     assert parsed is not None
     return parsed
 
@@ -245,7 +244,7 @@ def test_every_character_is_stable_between_others() -> None:
 
 @given(st.text(max_size=400), st.sampled_from(list(POLICY.types)))
 def test_every_text_is_read_and_no_key_is_longer_than_its_type_allows(text: str, kind: str) -> None:
-    parsed = PARSER.parse(kind, text)
+    parsed = IdentifierParser(POLICY).parse(kind, text)
     if parsed is not None and parsed.refusal_reason is None:
         assert 0 < len(parsed.key[1]) <= POLICY.types[kind].max_length
 
