@@ -15,9 +15,9 @@ from dmp_chassis.domain_events import RedisStreamPublisher, drain_loop
 from dmp_chassis.logging import configure
 from dmp_chassis.redis_client import check_redis, connect_redis
 from dmp_chassis.service import Api, Parts, ServiceDefinition
+from dmp_identity.adapters.job_lock import only_job
 from dmp_identity.adapters.key_rules_store import application_name
 from dmp_identity.adapters.planner import with_planner_options
-from dmp_identity.adapters.respelling_store import only_job
 from dmp_identity.adapters.tables import METADATA
 from dmp_identity.api.errors import DOMAIN, ERRORS
 from dmp_identity.api.servicer import SERVICE_NAME, IdentityServicer

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -14,7 +13,6 @@ from dmp_identity.domain.parsed_identifier import Key
 from dmp_identity.domain.respelling import StoredIdentifier
 
 Connection = psycopg.AsyncConnection[Any]
-_JOB: Final = 0x444D5052
 
 _COLUMNS: Final = """
   type, value, coalesce(shown, value), profile_id, {rules}, first_seen_at_us, ordinal, cause, ref, source,
@@ -118,17 +116,6 @@ class FormerIdentifier(msgspec.Struct, frozen=True):
     identifier: StoredIdentifier
     part_of: str
     merge_id: str | None
-
-
-@asynccontextmanager
-async def only_job(database_url: str) -> AsyncIterator[bool]:
-    """Whether nobody else reads stored values again at the moment. Until the block ends nobody else can; a connection
-    of its own holds others off, so a process that dies holds nobody off.
-    """
-    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
-        cursor = await connection.execute("SELECT pg_try_advisory_lock(%s)", (_JOB,))
-        row = await cursor.fetchone()
-        yield bool(row is not None and row[0])
 
 
 async def identifier_page(connection: Connection, type_name: str, after: str, limit: int) -> list[StoredIdentifier]:

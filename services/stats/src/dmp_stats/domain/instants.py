@@ -15,8 +15,3 @@ def minute_of(instant: datetime) -> int:
 def instant_of_minute(minute: int) -> datetime:
     """The start of a minute that is counted from 1970 UTC."""
     return EPOCH + timedelta(minutes=minute)
-
-
-def second_of(instant: datetime) -> int:
-    """Whole seconds since 1970 UTC, floored."""
-    return (instant - EPOCH) // timedelta(seconds=1)
