@@ -128,3 +128,24 @@ def test_a_turned_link_tells_the_same() -> None:
 )
 def test_the_weakest_link_is_a_browser_s_then_a_request_s_then_a_person_s(chain: list[Link], position: int) -> None:
     assert weakest(chain) == position
+
+
+def test_each_profile_began_with_its_own() -> None:
+    # The second profile began with what a browser brought: there is nothing at it to connect that with.
+    other = msgspec.structs.replace(seen(USER, "e2", via=("browser_id", "b")), profile=2, via_strong=False)
+    assert links_of_identifiers([seen(EMAIL, "e1"), other]) == []
+
+
+def test_what_a_browser_brought_is_told_after_what_came_before() -> None:
+    adopted = msgspec.structs.replace(seen(USER, "e2", via=("browser_id", "b")), via_strong=False)
+    links = links_of_identifiers([seen(EMAIL, "e1"), seen(PHONE, "e1"), adopted])
+    assert [link.rule for link in links] == ["seen_together", "adopted", "adopted"]
+
+
+def test_a_request_is_weaker_than_a_younger_decision() -> None:
+    assert weakest([link("a", "b", cause="manual", at_us=9), link("b", "c", cause="contact", at_us=1)]) == 1
+
+
+def test_other_causes_are_as_strong_as_an_event() -> None:
+    assert weakest([link("a", "b", at_us=9), link("b", "c", cause="renormalise", at_us=1)]) == 0
+    assert weakest([link("a", "b", at_us=1), link("b", "c", cause="renormalise", at_us=9)]) == 1

@@ -258,6 +258,18 @@ GUARDS: dict[str, tuple[list[Known], Also, list[str], dict[str, Any]]] = {
             "refused": [("shared", "phone:ben", -1, 0)],
         },
     ),
+    "the next event of the batch does not follow it either": (
+        [BEN],
+        Also(seen_with={"phone:ben": "email:b1 email:b2"}),
+        ["phone:ben email:b3", "phone:ben user_id:u"],
+        {
+            "goes_to": [-1, -2],
+            "created": {-1: "identified", -2: "identified"},
+            "arrives": {"email:b3": (-1, ""), "user_id:u": (-2, "")},
+            "shared": ["phone:ben"],
+            "refused": [("shared", "phone:ben", -1, 0), ("shared", "phone:ben", -2, 0)],
+        },
+    ),
     "others of several types do not add up": (
         [BEN],
         Also(seen_with={"phone:ben": "email:b1 user_id:b2"}),

@@ -162,6 +162,8 @@ def test_a_row_made_by_the_merge_s_own_request_came_after_it() -> None:
 def test_an_edge_within_one_person_changes_nothing() -> None:
     merges = [merge("m", 20, (1, 2)), merge("n", 30, (2, 1))]
     assert contact_states(ROWS, merges, {})[11] == state(10, 20)
+    more = [merge("m", 20, (1, 2)), merge("n", 30, (2, 1), (2, 3))]
+    assert contact_states(ROWS, more, {})[12] == state(10, 30)
 
 
 def test_a_merge_with_a_profile_without_rows_connects_all_the_same() -> None:
