@@ -1,4 +1,4 @@
-"""Count a committed batch, once."""
+"""Counts a committed batch, exactly once."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from dmp_stats.live_window import LiveWindow
 async def apply_batch(
     batch: Batch, batches: BatchWriter, deltas: DeltaCache, window: LiveWindow, *, now: float
 ) -> bool:
-    """Adds the batch to the rollups and to the window, in one transaction with the mark that says so.
+    """Adds a batch to the rollups and to the window, and notes its id in the inbox, in one transaction.
 
-    Returns False, and changes nothing, if the batch was applied before. `now`: seconds since 1970 UTC.
+    Returns False, and changes nothing, if the batch was applied before. now: seconds since 1970 UTC.
     """
     cells = count_batch(batch)
     activity = activity_of(batch, after_second=int(now) - window.retention_seconds)

@@ -1,4 +1,4 @@
-"""Show what was counted so that it can be compared with the event log, and put right what differs."""
+"""Lists what was counted, so that it can be compared with the event log, and replaces what is wrong."""
 
 from __future__ import annotations
 
@@ -18,18 +18,21 @@ _ALL_DELTAS: Final = 1_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Correction:
-    """What some minutes of a campaign are to have instead of what the caller has seen there. `cells` None: nothing."""
+    """New content for some minutes of a campaign."""
 
     campaign_id: str
     minutes: tuple[int, ...]
+    """Whole minutes since 1970 UTC."""
     expected: Fingerprints
+    """What the caller has seen in these minutes. If they have something else now, nothing is changed."""
     cells: Cells | None
+    """What the minutes get instead; None for no events."""
 
 
 async def list_cells(
     database: Database, deltas: DeltaCache, *, campaign_id: str, first: int, last: int
 ) -> AsyncGenerator[Fingerprints]:
-    """All cells of these minutes, both included, in order of their keys, in parts, as of one instant.
+    """All cells from minute `first` to minute `last`, both included, at one instant: in order of their keys, in parts.
 
     An empty `campaign_id` stands for all campaigns. Cells without events are left out.
     """
@@ -50,10 +53,10 @@ async def list_cells(
 
 
 async def replace_cells(correction: Correction, database: Database, deltas: DeltaCache) -> None:
-    """Puts the correction in place, in all granularities, in one transaction.
+    """Applies a correction to minutes, hours and days in one transaction.
 
-    Everything pending is folded first, so that the rollups are all there is. Raises CellsChangedError if the minutes
-    are not as expected.
+    All deltas are folded first, so that the rollups are complete. Raises CellsChangedError if the minutes are not as
+    the caller expects.
     """
     campaign_id, minutes = correction.campaign_id, correction.minutes
     async with database.begin() as connection:

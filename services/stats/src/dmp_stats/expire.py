@@ -1,4 +1,4 @@
-"""Remove what is older than it is kept: batches that have left the window, and rollups beyond their retention."""
+"""Removes what is too old: batches that have left the window, and rollups beyond their retention."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _ROWS_AT_ONCE: Final = 2_000
 
 
 async def expire(database: Database, *, now: float, window_seconds: int, retention_days: Mapping[int, int]) -> int:
-    """Removes everything that is due, in small transactions; returns how many rows.
+    """Removes everything that is too old, in small transactions. Returns how many rows that were.
 
-    retention_days: for each grain the days that its rows are kept, 0 for ever. `now`: seconds since 1970 UTC.
+    retention_days: for how many days the rows of each grain are kept; 0 means for ever. now: seconds since 1970 UTC.
     """
     removed = 0
     while True:

@@ -20,9 +20,10 @@ _DELTAS_AT_ONCE: Final = 256
 
 
 async def fold_deltas(database: Database, deltas: DeltaCache, *, limit: int = _DELTAS_AT_ONCE) -> int:
-    """Moves up to `limit` deltas into the rollups in one transaction; returns how many: 0 if another process folds.
+    """Adds up to `limit` deltas to the rollups and deletes them, in one transaction. Returns how many.
 
-    Readers see a delta or what it adds to the rollups, never both and never neither.
+    It does nothing and returns 0 if another process is folding. A reader sees either a delta or what it added to the
+    rollups, never both and never neither.
     """
     async with database.begin() as connection:
         if not await cell_store.try_lock_rollups(connection):

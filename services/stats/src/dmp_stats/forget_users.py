@@ -1,4 +1,4 @@
-"""Forget users: they leave the reference table, and the sliding window counts their events as those of nobody known."""
+"""Forgets users: they leave the reference table, and the window counts their events as those of unknown users."""
 
 from __future__ import annotations
 
@@ -17,19 +17,22 @@ from dmp_stats.replace_reference import reference_replaced
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forgot:
-    """batches: stored batches of the window that had them. generation: of the new table, 0 if it had none of them."""
+    """What was changed to forget some users."""
 
     batches: int
+    """How many stored batches of the window had these users."""
     generation: int
+    """The new version of the reference table; 0 if the table had none of them."""
 
 
 async def forget_users(
     user_ids: Sequence[str], database: Database, window: LiveWindow, *, wake: asyncio.Event
 ) -> Forgot:
-    """Forgets them everywhere, in one transaction; every replica follows before it answers the next time.
+    """Forgets users in one transaction: in the reference table and in the stored window. Replicas follow at their next
+    look.
 
-    If the table has one of them, or changes that are kept on top of a whole table, the whole table is written anew: no
-    older piece of it stays. Costs about that, and a pass over the stored window.
+    If the table has one of the users, or consists of a whole table and changes, it is written anew as a whole, so that
+    no older piece of it stays. That, and a pass over the stored window, is what it costs.
     """
     number = 0
     async with window.writing:

@@ -1,4 +1,4 @@
-"""Answer what happened in the last seconds, by attributes of the users."""
+"""Answers what happened in the last seconds, by attributes of the users."""
 
 from __future__ import annotations
 
@@ -17,14 +17,16 @@ _MOST_GROUPS: Final = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricsQuery:
-    """How many seconds, and the attributes to group by besides plan and region."""
+    """What is asked of the window."""
 
     window_seconds: int
+    """The last so many seconds."""
     group_by: tuple[str, ...]
+    """The attributes to group by, besides plan and region."""
 
 
 def check_metrics_query(*, window_seconds: int | None, group_by: Sequence[str], longest_seconds: int) -> MetricsQuery:
-    """The question, if all of it makes sense. Raises InvalidRequestError with everything that does not."""
+    """The question that these parameters ask. Raises InvalidRequestError, which names every wrong parameter."""
     problems: list[Violation] = []
     window = DEFAULT_WINDOW_SECONDS if window_seconds is None else window_seconds
     if not 1 <= window <= longest_seconds:
@@ -44,5 +46,5 @@ def check_metrics_query(*, window_seconds: int | None, group_by: Sequence[str], 
 
 
 async def get_metrics(query: MetricsQuery, window: LiveWindow) -> WindowCounts:
-    """The window as every committed batch and the current reference table make it at this moment."""
+    """The figures of the window, with every committed batch and the current reference table."""
     return await window.counts(query.window_seconds, query.group_by)

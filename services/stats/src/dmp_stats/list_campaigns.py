@@ -24,24 +24,27 @@ _LARGEST_PAGE: Final = 1_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CampaignsQuery:
-    """A range, and which page of its campaigns: those after the id `after`."""
+    """Which campaigns are asked for."""
 
     start: datetime
     end: datetime
     page_size: int
     after: str
+    """The last id of the page before; the page begins with the next one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CampaignsPage:
-    """Campaigns in order of their ids. `next_after`: the id to go on after, None at the end."""
+    """One page of campaigns."""
 
     campaigns: dict[str, Totals]
+    """By id, in the order of the ids."""
     next_after: str | None
+    """The last id, with which the next page is asked for; None if this is the last page."""
 
 
 def check_campaigns_query(*, start: str, end: str, page_size: int, page_token: str) -> CampaignsQuery:
-    """The question, if all of it makes sense. Raises InvalidRequestError with everything that does not."""
+    """The question that these parameters ask. Raises InvalidRequestError, which names every wrong parameter."""
     problems: list[Violation] = []
 
     def problem(field: str, description: str) -> None:
@@ -59,12 +62,12 @@ def check_campaigns_query(*, start: str, end: str, page_size: int, page_token: s
 
 
 def token_after(next_after: str | None) -> str:
-    """The page token that goes on after an id; empty for the end."""
+    """The page token for the page after this id; empty if there is none."""
     return "" if next_after is None else base64.urlsafe_b64encode(next_after.encode()).decode().rstrip("=")
 
 
 async def list_campaigns(query: CampaignsQuery, database: Database, deltas: DeltaCache) -> CampaignsPage:
-    """One page, as of one instant: stored rows and what is not folded yet."""
+    """One page of campaigns: stored rows and deltas that are not folded yet, at one instant."""
     first, end = minute_of(query.start), minute_of(query.end) + 1
     async with database.read() as connection:
         stored = await campaign_store.names_after(connection, query.after, limit=query.page_size + 1)

@@ -1,4 +1,4 @@
-"""Answer how many events a campaign had, bucket by bucket."""
+"""Answers how many events a campaign had, bucket by bucket."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dmp_stats.domain.series import MOST_POINTS, Series, add_up, counted_of_cell
 from dmp_stats.domain.stats_query import StatsQuery
 
 _MOST_ROWS: Final = 600_000
-"""Sums that are read for one answer: three for each point that it may have, one for each thing an event counts as."""
+"""How many sums are read for one answer: for each point three, one for each thing that an event can count as."""
 _ROWS_INLINE: Final = 20_000
 _ROWS_OF_A_DELTA: Final = 50
 _BUCKETS_INLINE: Final = 50_000
@@ -31,17 +31,18 @@ _BUCKET: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatsAnswer:
-    """A series, and the first minute of the bucket to go on with, None if this is the end."""
+    """One page of a series."""
 
     series: Series
     next_minute: int | None
+    """The first minute of the next page's first bucket; None if this is the last page."""
 
 
 async def query_stats(query: StatsQuery, database: Database, deltas: DeltaCache) -> StatsAnswer:
-    """Adds up stored rows and deltas that are not folded yet, as they are at one instant.
+    """Adds up stored rows and deltas that are not folded yet, at one instant.
 
-    Costs one pass over the campaign's rows in the range, at the coarsest grain that fits; many rows are added up in a
-    thread. Raises InvalidRequestError if an answer cannot hold the points, before they are made.
+    Raises InvalidRequestError if an answer cannot hold the points, before they are made. It costs one pass over the
+    campaign's rows in the range, at the coarsest grain that fits. Many rows are added up in a thread.
     """
     buckets, next_minute = _page(buckets_between(query.start, query.end, query.granularity, query.zone), query)
     if query.fill_zero and len(buckets.starts) > MOST_POINTS:
@@ -64,7 +65,7 @@ async def query_stats(query: StatsQuery, database: Database, deltas: DeltaCache)
 
 
 def may_be_long(query: StatsQuery) -> bool:
-    """True if the answer can have so many points that it is worth a turn: many minutes, or groups of a fair number."""
+    """Whether the answer may be long, so that it has to take turns with other long ones."""
     buckets = (query.end - query.start) // _BUCKET[query.granularity] + 1
     return buckets > (_BUCKETS_INLINE if query.group_by is None else _GROUPED_BUCKETS_INLINE)
 

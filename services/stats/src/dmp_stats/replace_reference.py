@@ -20,18 +20,16 @@ from dmp_stats.live_window import LiveWindow
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReferenceTable:
-    """A whole table, or a change of one.
-
-    ts: the time of its source's clock.
-    payloads: its users as stored chunks; of a user that comes twice the last counts.
-    users: how many users the chunks have.
-    names: the attribute names that they mention.
-    """
+    """A whole table, or a change of one."""
 
     ts: datetime
+    """When it was made, by the clock of its source."""
     payloads: Sequence[bytes]
+    """Its users as stored chunks. If a user comes twice, the last one counts."""
     users: int
+    """How many users the chunks have."""
     names: frozenset[str]
+    """The attribute names that the chunks mention."""
 
 
 async def replace_reference(

@@ -1,4 +1,7 @@
-"""Reset the clock of the reference table, for an operator: a table whose `ts` is wrong locks out every right one."""
+"""Resets the clock of the reference table, for an operator.
+
+A table with a `ts` in the future locks out all later ones.
+"""
 
 from __future__ import annotations
 

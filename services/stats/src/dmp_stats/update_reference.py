@@ -1,4 +1,4 @@
-"""Change some users of the reference table and leave the others."""
+"""Changes some users of the reference table and leaves the others."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _MOST_CHANGES: Final = 50
 async def update_reference(
     change: ReferenceTable, database: Database, window: LiveWindow, *, wake: asyncio.Event
 ) -> Generation:
-    """Puts the next version in place: the current one with the change. As atomic as a replacement.
+    """Puts the next version in place, in one transaction: the current version with the change.
 
-    Costs about the size of the change; every fiftieth change also the size of the table. Raises
-    StaleReferenceError, or InvalidRequestError if the table might become too wide.
+    Raises StaleReferenceError, or InvalidRequestError if the table might become too wide. It costs about the size of
+    the change; every fiftieth change costs the size of the table.
     """
     number = 0
     async with window.writing:

@@ -1,4 +1,4 @@
-"""Show what is going on, once a second, to everybody who watches."""
+"""Makes the live feed: one view of the system a second, for all who watch it."""
 
 from __future__ import annotations
 
@@ -32,22 +32,21 @@ _KINDS: Final = ("EventsAccepted", "DuplicatesIgnored", "EventsRejected")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveView:
-    """One second of what is going on.
-
-    rates: events with a user per second over the last 10, 60 and 300 seconds.
-    users: different users of the last minute.
-    accepted, duplicates, rejected: ingest's verdicts in the last minute.
-    top: the busiest campaigns of the last five minutes, most events first.
-    """
+    """What the live feed shows at one second."""
 
     at: datetime
     rates: tuple[float, float, float]
+    """Events with a user, per second, over the last 10, 60 and 300 seconds."""
     users: int
+    """How many different users had events in the last minute."""
     generation: int
+    """The version of the reference table."""
     accepted: int
+    """How many events ingest accepted in the last minute; the next two fields likewise."""
     duplicates: int
     rejected: int
     top: list[tuple[str, Totals]]
+    """The campaigns with most events in the last five minutes, the busiest first."""
 
 
 def check_live(*, top: int, seconds: int) -> None:

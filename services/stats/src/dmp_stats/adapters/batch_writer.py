@@ -35,14 +35,14 @@ SELECT EXISTS (SELECT FROM claimed), (SELECT seq FROM delta), (SELECT seq FROM s
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Applied:
-    """What became of a batch.
-
-    `delta_seq` and `window_seq` name the rows that were written, None where there was nothing to write.
-    """
+    """What became of a batch."""
 
     is_new: bool
+    """Whether it was applied now, and not before."""
     delta_seq: int | None
+    """The number of the row in `rollup_delta`; None if there was nothing to write."""
     window_seq: int | None
+    """The number of the row in `window_batch`; None if there was nothing to write."""
 
 
 class _Waiting:

@@ -47,12 +47,14 @@ WHERE grain = 1 AND bucket BETWEEN %s AND %s GROUP BY campaign_id, counts_as
 
 @dataclass(slots=True, kw_only=True)
 class Totals:
-    """What one campaign has in a range. last_minute: the latest minute (or hour) with an event."""
+    """What one campaign has in a range."""
 
     impressions: int = 0
     clicks: int = 0
     events: int = 0
+    """All events, also those that are neither impressions nor clicks."""
     last_minute: int = -(2**31)
+    """The latest minute (or hour) with an event, in minutes since 1970 UTC."""
 
     def add(self, counts_as: int, count: int) -> None:
         """Counts so many events more."""

@@ -30,11 +30,13 @@ _PRUNE: Final = b"DELETE FROM forgotten_user WHERE forgotten_at < to_timestamp(%
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forgotten:
-    """Users to forget. names: digest of the user id with the salt -> the name that stands for it from now on."""
+    """Users to forget."""
 
     seq: int
+    """The number of this erasure of users; later ones have higher numbers."""
     salt: bytes
     names: Mapping[bytes, str]
+    """By the digest of a user id with the salt, the name that stands for it from now on."""
 
     def name_for(self, user_id: str) -> str | None:
         """The name that stands for the user, None if the user is not to be forgotten."""

@@ -19,15 +19,15 @@ _WRITERS_LOCK: Final = 0x646D705F72656601
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generation:
-    """One version.
-
-    `base` is the generation that it is a change of; its own if it is a whole table. `users` is its size.
-    """
+    """One version of the reference table."""
 
     generation: int
+    """Its number."""
     base: int
+    """The number of the whole table on which this version is a change; its own number if it is a whole table."""
     ts: datetime
     users: int
+    """How many users it has."""
 
 
 async def lock_writers(connection: AsyncConnection) -> None:

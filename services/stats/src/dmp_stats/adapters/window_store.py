@@ -30,16 +30,14 @@ DELETE FROM window_batch WHERE seq IN (SELECT seq FROM window_batch WHERE last_s
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WindowChanges:
-    """What the database holds from a horizon on. `batches`: seq to transaction id.
-
-    horizon: every transaction below it has ended, so whatever it wrote is in this answer or in one before it: look from
-    there next time.
-    generation: of the current reference table, 0 if there is none.
-    """
+    """What was committed since an earlier look."""
 
     horizon: int
+    """Where the next look begins: every transaction with a lower id has ended, and what it wrote has been seen."""
     generation: int
+    """The current version of the reference table, 0 if there is none."""
     batches: dict[int, int]
+    """The batches: number and transaction id."""
 
 
 async def changes_since(connection: AsyncConnection, horizon: int) -> WindowChanges:

@@ -34,39 +34,38 @@ _LONGEST_USER_BYTES: Final = 131_072
 
 
 class ReadTask(msgspec.Struct, frozen=True, kw_only=True):
-    """How to read a body.
-
-    is_gzip: it is to be inflated first.
-    is_change: it changes a table, so that `null` removes.
-    most_users: how many users it may have.
-    oldest, latest: the times between which its `ts` has to lie for its users to be read.
-    """
+    """How to read a body."""
 
     is_gzip: bool
+    """Whether it must be inflated first."""
     is_change: bool
+    """Whether it changes a table. `null` then removes an attribute or a user."""
     most_users: int
+    """How many users it may have."""
     oldest: datetime | None
+    """Its users are read only if its `ts` is not before this, and not after `latest`."""
     latest: datetime
 
 
 class ReadBody(msgspec.Struct, frozen=True, kw_only=True):
-    """A body that was read, or what is wrong with it.
-
-    ts: its time. Without users, if that is not between the task's times.
-    payloads: its users as chunks. users: how many.
-    names: the attribute names that it mentions.
-    violations: field and sentence. malformed: why it is no JSON. damaged: why it is no gzip.
-    too_many_bytes, too_many_users: the limit that is broken, or 0.
-    """
+    """A body that was read, or what is wrong with it."""
 
     ts: datetime | None = None
+    """Its time. If this is not between the times of the task, its users were not read."""
     payloads: list[bytes] = []
+    """Its users as stored chunks."""
     users: int = 0
+    """How many users it has."""
     names: list[str] = []
+    """The attribute names that it mentions."""
     violations: list[tuple[str, str]] = []
+    """What is wrong with its fields: pairs of field and sentence."""
     malformed: str = ""
+    """Why it is not JSON; empty if it is."""
     damaged: str = ""
+    """Why it is not gzip; empty if it is, or need not be."""
     too_many_bytes: int = 0
+    """The limit of bytes that it exceeds; 0 if it does not. `too_many_users` likewise."""
     too_many_users: int = 0
 
 
