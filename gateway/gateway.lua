@@ -20,6 +20,7 @@ local METHODS = {
   ["/erasures/*"] = "GET",
   ["/events"] = "POST",
   ["/events/*"] = "GET",
+  ["/events:validate"] = "POST",
   ["/health"] = "GET",
   ["/healthz"] = "GET",
   ["/identify"] = "POST",

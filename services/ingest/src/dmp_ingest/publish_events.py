@@ -74,9 +74,7 @@ async def publish_events(request: PublishEvents, *, policy: EventPolicy, gatheri
 
     Raises TooLargeError before any work, CannotStoreError if the log could not store the valid events.
     """
-    if len(request.events) > policy.max_events_per_request:
-        raise TooLargeError(limit=policy.max_events_per_request, unit="events")
-    judged = await _judge(request, policy)
+    judged = await judge_events(request, policy)
     acceptable = [event for event in judged if type(event) is AcceptableEvent]
     rejected = len(judged) - len(acceptable)
     if not acceptable:
@@ -87,9 +85,9 @@ async def publish_events(request: PublishEvents, *, policy: EventPolicy, gatheri
         StoredOutcome(event.event_id, verdict, profile)
         for event, verdict, profile in zip(acceptable, committed.verdicts, committed.internal_user_ids, strict=True)
     ]
-    if policy.flag_unfilled_macros and (macros := _unfilled_macros(acceptable)):
+    if policy.flag_unfilled_macros and (macros := unfilled_macros(acceptable)):
         stored = [
-            msgspec.structs.replace(outcome, unfilled=_unfilled_fields(event, macros))
+            msgspec.structs.replace(outcome, unfilled=unfilled_fields(event, macros))
             for event, outcome in zip(acceptable, stored, strict=True)
         ]
     outcomes: Sequence[Outcome] = stored
@@ -106,20 +104,23 @@ async def publish_events(request: PublishEvents, *, policy: EventPolicy, gatheri
     )
 
 
-def _unfilled_macros(events: Sequence[AcceptableEvent]) -> frozenset[str]:
+def unfilled_macros(events: Sequence[AcceptableEvent]) -> frozenset[str]:
     """Which campaigns, creatives and sources of these events are macros. Each different text is looked at once."""
     texts = {event.campaign_id for event in events}
     texts.update([event.creative_id for event in events], [event.source for event in events])
     return frozenset(filter(is_unfilled_macro, texts))
 
 
-def _unfilled_fields(event: AcceptableEvent, macros: frozenset[str]) -> tuple[str, ...]:
+def unfilled_fields(event: AcceptableEvent, macros: frozenset[str]) -> tuple[str, ...]:
+    """Those of an event whose value is one of these macros."""
     named = (("campaign_id", event.campaign_id), ("creative_id", event.creative_id), ("source", event.source))
     return tuple(name for name, text in named if text in macros)
 
 
-async def _judge(request: PublishEvents, policy: EventPolicy) -> list[AcceptableEvent | RejectedEvent]:
-    """Checks each event, in order. Other requests get their turn in between."""
+async def judge_events(request: PublishEvents, policy: EventPolicy) -> list[AcceptableEvent | RejectedEvent]:
+    """Checks each event, in order. Other requests get their turn in between. Raises TooLargeError before any work."""
+    if len(request.events) > policy.max_events_per_request:
+        raise TooLargeError(limit=policy.max_events_per_request, unit="events")
     now_us = time.time_ns() // 1000
     # A longer source is invalid anyway; what is left is enough to say so, and cheap to compare for every event.
     source = (request.source or "")[:_ENOUGH_SOURCE]

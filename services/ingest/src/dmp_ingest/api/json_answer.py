@@ -1,4 +1,4 @@
-"""Writes the JSON answer of `POST /events`."""
+"""Writes the JSON answers of `POST /events` and `POST /events:validate`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import msgspec
 from dmp_ingest.domain.duplicate import Verdict
 from dmp_ingest.domain.event import RejectedEvent
 from dmp_ingest.publish_events import Outcome, Published, StoredOutcome
+from dmp_ingest.validate_events import Noted, Validated
 
 MESSAGES: Final = {
     Verdict.ACCEPTED: "accepted",
@@ -65,6 +66,43 @@ def write_answer(published: Published, *, single: bool, minimal: bool) -> bytes:
 def write_refusal(errors: Mapping[str, Sequence[str]]) -> bytes:
     """The answer for a body that is JSON but holds no events, by field."""
     return _encode(_Answer(accepted=0, duplicates=0, rejected=0, applied=True, results=(), errors=errors))
+
+
+class _Note(msgspec.Struct, omit_defaults=True):
+    position: int
+    event_id: str
+    message: str
+    errors: Mapping[str, Sequence[str]] | msgspec.UnsetType = msgspec.UNSET
+    warnings: Mapping[str, Sequence[str]] | msgspec.UnsetType = msgspec.UNSET
+
+
+class _Validation(msgspec.Struct, omit_defaults=True):
+    valid: int
+    rejected: int
+    results: Sequence[_Note]
+    errors: Mapping[str, Sequence[str]] | msgspec.UnsetType = msgspec.UNSET
+
+
+def write_validation(validated: Validated) -> bytes:
+    """The answer of `POST /events:validate`."""
+    return _encode(
+        _Validation(
+            valid=validated.valid, rejected=validated.rejected, results=[_note(noted) for noted in validated.noted]
+        )
+    )
+
+
+def write_invalid_body(errors: Mapping[str, Sequence[str]]) -> bytes:
+    """The answer of `POST /events:validate` for a body that is JSON but holds no events, by field."""
+    return _encode(_Validation(valid=0, rejected=0, results=(), errors=errors))
+
+
+def _note(noted: Noted) -> _Note:
+    if noted.rejected is not None:
+        message = message_of(noted.rejected)
+        return _Note(noted.position, noted.event_id, message, errors=noted.rejected.errors)
+    warnings = {field: [UNFILLED_MACRO] for field in noted.unfilled}
+    return _Note(noted.position, noted.event_id, "valid, but odd", warnings=warnings)
 
 
 def message_of(outcome: Outcome) -> str:

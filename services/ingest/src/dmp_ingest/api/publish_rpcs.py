@@ -11,12 +11,13 @@ from dmp.ingest.v1 import ingest_service_pb2 as pb
 from dmp_chassis.content_coding import decoded_body
 from dmp_chassis.http_body import json_body, send_http_status
 from dmp_ingest.api.convert import add_results
-from dmp_ingest.api.json_answer import write_answer, write_refusal
+from dmp_ingest.api.json_answer import write_answer, write_invalid_body, write_refusal, write_validation
 from dmp_ingest.api.json_body import BodyReader
 from dmp_ingest.api.publish_request import read_publish_request
 from dmp_ingest.domain.event_policy import EventPolicy
 from dmp_ingest.gather_groups import GroupGathering
 from dmp_ingest.publish_events import PublishEvents, publish_events
+from dmp_ingest.validate_events import validate_events
 
 Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 
@@ -88,6 +89,22 @@ class PublishRpcs:
             await send_http_status(context, 422)
         answer = write_answer(published, single=body.single, minimal=_wants_minimal(str(headers.get("prefer", ""))))
         return pb.PublishEventsJsonResponse(body=json_body(answer))
+
+    async def validate_json(
+        self, request: pb.ValidateEventsJsonRequest, context: Context
+    ) -> pb.ValidateEventsJsonResponse:
+        """Judges the body of `POST /events:validate` as if it were published, and stores nothing."""
+        data = request.body.data
+        body = await self._reader.read(data)
+        errors = body.errors
+        if not body.events and not errors:
+            errors = {"events": ["at least one event is required"]}
+        if errors:
+            await send_http_status(context, 422)
+            return pb.ValidateEventsJsonResponse(body=json_body(write_invalid_body(errors)))
+        asked = PublishEvents(events=body.events, size_bytes=len(data), source=body.source)
+        validated = await validate_events(asked, policy=self._policy)
+        return pb.ValidateEventsJsonResponse(body=json_body(write_validation(validated)))
 
 
 def _wants_minimal(prefer: str) -> bool:

@@ -82,6 +82,11 @@ class IngestServicer(ingest_service_pb2_grpc.IngestServiceServicer):
     ) -> pb.PublishEventsJsonResponse:
         return await self._publishing.publish_json(request, context)
 
+    async def ValidateEventsJson(
+        self, request: pb.ValidateEventsJsonRequest, context: Context
+    ) -> pb.ValidateEventsJsonResponse:
+        return await self._publishing.validate_json(request, context)
+
     async def GetEvent(self, request: pb.GetEventRequest, context: Context) -> pb.GetEventResponse:
         return await self._events.get(request, context)
 

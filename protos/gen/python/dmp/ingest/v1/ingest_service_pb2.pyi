@@ -222,6 +222,54 @@ class PublishEventsJsonResponse(_message.Message):
 Global___PublishEventsJsonResponse: _TypeAlias = PublishEventsJsonResponse  # noqa: Y015
 
 @_typing.final
+class ValidateEventsJsonRequest(_message.Message):
+    """ValidateEventsJsonRequest is the body of `POST /events:validate` as it was received."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BODY_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def body(self) -> _httpbody_pb2.HttpBody:
+        """The JSON body in one of the shapes of `POST /events`, at most 1 MiB; its content type is ignored."""
+
+    def __init__(
+        self,
+        *,
+        body: _httpbody_pb2.HttpBody | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ValidateEventsJsonRequest: _TypeAlias = ValidateEventsJsonRequest  # noqa: Y015
+
+@_typing.final
+class ValidateEventsJsonResponse(_message.Message):
+    """ValidateEventsJsonResponse is the answer to `POST /events:validate` as JSON."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BODY_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def body(self) -> _httpbody_pb2.HttpBody:
+        """How many events are valid and how many would be rejected, and each that would be rejected with its position and its errors."""
+
+    def __init__(
+        self,
+        *,
+        body: _httpbody_pb2.HttpBody | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ValidateEventsJsonResponse: _TypeAlias = ValidateEventsJsonResponse  # noqa: Y015
+
+@_typing.final
 class GetEventRequest(_message.Message):
     """GetEventRequest names an event."""
 

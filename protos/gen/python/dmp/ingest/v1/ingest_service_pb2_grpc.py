@@ -51,6 +51,11 @@ class IngestServiceStub(object):
                 request_serializer=dmp_dot_ingest_dot_v1_dot_ingest__service__pb2.PublishEventsJsonRequest.SerializeToString,
                 response_deserializer=dmp_dot_ingest_dot_v1_dot_ingest__service__pb2.PublishEventsJsonResponse.FromString,
                 _registered_method=True)
+        self.ValidateEventsJson = channel.unary_unary(
+                '/dmp.ingest.v1.IngestService/ValidateEventsJson',
+                request_serializer=dmp_dot_ingest_dot_v1_dot_ingest__service__pb2.ValidateEventsJsonRequest.SerializeToString,
+                response_deserializer=dmp_dot_ingest_dot_v1_dot_ingest__service__pb2.ValidateEventsJsonResponse.FromString,
+                _registered_method=True)
         self.GetEvent = channel.unary_unary(
                 '/dmp.ingest.v1.IngestService/GetEvent',
                 request_serializer=dmp_dot_ingest_dot_v1_dot_ingest__service__pb2.GetEventRequest.SerializeToString,
@@ -112,6 +117,15 @@ class IngestServiceServicer(object):
         shapes (one event; an object with `source` and `events`; an array of events). The HTTP status stands in the initial metadatum
         `x-http-status`. Internal callers use PublishEvents.
         Errors: MALFORMED_BODY, TOO_LARGE, OVERLOADED, CANNOT_STORE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ValidateEventsJson(self, request, context):
+        """ValidateEventsJson is `POST /events:validate`: it reads and judges a body as PublishEventsJson does, by the same rules at the same clock,
+        and stores nothing. Whether an event was stored before is not looked up. Its answer lists what is rejected, or is odd.
+        Errors: MALFORMED_BODY, TOO_LARGE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -193,6 +207,11 @@ def add_IngestServiceServicer_to_server(servicer, server):
                     servicer.PublishEventsJson,
                     request_deserializer=dmp_dot_ingest_dot_v1_dot_ingest__service__pb2.PublishEventsJsonRequest.FromString,
                     response_serializer=dmp_dot_ingest_dot_v1_dot_ingest__service__pb2.PublishEventsJsonResponse.SerializeToString,
+            ),
+            'ValidateEventsJson': grpc.unary_unary_rpc_method_handler(
+                    servicer.ValidateEventsJson,
+                    request_deserializer=dmp_dot_ingest_dot_v1_dot_ingest__service__pb2.ValidateEventsJsonRequest.FromString,
+                    response_serializer=dmp_dot_ingest_dot_v1_dot_ingest__service__pb2.ValidateEventsJsonResponse.SerializeToString,
             ),
             'GetEvent': grpc.unary_unary_rpc_method_handler(
                     servicer.GetEvent,
@@ -308,6 +327,33 @@ class IngestService(object):
             '/dmp.ingest.v1.IngestService/PublishEventsJson',
             dmp_dot_ingest_dot_v1_dot_ingest__service__pb2.PublishEventsJsonRequest.SerializeToString,
             dmp_dot_ingest_dot_v1_dot_ingest__service__pb2.PublishEventsJsonResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ValidateEventsJson(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dmp.ingest.v1.IngestService/ValidateEventsJson',
+            dmp_dot_ingest_dot_v1_dot_ingest__service__pb2.ValidateEventsJsonRequest.SerializeToString,
+            dmp_dot_ingest_dot_v1_dot_ingest__service__pb2.ValidateEventsJsonResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -52,6 +52,11 @@ class IngestServiceStub:
     `x-http-status`. Internal callers use PublishEvents.
     Errors: MALFORMED_BODY, TOO_LARGE, OVERLOADED, CANNOT_STORE.
     """
+    ValidateEventsJson: _grpc.UnaryUnaryMultiCallable[_ingest_service_pb2.ValidateEventsJsonRequest, _ingest_service_pb2.ValidateEventsJsonResponse]
+    """ValidateEventsJson is `POST /events:validate`: it reads and judges a body as PublishEventsJson does, by the same rules at the same clock,
+    and stores nothing. Whether an event was stored before is not looked up. Its answer lists what is rejected, or is odd.
+    Errors: MALFORMED_BODY, TOO_LARGE.
+    """
     GetEvent: _grpc.UnaryUnaryMultiCallable[_ingest_service_pb2.GetEventRequest, _ingest_service_pb2.GetEventResponse]
     """GetEvent tells what became of one event: what the log holds of it, whether its batch has been delivered, where it is counted and whose
     it is. One indexed read, and one question to identity. Through the gateway the answer is `rendered`, with the metadata exactly as they
@@ -111,6 +116,11 @@ class IngestServiceAsyncStub(IngestServiceStub):
     shapes (one event; an object with `source` and `events`; an array of events). The HTTP status stands in the initial metadatum
     `x-http-status`. Internal callers use PublishEvents.
     Errors: MALFORMED_BODY, TOO_LARGE, OVERLOADED, CANNOT_STORE.
+    """
+    ValidateEventsJson: _aio.UnaryUnaryMultiCallable[_ingest_service_pb2.ValidateEventsJsonRequest, _ingest_service_pb2.ValidateEventsJsonResponse]  # type: ignore[assignment]
+    """ValidateEventsJson is `POST /events:validate`: it reads and judges a body as PublishEventsJson does, by the same rules at the same clock,
+    and stores nothing. Whether an event was stored before is not looked up. Its answer lists what is rejected, or is odd.
+    Errors: MALFORMED_BODY, TOO_LARGE.
     """
     GetEvent: _aio.UnaryUnaryMultiCallable[_ingest_service_pb2.GetEventRequest, _ingest_service_pb2.GetEventResponse]  # type: ignore[assignment]
     """GetEvent tells what became of one event: what the log holds of it, whether its batch has been delivered, where it is counted and whose
@@ -186,6 +196,17 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
         shapes (one event; an object with `source` and `events`; an array of events). The HTTP status stands in the initial metadatum
         `x-http-status`. Internal callers use PublishEvents.
         Errors: MALFORMED_BODY, TOO_LARGE, OVERLOADED, CANNOT_STORE.
+        """
+
+    @_abc_1.abstractmethod
+    def ValidateEventsJson(
+        self,
+        request: _ingest_service_pb2.ValidateEventsJsonRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ingest_service_pb2.ValidateEventsJsonResponse, _abc.Awaitable[_ingest_service_pb2.ValidateEventsJsonResponse]]:
+        """ValidateEventsJson is `POST /events:validate`: it reads and judges a body as PublishEventsJson does, by the same rules at the same clock,
+        and stores nothing. Whether an event was stored before is not looked up. Its answer lists what is rejected, or is odd.
+        Errors: MALFORMED_BODY, TOO_LARGE.
         """
 
     @_abc_1.abstractmethod
