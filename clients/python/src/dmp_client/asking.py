@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
 from dmp_client.backoff import Circuit, RetryPolicy
-from dmp_client.errors import UnavailableError
+from dmp_client.errors import DmpError, UnavailableError
 from dmp_client.http import PASSING_STATUSES, AsyncHttpTransport, HttpTransport, NoReplyError, Reply, Request, refusal
 from dmp_client.questions import Question
 
@@ -26,11 +27,12 @@ class _Attempts:
     policy: RetryPolicy
     deadline: float
     failures: int = 0
+    error: DmpError | None = None
 
     def begin(self) -> float:
         """Seconds that the next attempt may take. Raises UnavailableError if none is worth making."""
         if self.circuit.is_open:
-            raise UnavailableError(
+            raise self.error or UnavailableError(
                 "the gateway did not answer several times in a row; it is left alone for a few seconds"
             )
         return max(self.deadline - time.monotonic(), 0.001)
@@ -40,7 +42,7 @@ class _Attempts:
         if isinstance(outcome, Reply):
             if outcome.status not in PASSING_STATUSES:
                 self.circuit.succeeded()
-                if outcome.status >= 400:
+                if outcome.status >= 400 and outcome.status not in self.request.also_answers:
                     raise refusal(outcome)
                 return None
             error, retry_after = refusal(outcome), outcome.retry_after
@@ -49,6 +51,7 @@ class _Attempts:
             error, retry_after = UnavailableError(str(outcome)), None
             safe = self.request.repeatable or not outcome.sent
         self.failures += 1
+        self.error = error
         self.circuit.failed()
         pause = self.policy.pause(self.failures, retry_after)
         if not safe or time.monotonic() + pause >= self.deadline:
@@ -96,3 +99,27 @@ async def ask_async(
             assert isinstance(outcome, Reply)
             return question.read(outcome.body)
         await asyncio.sleep(pause)
+
+
+class Asking:
+    """What questions need of a client that blocks."""
+
+    def _ask(self, question: Question[_Answer]) -> _Answer:
+        raise NotImplementedError
+
+    def _listen(
+        self, asked: Callable[[int], Question[_Answer]], *, messages: int | None, patience: float
+    ) -> Iterator[_Answer]:
+        raise NotImplementedError
+
+
+class AsyncAsking:
+    """The same for asyncio."""
+
+    async def _ask(self, question: Question[_Answer]) -> _Answer:
+        raise NotImplementedError
+
+    def _listen(
+        self, asked: Callable[[int], Question[_Answer]], *, messages: int | None, patience: float
+    ) -> AsyncIterator[_Answer]:
+        raise NotImplementedError

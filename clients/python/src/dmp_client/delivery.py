@@ -6,9 +6,7 @@ event from the spool, so whatever dies when, each event is counted once.
 
 from __future__ import annotations
 
-import gzip
 import logging
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -19,11 +17,11 @@ from dmp_client.backoff import Circuit, RetryPolicy
 from dmp_client.errors import ClosedError, SpoolError, SpoolFullError
 from dmp_client.health import Counters
 from dmp_client.http import PASSING_STATUSES, NoReplyError, Reply, Request, refusal
+from dmp_client.publishing import publishing, threads_do_not_run
 from dmp_client.spool import Spool, SpooledEvent
 from dmp_client.verdicts import Verdict, VerdictKind, read_verdicts
 
 _LOGGER: Final = logging.getLogger("dmp_client")
-_GZIP_FROM_BYTES: Final = 2048
 _LATER: Final = frozenset({401, 402, 403, 404, 405, 407})
 """Statuses that a wrong key or address gives: nothing is wrong with the events, so they are kept."""
 
@@ -67,7 +65,7 @@ class Delivery:
         self.counters = Counters()
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
-        self._inline = _threads_do_not_run()
+        self._inline = threads_do_not_run()
         self._unsent = spool.waiting()[0]
         self._last_seq = 0
         self._flushes = 0
@@ -196,7 +194,7 @@ class Delivery:
         batch = self._without_expired(batch)
         if not batch:
             return True
-        request = _request(batch)
+        request = publishing(batch)
         while True:
             reply = self._attempt(request)
             if reply is not None:
@@ -278,7 +276,7 @@ class Delivery:
         if self.circuit.is_open:
             return False
         while batch := self._spool.after(0, most_events=self._options.max_events, most_bytes=self._options.max_bytes):
-            reply = self._attempt(_request(batch))
+            reply = self._attempt(publishing(batch))
             verdicts = None
             if reply is not None and reply.status in (202, 422):
                 verdicts = read_verdicts(reply.body, [event.event_id for event in batch])
@@ -289,23 +287,3 @@ class Delivery:
             self.circuit.succeeded()
             self._settle(batch, verdicts)
         return True
-
-
-def _request(batch: Sequence[SpooledEvent]) -> Request:
-    body = b"[" + b",".join([event.body for event in batch]) + b"]"
-    encoding = ""
-    if len(body) >= _GZIP_FROM_BYTES:
-        body, encoding = gzip.compress(body, compresslevel=1, mtime=0), "gzip"
-    return Request(method="POST", path="/events", body=body, encoding=encoding, prefer="return=minimal")
-
-
-def _threads_do_not_run() -> bool:
-    """True under a uWSGI that was started without threads: they are made there, but never run."""
-    uwsgi = sys.modules.get("uwsgi")
-    options = getattr(uwsgi, "opt", None)
-    if not isinstance(options, dict):
-        return False
-    if any(options.get(name) or options.get(name.encode()) for name in ("enable-threads", "threads", "gevent")):
-        return False
-    _LOGGER.warning("uWSGI runs without threads (--enable-threads): events are sent by the requests that track them")
-    return True

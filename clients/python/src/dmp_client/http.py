@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -25,24 +26,30 @@ _ERRORS: Final[Mapping[int, type[RefusedError]]] = {
 }
 
 
+QueryValue = str | int | bool | Sequence[str] | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """What is asked of the gateway.
 
-    method: of HTTP. path: with a slash in front. query: parameters; those that are None are left out.
+    method: of HTTP. path: with a slash in front. query: parameters; those that are None are left out, lists come
+    once for each of their texts.
     body: None for none. content_type, encoding: of the body. prefer, accept: the headers of these names.
     repeatable: true if doing it twice is the same as doing it once.
+    also_answers: statuses of 400 and above that are answers, not errors.
     """
 
     method: str
     path: str
-    query: Mapping[str, str | int | bool | None] = field(default_factory=dict)
+    query: Mapping[str, QueryValue] = field(default_factory=dict)
     body: bytes | None = None
     content_type: str = "application/json"
     encoding: str = ""
     prefer: str = ""
     accept: str = ""
     repeatable: bool = True
+    also_answers: frozenset[int] = frozenset()
 
     @property
     def headers(self) -> dict[str, str]:
@@ -56,9 +63,13 @@ class Request:
         return {name: value for name, value in said.items() if value}
 
     @property
-    def parameters(self) -> dict[str, str]:
+    def parameters(self) -> dict[str, str | list[str]]:
         """The query as texts."""
-        return {name: _query_text(value) for name, value in self.query.items() if value is not None}
+        return {
+            name: list(value) if isinstance(value, Sequence) and not isinstance(value, str) else _query_text(value)
+            for name, value in self.query.items()
+            if value is not None
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +80,22 @@ class Reply:
     body: bytes
     headers: Mapping[str, str]
     retry_after: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """An answer under way. refused: the whole answer, if it is an error. lines: of the body, as they come."""
+
+    refused: Reply | None
+    lines: Iterator[str]
+
+
+@dataclass(frozen=True, slots=True)
+class AsyncStream:
+    """The same for asyncio."""
+
+    refused: Reply | None
+    lines: AsyncIterator[str]
 
 
 class NoReplyError(DmpError):
@@ -111,6 +138,7 @@ class HttpTransport:
 
     def __init__(self, connection: Connection) -> None:
         self._client = httpx2.Client(**connection.options())
+        self._connect_seconds = connection.connect_seconds
 
     def exchange(self, request: Request, *, timeout_seconds: float | None = None) -> Reply:
         """One attempt."""
@@ -128,6 +156,22 @@ class HttpTransport:
             raise _no_reply(error) from None
         return _reply(response)
 
+    @contextmanager
+    def stream(self, request: Request, *, silence_seconds: float) -> Iterator[Stream]:
+        """An answer that comes line by line; NoReplyError when no byte comes for so long, also while lines are read."""
+        timeout = httpx2.Timeout(silence_seconds, connect=self._connect_seconds)
+        try:
+            with self._client.stream(
+                request.method, request.path, params=request.parameters, headers=request.headers, timeout=timeout
+            ) as response:
+                if response.status_code >= 400:
+                    response.read()
+                    yield Stream(_reply(response), iter(()))
+                else:
+                    yield Stream(None, response.iter_lines())
+        except httpx2.HTTPError as error:
+            raise _no_reply(error) from None
+
     def close(self) -> None:
         """Closes all connections."""
         self._client.close()
@@ -138,6 +182,7 @@ class AsyncHttpTransport:
 
     def __init__(self, connection: Connection) -> None:
         self._client = httpx2.AsyncClient(**connection.options())
+        self._connect_seconds = connection.connect_seconds
 
     async def exchange(self, request: Request, *, timeout_seconds: float | None = None) -> Reply:
         """One attempt."""
@@ -154,6 +199,22 @@ class AsyncHttpTransport:
         except httpx2.HTTPError as error:
             raise _no_reply(error) from None
         return _reply(response)
+
+    @asynccontextmanager
+    async def stream(self, request: Request, *, silence_seconds: float) -> AsyncIterator[AsyncStream]:
+        """An answer that comes line by line; NoReplyError when no byte comes for so long, also while lines are read."""
+        timeout = httpx2.Timeout(silence_seconds, connect=self._connect_seconds)
+        try:
+            async with self._client.stream(
+                request.method, request.path, params=request.parameters, headers=request.headers, timeout=timeout
+            ) as response:
+                if response.status_code >= 400:
+                    await response.aread()
+                    yield AsyncStream(_reply(response), _no_lines())
+                else:
+                    yield AsyncStream(None, response.aiter_lines())
+        except httpx2.HTTPError as error:
+            raise _no_reply(error) from None
 
     async def close(self) -> None:
         """Closes all connections."""
@@ -221,7 +282,13 @@ def _seconds(text: str | None) -> float | None:
     return seconds if math.isfinite(seconds) else None
 
 
-def _query_text(value: str | int | bool | None) -> str:
+async def _no_lines() -> AsyncIterator[str]:
+    no_lines: tuple[str, ...] = ()
+    for line in no_lines:
+        yield line
+
+
+def _query_text(value: QueryValue) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value)

@@ -83,6 +83,17 @@ def read_verdicts(body: bytes, event_ids: Sequence[str]) -> list[Verdict] | None
     ]
 
 
+def read_all_verdicts(body: bytes, count: int) -> list[Verdict] | None:
+    """The verdicts of an answer that lists each event, in their order; None if the body is no answer to so many."""
+    try:
+        answer = _DECODER.decode(body)
+    except (msgspec.DecodeError, msgspec.ValidationError, RecursionError):
+        return None
+    if not answer.accepted + answer.duplicates + answer.rejected == len(answer.results) == count:
+        return None
+    return [_verdict(result) for result in answer.results]
+
+
 def _verdict(result: _Result) -> Verdict:
     if result.status == "error":
         errors = result.errors or {"event": [result.message]}

@@ -1,0 +1,45 @@
+"""Events as one request of `POST /events`, and whether there is a thread to send it."""
+
+from __future__ import annotations
+
+import gzip
+import logging
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+from dmp_client.http import Request
+from dmp_client.spool import SpooledEvent
+
+_LOGGER: Final = logging.getLogger("dmp_client")
+_GZIP_FROM_BYTES: Final = 2048
+
+
+def publishing(batch: Sequence[SpooledEvent]) -> Request:
+    """The same events make the same bytes."""
+    body, encoding = compressed(array([event.body for event in batch]))
+    return Request(method="POST", path="/events", body=body, encoding=encoding, prefer="return=minimal")
+
+
+def array(bodies: Sequence[bytes]) -> bytes:
+    """JSON values as one JSON array."""
+    return b"[" + b",".join(bodies) + b"]"
+
+
+def compressed(body: bytes) -> tuple[bytes, str]:
+    """A body as it is sent, and its content coding: gzip where that saves something."""
+    if len(body) < _GZIP_FROM_BYTES:
+        return body, ""
+    return gzip.compress(body, compresslevel=1, mtime=0), "gzip"
+
+
+def threads_do_not_run() -> bool:
+    """True under a uWSGI that was started without threads: they are made there, but never run."""
+    uwsgi = sys.modules.get("uwsgi")
+    options = getattr(uwsgi, "opt", None)
+    if not isinstance(options, dict):
+        return False
+    if any(options.get(name) or options.get(name.encode()) for name in ("enable-threads", "threads", "gevent")):
+        return False
+    _LOGGER.warning("uWSGI runs without threads (--enable-threads): events are sent by the requests that track them")
+    return True
