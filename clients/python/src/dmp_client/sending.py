@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal, Protocol
 
 from dmp_client.backoff import RetryPolicy
 from dmp_client.delivery import Delivery, DeliveryOptions
@@ -24,7 +24,7 @@ from dmp_client.disk_spool import DiskSpool, default_spool_path
 from dmp_client.errors import ClosedError
 from dmp_client.event import encode_event
 from dmp_client.health import Health
-from dmp_client.http import Connection, HttpTransport
+from dmp_client.http import Connection, HttpTransport, Reply, Request
 from dmp_client.spool import MemorySpool, Spool
 from dmp_client.verdicts import Verdict
 
@@ -43,6 +43,7 @@ class SendingOptions:
     durable: wait for the disk on each event, so that it survives a loss of power too.
     source: for events that name none.
     exit_seconds: how long the end of the process waits for events to be answered.
+    transport: how events are sent: `json` over HTTP, or `grpc`, which needs `dmp-client[grpc]`. Questions are JSON.
     """
 
     spool: str | os.PathLike[str] | None = None
@@ -50,8 +51,17 @@ class SendingOptions:
     durable: bool = False
     source: str | None = None
     exit_seconds: float = 2.0
+    transport: Literal["json", "grpc"] = "json"
     delivery: DeliveryOptions = field(default_factory=DeliveryOptions)
     retry: RetryPolicy = field(default_factory=RetryPolicy)
+
+
+class Transport(Protocol):
+    """One attempt to send. Raises NoReplyError."""
+
+    def exchange(self, request: Request) -> Reply: ...
+
+    def close(self) -> None: ...
 
 
 @dataclass(slots=True)
@@ -60,7 +70,7 @@ class _Process:
 
     pid: int
     spool: Spool
-    transport: HttpTransport
+    transport: Transport
     delivery: Delivery
 
 
@@ -200,7 +210,7 @@ class Sending:
             process = self._here()
             if process is None:
                 spool = self._open_spool()
-                transport = HttpTransport(self._connection)
+                transport = self._open_transport()
                 delivery = Delivery(
                     spool,
                     transport.exchange,
@@ -210,6 +220,14 @@ class Sending:
                 )
                 process = self._process = _Process(os.getpid(), spool, transport, delivery)
             return process
+
+    def _open_transport(self) -> Transport:
+        if self._options.transport == "json":
+            return HttpTransport(self._connection)
+        # Here, because who sends JSON need not have grpc.
+        from dmp_client.grpc_transport import GrpcTransport
+
+        return GrpcTransport(self._connection)
 
     def _open_spool(self) -> Spool:
         options = self._options
