@@ -38,7 +38,7 @@ class EventPolicy:
     """Whether answers warn of a campaign, creative or source that is a macro which nobody filled."""
 
 
-def event_policy(
+def event_policy(  # one parameter for each entry of the file: a caller that leaves one out does not pass the types
     *,
     known_types: list[str],
     types_by_count: dict[str, list[str]],

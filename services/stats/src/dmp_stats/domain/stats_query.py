@@ -60,7 +60,7 @@ class StatsQuery:
         return bool(self.sources or self.creative_ids) or self.group_by in (GroupBy.SOURCE, GroupBy.CREATIVE_ID)
 
 
-def check_stats_query(
+def check_stats_query(  # one parameter for each of the request, under the names that its problems are told by
     *,
     campaign_id: str,
     start: str,
