@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dmp_chassis.content_coding import CODING_HEADER, decoded_body, inflate, is_gzip
-from dmp_chassis.errors import BodyDamaged, BodyTooLarge, InvalidArgument
+from dmp_chassis.errors import BodyDamaged, BodyTooLarge
+from dmp_chassis.violations import InvalidArgument
 
 MIB = 1024 * 1024
 TEXT = b'{"event_id":"e-1"},' * 500

@@ -11,16 +11,8 @@ import pytest
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
-from dmp_chassis.errors import (
-    DependencyUnavailable,
-    DomainError,
-    ErrorSpec,
-    ErrorTable,
-    FieldViolation,
-    InvalidArgument,
-    find_spec,
-    to_status,
-)
+from dmp_chassis.errors import DependencyUnavailable, DomainError, ErrorSpec, ErrorTable, find_spec, to_status
+from dmp_chassis.violations import InvalidArgument, Violation
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -80,17 +72,17 @@ def test_an_unknown_error_says_nothing_about_itself() -> None:
 
 
 def test_an_invalid_argument_names_every_field() -> None:
-    error = InvalidArgument([FieldViolation(field=f"f{i}", description="is empty") for i in range(7)])
+    error = InvalidArgument([Violation(field=f"f{i}", description="is empty") for i in range(7)])
     status = to_status(error, {}, "books.test")
     request = error_details_pb2.BadRequest()
     unpack(status, request)
     assert [(v.field, v.description) for v in request.field_violations] == [(f"f{i}", "is empty") for i in range(7)]
-    assert status.message == "; ".join(f"f{i}: is empty" for i in range(5)) + "; and 2 more"
+    assert status.message == "; ".join(f"f{i} is empty" for i in range(5)) + "; and 2 more"
 
 
 @pytest.mark.parametrize("text", ["x", "é", "\udc80", "\x00"])
 def test_a_status_fits_into_the_headers_of_any_client(text: str) -> None:
-    violations = [FieldViolation(field=f"events[{i}].{text * 300}", description=text * 900) for i in range(2_000)]
+    violations = [Violation(field=f"events[{i}].{text * 300}", description=text * 900) for i in range(2_000)]
     status = to_status(InvalidArgument(violations), {}, "books.test")
     request, info = error_details_pb2.BadRequest(), error_details_pb2.ErrorInfo()
     unpack(status, request)

@@ -22,7 +22,8 @@ from redis.backoff import NoBackoff
 
 from dmp_chassis.client import channel
 from dmp_chassis.database import Database
-from dmp_chassis.errors import DomainError, ErrorSpec, ErrorTable, FieldViolation, InvalidArgument
+from dmp_chassis.errors import DomainError, ErrorSpec, ErrorTable
+from dmp_chassis.violations import InvalidArgument, Violation
 from tests.chassis.echo_service import (
     API,
     DOMAIN,
@@ -397,9 +398,7 @@ async def test_a_mistake_in_a_query_is_not_taken_for_an_outage(database_url: str
 
 async def test_thousands_of_violations_still_reach_a_client_with_default_limits() -> None:
     async def method(request: StringValue, context: object) -> StringValue:
-        raise InvalidArgument(
-            [FieldViolation(field=f"events[{i}].event_id", description="ü" * 200) for i in range(10_000)]
-        )
+        raise InvalidArgument([Violation(field=f"events[{i}].event_id", description="ü" * 200) for i in range(10_000)])
 
     async with serving({"M": method}) as (running, _), grpc.aio.insecure_channel(running.address) as plain:
         error = await failure(plain, "M")

@@ -11,8 +11,8 @@ import psutil
 import pytest
 from google.protobuf.wrappers_pb2 import StringValue
 
-from dmp_chassis.errors import InvalidArgument
 from dmp_chassis.requests import RequestReader
+from dmp_chassis.violations import InvalidArgument
 from tests.chassis.echo_service import KINDS, SERVICE, serving
 
 MIB = 1 << 20

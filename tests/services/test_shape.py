@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -135,3 +138,24 @@ def test_the_migrated_schema_equals_the_tables(context: str, request: pytest.Fix
     finally:
         engine.dispose()
     assert differences == []
+
+
+def test_only_adapters_speak_sql(context: str) -> None:
+    package = Path(str(importlib.import_module(f"dmp_{context}").__file__)).parent
+    elsewhere = [
+        path for path in package.rglob("*.py") if not {"adapters", "migrations"} & set(path.relative_to(package).parts)
+    ]
+    assert len(elsewhere) > 20
+    assert [f"{path.name}:{line}" for path in elsewhere for line in _speaks_sql(path)] == []
+
+
+def _speaks_sql(path: Path) -> Iterator[int]:
+    """The lines of a module that hold a statement or run one."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        match node:
+            case ast.Constant(value=str() | bytes() as text, lineno=line):
+                statement = text.decode("latin-1") if isinstance(text, bytes) else text
+                if re.match(r"\s*(SELECT|INSERT INTO|UPDATE|DELETE FROM|WITH|TRUNCATE|LOCK|COPY)\s+\S", statement):
+                    yield line
+            case ast.Call(func=ast.Attribute(attr="execute" | "executemany"), lineno=line):
+                yield line

@@ -51,7 +51,7 @@ async def test_user_ids_of_two_sources_are_two_people(identity: Identity) -> Non
         assert (answer.internal_user_id, answer.match.value) == (person, value)
     # Who has no namespace of its own may name another's user; everything else is compared as ever.
     assert await identity.apply(said_by("web", user_id="crm:7"), said_by("shop eu", email="A@x.com")) == [crm, crm]
-    with pytest.raises(grpc.aio.AioRpcError, match="namespace: is not a namespace"):
+    with pytest.raises(grpc.aio.AioRpcError, match="namespace is not a namespace"):
         await identity.stub.MatchIdentifier(pb.MatchIdentifierRequest(identifier="user_id", value="7", namespace="web"))
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from dmp.ingest.v1 import ingest_service_pb2 as pb
-from dmp_chassis.errors import InvalidArgument
+from dmp_chassis.violations import InvalidArgument
 from dmp_ingest.api.json_body import BodyReader, EventsBody
 from dmp_ingest.api.publish_request import read_publish_request
 from dmp_ingest.domain.errors import MalformedBodyError, TooLargeError

@@ -18,7 +18,7 @@ from google.api import httpbody_pb2
 from google.protobuf import timestamp_pb2
 
 from dmp.stats.v1 import stats_service_pb2 as pb
-from dmp_stats.domain.errors import InvalidRequestError
+from dmp_chassis.violations import InvalidArgument
 from dmp_stats.domain.reference_limits import check_size
 from tests.stats.service import Replica, StatsCluster
 
@@ -95,7 +95,7 @@ def test_users_times_names_are_bounded() -> None:
     check_size(users=1_000_000, names=50)
     check_size(users=195_312, names=256)
     for users, names in ((1_000_001, 50), (195_313, 256), (1, 257)):
-        with pytest.raises(InvalidRequestError):
+        with pytest.raises(InvalidArgument):
             check_size(users=users, names=names)
 
 

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from dmp.ingest.v1 import accepted_batch_pb2
 from dmp.stats.v1 import stats_service_pb2 as pb
+from dmp_chassis.violations import InvalidArgument
 from dmp_stats.api.batch_columns import COLUMNS, parse_request
 from dmp_stats.api.convert import batch_from_request
 from dmp_stats.domain.cells import Batch
-from dmp_stats.domain.errors import InvalidRequestError
 from tests.stats.service import QUICK, Event, batch_of
 
 NUMBERS = st.one_of(st.integers(0, 1), st.integers(0, 127), st.integers(0, 300), st.integers(0, 2**32 - 1))
@@ -29,7 +29,7 @@ def read(data: bytes, *, as_columns: bool) -> Batch | list[str]:
     """The batch, or what is wrong with it."""
     try:
         return batch_from_request(parse_request(data, columns_from_bytes=0 if as_columns else 2**40))
-    except InvalidRequestError as error:
+    except InvalidArgument as error:
         return sorted(f"{each.field}: {each.description}" for each in error.violations)
 
 
@@ -124,7 +124,7 @@ def test_damaged_requests_are_read_as_protobuf_reads_them(noise: bytes, place: i
             request = parse_request(data, columns_from_bytes=0)
         except DecodeError:
             return
-        with pytest.raises(InvalidRequestError):
+        with pytest.raises(InvalidArgument):
             batch_from_request(request)
     else:
         assert_read_alike(data)

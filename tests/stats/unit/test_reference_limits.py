@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from dmp_stats.domain.errors import InvalidRequestError, StaleReferenceError
+from dmp_chassis.violations import InvalidArgument
+from dmp_stats.domain.errors import StaleReferenceError
 from dmp_stats.domain.reference_limits import MOST_ENTRIES, MOST_NAMES, CurrentTable, check_size, check_ts
 
 NOW = datetime(2026, 2, 10, 12, tzinfo=UTC)
@@ -19,7 +20,7 @@ def test_a_time_up_to_a_day_ahead_is_accepted(ahead: timedelta) -> None:
 
 
 def test_a_time_further_ahead_is_invalid() -> None:
-    with pytest.raises(InvalidRequestError) as raised:
+    with pytest.raises(InvalidArgument) as raised:
         check_ts(NOW + timedelta(hours=24) + SECOND, now=NOW, current=None)
     (violation,) = raised.value.violations
     assert (violation.field, violation.description) == ("ts", "must be at most 24 hours ahead of the server's clock")
@@ -37,7 +38,7 @@ def test_an_older_table_does_not_replace_a_newer_one() -> None:
 def problem(users: int, names: int) -> tuple[str, str] | None:
     try:
         check_size(users=users, names=names)
-    except InvalidRequestError as error:
+    except InvalidArgument as error:
         (violation,) = error.violations
         return violation.field, violation.description
     return None

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dmp_chassis.violations import InvalidArgument
 from dmp_stats.domain.buckets import Buckets
-from dmp_stats.domain.errors import InvalidRequestError
 from dmp_stats.domain.series import MOST_POINTS, Counted, add_up
 from dmp_stats.domain.stats_query import check_zone, zone_names
 from tests.stats.service import QUICK
@@ -79,7 +79,7 @@ def test_an_answer_has_a_bound(minutes: int, groups: int, fill_zero: bool) -> No
     rows += [(0, 1, 1, f"{group}" * (250 if minutes == 40_000 else 1)) for group in range(1, groups)]
     if minutes == 40_000:
         rows[0] = (0, 1, 1, '"' * 250)
-    with pytest.raises(InvalidRequestError) as raised:
+    with pytest.raises(InvalidArgument) as raised:
         add_up([counted(rows)], buckets, fill_zero=fill_zero)
     assert [violation.field for violation in raised.value.violations] == ["page_size"]
     assert "page_size" in raised.value.violations[0].description

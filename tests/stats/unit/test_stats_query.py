@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from dmp_stats.domain.errors import InvalidRequestError
+from dmp_chassis.violations import InvalidArgument
 from dmp_stats.domain.stats_query import check_stats_query
 
 GOOD: dict[str, Any] = {"campaign_id": "camp_1", "start": "2026-02-10T21:10:00Z", "end": "2026-02-10T21:20:00Z"}
 
 
 def problems(**changes: Any) -> dict[str, str]:  # noqa: ANN401 -- parameters of the question
-    with pytest.raises(InvalidRequestError) as raised:
+    with pytest.raises(InvalidArgument) as raised:
         check_stats_query(**{**GOOD, **changes})
     return {violation.field: violation.description for violation in raised.value.violations}
 

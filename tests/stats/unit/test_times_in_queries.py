@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from dmp_stats.domain.errors import InvalidRequestError
+from dmp_chassis.violations import InvalidArgument
 from dmp_stats.domain.stats_query import check_stats_query
 
 
 def problems(start: str) -> dict[str, str]:
-    with pytest.raises(InvalidRequestError) as caught:
+    with pytest.raises(InvalidArgument) as caught:
         check_stats_query(campaign_id="c", start=start, end="2026-02-10T21:20:00Z")
     return {each.field: each.description for each in caught.value.violations}
 

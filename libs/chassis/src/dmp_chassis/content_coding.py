@@ -6,7 +6,8 @@ import asyncio
 import zlib
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from dmp_chassis.errors import BodyDamaged, BodyTooLarge, FieldViolation, InvalidArgument
+from dmp_chassis.errors import BodyDamaged, BodyTooLarge
+from dmp_chassis.violations import InvalidArgument, Violation
 
 if TYPE_CHECKING:  # generic in the stubs only
     import grpc
@@ -45,7 +46,7 @@ def is_gzip(context: Context) -> bool:
     coding = next((value for name, value in context.invocation_metadata() or () if name == CODING_HEADER), "")
     named = str(coding).strip().lower()
     if named not in ("", "identity", "gzip", "x-gzip"):
-        raise InvalidArgument([FieldViolation(field="content-encoding", description="must be gzip or identity")])
+        raise InvalidArgument([Violation("content-encoding", "must be gzip or identity")])
     return named.endswith("gzip")
 
 

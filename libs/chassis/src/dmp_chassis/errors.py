@@ -13,27 +13,14 @@ from typing import Any, Final, TypeAlias
 import grpc
 from google.rpc import error_details_pb2, status_pb2
 
+from dmp_chassis.violations import InvalidArgument, Violation, sentence
+
 
 class DomainError(Exception):
     """Base of typed errors. Subclasses are `@dataclass(slots=True, kw_only=True, eq=False)`: data, no sentences.
 
     Not frozen, because Python sets `__traceback__` on exceptions in flight. `eq=False` keeps them hashable.
     """
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FieldViolation:
-    """One thing that is wrong with one field. `field` is its path in the request (`events[3].event_id`)."""
-
-    field: str
-    description: str
-
-
-@dataclass(slots=True, eq=False)
-class InvalidArgument(DomainError):
-    """The request is wrong in these places: all of them, not only the first."""
-
-    violations: Sequence[FieldViolation]
 
 
 @dataclass(slots=True, eq=False)
@@ -72,7 +59,7 @@ class ErrorSpec:
     reason: UPPER_SNAKE_CASE, stable, unique within the domain (`google.rpc.ErrorInfo`).
     message: the public sentence, or a function that makes it from the error's own data.
     metadata: facts for a program, as text.
-    field_violations: pairs (field, description) for `google.rpc.BadRequest`.
+    field_violations: for `google.rpc.BadRequest`.
     retry_after_seconds: when to try again (`google.rpc.RetryInfo`, header `retry-after`), or a function of the error.
     http_status: the HTTP status behind the gateway where it is not the usual one of `code`.
     """
@@ -81,32 +68,24 @@ class ErrorSpec:
     reason: str
     message: str | Callable[[Any], str]
     metadata: Callable[[Any], dict[str, str]] | None = None
-    field_violations: Callable[[Any], list[tuple[str, str]]] | None = None
+    field_violations: Callable[[Any], list[Violation]] | None = None
     retry_after_seconds: Callable[[Any], float | None] | float | None = None
     http_status: int | None = None
 
 
 ErrorTable: TypeAlias = Mapping[type[Exception], ErrorSpec]
 
-_VIOLATIONS_IN_SENTENCE: Final = 5
 # A status travels in HTTP/2 headers, of which gRPC peers accept 8 KiB by default; details grow by a third in base64.
 _MESSAGE_BYTES: Final = 1_000
 _VIOLATIONS_BYTES: Final = 3_500
-
-
-def _violations_sentence(error: InvalidArgument) -> str:
-    shown = error.violations[:_VIOLATIONS_IN_SENTENCE]
-    more = len(error.violations) - len(shown)
-    parts = [f"{each.field}: {each.description}" if each.field else each.description for each in shown]
-    return "; ".join((*parts, f"and {more} more") if more else parts) or "the request is invalid"
 
 
 BUILT_IN: Final[ErrorTable] = {
     InvalidArgument: ErrorSpec(
         code=grpc.StatusCode.INVALID_ARGUMENT,
         reason="INVALID_ARGUMENT",
-        message=_violations_sentence,
-        field_violations=lambda error: [(each.field, each.description) for each in error.violations],
+        message=lambda error: sentence(error.violations),
+        field_violations=lambda error: list(error.violations),
     ),
     BodyTooLarge: ErrorSpec(
         code=grpc.StatusCode.RESOURCE_EXHAUSTED,
@@ -119,7 +98,7 @@ BUILT_IN: Final[ErrorTable] = {
         code=grpc.StatusCode.INVALID_ARGUMENT,
         reason="MALFORMED_BODY",
         message=lambda error: f"the body {error.problem}; nothing of it was stored",
-        field_violations=lambda error: [("body", error.problem)],
+        field_violations=lambda error: [Violation("body", error.problem)],
     ),
     DependencyUnavailable: ErrorSpec(
         code=grpc.StatusCode.UNAVAILABLE,
@@ -188,7 +167,7 @@ def to_status(
     return status
 
 
-def _bad_request(violations: list[tuple[str, str]]) -> tuple[error_details_pb2.BadRequest, int]:
+def _bad_request(violations: Sequence[Violation]) -> tuple[error_details_pb2.BadRequest, int]:
     """As many violations as fit, and the number of those that do not."""
     request = error_details_pb2.BadRequest()
     room = _VIOLATIONS_BYTES

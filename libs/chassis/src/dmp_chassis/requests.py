@@ -8,7 +8,8 @@ from typing import Any, Final, TypeAlias
 
 from dmp_chassis.client import MAX_MESSAGE_BYTES
 from dmp_chassis.content_coding import inflate
-from dmp_chassis.errors import BodyDamaged, BodyTooLarge, FieldViolation, InvalidArgument
+from dmp_chassis.errors import BodyDamaged, BodyTooLarge
+from dmp_chassis.violations import InvalidArgument, Violation
 
 Parse: TypeAlias = Callable[[bytes], Any]
 
@@ -72,4 +73,4 @@ def _not_a_message() -> InvalidArgument:
 
 
 def _invalid(description: str) -> InvalidArgument:
-    return InvalidArgument([FieldViolation(field="", description=description)])
+    return InvalidArgument([Violation("", description)])

@@ -3,29 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from typing import Final
 
 from dmp_chassis.database import Database, raw
-
-_MINUTE_US: Final = 60_000_000
-_PART: Final = 10_000
-_COUNT: Final = """
-SELECT floor(occurred_at_us / 60000000.0)::bigint AS minute, count(*),
-  bit_xor(('x' || left(md5(event_id), 16))::bit(64)::bigint)
-FROM timeline_entry
-WHERE occurred_at_us >= %(first)s AND occurred_at_us < %(end)s
-GROUP BY 1 ORDER BY 1
-"""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EntryCount:
-    """A minute (whole minutes since 1970), its entries, and the XOR of the first halves of their ids' MD5 digests."""
-
-    minute: int
-    count: int
-    digest: int
+from dmp_identity.adapters.timeline_counts import EntryCount, counts_by_minute
 
 
 async def count_entries(database: Database, *, first: int, last: int) -> AsyncIterator[list[EntryCount]]:
@@ -33,7 +13,6 @@ async def count_entries(database: Database, *, first: int, last: int) -> AsyncIt
 
     Reads every timeline entry there is: it is for audits, not for the request path.
     """
-    async with database.read() as transaction, raw(transaction).cursor() as cursor:
-        await cursor.execute(_COUNT, {"first": first * _MINUTE_US, "end": (last + 1) * _MINUTE_US})
-        while rows := await cursor.fetchmany(_PART):
-            yield [EntryCount(minute=row[0], count=row[1], digest=row[2]) for row in rows]
+    async with database.read() as transaction:
+        async for part in counts_by_minute(raw(transaction), first=first, last=last):
+            yield part

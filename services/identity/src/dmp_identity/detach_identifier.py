@@ -12,21 +12,22 @@ import psycopg
 from dmp_chassis.database import Database
 from dmp_chassis.domain_events import DomainEvent
 from dmp_chassis.uuid7 import uuid7_text
+from dmp_chassis.violations import InvalidArgument, Violation
 from dmp_identity.adapters import merge_store
 from dmp_identity.adapters.domain_event_store import add_domain_events
 from dmp_identity.adapters.graph_locks import lock_stripes, stripe
 from dmp_identity.adapters.merge_store import StoredNeverMerge
 from dmp_identity.adapters.profile_reads import find_root, members_of
 from dmp_identity.adapters.separation_store import StoredIdentifier, find_identifier, move_to_new_profiles
-from dmp_identity.domain.errors import InvalidFieldsError, NoMatchError, ProfileNotFoundError
+from dmp_identity.domain.errors import NoMatchError, ProfileNotFoundError
 from dmp_identity.domain.identifier_parser import IdentifierParser
 from dmp_identity.domain.merge_people import MergeAct, MergeEnd
 from dmp_identity.domain.parsed_identifier import Key, ParsedIdentifier
 from dmp_identity.domain.profile_id import public_id
+from dmp_identity.domain.request_checks import profile_id_asked_for, reason_violations
 from dmp_identity.graph_transaction import in_graph_transaction
 from dmp_identity.know_key_rules import one_as_stored
-from dmp_identity.merge_profiles import checked_reason, merge_in_graph
-from dmp_identity.read_profile import known_form
+from dmp_identity.merge_profiles import merge_in_graph
 from dmp_identity.undo_merge import regroup_people
 
 
@@ -58,17 +59,17 @@ class Attached:
 
 
 def read_strong(parser: IdentifierParser, identifier: str, value: str, reason: str) -> ParsedIdentifier:
-    """The strong identifier that a request names. Raises InvalidFieldsError."""
-    problems = checked_reason(reason, required=True)
+    """The strong identifier that a request names. Raises InvalidArgument."""
+    problems = reason_violations(reason, required=True)
     kind = parser.policy.types.get(identifier)
     strong = [name for name, known in parser.policy.types.items() if known.strong]
     if kind is None or not kind.strong:
-        problems.append(("identifier", f"must be one of {', '.join(strong)}"))
+        problems.append(Violation("identifier", f"must be one of {', '.join(strong)}"))
     parsed = None if "\0" in value else parser.parse(identifier, value)
     if parsed is None:
-        problems.append(("value", "must not have NUL characters" if "\0" in value else "is required"))
+        problems.append(Violation("value", "must not have NUL characters" if "\0" in value else "is required"))
     if problems or parsed is None:
-        raise InvalidFieldsError(problems)
+        raise InvalidArgument(problems)
     return parsed
 
 
@@ -80,11 +81,11 @@ async def detach_identifier(
     clock_us: Callable[[], int],
     wake: asyncio.Event,
 ) -> Detached:
-    """Gives the identifier a profile of its own, kept apart from the person. Raises InvalidFieldsError, NoMatchError,
+    """Gives the identifier a profile of its own, kept apart from the person. Raises InvalidArgument, NoMatchError,
     ProfileNotFoundError.
     """
     parsed = read_strong(parser, wanted.identifier, wanted.value, wanted.reason)
-    profile_id = known_form(wanted.internal_user_id)
+    profile_id = profile_id_asked_for(wanted.internal_user_id)
 
     async def unit(connection: psycopg.AsyncConnection[Any], _: bool) -> Detached:
         key = (await one_as_stored(connection, parser, parsed)).key
@@ -124,10 +125,10 @@ async def attach_identifier(
     wake: asyncio.Event,
 ) -> Attached:
     """Makes whoever has the identifier one with the person, and removes what kept just these two apart. Raises
-    InvalidFieldsError, NoMatchError, ProfileNotFoundError.
+    InvalidArgument, NoMatchError, ProfileNotFoundError.
     """
     parsed = read_strong(parser, wanted.identifier, wanted.value, wanted.reason)
-    profile_id = known_form(wanted.internal_user_id)
+    profile_id = profile_id_asked_for(wanted.internal_user_id)
 
     async def unit(connection: psycopg.AsyncConnection[Any], _: bool) -> Attached:
         key = (await one_as_stored(connection, parser, parsed)).key

@@ -6,8 +6,6 @@ in between, `list_erased_events`, cleaning the log, and `forget_erased_events`; 
 
 from __future__ import annotations
 
-import base64
-import binascii
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -18,6 +16,8 @@ import msgspec
 import psycopg
 
 from dmp_chassis.database import Database, raw, retrying
+from dmp_chassis.page_token import position_of, token_of
+from dmp_chassis.violations import InvalidArgument, Violation
 from dmp_identity.adapters import erasure_events as listed
 from dmp_identity.adapters import erasure_store as store
 from dmp_identity.adapters.contact_store import clear_contact_values
@@ -25,10 +25,10 @@ from dmp_identity.adapters.erasure_digests import keys_of_erasure
 from dmp_identity.adapters.erasure_store import Counts, Receipt
 from dmp_identity.adapters.graph_locks import lock_merges, own_graph
 from dmp_identity.adapters.profile_reads import find_root, members_of, owner_of
-from dmp_identity.domain.errors import ErasureNotFoundError, InvalidFieldsError, ProfileNotFoundError
+from dmp_identity.domain.errors import ErasureNotFoundError, ProfileNotFoundError
 from dmp_identity.domain.identifier_parser import IdentifierParser
 from dmp_identity.domain.parsed_identifier import Key
-from dmp_identity.read_profile import known_form
+from dmp_identity.domain.request_checks import page_size_violations, profile_id_asked_for, token_violation
 
 MOST_EVENTS: Final = 10_000
 MOST_PAIRS: Final = 100_000
@@ -56,7 +56,7 @@ class ErasedPerson:
 
 
 async def preview_erasure(database: Database, parser: IdentifierParser, whom: Erasing) -> tuple[list[int], Counts]:
-    """The person's profiles and how much there is about them. Raises InvalidFieldsError, ProfileNotFoundError.
+    """The person's profiles and how much there is about them. Raises InvalidArgument, ProfileNotFoundError.
 
     It counts the timeline: about a second for ten million entries.
     """
@@ -71,7 +71,7 @@ async def erase_person(
 ) -> ErasedPerson:
     """Makes the person unknown, the first time, and then works for half a second: call it until it is finished.
 
-    Raises InvalidFieldsError, ProfileNotFoundError.
+    Raises InvalidArgument, ProfileNotFoundError.
     """
     wanted = _checked_id(erasure_id)
     remembered = {name for name, kind in parser.policy.types.items() if kind.attributing and not kind.strong}
@@ -144,21 +144,21 @@ async def list_erased_events(
 ) -> tuple[list[tuple[str, bool]], str]:
     """A page of event ids, each with whether it is somebody else's, and the token of the next one.
 
-    Raises InvalidFieldsError, ErasureNotFoundError.
+    Raises InvalidArgument, ErasureNotFoundError.
     """
     wanted = _checked_id(erasure_id)
-    problems = [] if page_size >= 0 else [("page_size", "must not be negative")]
+    problems = page_size_violations(page_size)
     after = _position(page_token)
     if after is None:
-        problems.append(("page_token", "is not a token that a page before this one gave"))
+        problems.append(token_violation())
     if problems or after is None:
-        raise InvalidFieldsError(problems)
+        raise InvalidArgument(problems)
     limit = min(page_size or MOST_EVENTS, MOST_EVENTS)
     async with database.read() as transaction:
         connection = raw(transaction)
         await _known(connection, wanted)
         found = await listed.erased_events(connection, wanted, after, limit + 1)
-    token = base64.urlsafe_b64encode(found[limit - 1][0].encode()).decode() if len(found) > limit else ""
+    token = token_of(found[limit - 1][0]) if len(found) > limit else ""
     return found[:limit], token
 
 
@@ -167,11 +167,11 @@ async def match_erased(
 ) -> list[int]:
     """The positions of the identifiers, given as sent, that the erasure has erased.
 
-    Raises InvalidFieldsError, ErasureNotFoundError.
+    Raises InvalidArgument, ErasureNotFoundError.
     """
     wanted = _checked_id(erasure_id)
     if len(pairs) > MOST_PAIRS:
-        raise InvalidFieldsError([("types", f"must have at most {MOST_PAIRS} elements")])
+        raise InvalidArgument([Violation("types", f"must have at most {MOST_PAIRS} elements")])
     keys = [_possible_keys(parser, kind, value) for kind, value in pairs]
     async with database.read() as transaction:
         connection = raw(transaction)
@@ -189,10 +189,10 @@ def _possible_keys(parser: IdentifierParser, kind: str, value: str) -> set[Key]:
 
 
 async def forget_erased_events(database: Database, *, erasure_id: str, event_ids: Sequence[str]) -> int:
-    """Takes events off the erasure's list; how many were on it. Raises InvalidFieldsError, ErasureNotFoundError."""
+    """Takes events off the erasure's list; how many were on it. Raises InvalidArgument, ErasureNotFoundError."""
     wanted = _checked_id(erasure_id)
     if len(event_ids) > MOST_EVENTS:
-        raise InvalidFieldsError([("event_ids", f"must have at most {MOST_EVENTS} elements")])
+        raise InvalidArgument([Violation("event_ids", f"must have at most {MOST_EVENTS} elements")])
     async with database.begin() as transaction:
         connection = raw(transaction)
         await _known(connection, wanted)
@@ -201,7 +201,7 @@ async def forget_erased_events(database: Database, *, erasure_id: str, event_ids
 
 async def confirm_erasure(database: Database, *, erasure_id: str, clock_us: Callable[[], int]) -> int:
     """Forgets the erasure's events and the person's identifiers, unless the erasure is not finished; how many events
-    there were. Raises InvalidFieldsError, ErasureNotFoundError.
+    there were. Raises InvalidArgument, ErasureNotFoundError.
     """
     wanted = _checked_id(erasure_id)
     async with database.begin() as transaction:
@@ -215,13 +215,13 @@ async def _whom(
 ) -> tuple[list[int], list[Key]]:
     """The person's profiles, or, if the identifier is nobody's but was refused somewhere, none and the identifier."""
     if not whom.identifier:
-        return await _members(connection, known_form(whom.internal_user_id), whom.internal_user_id), []
+        return await _members(connection, profile_id_asked_for(whom.internal_user_id), whom.internal_user_id), []
     parsed = parser.parse(whom.identifier, whom.value)
     kind = parser.policy.types.get(whom.identifier)
     if kind is None or not kind.strong:
-        raise InvalidFieldsError([("identifier", "must be a strong type of the policy")])
+        raise InvalidArgument([Violation("identifier", "must be a strong type of the policy")])
     if parsed is None:
-        raise InvalidFieldsError([("value", "is required")])
+        raise InvalidArgument([Violation("value", "is required")])
     for key in parsed.all_keys():
         owner = await owner_of(connection, key)
         if owner is not None:
@@ -261,12 +261,9 @@ def _checked_id(erasure_id: str) -> str:
     try:
         return str(uuid.UUID(erasure_id))
     except ValueError:
-        raise InvalidFieldsError([("erasure_id", "must be a UUID")]) from None
+        raise InvalidArgument([Violation("erasure_id", "must be a UUID")]) from None
 
 
 def _position(token: str) -> str | None:
-    try:
-        text = base64.urlsafe_b64decode(token.encode()).decode()
-    except (binascii.Error, ValueError):
-        return None
-    return None if "\0" in text else text
+    text = position_of(token, str) if token else ""
+    return None if text is None or "\0" in text else text

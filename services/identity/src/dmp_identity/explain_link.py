@@ -8,17 +8,18 @@ from typing import Any, Final
 import psycopg
 
 from dmp_chassis.database import Database, raw
+from dmp_chassis.violations import InvalidArgument, Violation
 from dmp_identity.adapters import explanation_reads as reads
 from dmp_identity.adapters import merge_store, profile_reads
 from dmp_identity.adapters.explanation_reads import StoredRefusal
-from dmp_identity.domain.errors import InvalidFieldsError, ProfileNotFoundError
+from dmp_identity.domain.errors import ProfileNotFoundError
 from dmp_identity.domain.explain import Link, Node, SeenIdentifier, links_of_identifiers, shortest_chain, weakest
 from dmp_identity.domain.identifier_parser import IdentifierParser
 from dmp_identity.domain.identifier_policy import IdentifierPolicy
 from dmp_identity.domain.parsed_identifier import Key, ParsedIdentifier
 from dmp_identity.domain.profile_id import public_id
+from dmp_identity.domain.request_checks import profile_id_asked_for, unusable_value
 from dmp_identity.know_key_rules import one_as_stored
-from dmp_identity.read_profile import known_form, unusable_value
 
 _MOST_IDENTIFIERS: Final = 20_000
 _DRAWN: Final = 2000
@@ -83,11 +84,11 @@ class _End:
 
 
 async def explain_link(database: Database, parser: IdentifierParser, start: str, end: str) -> Explanation:
-    """Explains two ends, each a profile's id or `type:value`. Raises InvalidFieldsError, ProfileNotFoundError."""
+    """Explains two ends, each a profile's id or `type:value`. Raises InvalidArgument, ProfileNotFoundError."""
     given = {"from": _read_end(parser, start), "to": _read_end(parser, end)}
-    problems = [(name, read) for name, read in given.items() if isinstance(read, str)]
+    problems = [Violation(name, read) for name, read in given.items() if isinstance(read, str)]
     if problems:
-        raise InvalidFieldsError(problems)
+        raise InvalidArgument(problems)
     async with database.read() as transaction:
         connection = raw(transaction)
         ends = [await _find_end(connection, parser, read) for read in given.values() if not isinstance(read, str)]
@@ -102,7 +103,7 @@ async def explain_link(database: Database, parser: IdentifierParser, start: str,
 
 async def read_graph(database: Database, policy: IdentifierPolicy, internal_user_id: str) -> PersonGraph:
     """The person as a graph. Raises ProfileNotFoundError."""
-    profile_id = known_form(internal_user_id)
+    profile_id = profile_id_asked_for(internal_user_id)
     async with database.read() as transaction:
         connection = raw(transaction)
         root = await profile_reads.find_root(connection, profile_id)
@@ -129,7 +130,7 @@ def _read_end(parser: IdentifierParser, text: str) -> int | ParsedIdentifier | s
         return unusable
     type_name, colon, value = text.partition(":")
     if not colon:
-        return known_form(text)
+        return profile_id_asked_for(text)
     kind = parser.policy.type_named(type_name)
     if kind is None:
         return f"must be a profile's id or type:value with one of the types {', '.join(parser.policy.types)}"

@@ -8,15 +8,22 @@ from datetime import UTC, datetime
 import msgspec
 
 from dmp_chassis.database import Database, raw
+from dmp_chassis.violations import InvalidArgument
 from dmp_identity.adapters import merge_store
 from dmp_identity.adapters import profile_reads as reads
 from dmp_identity.adapters.contact_store import load_contact_values, load_contacts
 from dmp_identity.adapters.merge_store import StoredMerge, StoredNeverMerge
 from dmp_identity.adapters.profile_reads import ExportedIdentifier, TimelineRow
 from dmp_identity.domain.contacts import ContactAnswer, ContactBook, ContactRow
-from dmp_identity.domain.errors import InvalidFieldsError, ProfileNotFoundError
+from dmp_identity.domain.errors import ProfileNotFoundError
 from dmp_identity.domain.identifier_parser import IdentifierParser
-from dmp_identity.read_profile import known_form, page_position, page_token_after
+from dmp_identity.domain.request_checks import (
+    page_size_violations,
+    profile_id_asked_for,
+    timeline_position,
+    timeline_token,
+    token_violation,
+)
 
 LARGEST_PAGE = 10_000
 
@@ -39,15 +46,15 @@ class ProfileExport:
 async def export_profile(
     database: Database, parser: IdentifierParser, internal_user_id: str, *, page_size: int, page_token: str
 ) -> ProfileExport:
-    """One page of a person's data. Raises InvalidFieldsError, ProfileNotFoundError."""
-    problems = [] if page_size >= 0 else [("page_size", "must not be negative")]
-    after = page_position(page_token)
+    """One page of a person's data. Raises InvalidArgument, ProfileNotFoundError."""
+    problems = page_size_violations(page_size)
+    after = timeline_position(page_token)
     if after is None:
-        problems.append(("page_token", "is not a token that a page before this one gave"))
+        problems.append(token_violation())
     if problems or after is None:
-        raise InvalidFieldsError(problems)
+        raise InvalidArgument(problems)
     limit = min(page_size or LARGEST_PAGE, LARGEST_PAGE)
-    profile_id = known_form(internal_user_id)
+    profile_id = profile_id_asked_for(internal_user_id)
     async with database.read() as transaction:
         connection = raw(transaction)
         root = await reads.find_root(connection, profile_id)
@@ -56,7 +63,7 @@ async def export_profile(
         members = await reads.members_of(connection, root)
         rows = await reads.timeline_page(connection, members, after, limit + 1)
         more = len(rows) > limit
-        token = page_token_after(rows[limit - 1]) if more else ""
+        token = timeline_token((rows[limit - 1].occurred_at_us, rows[limit - 1].event_id)) if more else ""
         events = [(row, row.profile) for row in rows[:limit]]
         if page_token:
             return ProfileExport(root=root, events=events, next_page_token=token)

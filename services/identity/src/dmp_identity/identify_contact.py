@@ -13,10 +13,11 @@ import psycopg
 
 from dmp_chassis.database import Database
 from dmp_chassis.uuid7 import uuid7_text
+from dmp_chassis.violations import Violation, Violations
 from dmp_identity.adapters.domain_event_store import add_domain_events
 from dmp_identity.decide_plan import Observed
 from dmp_identity.domain.contacts import ContactAnswer
-from dmp_identity.domain.errors import InvalidFieldsError, OverloadedError
+from dmp_identity.domain.errors import OverloadedError
 from dmp_identity.domain.graph_cache import GraphCache
 from dmp_identity.domain.identifier_parser import IdentifierParser
 from dmp_identity.domain.identify import ContactRequest
@@ -31,6 +32,7 @@ SOURCE: Final = "identify"
 _GROUP: Final = 256
 _LIMITS: Final = {"email": 320, "phoneNumber": 64}
 _TYPES: Final = {"email": "email", "phoneNumber": "phone"}
+_EITHER: Final = (("email", "phoneNumber"), ("phoneNumber", "email"))
 
 
 class _Waiting(msgspec.Struct):
@@ -41,31 +43,30 @@ class _Waiting(msgspec.Struct):
 def read_contact_request(parser: IdentifierParser, values: dict[str, str]) -> ContactRequest:
     """The request of the values of `email` and `phoneNumber`, empty ones being absent.
 
-    Raises InvalidFieldsError when a value is too long, holds what cannot be stored, or none is left.
+    Raises InvalidArgument when a value is too long, holds what cannot be stored, or none is left.
     """
-    problems: list[tuple[str, str]] = []
+    problems = Violations()
     identifiers: dict[str, ParsedIdentifier | None] = {}
     for field, limit in _LIMITS.items():
         text = values.get(field, "").strip()
         if len(text) > limit:
-            problems.append((field, f"must have at most {limit} characters"))
+            problems.add(field, f"must have at most {limit} characters")
         elif "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
-            problems.append((field, "must not have NUL characters or lone surrogates"))
+            problems.add(field, "must not have NUL characters or lone surrogates")
         else:
             parsed = identifiers[field] = parser.parse(_TYPES[field], text)
             if parsed is not None and parsed.refusal_reason is RefusalReason.TOO_LONG:
-                problems.append((field, f"must have at most {limit} characters in the form in which it is compared"))
+                problems.add(field, f"must have at most {limit} characters in the form in which it is compared")
     if not problems and not any(identifiers.values()):
-        problems = [(field, "at least one of email and phoneNumber is required") for field in _LIMITS]
+        problems.extend(Violation(field, f"is required unless {other} is given") for field, other in _EITHER)
     if not problems and all(parsed is None or parsed.refusal_reason is not None for parsed in identifiers.values()):
         # Everybody who sends a placeholder would be one contact.
-        problems = [
-            (field, f"names nobody: set aside as {parsed.refusal_reason}")
+        problems.extend(
+            Violation(field, f"names nobody: set aside as {parsed.refusal_reason}")
             for field, parsed in identifiers.items()
             if parsed is not None and parsed.refusal_reason is not None
-        ]
-    if problems:
-        raise InvalidFieldsError(problems)
+        )
+    problems.check()
     return ContactRequest(email=identifiers["email"], phone=identifiers["phoneNumber"])
 
 

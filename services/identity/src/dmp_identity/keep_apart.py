@@ -11,14 +11,14 @@ import psycopg
 
 from dmp_chassis.database import Database, raw
 from dmp_chassis.uuid7 import uuid7_text
+from dmp_chassis.violations import InvalidArgument, Violation
 from dmp_identity.adapters import merge_store
 from dmp_identity.adapters.graph_locks import lock_merges
 from dmp_identity.adapters.merge_store import StoredMerge, StoredNeverMerge
 from dmp_identity.adapters.profile_reads import find_profiles, find_root, members_of
-from dmp_identity.domain.errors import InvalidFieldsError, NeverMergeNotFoundError, ProfileNotFoundError
+from dmp_identity.domain.errors import NeverMergeNotFoundError, ProfileNotFoundError
+from dmp_identity.domain.request_checks import profile_id_asked_for, reason_violations
 from dmp_identity.graph_transaction import in_graph_transaction
-from dmp_identity.merge_profiles import checked_reason
-from dmp_identity.read_profile import known_form
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,13 +33,13 @@ class MergeHistory:
 async def create_never_merge(
     database: Database, internal_user_ids: Sequence[str], *, reason: str, clock_us: Callable[[], int]
 ) -> StoredNeverMerge:
-    """Keeps two different people apart. Raises InvalidFieldsError, ProfileNotFoundError."""
-    problems = checked_reason(reason, required=True)
+    """Keeps two different people apart. Raises InvalidArgument, ProfileNotFoundError."""
+    problems = reason_violations(reason, required=True)
     if len(internal_user_ids) != 2:
-        problems.append(("internal_user_ids", "must have two ids"))
+        problems.append(Violation("internal_user_ids", "must have two ids"))
     if problems:
-        raise InvalidFieldsError(problems)
-    a, b = map(known_form, internal_user_ids)
+        raise InvalidArgument(problems)
+    a, b = map(profile_id_asked_for, internal_user_ids)
 
     async def unit(connection: psycopg.AsyncConnection[Any], _: bool) -> StoredNeverMerge:
         await lock_merges(connection)
@@ -48,7 +48,9 @@ async def create_never_merge(
             if number not in found:
                 raise ProfileNotFoundError(text)
         if found[a].root == found[b].root:
-            raise InvalidFieldsError([("internal_user_ids", "must be two different people; undo their merge first")])
+            raise InvalidArgument(
+                [Violation("internal_user_ids", "must be two different people; undo their merge first")]
+            )
         kept = StoredNeverMerge(
             id=uuid7_text(), profile_a=a, profile_b=b, reason=reason, created_at_us=clock_us(), merge_id=""
         )
@@ -61,10 +63,10 @@ async def create_never_merge(
 async def remove_never_merge(
     database: Database, never_merge_id: str, *, reason: str, clock_us: Callable[[], int]
 ) -> bool:
-    """Takes it back; False if that had been done. Raises InvalidFieldsError, NeverMergeNotFoundError."""
-    problems = checked_reason(reason, required=True)
+    """Takes it back; False if that had been done. Raises InvalidArgument, NeverMergeNotFoundError."""
+    problems = reason_violations(reason, required=True)
     if problems:
-        raise InvalidFieldsError(problems)
+        raise InvalidArgument(problems)
     try:
         wanted = str(uuid.UUID(never_merge_id))
     except ValueError:
@@ -82,7 +84,7 @@ async def remove_never_merge(
 
 async def list_merges(database: Database, internal_user_id: str) -> MergeHistory:
     """The history of a person. Raises ProfileNotFoundError."""
-    profile_id = known_form(internal_user_id)
+    profile_id = profile_id_asked_for(internal_user_id)
     async with database.read() as transaction:
         connection = raw(transaction)
         root = await find_root(connection, profile_id)

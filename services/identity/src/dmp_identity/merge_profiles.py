@@ -10,19 +10,20 @@ from typing import Any, Final
 import psycopg
 
 from dmp_chassis.database import Database
+from dmp_chassis.violations import InvalidArgument, Violation
 from dmp_identity.adapters.domain_event_store import add_domain_events
 from dmp_identity.adapters.graph_locks import lock_merges
 from dmp_identity.adapters.graph_snapshot import load_people
 from dmp_identity.adapters.profile_reads import find_profiles
 from dmp_identity.domain.contacts import Compared
-from dmp_identity.domain.errors import InvalidFieldsError, ProfileNotFoundError
+from dmp_identity.domain.errors import ProfileNotFoundError
 from dmp_identity.domain.merge_people import MergeAct, MergeEnd, plan_merge
+from dmp_identity.domain.request_checks import profile_id_asked_for, reason_violations
 from dmp_identity.graph_transaction import in_graph_transaction
-from dmp_identity.read_profile import PersonView, known_form, view_person
+from dmp_identity.read_profile import PersonView, view_person
 from dmp_identity.save_plan import contacts_of_merged, save_plan
 
 MOST_PROFILES: Final = 100
-LONGEST_REASON: Final = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,15 +32,6 @@ class MergedProfiles:
 
     person: PersonView
     merge_id: str
-
-
-def checked_reason(reason: str, *, required: bool) -> list[tuple[str, str]]:
-    """What is wrong with a reason: field and description."""
-    if required and not reason.strip():
-        return [("reason", "is required")]
-    if len(reason) > LONGEST_REASON:
-        return [("reason", f"must have at most {LONGEST_REASON} characters")]
-    return [("reason", "must not have NUL characters")] if "\0" in reason else []
 
 
 async def merge_profiles(
@@ -51,13 +43,13 @@ async def merge_profiles(
     compared: Compared,
     wake: asyncio.Event,
 ) -> MergedProfiles:
-    """Merges all of them into the oldest. Raises InvalidFieldsError, ProfileNotFoundError, NeverMergeError."""
-    problems = checked_reason(reason, required=False)
+    """Merges all of them into the oldest. Raises InvalidArgument, ProfileNotFoundError, NeverMergeError."""
+    problems = reason_violations(reason, required=False)
     if not 1 <= len(internal_user_ids) <= MOST_PROFILES:
-        problems.append(("internal_user_ids", f"must have 1 to {MOST_PROFILES} ids"))
+        problems.append(Violation("internal_user_ids", f"must have 1 to {MOST_PROFILES} ids"))
     if problems:
-        raise InvalidFieldsError(problems)
-    wanted = {known_form(text): text for text in internal_user_ids}
+        raise InvalidArgument(problems)
+    wanted = {profile_id_asked_for(text): text for text in internal_user_ids}
 
     async def unit(connection: psycopg.AsyncConnection[Any], _: bool) -> MergedProfiles:
         await lock_merges(connection)

@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from dataclasses import dataclass, field
 from typing import Final
 
-import msgspec
 import psycopg
 
 from dmp_chassis.database import Database, raw
+from dmp_chassis.violations import InvalidArgument, Violations
 from dmp_identity.adapters import profile_reads as reads
 from dmp_identity.adapters.profile_reads import ShownIdentifier, TimelineRow
 from dmp_identity.domain.attribution import ownership
-from dmp_identity.domain.errors import InvalidFieldsError, NoMatchError, ProfileNotFoundError
+from dmp_identity.domain.errors import NoMatchError, ProfileNotFoundError
 from dmp_identity.domain.identifier_parser import IdentifierParser
 from dmp_identity.domain.identifier_policy import IdentifierPolicy, IdentifierType
 from dmp_identity.domain.parsed_identifier import ParsedIdentifier
-from dmp_identity.domain.profile_id import profile_id_from_public, public_id
+from dmp_identity.domain.profile_id import public_id
+from dmp_identity.domain.request_checks import (
+    page_size_violations,
+    profile_id_asked_for,
+    timeline_position,
+    timeline_token,
+    token_violation,
+    unusable_value,
+)
 from dmp_identity.know_key_rules import one_as_stored
 
 LARGEST_PAGE: Final = 1000
 _SHOWN_CANDIDATES: Final = 100
-_LONGEST_VALUE: Final = 1024
-"""Twice as long as any identifier: spelled with what is dropped for comparing."""
-_BEGINNING: Final = (-(2**63), "")
 _MATCHES_TOKEN: Final = re.compile("[1-9][0-9]{0,6}")
 
 
@@ -70,21 +73,19 @@ async def read_profile(
     matches_token: str = "",
 ) -> ProfileView:
     """The person and up to `page_size` entries (0 or too many: 1000). Raises ProfileNotFoundError,
-    InvalidFieldsError.
+    InvalidArgument.
     """
-    problems = []
-    if page_size < 0:
-        problems.append(("page_size", "must not be negative"))
-    after = page_position(page_token)
+    problems = page_size_violations(page_size)
+    after = timeline_position(page_token)
     if after is None:
-        problems.append(("page_token", "is not a token that a page before this one gave"))
+        problems.append(token_violation())
     skip = int(matches_token) if _MATCHES_TOKEN.fullmatch(matches_token) else None
     if matches_token and skip is None:
-        problems.append(("matches_token", "is not a token that a page before this one gave"))
+        problems.append(token_violation("matches_token"))
     if problems or after is None:
-        raise InvalidFieldsError(problems)
+        raise InvalidArgument(problems)
     limit = min(page_size or LARGEST_PAGE, LARGEST_PAGE)
-    profile_id = known_form(internal_user_id)
+    profile_id = profile_id_asked_for(internal_user_id)
     async with database.read() as transaction:
         connection = raw(transaction)
         root = await reads.find_root(connection, profile_id)
@@ -102,14 +103,14 @@ async def read_profile(
         events=events[:limit],
         possible_matches=[(public_id(person), kind, value) for person, kind, value in matches[: reads.MOST_MATCHES]],
         next_matches_token=str((skip or 0) + reads.MOST_MATCHES) if len(matches) > reads.MOST_MATCHES else "",
-        next_page_token="" if last is None else page_token_after(last),
+        next_page_token="" if last is None else timeline_token((last.occurred_at_us, last.event_id)),
     )
 
 
 async def match_identifier(
     database: Database, parser: IdentifierParser, type_name: str, value: str, *, namespace: str = ""
 ) -> MatchView:
-    """The person whom the identifier belongs to. Raises InvalidFieldsError, NoMatchError."""
+    """The person whom the identifier belongs to. Raises InvalidArgument, NoMatchError."""
     kind, parsed = _read_identifier(parser, type_name, value, namespace)
     async with database.read() as transaction:
         connection = raw(transaction)
@@ -134,34 +135,27 @@ async def match_identifier(
     )
 
 
-def unusable_value(value: str) -> str:
-    """Why nobody can have the value that is asked for, empty if somebody can."""
-    if len(value) > _LONGEST_VALUE:
-        return f"must have at most {_LONGEST_VALUE} characters"
-    return "must not have NUL characters" if "\0" in value else ""
-
-
 def _read_identifier(
     parser: IdentifierParser, type_name: str, value: str, namespace: str
 ) -> tuple[IdentifierType, ParsedIdentifier]:
-    """The identifier's type, by any name that events may give it, and its value, parsed. Raises InvalidFieldsError."""
-    problems = []
+    """The identifier's type, by any name that events may give it, and its value, parsed. Raises InvalidArgument."""
+    problems = Violations()
     kind = parser.policy.type_named(type_name)
     if not type_name:
-        problems.append(("identifier", "is required"))
+        problems.add("identifier", "is required")
     elif kind is None:
-        problems.append(("identifier", f"must be one of {', '.join(parser.policy.types)}"))
+        problems.add("identifier", f"must be one of {', '.join(parser.policy.types)}")
     if kind is not None and namespace and namespace not in {space for _, space in kind.normalise.namespaces}:
-        problems.append(("namespace", "is not a namespace of this type in the policy"))
+        problems.add("namespace", "is not a namespace of this type in the policy")
     qualified = f"{namespace}:{value}" if namespace and value.strip() else value
     unusable = unusable_value(value)
     parsed = None if kind is None or unusable else parser.parse(kind.name, qualified)
     if unusable:
-        problems.append(("value", unusable))
+        problems.add("value", unusable)
     elif not value.strip() or (kind is not None and parsed is None):
-        problems.append(("value", "is required; a + is written as %2B" if " " in value else "is required"))
+        problems.add("value", "is required; a + is written as %2B" if " " in value else "is required")
     if problems or kind is None or parsed is None:
-        raise InvalidFieldsError(problems)
+        raise InvalidArgument(problems)
     return kind, parsed
 
 
@@ -171,36 +165,9 @@ async def view_person(connection: psycopg.AsyncConnection[object], root: int) ->
     return _person(root, members, await reads.identifiers_of(connection, members))
 
 
-def known_form(internal_user_id: str) -> int:
-    """The number in a public id. Raises ProfileNotFoundError for what cannot be one."""
-    profile_id = profile_id_from_public(internal_user_id)
-    if profile_id is None:
-        raise ProfileNotFoundError(internal_user_id)
-    return profile_id
-
-
 def _person(root: int, members: list[int], identifiers: list[ShownIdentifier]) -> PersonView:
     return PersonView(
         internal_user_id=public_id(root),
         identifiers=identifiers,
         merged_ids=[public_id(member) for member in members[1:]],
     )
-
-
-def page_token_after(row: TimelineRow) -> str:
-    """The token of the page that follows an entry."""
-    return base64.urlsafe_b64encode(msgspec.json.encode([row.occurred_at_us, row.event_id])).decode().rstrip("=")
-
-
-def page_position(token: str) -> tuple[int, str] | None:
-    """The position after which the token's page begins, the beginning for no token; None if the text is no such
-    token.
-    """
-    if not token:
-        return _BEGINNING
-    try:
-        data = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
-        position = msgspec.json.decode(data, type=tuple[int, str])
-    except (binascii.Error, ValueError, msgspec.MsgspecError):
-        return None
-    return position if -(2**63) <= position[0] < 2**63 and "\0" not in position[1] else None

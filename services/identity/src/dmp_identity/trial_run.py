@@ -11,7 +11,8 @@ from typing import Final
 import msgspec
 
 from dmp_chassis.errors import DependencyUnavailable
-from dmp_identity.domain.errors import InvalidFieldsError, TrialLimitError, TrialRunningError
+from dmp_chassis.violations import InvalidArgument, Violation
+from dmp_identity.domain.errors import TrialLimitError, TrialRunningError
 from dmp_identity.domain.policy_text import MAX_BYTES
 from dmp_identity.domain.try_policy import Trial
 from dmp_identity.trial_process import NoDatabase, Outcome, TrialRequest, Tried, Unusable
@@ -32,11 +33,11 @@ class PolicyTrials:
     async def run(self, policy_toml: bytes) -> Trial:
         """What the policy in the text would change; ends with the call.
 
-        Raises InvalidFieldsError with the policy's problems, TrialRunningError, TrialLimitError,
+        Raises InvalidArgument with the policy's problems, TrialRunningError, TrialLimitError,
         DependencyUnavailable.
         """
         if len(policy_toml) > MAX_BYTES:
-            raise InvalidFieldsError([("policy", f"must have at most {MAX_BYTES} bytes")])
+            raise InvalidArgument([Violation("policy", f"must have at most {MAX_BYTES} bytes")])
         if self._running:
             raise TrialRunningError
         self._running = True
@@ -48,7 +49,7 @@ class PolicyTrials:
             case Tried(trial):
                 return trial
             case Unusable(problems):
-                raise InvalidFieldsError([("policy", problem) for problem in problems])
+                raise InvalidArgument([Violation("policy", f"is not usable: {problem}") for problem in problems])
             case NoDatabase():
                 raise DependencyUnavailable("postgres")
             case _:

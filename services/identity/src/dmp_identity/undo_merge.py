@@ -14,6 +14,7 @@ import psycopg
 from dmp_chassis.database import Database
 from dmp_chassis.domain_events import DomainEvent
 from dmp_chassis.uuid7 import uuid7_text
+from dmp_chassis.violations import InvalidArgument
 from dmp_identity.adapters import merge_store
 from dmp_identity.adapters.contact_store import load_contact_values, load_contacts, save_split_rows
 from dmp_identity.adapters.domain_event_store import add_domain_events
@@ -21,11 +22,11 @@ from dmp_identity.adapters.graph_locks import lock_merges
 from dmp_identity.adapters.merge_store import StoredMerge, StoredNeverMerge
 from dmp_identity.adapters.profile_reads import find_profiles, members_of
 from dmp_identity.domain.contacts import Compared
-from dmp_identity.domain.errors import InvalidFieldsError, MergeNotFoundError
+from dmp_identity.domain.errors import MergeNotFoundError
 from dmp_identity.domain.profile_id import public_id
+from dmp_identity.domain.request_checks import reason_violations
 from dmp_identity.domain.undo_merge import components, contact_states, split_rows
 from dmp_identity.graph_transaction import in_graph_transaction
-from dmp_identity.merge_profiles import checked_reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,10 +48,10 @@ async def undo_merge(
     compared: Compared,
     wake: asyncio.Event,
 ) -> UndoneMerge:
-    """Undoes the merge in one transaction. Raises InvalidFieldsError, MergeNotFoundError."""
-    problems = checked_reason(reason, required=True)
+    """Undoes the merge in one transaction. Raises InvalidArgument, MergeNotFoundError."""
+    problems = reason_violations(reason, required=True)
     if problems:
-        raise InvalidFieldsError(problems)
+        raise InvalidArgument(problems)
     try:
         wanted = str(uuid.UUID(merge_id))
     except ValueError:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-import msgspec
 import psycopg
 
 from dmp_chassis.database import Database, raw
 from dmp_chassis.domain_events import DomainEvent
+from dmp_chassis.page_token import position_of, token_of
+from dmp_chassis.violations import InvalidArgument
 from dmp_identity.adapters import explanation_reads as reads
 from dmp_identity.adapters import merge_store
 from dmp_identity.adapters import separation_store as store
@@ -22,10 +21,11 @@ from dmp_identity.adapters.graph_locks import lock_stripes, stripe
 from dmp_identity.adapters.profile_reads import find_profiles, members_of
 from dmp_identity.adapters.separation_store import SharedValue
 from dmp_identity.detach_identifier import read_strong
-from dmp_identity.domain.errors import InvalidFieldsError, NoMatchError
+from dmp_identity.domain.errors import NoMatchError
 from dmp_identity.domain.identifier_parser import IdentifierParser
 from dmp_identity.domain.parsed_identifier import Key
 from dmp_identity.domain.profile_id import public_id
+from dmp_identity.domain.request_checks import page_size_violations, token_violation
 from dmp_identity.domain.separation import parts_without
 from dmp_identity.graph_transaction import in_graph_transaction
 from dmp_identity.know_key_rules import one_as_stored
@@ -51,21 +51,20 @@ class SeparatedPeople:
 
 
 async def list_shared_values(database: Database, *, page_size: int, page_token: str) -> tuple[list[SharedValue], str]:
-    """A page of values, the last shared first, and the token of the next page. Raises InvalidFieldsError."""
-    problems = [] if page_size >= 0 else [("page_size", "must not be negative")]
+    """A page of values, the last shared first, and the token of the next page. Raises InvalidArgument."""
+    problems = page_size_violations(page_size)
     position = _position(page_token) if page_token else _LAST
     if position is None:
-        problems.append(("page_token", "is not a token that a page before this one gave"))
+        problems.append(token_violation())
     if problems or position is None:
-        raise InvalidFieldsError(problems)
+        raise InvalidArgument(problems)
     limit = min(page_size or _DEFAULT_PAGE, _LARGEST_PAGE)
     async with database.read() as transaction:
         found = await store.shared_values(raw(transaction), position, limit + 1)
     if len(found) <= limit:
         return found, ""
     last = found[limit - 1]
-    data = msgspec.json.encode([last.shared_at_us, last.type, last.value])
-    return found[:limit], base64.urlsafe_b64encode(data).decode().rstrip("=")
+    return found[:limit], token_of((last.shared_at_us, last.type, last.value))
 
 
 async def undo_shared_value(
@@ -80,7 +79,7 @@ async def undo_shared_value(
     """Undoes all merges that a value made, and gives what it brought to its profile profiles of its own.
 
     From then on the value matches nobody. Nobody is kept apart: other evidence may still join them. At most 1000 merges
-    at once, the last ones first. Raises InvalidFieldsError, NoMatchError.
+    at once, the last ones first. Raises InvalidArgument, NoMatchError.
     """
     parsed = read_strong(parser, *key_text, reason)
     strengths = {name: kind.strong for name, kind in parser.policy.types.items()}
@@ -123,9 +122,6 @@ async def undo_shared_value(
 
 
 def _position(token: str) -> tuple[int, str, str] | None:
-    try:
-        data = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
-        position = msgspec.json.decode(data, type=tuple[int, str, str])
-    except (binascii.Error, ValueError, msgspec.MsgspecError):
-        return None
-    return position if abs(position[0]) < 2**62 and "\0" not in position[1] + position[2] else None
+    position = position_of(token, tuple[int, str, str])
+    usable = position is not None and abs(position[0]) < 2**62 and "\0" not in position[1] + position[2]
+    return position if usable else None

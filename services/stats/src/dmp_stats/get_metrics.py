@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from dmp_stats.domain.errors import InvalidRequestError, Violation
+from dmp_chassis.violations import Violations
 from dmp_stats.domain.reference import LONGEST_NAME
 from dmp_stats.domain.window import WindowCounts
 from dmp_stats.live_window import LiveWindow
@@ -26,22 +26,17 @@ class MetricsQuery:
 
 
 def check_metrics_query(*, window_seconds: int | None, group_by: Sequence[str], longest_seconds: int) -> MetricsQuery:
-    """The question that these parameters ask. Raises InvalidRequestError, which names every wrong parameter."""
-    problems: list[Violation] = []
+    """The question that these parameters ask. Raises InvalidArgument, which names every wrong parameter."""
+    problems = Violations()
     window = DEFAULT_WINDOW_SECONDS if window_seconds is None else window_seconds
     if not 1 <= window <= longest_seconds:
-        problems.append(Violation(field="window", description=f"must be between 1 and {longest_seconds} seconds"))
+        problems.add("window", f"must be between 1 and {longest_seconds} seconds")
     names = tuple(dict.fromkeys(name for name in group_by if name))
     if len(names) > _MOST_GROUPS:
-        problems.append(Violation(field="group_by", description=f"must name at most {_MOST_GROUPS} attributes"))
+        problems.add("group_by", f"must name at most {_MOST_GROUPS} attributes")
     if any(len(name) > LONGEST_NAME or "\0" in name for name in names):
-        problems.append(
-            Violation(
-                field="group_by", description=f"must be the name of an attribute, up to {LONGEST_NAME} characters"
-            )
-        )
-    if problems:
-        raise InvalidRequestError(problems)
+        problems.add("group_by", f"must be the name of an attribute, up to {LONGEST_NAME} characters")
+    problems.check()
     return MetricsQuery(window_seconds=window, group_by=names)
 
 

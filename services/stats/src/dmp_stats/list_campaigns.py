@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 from dmp_chassis.database import Database
+from dmp_chassis.page_token import NOT_FROM_US, position_of, token_of
+from dmp_chassis.violations import InvalidArgument, Violations
 from dmp_stats.adapters import campaign_store, delta_store
 from dmp_stats.adapters.campaign_store import Totals
 from dmp_stats.adapters.delta_store import Delta, DeltaCache
 from dmp_stats.domain.buckets import ranges_between
-from dmp_stats.domain.errors import InvalidRequestError, Violation
 from dmp_stats.domain.instants import minute_of
 from dmp_stats.domain.stats_query import check_range
 
@@ -44,26 +43,23 @@ class CampaignsPage:
 
 
 def check_campaigns_query(*, start: str, end: str, page_size: int, page_token: str) -> CampaignsQuery:
-    """The question that these parameters ask. Raises InvalidRequestError, which names every wrong parameter."""
-    problems: list[Violation] = []
-
-    def problem(field: str, description: str) -> None:
-        problems.append(Violation(field=field, description=description))
-
+    """The question that these parameters ask. Raises InvalidArgument, which names every wrong parameter."""
+    problems = Violations()
+    problem = problems.add
     first, last = check_range(start, end, problem)
     if not 0 <= page_size <= _LARGEST_PAGE:
         problem("page_size", f"must be between 1 and {_LARGEST_PAGE}")
-    after = _after_from_token(page_token)
-    if after is None:
-        problem("page_token", "must be the next_page_token of an earlier answer")
+    after = position_of(page_token, str) if page_token else ""
+    if after is None or "\0" in after:
+        problems.add("page_token", NOT_FROM_US)
     if problems or first is None or last is None or after is None:
-        raise InvalidRequestError(problems)
+        raise InvalidArgument(problems)
     return CampaignsQuery(start=first, end=last, page_size=page_size or _DEFAULT_PAGE, after=after)
 
 
 def token_after(next_after: str | None) -> str:
     """The page token for the page after this id; empty if there is none."""
-    return "" if next_after is None else base64.urlsafe_b64encode(next_after.encode()).decode().rstrip("=")
+    return "" if next_after is None else token_of(next_after)
 
 
 async def list_campaigns(query: CampaignsQuery, database: Database, deltas: DeltaCache) -> CampaignsPage:
@@ -102,10 +98,3 @@ def add_pending(
                     cells.counts_as[inside].tolist(), cells.counts[inside].tolist(), strict=True
                 ):
                     total.add(counts_as, count)
-
-
-def _after_from_token(token: str) -> str | None:
-    try:
-        return base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True).decode()
-    except (binascii.Error, ValueError):
-        return None

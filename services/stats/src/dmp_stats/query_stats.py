@@ -41,7 +41,7 @@ class StatsAnswer:
 async def query_stats(query: StatsQuery, database: Database, deltas: DeltaCache) -> StatsAnswer:
     """Adds up stored rows and deltas that are not folded yet, at one instant.
 
-    Raises InvalidRequestError if an answer cannot hold the points, before they are made. It costs one pass over the
+    Raises InvalidArgument if an answer cannot hold the points, before they are made. It costs one pass over the
     campaign's rows in the range, at the coarsest grain that fits. Many rows are added up in a thread.
     """
     buckets, next_minute = _page(buckets_between(query.start, query.end, query.granularity, query.zone), query)

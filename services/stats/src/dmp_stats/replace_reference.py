@@ -37,7 +37,7 @@ async def replace_reference(
 ) -> Generation:
     """Replaces the table in one transaction: readers see the old or the new one. Writers take turns.
 
-    Raises StaleReferenceError if the current table has a newer `ts`, InvalidRequestError if it would be too wide.
+    Raises StaleReferenceError if the current table has a newer `ts`, InvalidArgument if it would be too wide.
     `wake` wakes the publisher of domain events.
     """
     check_size(users=table.users, names=len(table.names))

@@ -22,7 +22,7 @@ async def update_reference(
 ) -> Generation:
     """Puts the next version in place, in one transaction: the current version with the change.
 
-    Raises StaleReferenceError, or InvalidRequestError if the table might become too wide. It costs about the size of
+    Raises StaleReferenceError, or InvalidArgument if the table might become too wide. It costs about the size of
     the change; every fiftieth change costs the size of the table.
     """
     number = 0

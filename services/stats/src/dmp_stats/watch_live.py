@@ -13,10 +13,10 @@ from typing import Final
 
 from dmp_chassis.database import Database
 from dmp_chassis.domain_events import DomainEvent, Publisher
+from dmp_chassis.violations import Violations
 from dmp_stats.adapters import campaign_store, delta_store
 from dmp_stats.adapters.campaign_store import Totals
 from dmp_stats.adapters.delta_store import DeltaCache
-from dmp_stats.domain.errors import InvalidRequestError, Violation
 from dmp_stats.list_campaigns import add_pending
 from dmp_stats.live_window import LiveWindow
 
@@ -50,14 +50,13 @@ class LiveView:
 
 
 def check_live(*, top: int, seconds: int) -> None:
-    """Raises InvalidRequestError if so many campaigns cannot be named, or the feed cannot end after so many views."""
-    problems: list[Violation] = []
+    """Raises InvalidArgument if so many campaigns cannot be named, or the feed cannot end after so many views."""
+    problems = Violations()
     if not 1 <= top <= MOST_CAMPAIGNS:
-        problems.append(Violation(field="top", description=f"must be between 1 and {MOST_CAMPAIGNS}"))
+        problems.add("top", f"must be between 1 and {MOST_CAMPAIGNS}")
     if not 0 <= seconds <= LONGEST_SECONDS:
-        problems.append(Violation(field="seconds", description=f"must be between 1 and {LONGEST_SECONDS}"))
-    if problems:
-        raise InvalidRequestError(problems)
+        problems.add("seconds", f"must be between 1 and {LONGEST_SECONDS}")
+    problems.check()
 
 
 class VerdictTally:

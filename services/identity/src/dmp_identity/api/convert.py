@@ -12,11 +12,12 @@ from google.protobuf.struct_pb2 import Struct
 
 from dmp.identity.v1 import audit_pb2, contact_pb2, identity_service_pb2, profile_pb2
 from dmp.ingest.v1 import accepted_batch_pb2
+from dmp_chassis.violations import InvalidArgument, Violation, Violations
 from dmp_identity.adapters.profile_reads import MOST_WEAK, ShownIdentifier, TimelineRow
+from dmp_identity.adapters.timeline_counts import EntryCount
 from dmp_identity.apply_batch import AppliedBatch, EventBatch
-from dmp_identity.count_entries import EntryCount
 from dmp_identity.domain.contacts import ContactAnswer
-from dmp_identity.domain.errors import InvalidFieldsError, MalformedBodyError
+from dmp_identity.domain.errors import MalformedBodyError
 from dmp_identity.domain.identifier_parser import IdentifierParser
 from dmp_identity.domain.identifier_policy import IdentifierPolicy
 from dmp_identity.domain.parsed_identifier import ParsedIdentifier
@@ -27,31 +28,32 @@ _COLUMNS: Final = ("occurred_at_us", "types", "sources")
 
 
 def batch_from_proto(batch: accepted_batch_pb2.AcceptedBatch, parser: IdentifierParser) -> EventBatch:
-    """The batch with its identifiers as the policy reads them. Raises InvalidFieldsError if the columns do not fit
+    """The batch with its identifiers as the policy reads them. Raises InvalidArgument if the columns do not fit
     together.
     """
     texts = list(batch.texts)
     event_ids, kinds, sources = list(batch.event_ids), list(batch.types), list(batch.sources)
     events, types, values = list(batch.identifier_events), list(batch.identifier_types), list(batch.identifier_values)
     count = len(event_ids)
-    problems = [
-        (f"batch.{name}", f"must have {count} entries") for name in _COLUMNS if len(getattr(batch, name)) != count
-    ]
+    problems = Violations(
+        Violation(f"batch.{name}", f"must have {count} entries")
+        for name in _COLUMNS
+        if len(getattr(batch, name)) != count
+    )
     try:
         batch_id = str(uuid.UUID(batch.batch_id))
     except ValueError:
         batch_id = ""
-        problems.append(("batch.batch_id", "must be a UUID"))
+        problems.add("batch.batch_id", "must be a UUID")
     if not len(events) == len(types) == len(values):
-        problems.append(("batch.identifier_events", "must be as long as identifier_types and identifier_values"))
+        problems.add("batch.identifier_events", "must be as long as identifier_types and identifier_values")
     if max(events, default=-1) >= count:
-        problems.append(("batch.identifier_events", "must be positions of events"))
+        problems.add("batch.identifier_events", "must be positions of events")
     if max(max(column, default=-1) for column in (kinds, sources, types, values)) >= len(texts):
-        problems.append(("batch.texts", "must have every text that the columns refer to"))
+        problems.add("batch.texts", "must have every text that the columns refer to")
     if "\0" in "".join(texts) or "\0" in "".join(event_ids):
-        problems.append(("batch.texts", "must not have NUL characters"))
-    if problems:
-        raise InvalidFieldsError(problems)
+        problems.add("batch.texts", "must not have NUL characters")
+    problems.check()
     identifiers: list[list[ParsedIdentifier]] = [[] for _ in range(count)]
     if parser.has_namespaces:
         read = parser.parse_columns_of_sources(texts, types, values, (sources[event] for event in events))
@@ -154,17 +156,16 @@ def merged_fields(policy: IdentifierPolicy, merged: MergedProfiles) -> dict[str,
 
 
 def user_ids_from_proto(request: identity_service_pb2.MergeProfilesJsonRequest) -> list[str]:
-    """The ids in a list of any values. Raises InvalidFieldsError if there are too many, or one is no text."""
+    """The ids in a list of any values. Raises InvalidArgument if there are too many, or one is no text."""
     values = request.internal_user_ids.values
     if len(values) > MOST_PROFILES:
-        raise InvalidFieldsError([("internal_user_ids", f"must have 1 to {MOST_PROFILES} ids")])
-    problems = [
-        (f"internal_user_ids[{position}]", "must be a text")
+        raise InvalidArgument([Violation("internal_user_ids", f"must have 1 to {MOST_PROFILES} ids")])
+    problems = Violations(
+        Violation(f"internal_user_ids[{position}]", "must be a text")
         for position, value in enumerate(values)
         if value.WhichOneof("kind") != "string_value"
-    ]
-    if problems:
-        raise InvalidFieldsError(problems)
+    )
+    problems.check()
     return [value.string_value for value in values]
 
 
@@ -189,7 +190,7 @@ def contact_fields(answer: ContactAnswer) -> dict[str, Any]:
 def contact_values_from_json(body: bytes) -> dict[str, str]:
     """`email` and `phoneNumber` of a JSON object; a number as `phoneNumber` is its text, digit by digit.
 
-    Raises MalformedBodyError if the body is not JSON, InvalidFieldsError if it is no object or a value has another
+    Raises MalformedBodyError if the body is not JSON, InvalidArgument if it is no object or a value has another
     type.
     """
     try:
@@ -198,10 +199,10 @@ def contact_values_from_json(body: bytes) -> dict[str, str]:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         unusable = _fields_with_surrogates(body)
         if unusable:
-            raise InvalidFieldsError([(name, "must not have lone surrogates") for name in unusable]) from None
+            raise InvalidArgument([Violation(name, "must not have lone surrogates") for name in unusable]) from None
         raise MalformedBodyError from None
     values: dict[str, str] = {}
-    problems: list[tuple[str, str]] = []
+    problems = Violations()
     for name in ("email", "phoneNumber"):
         literal = bytes(parsed[name]).strip() if name in parsed else b"null"
         if literal == b"null":
@@ -211,9 +212,8 @@ def contact_values_from_json(body: bytes) -> dict[str, str]:
         elif name == "phoneNumber" and literal[:1] in b"-0123456789":
             values[name] = literal.decode("ascii")
         else:
-            problems.append((name, "must be a text or a number" if name == "phoneNumber" else "must be a text"))
-    if problems:
-        raise InvalidFieldsError(problems)
+            problems.add(name, "must be a text or a number" if name == "phoneNumber" else "must be a text")
+    problems.check()
     return values
 
 

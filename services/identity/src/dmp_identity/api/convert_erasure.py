@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dmp.identity.v1 import contact_pb2
 from dmp.identity.v1 import erasure_pb2 as pb
+from dmp_chassis.violations import InvalidArgument, Violation
 from dmp_identity.adapters.erasure_store import Counts
 from dmp_identity.api.convert import contact_fields, timeline_entry_to_proto
 from dmp_identity.api.convert_history import merge_to_proto, never_merge_to_proto, seconds
 from dmp_identity.domain.contacts import ContactRow
-from dmp_identity.domain.errors import InvalidFieldsError
 from dmp_identity.domain.identifier_policy import IdentifierPolicy
 from dmp_identity.domain.profile_id import public_id
 from dmp_identity.erase_person import ErasedPerson, Erasing
@@ -19,25 +19,25 @@ _LONGEST_VALUE = 1024
 
 
 def whom_from_proto(request: pb.PreviewErasureRequest | pb.ErasePersonRequest) -> Erasing:
-    """Whom to erase. Raises InvalidFieldsError."""
+    """Whom to erase. Raises InvalidArgument."""
     problems = [
-        (field, "must have 1 to 1024 characters without NUL")
+        Violation(field, "must have 1 to 1024 characters without NUL")
         for field, text in (("identifier", request.identifier), ("value", request.value))
         if request.identifier and (not 1 <= len(text) <= _LONGEST_VALUE or "\0" in text)
     ]
     if bool(request.identifier) == bool(request.internal_user_id):
-        problems.append(("internal_user_id", "either internal_user_id or identifier and value are required"))
+        problems.append(Violation("internal_user_id", "is required, or identifier and value, and not both"))
     if problems:
-        raise InvalidFieldsError(problems)
+        raise InvalidArgument(problems)
     return Erasing(
         internal_user_id=request.internal_user_id, identifier=request.identifier, value=request.value.strip()
     )
 
 
 def pairs_from_proto(request: pb.MatchErasedRequest) -> list[tuple[str, str]]:
-    """The identifiers of the request. Raises InvalidFieldsError."""
+    """The identifiers of the request. Raises InvalidArgument."""
     if len(request.types) != len(request.values):
-        raise InvalidFieldsError([("values", "must be as many as types")])
+        raise InvalidArgument([Violation("values", "must be as many as types")])
     return list(zip(request.types, request.values, strict=True))
 
 

@@ -9,7 +9,6 @@ import grpc
 from dmp_chassis.errors import DependencyUnavailable, ErrorSpec, ErrorTable
 from dmp_identity.domain.errors import (
     ErasureNotFoundError,
-    InvalidFieldsError,
     MalformedBodyError,
     MergeNotFoundError,
     NeverMergeError,
@@ -22,22 +21,8 @@ from dmp_identity.domain.errors import (
 )
 
 DOMAIN: Final = "identity.dmp"
-_SHOWN_PROBLEMS: Final = 5
-
-
-def _sentence(error: InvalidFieldsError) -> str:
-    shown = "; ".join(f"{field}: {what}" for field, what in error.problems[:_SHOWN_PROBLEMS])
-    more = len(error.problems) - _SHOWN_PROBLEMS
-    return f"{shown}; and {more} more" if more > 0 else shown
-
 
 ERRORS: Final[ErrorTable] = {
-    InvalidFieldsError: ErrorSpec(
-        code=grpc.StatusCode.INVALID_ARGUMENT,
-        reason="INVALID_ARGUMENT",
-        message=_sentence,
-        field_violations=lambda error: list(error.problems),
-    ),
     MalformedBodyError: ErrorSpec(
         code=grpc.StatusCode.INVALID_ARGUMENT,
         reason="MALFORMED_BODY",

@@ -29,13 +29,6 @@ class MalformedBodyError(Exception):
 
 
 @dataclass(slots=True, eq=False)
-class InvalidFieldsError(Exception):
-    """The request is wrong in these fields: pairs of a field and what is wrong with it."""
-
-    problems: list[tuple[str, str]]
-
-
-@dataclass(slots=True, eq=False)
 class OverloadedError(Exception):
     """More requests wait than the service holds."""
 

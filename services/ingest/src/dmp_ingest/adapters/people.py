@@ -10,7 +10,7 @@ from google.protobuf import timestamp_pb2
 
 from dmp.identity.v1 import audit_pb2, identity_service_pb2_grpc
 from dmp.identity.v1 import erasure_pb2 as pb
-from dmp_chassis.errors import FieldViolation, InvalidArgument
+from dmp_chassis.violations import InvalidArgument, Violation
 from dmp_ingest.domain.audit import MinuteSum
 from dmp_ingest.domain.erasure import Erased, ListedEvent, Whom
 from dmp_ingest.domain.errors import CannotAskError, RangeTooLargeError, UserNotFoundError
@@ -129,7 +129,7 @@ def _erased(internal_user_ids: list[str], counts: pb.ErasureCounts, *, finished:
 
 def _failure(error: grpc.aio.AioRpcError, whom: Whom) -> Exception:
     if whom.identifier and error.code() is grpc.StatusCode.INVALID_ARGUMENT:
-        violation = FieldViolation(field="identifier", description="must be a strong type of the identifier policy")
+        violation = Violation("identifier", "must be a strong type of the identifier policy")
         return InvalidArgument([violation])
     if error.code() in (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.INVALID_ARGUMENT):
         return UserNotFoundError(internal_user_id=whom.internal_user_id)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
-from dmp_chassis.errors import FieldViolation, InvalidArgument
 from dmp_chassis.instants import instant_problem, read_instant_us
+from dmp_chassis.page_token import NOT_FROM_US, number_of
+from dmp_chassis.violations import Violations
 
 _MINUTE_US: Final = 60_000_000
 _MAX_MINUTES: Final = 366 * 24 * 60
-_TOKEN: Final = re.compile("-?[0-9]{1,12}", re.ASCII).fullmatch
 
 
 def audit_range(
@@ -20,35 +19,29 @@ def audit_range(
 
     Raises InvalidArgument with all problems.
     """
-    violations: list[FieldViolation] = []
+    violations = Violations()
     if campaign_required and not campaign_id:
-        violations.append(FieldViolation(field="campaign_id", description="is required"))
+        violations.add("campaign_id", "is required")
     if len(campaign_id) > 255 or "\x00" in campaign_id:
-        violations.append(FieldViolation(field="campaign_id", description="must have at most 255 characters, none NUL"))
+        violations.add("campaign_id", "must have at most 255 characters, none NUL")
     minutes = [_minute(name, text, violations) for name, text in (("from", first), ("to", last))]
     if not violations and minutes[0] > minutes[1]:
-        violations.append(FieldViolation(field="from", description="must not be after to"))
+        violations.add("from", "must not be after to")
     if not violations and minutes[1] - minutes[0] > _MAX_MINUTES:
-        violations.append(FieldViolation(field="to", description="must be at most 366 days after from"))
+        violations.add("to", "must be at most 366 days after from")
     if not violations and page_token:
-        if _TOKEN(page_token) and minutes[0] <= int(page_token) <= minutes[1]:
-            minutes[0] = int(page_token)
+        begin = number_of(page_token)
+        if begin is not None and minutes[0] <= begin <= minutes[1]:
+            minutes[0] = begin
         else:
-            what = "must be the next_page_token of an answer to the same range"
-            violations.append(FieldViolation(field="page_token", description=what))
-    if violations:
-        raise InvalidArgument(violations)
+            violations.add("page_token", f"{NOT_FROM_US}, for the same range")
+    violations.check()
     return minutes[0], minutes[1]
 
 
-def page_token(minute: int | None) -> str:
-    """The token with which the next page begins at this minute; empty if there is no next page."""
-    return "" if minute is None else str(minute)
-
-
-def _minute(field: str, text: str, violations: list[FieldViolation]) -> int:
+def _minute(field: str, text: str, violations: Violations) -> int:
     at_us = read_instant_us(text)
     if at_us is None:
-        violations.append(FieldViolation(field=field, description=instant_problem(text) if text else "is required"))
+        violations.add(field, instant_problem(text) if text else "is required")
         return 0
     return at_us // _MINUTE_US

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dmp.ingest.v1 import ingest_service_pb2 as pb
+from dmp_chassis.page_token import number_token
 from dmp_ingest.adapters.counted_cells import CountedCells
 from dmp_ingest.adapters.log_cells import LogCells
 from dmp_ingest.adapters.people import People
-from dmp_ingest.api.audit_range import audit_range, page_token
+from dmp_ingest.api.audit_range import audit_range
 from dmp_ingest.api.convert import add_audit, add_timelines, minute_to_proto
 from dmp_ingest.audit_events import audit_events, audit_timelines, repair_campaign
 from dmp_ingest.audit_pages import OneAtATime, walk
@@ -44,7 +45,7 @@ class AuditRpcs:
                     add_timelines(timelines, response)
                 return add_audit(audited, response)
 
-            response.next_page_token = page_token(await walk(first, last, do_part))
+            response.next_page_token = number_token(await walk(first, last, do_part))
             return response
 
     async def repair(self, request: pb.RepairCampaignRequest) -> pb.RepairCampaignResponse:
@@ -71,5 +72,5 @@ class AuditRpcs:
                 response.minutes.extend(minute_to_proto(minute) for minute in minutes)
                 return len(minutes)
 
-            response.next_page_token = page_token(await walk(first, last, do_part))
+            response.next_page_token = number_token(await walk(first, last, do_part))
             return response

@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 from dmp.ingest.v1 import erasure_pb2, ingest_service_pb2
-from dmp_chassis.errors import FieldViolation, InvalidArgument
+from dmp_chassis.violations import InvalidArgument, Violation
 from dmp_ingest.domain.erasure import Erased, Erasure, Whom
 from dmp_ingest.domain.errors import UserNotFoundError
 
@@ -18,12 +18,12 @@ def whom_from_proto(request: ingest_service_pb2.EraseUserRequest) -> Whom:
     if request.internal_user_id:
         if request.identifier or request.value:
             description = "must not stand beside internal_user_id"
-            raise InvalidArgument([FieldViolation(field="identifier", description=description)])
+            raise InvalidArgument([Violation("identifier", description)])
         if _USER_ID(request.internal_user_id) is None:
             raise UserNotFoundError(internal_user_id=request.internal_user_id.replace("\0", "")[:255])
         return Whom(internal_user_id=request.internal_user_id)
     problems = [
-        FieldViolation(field=field, description=f"must have 1 to {longest} characters without NUL")
+        Violation(field, f"must have 1 to {longest} characters without NUL")
         for field, text, longest in (("identifier", request.identifier, 64), ("value", request.value, 1024))
         if not 1 <= len(text.strip()) <= len(text) <= longest or "\0" in text
     ]

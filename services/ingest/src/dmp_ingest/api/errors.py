@@ -8,6 +8,7 @@ from typing import Final
 import grpc
 
 from dmp_chassis.errors import ErrorSpec, ErrorTable
+from dmp_chassis.violations import Violation
 from dmp_ingest.domain.errors import (
     AuditBusyError,
     CannotAskError,
@@ -29,7 +30,7 @@ ERRORS: Final[ErrorTable] = {
         code=grpc.StatusCode.INVALID_ARGUMENT,
         reason="MALFORMED_BODY",
         message=lambda error: f"the body is not JSON: {error.problem}",
-        field_violations=lambda error: [("body", f"is not JSON: {error.problem}")],
+        field_violations=lambda error: [Violation("body", f"is not JSON: {error.problem}")],
     ),
     TooLargeError: ErrorSpec(
         code=grpc.StatusCode.RESOURCE_EXHAUSTED,
@@ -80,7 +81,7 @@ ERRORS: Final[ErrorTable] = {
         reason="INVALID_ARGUMENT",
         message=lambda error: f"the minute {_minute(error.minute)} is too large to be compared at once",
         field_violations=lambda error: [
-            ("campaign_id", f"the minute {_minute(error.minute)} is too large for all campaigns: name one")
+            Violation("campaign_id", f"is required: the minute {_minute(error.minute)} is too large for all campaigns")
         ],
     ),
     UserNotFoundError: ErrorSpec(

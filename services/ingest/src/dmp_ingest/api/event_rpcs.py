@@ -7,8 +7,8 @@ from typing import Any, Final, TypeAlias
 import grpc
 
 from dmp.ingest.v1 import ingest_service_pb2 as pb
-from dmp_chassis.errors import FieldViolation, InvalidArgument
 from dmp_chassis.http_body import came_through_gateway, json_body
+from dmp_chassis.violations import InvalidArgument, Violation
 from dmp_ingest.adapters.event_log import EventLog
 from dmp_ingest.adapters.owners import Owners
 from dmp_ingest.api.convert import found_to_json, found_to_proto
@@ -31,7 +31,7 @@ class EventRpcs:
     async def get(self, request: pb.GetEventRequest, context: Context) -> pb.GetEventResponse:
         """One event; as JSON if the gateway asks. Raises what the proto lists."""
         if not 1 <= len(request.event_id) <= _MAX_ID_LENGTH:
-            raise InvalidArgument([FieldViolation(field="event_id", description="must have 1 to 255 characters")])
+            raise InvalidArgument([Violation("event_id", "must have 1 to 255 characters")])
         found = await find_event(request.event_id, log=self._log, owners=self._owners)
         if came_through_gateway(context):
             return pb.GetEventResponse(rendered=json_body(found_to_json(found, self._policy)))

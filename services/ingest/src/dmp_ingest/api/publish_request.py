@@ -16,7 +16,7 @@ from google.protobuf.message import DecodeError
 
 from dmp.ingest.v1 import event_pb2
 from dmp.ingest.v1 import ingest_service_pb2 as pb
-from dmp_chassis.errors import FieldViolation, InvalidArgument
+from dmp_chassis.violations import InvalidArgument, Violation
 from dmp_ingest.api.convert import event_from_proto
 from dmp_ingest.domain.errors import TooLargeError
 from dmp_ingest.domain.event import MOST_EVENT_BYTES, RejectedEvent, SubmittedEvent
@@ -147,4 +147,4 @@ def _varint(data: bytes, position: int) -> tuple[int, int]:
 
 
 def _invalid(field: str, description: str) -> InvalidArgument:
-    return InvalidArgument([FieldViolation(field=field, description=description)])
+    return InvalidArgument([Violation(field, description)])

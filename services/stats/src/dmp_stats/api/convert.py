@@ -13,11 +13,12 @@ from google.protobuf.message import DecodeError
 
 from dmp.ingest.v1 import accepted_batch_pb2
 from dmp.stats.v1 import stats_service_pb2
+from dmp_chassis.page_token import number_token
 from dmp_chassis.unfilled_macros import is_unfilled_macro
+from dmp_chassis.violations import InvalidArgument, Violation, Violations
 from dmp_stats.adapters.campaign_store import Totals
 from dmp_stats.api.batch_columns import COLUMNS, RequestColumns, decoded_columns
 from dmp_stats.domain.cells import CLICK, Batch, Ints
-from dmp_stats.domain.errors import InvalidRequestError, Violation
 from dmp_stats.domain.instants import instant_of_minute
 from dmp_stats.domain.stats_query import StatsQuery
 from dmp_stats.domain.window import WindowCounts
@@ -35,7 +36,7 @@ _LATEST_US: Final = 253_402_300_799_999_999
 
 
 def batch_from_request(request: RequestColumns | stats_service_pb2.ApplyBatchRequest) -> Batch:
-    """The columns of a batch that statistics are made of. Raises InvalidRequestError if they contradict each other."""
+    """The columns of a batch that statistics are made of. Raises InvalidArgument if they contradict each other."""
     if isinstance(request, stats_service_pb2.ApplyBatchRequest):
         return batch_from_proto(request.batch)
     table = decoded_columns(request.batch, len(request.batch.event_ids))
@@ -43,33 +44,31 @@ def batch_from_request(request: RequestColumns | stats_service_pb2.ApplyBatchReq
         try:
             whole = stats_service_pb2.ApplyBatchRequest.FromString(request.SerializeToString())
         except DecodeError:
-            raise InvalidRequestError([Violation(field="batch", description="is not a valid message")]) from None
+            raise InvalidArgument([Violation("batch", "is not a valid message")]) from None
         return batch_from_proto(whole.batch)
     return _checked_batch(request.batch, table)
 
 
 def batch_from_proto(message: accepted_batch_pb2.AcceptedBatch) -> Batch:
-    """The same from the message itself, however it was encoded. Raises InvalidRequestError."""
+    """The same from the message itself, however it was encoded. Raises InvalidArgument."""
     size = len(message.event_ids)
     raw = {name: getattr(message, name)[:] for name in COLUMNS}
     problems = [
-        Violation(field=f"batch.{name}", description="must have one entry for each event")
+        Violation(f"batch.{name}", "must have one entry for each event")
         for name, column in raw.items()
         if len(column) != size
     ]
     if problems:
-        raise InvalidRequestError([*problems, *_contradictions(message)])
+        raise InvalidArgument([*problems, *_contradictions(message)])
     table = np.array([value for column in raw.values() for value in column], np.int64).reshape(len(COLUMNS), size)
     return _checked_batch(message, table)
 
 
 def _checked_batch(message: accepted_batch_pb2.AcceptedBatch, table: Ints) -> Batch:
-    problems = _contradictions(message)
-    if problems:
-        raise InvalidRequestError(problems)
+    _contradictions(message).check()
     texts = list(message.texts)
     if table.size and (problems := _impossible_values(table, texts)):
-        raise InvalidRequestError(problems)
+        raise InvalidArgument(problems)
     return Batch(
         batch_id=message.batch_id,
         texts=texts,
@@ -78,37 +77,35 @@ def _checked_batch(message: accepted_batch_pb2.AcceptedBatch, table: Ints) -> Ba
     )
 
 
-def _contradictions(message: accepted_batch_pb2.AcceptedBatch) -> list[Violation]:
-    problems: list[Violation] = []
+def _contradictions(message: accepted_batch_pb2.AcceptedBatch) -> Violations:
+    problems = Violations()
     if _UUID.fullmatch(message.batch_id) is None:
-        problems.append(Violation(field="batch.batch_id", description="must be a UUID in its text form"))
+        problems.add("batch.batch_id", "must be a UUID in its text form")
     if len(message.event_keys) != 16 * len(message.event_ids):
-        problems.append(Violation(field="batch.event_keys", description="must have 16 bytes for each event"))
+        problems.add("batch.event_keys", "must have 16 bytes for each event")
     if not message.texts or message.texts[0]:
-        problems.append(Violation(field="batch.texts", description="must begin with the empty text"))
+        problems.add("batch.texts", "must begin with the empty text")
     return problems
 
 
 def _impossible_values(table: Ints, texts: Sequence[str]) -> list[Violation]:
-    problems: list[Violation] = []
+    problems = Violations()
     latest, *positions, counts_as = table.max(axis=1).tolist()
     if max(positions) >= len(texts):
-        return [Violation(field="batch.texts", description="must hold every position that is referred to")]
+        return [Violation("batch.texts", "must hold every position that is referred to")]
     if counts_as > CLICK:
-        problems.append(Violation(field="batch.counts_as", description="must be 0, 1 or 2"))
+        problems.add("batch.counts_as", "must be 0, 1 or 2")
     if int(table[0].min()) < _EARLIEST_US or latest > _LATEST_US:
-        problems.append(Violation(field="batch.occurred_at_us", description="must lie in the years 1 to 9999"))
+        problems.add("batch.occurred_at_us", "must lie in the years 1 to 9999")
     # Of a large batch most texts are users, which may be longer.
     names = texts if len(texts) < _MANY_TEXTS else _texts_at(table[1:5], texts)
     if max(map(len, names)) > _LONGEST_TEXT and max(map(len, _texts_at(table[1:5], texts))) > _LONGEST_TEXT:
-        problems.append(
-            Violation(
-                field="batch.texts",
-                description=f"types, sources, campaigns and creatives must have at most {_LONGEST_TEXT} characters",
-            )
+        problems.add(
+            "batch.texts",
+            f"types, sources, campaigns and creatives must have at most {_LONGEST_TEXT} characters",
         )
     if "\0" in "".join(texts):
-        problems.append(Violation(field="batch.texts", description="must not contain a NUL character"))
+        problems.add("batch.texts", "must not contain a NUL character")
     return problems
 
 
@@ -125,7 +122,7 @@ def stats_to_proto(query: StatsQuery, answer: StatsAnswer) -> stats_service_pb2.
         campaign_id=query.campaign_id,
         to=timestamp_to_proto(query.end),
         granularity=query.granularity.value,
-        next_page_token=page_token(answer.next_minute),
+        next_page_token=number_token(answer.next_minute),
     )
     getattr(response, "from").CopyFrom(timestamp_to_proto(query.start))
     for start, impressions, clicks, events, group in zip(
@@ -144,11 +141,6 @@ def stats_to_proto(query: StatsQuery, answer: StatsAnswer) -> stats_service_pb2.
             group=series.groups[group],
         )
     return response
-
-
-def page_token(next_position: int | None) -> str:
-    """The token that goes on there; empty for the end."""
-    return "" if next_position is None else str(next_position)
 
 
 def metrics_to_proto(counts: WindowCounts) -> stats_service_pb2.GetMetricsResponse:
@@ -207,9 +199,9 @@ def timestamp_to_proto(instant: datetime) -> timestamp_pb2.Timestamp:
 
 
 def user_ids_from_proto(request: stats_service_pb2.ForgetUsersRequest) -> list[str]:
-    """The users to forget, each once. Raises InvalidRequestError."""
+    """The users to forget, each once. Raises InvalidArgument."""
     user_ids = list(dict.fromkeys(request.user_ids))
     if not 1 <= len(user_ids) <= _MOST_FORGOTTEN or not all(user_ids):
         description = f"must be 1 to {_MOST_FORGOTTEN} ids that are not empty"
-        raise InvalidRequestError([Violation(field="user_ids", description=description)])
+        raise InvalidArgument([Violation("user_ids", description)])
     return user_ids

@@ -11,7 +11,6 @@ from dmp_chassis.instants import format_instant
 from dmp_stats.domain.errors import (
     BusyError,
     CellsChangedError,
-    InvalidRequestError,
     MalformedBodyError,
     StaleReferenceError,
     TooLargeError,
@@ -20,24 +19,7 @@ from dmp_stats.domain.errors import (
 
 DOMAIN: Final = "stats.dmp"
 
-
-def _all_violations(error: InvalidRequestError) -> list[tuple[str, str]]:
-    return [(violation.field, violation.description) for violation in error.violations]
-
-
-def _violations_sentence(error: InvalidRequestError) -> str:
-    shown = "; ".join(f"{field} {description}" for field, description in _all_violations(error)[:5])
-    more = len(error.violations) - 5
-    return f"{shown}; and {more} more" if more > 0 else shown
-
-
 ERRORS: Final[ErrorTable] = {
-    InvalidRequestError: ErrorSpec(
-        code=grpc.StatusCode.INVALID_ARGUMENT,
-        reason="INVALID_ARGUMENT",
-        message=_violations_sentence,
-        field_violations=_all_violations,
-    ),
     MalformedBodyError: ErrorSpec(
         code=grpc.StatusCode.INVALID_ARGUMENT,
         reason="MALFORMED_BODY",

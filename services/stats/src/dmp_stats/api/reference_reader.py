@@ -15,10 +15,11 @@ from dmp.stats.v1 import stats_service_pb2 as pb
 from dmp_chassis.content_coding import inflate, is_gzip
 from dmp_chassis.database import Database
 from dmp_chassis.errors import BodyDamaged, BodyTooLarge
+from dmp_chassis.violations import InvalidArgument, Violation
 from dmp_stats.adapters import reference_store
 from dmp_stats.api.reference_body import LARGEST_BODY, ReadBody, ReadTask, read
 from dmp_stats.api.reference_stream import read_reference_stream
-from dmp_stats.domain.errors import BusyError, InvalidRequestError, MalformedBodyError, TooLargeError, Violation
+from dmp_stats.domain.errors import BusyError, MalformedBodyError, TooLargeError
 from dmp_stats.domain.reference_limits import FURTHEST_AHEAD, CurrentTable, check_ts
 from dmp_stats.replace_reference import ReferenceTable
 
@@ -64,7 +65,7 @@ class ReferenceReader:
     async def from_body(self, data: bytes, context: Context, held: ExitStack, *, is_change: bool) -> ReferenceTable:
         """The table that a JSON body holds.
 
-        Raises BusyError, MalformedBodyError, InvalidRequestError with the first 50 problems, StaleReferenceError,
+        Raises BusyError, MalformedBodyError, InvalidArgument with the first 50 problems, StaleReferenceError,
         TooLargeError, or what `dmp_chassis.content_coding` raises.
         """
         is_packed = is_gzip(context)
@@ -123,7 +124,7 @@ def _raise_problems(body: ReadBody) -> None:
     if body.too_many_users:
         raise TooLargeError(limit=body.too_many_users, unit="users")
     if body.violations:
-        raise InvalidRequestError([Violation(field=f, description=d) for f, d in body.violations])
+        raise InvalidArgument([Violation(f, d) for f, d in body.violations])
 
 
 async def _read_elsewhere(data: bytes, task: ReadTask) -> ReadBody:

@@ -8,7 +8,8 @@ from typing import Final
 
 from dmp.stats.v1 import stats_service_pb2 as pb
 from dmp_chassis.instants import OUT_OF_RANGE, instant_from_us, timestamp_us
-from dmp_stats.domain.errors import InvalidRequestError, TooLargeError, Violation
+from dmp_chassis.violations import InvalidArgument, Violation, Violations
+from dmp_stats.domain.errors import TooLargeError
 from dmp_stats.domain.reference import (
     CHUNK_USERS,
     LONGEST_NAME,
@@ -35,7 +36,7 @@ async def read_reference_stream(
     check_time: raises what is wrong with the time of the first message, before anything else is read.
     on_large: called once, when there are more users than fit into one chunk; what it raises ends the reading.
 
-    Raises InvalidRequestError at the first message that has problems, with all of that message, or TooLargeError.
+    Raises InvalidArgument at the first message that has problems, with all of that message, or TooLargeError.
     """
     ts: datetime | None = None
     names: set[str] = set()
@@ -44,15 +45,14 @@ async def read_reference_stream(
     received = 0
     is_first = True
     async for request in requests:
-        problems: list[Violation] = []
+        problems = Violations()
         if is_first:
             ts = _instant(request, problems)
             is_first = False
             if ts is not None:
                 check_time(ts)
         _take_users(request, waiting, names, problems)
-        if problems:
-            raise InvalidRequestError(problems)
+        problems.check()
         received += len(request.users)
         if received > most_users:
             raise TooLargeError(limit=most_users, unit="users")
@@ -62,7 +62,7 @@ async def read_reference_stream(
             payloads.append(pack_chunk(waiting))
             waiting = {}
     if ts is None:
-        raise InvalidRequestError([Violation(field="ts", description="is required in the first message")])
+        raise InvalidArgument([Violation("ts", "is required in the first message")])
     if waiting:
         payloads.append(pack_chunk(waiting))
     return ReferenceTable(ts=ts, payloads=payloads, users=received, names=frozenset(names))
@@ -72,7 +72,7 @@ def _take_users(
     request: pb.ReplaceReferenceUsersRequest,
     waiting: dict[str, dict[str, str]],
     names: set[str],
-    problems: list[Violation],
+    problems: Violations,
 ) -> None:
     """Adds the users of a message to those that wait and their attribute names to `names`; or names the problems."""
     for user_id, user in request.users.items():
@@ -80,39 +80,35 @@ def _take_users(
         _check_user(user_id, attributes, problems)
         names.update(attributes)
         if len(names) > MOST_NAMES:
-            problems.append(Violation(field="users", description=TOO_MANY_NAMES))
+            problems.add("users", TOO_MANY_NAMES)
             return
         if len(problems) >= _MOST_PROBLEMS:
             return
         waiting[user_id] = attributes
 
 
-def _instant(request: pb.ReplaceReferenceUsersRequest, problems: list[Violation]) -> datetime | None:
+def _instant(request: pb.ReplaceReferenceUsersRequest, problems: Violations) -> datetime | None:
     if not request.HasField("ts"):
-        problems.append(Violation(field="ts", description="is required in the first message"))
+        problems.add("ts", "is required in the first message")
         return None
     at_us = timestamp_us(request.ts.seconds, request.ts.nanos)
     if at_us is None:
-        problems.append(Violation(field="ts", description=f"{OUT_OF_RANGE}, with nanos from 0 to 999,999,999"))
+        problems.add("ts", f"{OUT_OF_RANGE}, with nanos from 0 to 999,999,999")
         return None
     return instant_from_us(at_us)
 
 
-def _check_user(user_id: str, attributes: dict[str, str], problems: list[Violation]) -> None:
+def _check_user(user_id: str, attributes: dict[str, str], problems: Violations) -> None:
     path = f"users.{user_id}"
     if not user_id.strip() or len(user_id) > LONGEST_USER_ID or "\0" in user_id:
-        problems.append(Violation(field=path, description=f"must be a user id of 1 to {LONGEST_USER_ID} characters"))
+        problems.add(path, f"must be a user id of 1 to {LONGEST_USER_ID} characters")
     if len(attributes) > MOST_ATTRIBUTES:
-        problems.append(Violation(field=path, description=f"must have at most {MOST_ATTRIBUTES} attributes"))
+        problems.add(path, f"must have at most {MOST_ATTRIBUTES} attributes")
     for name, value in attributes.items():
         if not name.strip() or len(name) > LONGEST_NAME or "\0" in name:
-            problems.append(
-                Violation(field=f"{path}.{name}", description=f"must be a name of 1 to {LONGEST_NAME} characters")
-            )
+            problems.add(f"{path}.{name}", f"must be a name of 1 to {LONGEST_NAME} characters")
         if len(value) > LONGEST_VALUE or "\0" in value:
-            problems.append(
-                Violation(
-                    field=f"{path}.{name}",
-                    description=f"must have at most {LONGEST_VALUE} characters, none of them NUL",
-                )
+            problems.add(
+                f"{path}.{name}",
+                f"must have at most {LONGEST_VALUE} characters, none of them NUL",
             )

@@ -16,9 +16,10 @@ from google.api import httpbody_pb2
 from dmp.stats.v1 import stats_service_pb2
 from dmp_chassis.http_body import json_body
 from dmp_chassis.instants import format_instant
+from dmp_chassis.page_token import number_token
 from dmp_chassis.unfilled_macros import is_unfilled_macro
 from dmp_stats.adapters.campaign_store import Totals
-from dmp_stats.api.convert import click_through_rate, page_token
+from dmp_stats.api.convert import click_through_rate
 from dmp_stats.domain.instants import instant_of_minute
 from dmp_stats.domain.series import Series
 from dmp_stats.domain.stats_query import StatsQuery
@@ -61,7 +62,7 @@ def stats_json(query: StatsQuery, answer: StatsAnswer) -> stats_service_pb2.Quer
         "granularity": query.granularity.value,
         "series": msgspec.Raw(_points_json(query, answer.series)),
         "tz": query.zone.key,
-        "next_page_token": page_token(answer.next_minute),
+        "next_page_token": number_token(answer.next_minute),
     }
     if query.group_by is not None:
         body["group_by"] = query.group_by.value

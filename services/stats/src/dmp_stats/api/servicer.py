@@ -15,6 +15,8 @@ from dmp.stats.v1 import stats_service_pb2 as pb
 from dmp.stats.v1 import stats_service_pb2_grpc
 from dmp_chassis.database import Database
 from dmp_chassis.http_body import came_through_gateway
+from dmp_chassis.page_token import number_token
+from dmp_chassis.violations import Violations
 from dmp_stats.adapters import reference_store
 from dmp_stats.adapters.batch_writer import BatchWriter
 from dmp_stats.adapters.delta_store import DeltaCache
@@ -27,7 +29,6 @@ from dmp_stats.api.convert import (
     campaign_to_proto,
     live_to_proto,
     metrics_to_proto,
-    page_token,
     stats_to_proto,
     timestamp_to_proto,
     user_ids_from_proto,
@@ -37,7 +38,7 @@ from dmp_stats.api.next_page import next_page_link
 from dmp_stats.api.reference_reader import ReferenceReader
 from dmp_stats.apply_batch import apply_batch
 from dmp_stats.audit_cells import list_cells, replace_cells
-from dmp_stats.domain.errors import InvalidRequestError, UserNotFoundError, Violation
+from dmp_stats.domain.errors import UserNotFoundError
 from dmp_stats.domain.stats_query import StatsQuery, check_id, check_stats_query
 from dmp_stats.forget_users import forget_users
 from dmp_stats.get_metrics import check_metrics_query, get_metrics
@@ -132,7 +133,7 @@ class StatsServicer(stats_service_pb2_grpc.StatsServiceServicer):
             if came_through_gateway(context):
                 is_csv = rendered.wants_csv(_header(context, "accept"))
                 write = rendered.stats_csv if is_csv else rendered.stats_json
-                link = next_page_link(_header(context, "x-envoy-original-path"), page_token(answer.next_minute))
+                link = next_page_link(_header(context, "x-envoy-original-path"), number_token(answer.next_minute))
                 if link is not None:
                     await context.send_initial_metadata((link,))
             if len(answer.series.starts) > _POINTS_INLINE:
@@ -206,12 +207,9 @@ class StatsServicer(stats_service_pb2_grpc.StatsServiceServicer):
         self, request: pb.GetReferenceUserRequest, context: Context
     ) -> pb.GetReferenceUserResponse:
         """See the proto."""
-        problems: list[Violation] = []
-        check_id(
-            "user_id", request.user_id, lambda field, text: problems.append(Violation(field=field, description=text))
-        )
-        if problems:
-            raise InvalidRequestError(problems)
+        problems = Violations()
+        check_id("user_id", request.user_id, problems.add)
+        problems.check()
         attributes, version = await self._with.window.attributes_of(request.user_id)
         if attributes is None or version is None:
             raise UserNotFoundError(user_id=request.user_id, generation=0 if version is None else version.generation)

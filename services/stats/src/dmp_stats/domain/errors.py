@@ -2,24 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Violation:
-    """One thing that is wrong with one field of a request."""
-
-    field: str
-    description: str
-
-
-@dataclass(slots=True, eq=False)
-class InvalidRequestError(Exception):
-    """The request is wrong in these places: all of them, not only the first."""
-
-    violations: Sequence[Violation]
 
 
 @dataclass(slots=True, eq=False)

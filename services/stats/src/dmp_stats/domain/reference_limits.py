@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from dmp_stats.domain.errors import InvalidRequestError, StaleReferenceError, Violation
+from dmp_chassis.violations import InvalidArgument, Violation
+from dmp_stats.domain.errors import StaleReferenceError
 
 MOST_NAMES: Final = 256
 """How many different attribute names a table may have."""
@@ -26,21 +27,21 @@ class CurrentTable:
 
 
 def check_ts(ts: datetime, *, now: datetime, current: CurrentTable | None) -> None:
-    """Raises InvalidRequestError if a new table's `ts` lies too far ahead, StaleReferenceError if it is older."""
+    """Raises InvalidArgument if a new table's `ts` lies too far ahead, StaleReferenceError if it is older."""
     if ts > now + FURTHEST_AHEAD:
         description = "must be at most 24 hours ahead of the server's clock"
-        raise InvalidRequestError([Violation(field="ts", description=description)])
+        raise InvalidArgument([Violation("ts", description)])
     if current is not None and ts < current.ts:
         raise StaleReferenceError(current_ts=current.ts, generation=current.generation)
 
 
 def check_size(*, users: int, names: int) -> None:
-    """Raises InvalidRequestError if a table of so many users and different attribute names would be too wide."""
+    """Raises InvalidArgument if a table of so many users and different attribute names would be too wide."""
     if names > MOST_NAMES:
-        raise InvalidRequestError([Violation(field="user_metadata", description=TOO_MANY_NAMES)])
+        raise InvalidArgument([Violation("user_metadata", TOO_MANY_NAMES)])
     if users * names > MOST_ENTRIES:
         description = (
             f"has {users:,} users and {names} different attribute names: "
             f"users times names must be at most {MOST_ENTRIES:,}"
         )
-        raise InvalidRequestError([Violation(field="user_metadata", description=description)])
+        raise InvalidArgument([Violation("user_metadata", description)])

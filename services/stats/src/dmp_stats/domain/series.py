@@ -9,9 +9,9 @@ from typing import Final
 import msgspec
 import numpy as np
 
+from dmp_chassis.violations import InvalidArgument, Violation
 from dmp_stats.domain.buckets import Buckets, bucket_of
 from dmp_stats.domain.cells import CLICK, IMPRESSION, Cells, Ints, select_cells
-from dmp_stats.domain.errors import InvalidRequestError, Violation
 from dmp_stats.domain.stats_query import GroupBy, StatsQuery
 
 MOST_POINTS: Final = 200_000
@@ -80,7 +80,7 @@ def add_up(parts: Sequence[Counted], buckets: Buckets, *, fill_zero: bool) -> Se
 
     fill_zero: also points without events, for each bucket and each group that has events in any bucket.
 
-    Raises InvalidRequestError if an answer cannot hold the points. The cost grows with the rows of the parts and the
+    Raises InvalidArgument if an answer cannot hold the points. The cost grows with the rows of the parts and the
     points of the answer, not with buckets times groups.
     """
     placed = [(part, bucket_of(buckets, part.minutes)) for part in parts]
@@ -117,13 +117,13 @@ def add_up(parts: Sequence[Counted], buckets: Buckets, *, fill_zero: bool) -> Se
     )
 
 
-def too_many_points() -> InvalidRequestError:
+def too_many_points() -> InvalidArgument:
     """What a caller is told whose answer would be too long."""
     description = (
         f"is needed: an answer has at most {MOST_POINTS:,} points and {MOST_BYTES // 2**20} MiB, this one would have "
         "more; ask for fewer buckets at once with page_size, for a coarser granularity, or filter"
     )
-    return InvalidRequestError([Violation(field="page_size", description=description)])
+    return InvalidArgument([Violation("page_size", description)])
 
 
 def _check_size(points: Ints, groups: Sequence[str]) -> None:

@@ -11,8 +11,9 @@ from typing import Final, TypeVar
 from zoneinfo import ZoneInfo, available_timezones
 
 from dmp_chassis.instants import instant_problem, parse_instant
+from dmp_chassis.page_token import NOT_FROM_US, number_of
+from dmp_chassis.violations import InvalidArgument, Violations
 from dmp_stats.domain.buckets import Granularity
-from dmp_stats.domain.errors import InvalidRequestError, Violation
 
 LONGEST_RANGE: Final = timedelta(days=366)
 LONGEST_ID: Final = 255
@@ -77,13 +78,10 @@ def check_stats_query(  # one parameter for each of the request, under the names
 ) -> StatsQuery:
     """The question that these parameters ask. Empty texts stand for parameters that were left out.
 
-    Raises InvalidRequestError, which names every parameter that is wrong.
+    Raises InvalidArgument, which names every parameter that is wrong.
     """
-    problems: list[Violation] = []
-
-    def problem(field: str, description: str) -> None:
-        problems.append(Violation(field=field, description=description))
-
+    problems = Violations()
+    problem = problems.add
     check_id("campaign_id", campaign_id, problem)
     first, last = check_range(start, end, problem)
     unit = _choice(Granularity, "granularity", granularity or "minute", problem)
@@ -99,7 +97,7 @@ def check_stats_query(  # one parameter for each of the request, under the names
         problem("page_size", f"must be between 1 and {LARGEST_PAGE}")
     resume = check_page_token(page_token, problem)
     if problems or first is None or last is None or unit is None or zone is None:
-        raise InvalidRequestError(problems)
+        raise InvalidArgument(problems)
     return StatsQuery(
         campaign_id=campaign_id,
         start=first,
@@ -141,11 +139,10 @@ def check_page_token(token: str, problem: Callable[[str, str], None]) -> int | N
     """The minute in a page token; None if there is no token. Calls `problem` if the token is not one that we made."""
     if not token:
         return None
-    digits = token.removeprefix("-")
-    if not (digits.isascii() and digits.isdigit() and len(digits) <= 12):
-        problem("page_token", "must be the next_page_token of an earlier answer")
-        return None
-    return int(token)
+    number = number_of(token)
+    if number is None:
+        problem("page_token", NOT_FROM_US)
+    return number
 
 
 @cache
