@@ -151,7 +151,7 @@ async def test_no_request_is_an_internal_error(identity: Identity) -> None:
         assert code not in {grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.UNAVAILABLE}, asked
         if code is grpc.StatusCode.INVALID_ARGUMENT:
             assert error is not None
-            named = b"google.rpc.BadRequest" in dict(error.trailing_metadata())["grpc-status-details-bin"]
+            named = b"google.rpc.BadRequest" in error.trailing_metadata()["grpc-status-details-bin"]
             assert named or "body" in str(error.details()), error.details()
 
     await asyncio.to_thread(every)

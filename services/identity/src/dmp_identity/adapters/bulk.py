@@ -6,7 +6,6 @@ psycopg's own lists cost about 4 us a text, these less than 0.1 us; its COPY row
 from __future__ import annotations
 
 import re
-import struct
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
@@ -15,8 +14,8 @@ import psycopg
 from psycopg.adapt import Dumper
 from psycopg.pq import Format
 
-_HEADER: Final = struct.Struct(">iiIii")
-_BIGINT_OID: Final = 20
+from dmp_chassis.binary import INT8, array_header
+
 _BIGINT_ITEM: Final = np.dtype([("length", ">i4"), ("value", ">i8")])
 _ESCAPES: Final = str.maketrans({"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"})
 _TO_ESCAPE: Final = re.compile(r"[\\\n\r\t]")
@@ -44,7 +43,7 @@ class Bigints:
         items = np.empty(len(values), _BIGINT_ITEM)
         items["length"] = 8
         items["value"] = values
-        self.data = _HEADER.pack(1, 0, _BIGINT_OID, len(values), 1) + items.tobytes()
+        self.data = array_header(INT8, len(values)) + items.tobytes()
 
 
 class _TextsDumper(Dumper):

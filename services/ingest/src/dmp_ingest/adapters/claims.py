@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -27,6 +26,8 @@ from typing import Any, Final
 from redis.asyncio import Redis
 from redis.commands.core import AsyncScript
 from redis.exceptions import RedisError
+
+from dmp_chassis.breaker import Breaker
 
 _LOG: Final = logging.getLogger(__name__)
 _PREFIX: Final = b"dmp:{claim}:"
@@ -110,7 +111,7 @@ class Claims:
         self._release = redis.register_script(_RELEASE)
         self._settle_group = redis.register_script(_SETTLE_GROUP)
         self._redis = redis
-        self._away_until = 0.0
+        self._breaker = Breaker(pause_seconds=_PAUSE_SECONDS)
 
     async def claim(self, keys: Sequence[bytes], fingerprints: Sequence[int], *, token: bytes) -> Claimed:
         """Claims these events in one round trip, two if some were seen before. Never raises."""
@@ -166,7 +167,7 @@ class Claims:
         return dict(zip(ordered, kinds, strict=True)) if kinds else {}
 
     async def _call(self, script: AsyncScript, keys: Sequence[bytes], arguments: Sequence[bytes]) -> list[Any] | None:
-        if time.monotonic() < self._away_until:
+        if self._breaker.is_open:
             return None
         return await self._guarded(script(keys=[_PREFIX + key for key in keys], args=arguments))
 
@@ -176,7 +177,8 @@ class Claims:
             async with asyncio.timeout(_TIMEOUT_SECONDS):
                 answer = await call
         except (RedisError, TimeoutError, OSError) as error:
-            self._away_until = time.monotonic() + _PAUSE_SECONDS
+            # A call that was under way may still succeed: that does not end the pause.
+            self._breaker.failed()
             _LOG.warning("Redis is of no help at the moment", extra={"error": type(error).__name__})
             return None
         return answer or []

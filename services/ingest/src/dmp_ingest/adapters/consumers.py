@@ -12,6 +12,7 @@ import grpc
 
 from dmp.identity.v1 import identity_service_pb2
 from dmp.stats.v1 import stats_service_pb2
+from dmp_chassis.breaker import Breaker
 from dmp_ingest.adapters.outbox import ConsumerName
 
 _Response_co = TypeVar("_Response_co", covariant=True)
@@ -57,16 +58,14 @@ class Consumer(Generic[_Response_co]):
         self.name: ConsumerName = name
         self._apply = call
         self._patience_seconds = patience_seconds
-        self._failures = 0
-        self._away_until = 0.0
-        self._probes = 0
+        self._breaker = Breaker(pause_seconds=_PAUSE_SECONDS, longest_seconds=_LONGEST_PAUSE_SECONDS)
         self._asked_at: dict[int, float] = {}
         self._calls = 0
 
     @property
     def away(self) -> bool:
         """Whether nobody should wait for it now, because it failed lately or is late with an answer."""
-        if self._failures > 0 and (self._probes > 0 or time.monotonic() < self._away_until):
+        if self._breaker.is_open:
             return True
         # Calls are noted in the order in which they began: the first is the oldest.
         oldest = next(iter(self._asked_at.values()), None)
@@ -87,25 +86,19 @@ class Consumer(Generic[_Response_co]):
 
         Raises on cancellation only.
         """
-        is_probe = self._failures > 0
-        self._probes += is_probe
         try:
-            response = await self._apply(payload, timeout=timeout_seconds)
+            with self._breaker.call():
+                response = await self._apply(payload, timeout=timeout_seconds)
         except grpc.aio.AioRpcError as error:
             if error.code() not in _AWAY_CODES:
                 _LOG.error("%s cannot apply a batch", self.name, extra={"code": error.code().name})
                 return NotApplied.FAILED
-            if self._failures == 0:
+            if self._breaker.failures == 0:
                 _LOG.warning("%s does not take batches", self.name, extra={"code": error.code().name})
-            self._failures += 1
-            pause = _PAUSE_SECONDS * 2 ** min(self._failures - 1, 10)
-            self._away_until = time.monotonic() + min(_LONGEST_PAUSE_SECONDS, pause)
+            self._breaker.failed()
             return NotApplied.AWAY
-        finally:
-            self._probes -= is_probe
-        if self._failures:
-            _LOG.info("%s takes batches again", self.name, extra={"failures": self._failures})
-            self._failures = 0
+        if failures := self._breaker.succeeded():
+            _LOG.info("%s takes batches again", self.name, extra={"failures": failures})
         return response
 
 

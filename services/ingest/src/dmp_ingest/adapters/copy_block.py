@@ -11,6 +11,7 @@ from typing import Final
 
 import msgspec
 
+from dmp_chassis.binary import NULL, POSTGRES_EPOCH_US, SizedTexts, pack_length
 from dmp_ingest.domain.event import AcceptableEvent
 
 COLUMNS: Final = (
@@ -32,27 +33,15 @@ COLUMNS: Final = (
 
 _HEADER: Final = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
 _TRAILER: Final = b"\xff\xff"
-_NULL: Final = b"\xff\xff\xff\xff"
-_POSTGRES_EPOCH_US: Final = 946_684_800_000_000
 _FIXED: Final = struct.Struct("!hi16si16siqiqiq").pack
-_LENGTH: Final = struct.Struct("!i").pack
 _encode_json: Final = msgspec.json.Encoder().encode
-
-
-class _TextFields(dict[str, bytes]):
-    """The COPY field of each text; the empty text is NULL. Types, sources and campaigns repeat, so each is encoded
-    once a block."""
-
-    def __missing__(self, text: str) -> bytes:
-        data = text.encode()
-        self[text] = encoded = _LENGTH(len(data)) + data
-        return encoded
 
 
 def copy_block(events: Iterable[AcceptableEvent], *, batch_id: bytes, received_at_us: int) -> bytes:
     """The rows of these events, in their order, as one block with header and trailer."""
-    texts = _TextFields({"": _NULL})
-    received = received_at_us - _POSTGRES_EPOCH_US
+    # Without a call of `sized` for each field: a tenth of what an event costs here.
+    texts = SizedTexts()
+    received = received_at_us - POSTGRES_EPOCH_US
     parts = [_HEADER]
     for event in events:
         event_id = event.event_id.encode()
@@ -69,18 +58,18 @@ def copy_block(events: Iterable[AcceptableEvent], *, batch_id: bytes, received_a
                 8,
                 event.fingerprint,
                 8,
-                event.occurred_at_us - _POSTGRES_EPOCH_US,
+                event.occurred_at_us - POSTGRES_EPOCH_US,
                 8,
                 received,
             ),
-            _LENGTH(len(event_id)) + event_id,
+            pack_length(len(event_id)) + event_id,
             texts[event.type],
             texts[event.source],
             texts[event.campaign_id],
             texts[event.creative_id],
-            _LENGTH(len(user_id)) + user_id if user_id else _NULL,
-            _LENGTH(len(identifiers)) + identifiers if identifiers else _NULL,
-            _LENGTH(len(metadata)) + metadata if metadata else _NULL,
+            pack_length(len(user_id)) + user_id if user_id else NULL,
+            pack_length(len(identifiers)) + identifiers if identifiers else NULL,
+            pack_length(len(metadata)) + metadata if metadata else NULL,
         )
     parts.append(_TRAILER)
     return b"".join(parts)

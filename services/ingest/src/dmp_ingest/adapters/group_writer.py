@@ -6,27 +6,34 @@ the events travel as one binary array for each column. Large groups are cheaper 
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from struct import Struct
 from typing import Final
 
 import msgspec
-import psycopg
 
+from dmp_chassis.binary import (
+    INT8,
+    JSON,
+    NULL,
+    POSTGRES_EPOCH_US,
+    TEXT,
+    TIMESTAMPTZ,
+    UUID,
+    SizedTexts,
+    array,
+    sized,
+    sized_int8,
+    sized_time,
+    sized_uuid,
+    uuid_bytes,
+)
 from dmp_chassis.domain_events import DomainEvent
-from dmp_chassis.errors import DependencyUnavailable
 from dmp_chassis.instants import instant_us
-from dmp_chassis.pipeline import Pipeline
+from dmp_chassis.pipeline_pool import PipelinePool
 from dmp_ingest.domain.batch import Batch
 from dmp_ingest.domain.event import AcceptableEvent
-
-_ACQUIRE_SECONDS: Final = 0.9
-_TRUSTED_SECONDS: Final = 0.25
-"""A connection that answered within this time is used without asking it again."""
-_POSTGRES_EPOCH_US: Final = 946_684_800_000_000
 
 _STORE: Final = b"""
 WITH acknowledged AS (DELETE FROM outbox WHERE batch_id = ANY($1::uuid[])),
@@ -47,15 +54,8 @@ FROM unnest($10::uuid[], $11::int8[], $12::timestamptz[], $13::text[], $14::text
 """
 _PARAMETERS: Final = 20
 
-_UUID, _INT8, _TEXT, _JSON, _TIMESTAMPTZ = 2950, 20, 25, 114, 1184
-_HEADER: Final = Struct("!iiIii").pack
-_EMPTY: Final = Struct("!iiI").pack
-_LENGTH: Final = Struct("!i").pack
-_SIZED_INT8: Final = Struct("!iq").pack
 _LONG: Final = Struct("!q").pack
 _DOUBLE: Final = Struct("!d").pack
-_UUID_SIZE: Final = b"\x00\x00\x00\x10"
-_NULL: Final = b"\xff\xff\xff\xff"
 _encode_json: Final = msgspec.json.Encoder().encode
 
 
@@ -78,9 +78,7 @@ class GroupWriter:
     """Writes groups over a few connections, which are opened when first needed, one for each group under way."""
 
     def __init__(self, url: str) -> None:
-        self._url = url
-        self._idle: list[tuple[float, Pipeline]] = []
-        self._is_closed = False
+        self._pool = PipelinePool(url, _STORE, parameters=_PARAMETERS, application_name="ingest groups")
 
     async def store(self, group: NewGroup) -> None:
         """Stores the group, its events in their order.
@@ -89,107 +87,36 @@ class GroupWriter:
         events is there already, else what the database raises. Nothing is stored then. Only if the connection was lost
         in the middle, the group may be stored.
         """
-        pipeline = await self._acquire()
-        try:
-            await pipeline.run([_values(group)])
-        except psycopg.Error:
-            await self._release(pipeline)
-            raise
-        except BaseException:
-            # Whatever it was, the connection may be in the middle of an answer and cannot be used again.
-            await pipeline.close()
-            raise
-        await self._release(pipeline)
+        await self._pool.run_once([_values(group)])
 
     async def close(self) -> None:
         """Closes all connections; one in use when its group ends."""
-        self._is_closed = True
-        idle, self._idle = self._idle, []
-        for _, pipeline in idle:
-            await pipeline.close()
-
-    async def _acquire(self) -> Pipeline:
-        """A connection that has just answered or answers now."""
-        if self._idle and time.monotonic() - self._idle[-1][0] < _TRUSTED_SECONDS and not self._idle[-1][1].is_lost:
-            return self._idle.pop()[1]
-        try:
-            async with asyncio.timeout(_ACQUIRE_SECONDS):
-                while self._idle:
-                    pipeline = self._idle.pop()[1]
-                    try:
-                        if not pipeline.is_lost:
-                            await pipeline.check()
-                            return pipeline
-                    except psycopg.Error:
-                        pass
-                    except BaseException:
-                        await pipeline.close()
-                        raise
-                    await pipeline.close()
-                return await self._connect()
-        except TimeoutError:
-            raise DependencyUnavailable("postgres") from None
-
-    async def _release(self, pipeline: Pipeline) -> None:
-        if self._is_closed or pipeline.is_lost:
-            await pipeline.close()
-        else:
-            self._idle.append((time.monotonic(), pipeline))
-
-    async def _connect(self) -> Pipeline:
-        return await Pipeline.connect(self._url, _STORE, parameters=_PARAMETERS, application_name="ingest groups")
+        await self._pool.close()
 
 
 def _values(group: NewGroup) -> list[bytes]:
     """The statement's parameters."""
     events = group.events
-    texts = _SizedTexts({"": _NULL})
+    texts = SizedTexts()
     return [
-        _array(_UUID, [_UUID_SIZE + _uuid(batch_id) for batch_id in group.acknowledged]),
-        _uuid(group.batch.batch_id),
+        array(UUID, [sized_uuid(uuid_bytes(batch_id)) for batch_id in group.acknowledged]),
+        uuid_bytes(group.batch.batch_id),
         group.batch.payload,
         _DOUBLE(group.lease_seconds),
-        _array(_UUID, [_UUID_SIZE + _uuid(each.id) for each in group.announcements]),
-        _array(_TEXT, [texts[each.kind] for each in group.announcements]),
-        _array(_TIMESTAMPTZ, [_time(instant_us(each.occurred_at)) for each in group.announcements]),
-        _array(_TEXT, [_sized(_encode_json(each.payload)) for each in group.announcements]),
-        _LONG(group.received_at_us - _POSTGRES_EPOCH_US),
-        _array(_UUID, [_UUID_SIZE + event.key for event in events]),
-        _array(_INT8, [_SIZED_INT8(8, event.fingerprint) for event in events]),
-        _array(_TIMESTAMPTZ, [_time(event.occurred_at_us) for event in events]),
-        _array(_TEXT, [_sized(event.event_id.encode()) for event in events]),
-        _array(_TEXT, [texts[event.type] for event in events]),
-        _array(_TEXT, [texts[event.source] for event in events]),
-        _array(_TEXT, [texts[event.campaign_id] for event in events]),
-        _array(_TEXT, [texts[event.creative_id] for event in events]),
-        _array(_TEXT, [texts[event.user_id] for event in events]),
-        _array(_JSON, [_sized(_encode_json(event.identifiers)) if event.identifiers else _NULL for event in events]),
-        _array(_JSON, [_sized(event.metadata) if event.metadata else _NULL for event in events]),
+        array(UUID, [sized_uuid(uuid_bytes(each.id)) for each in group.announcements]),
+        array(TEXT, [texts[each.kind] for each in group.announcements]),
+        array(TIMESTAMPTZ, [sized_time(instant_us(each.occurred_at)) for each in group.announcements]),
+        array(TEXT, [sized(_encode_json(each.payload)) for each in group.announcements]),
+        _LONG(group.received_at_us - POSTGRES_EPOCH_US),
+        array(UUID, [sized_uuid(event.key) for event in events]),
+        array(INT8, [sized_int8(event.fingerprint) for event in events]),
+        array(TIMESTAMPTZ, [sized_time(event.occurred_at_us) for event in events]),
+        array(TEXT, [sized(event.event_id.encode()) for event in events]),
+        array(TEXT, [texts[event.type] for event in events]),
+        array(TEXT, [texts[event.source] for event in events]),
+        array(TEXT, [texts[event.campaign_id] for event in events]),
+        array(TEXT, [texts[event.creative_id] for event in events]),
+        array(TEXT, [texts[event.user_id] for event in events]),
+        array(JSON, [sized(_encode_json(event.identifiers)) if event.identifiers else NULL for event in events]),
+        array(JSON, [sized(event.metadata) if event.metadata else NULL for event in events]),
     ]
-
-
-class _SizedTexts(dict[str, bytes]):
-    """Each text as an element of an array; the empty text is NULL."""
-
-    def __missing__(self, text: str) -> bytes:
-        self[text] = encoded = _sized(text.encode())
-        return encoded
-
-
-def _array(kind: int, elements: Sequence[bytes]) -> bytes:
-    """An array of elements with their sizes; without any it has no dimension. *Source:* PostgreSQL, array_recv."""
-    if not elements:
-        return _EMPTY(0, 0, kind)
-    return _HEADER(1, 1, kind, len(elements), 1) + b"".join(elements)
-
-
-def _sized(data: bytes) -> bytes:
-    return _LENGTH(len(data)) + data
-
-
-def _time(moment_us: int) -> bytes:
-    return _SIZED_INT8(8, moment_us - _POSTGRES_EPOCH_US)
-
-
-def _uuid(text: str) -> bytes:
-    return bytes.fromhex(text.replace("-", ""))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
@@ -12,11 +11,10 @@ import psycopg
 from psycopg.adapt import Buffer, Dumper, Loader
 from psycopg.pq import Format
 
+from dmp_chassis.binary import INT2, INT4, INT8, TEXT, UUID, array_header, sized, sized_uuid
 from dmp_stats.domain.cells import Ints
 
-_INT2, _INT4, _INT8, _TEXT, _UUID = 21, 23, 20, 25, 2950
 _INT4_ARRAY, _INT8_ARRAY = 1007, 1016
-_HEADER: Final = struct.Struct("!iiIii")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,29 +54,29 @@ class UuidArray:
 
 def int2_array(values: Ints) -> Int2Array:
     """The numbers as `int2[]`."""
-    return Int2Array(_fixed(values, _INT2, ">i2"))
+    return Int2Array(_fixed(values, INT2, ">i2"))
 
 
 def int4_array(values: Ints) -> Int4Array:
     """The numbers as `int4[]`."""
-    return Int4Array(_fixed(values, _INT4, ">i4"))
+    return Int4Array(_fixed(values, INT4, ">i4"))
 
 
 def int8_array(values: Ints) -> Int8Array:
     """The numbers as `int8[]`."""
-    return Int8Array(_fixed(values, _INT8, ">i8"))
+    return Int8Array(_fixed(values, INT8, ">i8"))
 
 
 def text_array(texts: Sequence[str], positions: Ints) -> TextArray:
     """One text for each position: each different text is encoded once."""
-    encoded = [struct.pack("!i", len(raw)) + raw for raw in map(str.encode, texts)]
-    return TextArray(_header(_TEXT, len(positions)) + b"".join([encoded[place] for place in positions.tolist()]))
+    encoded = [sized(text.encode()) for text in texts]
+    return TextArray(array_header(TEXT, len(positions)) + b"".join([encoded[place] for place in positions.tolist()]))
 
 
 def uuid_array(values: Sequence[bytes], positions: Ints) -> UuidArray:
     """One 16-byte value for each position."""
-    encoded = [b"\x00\x00\x00\x10" + value for value in values]
-    return UuidArray(_header(_UUID, len(positions)) + b"".join([encoded[place] for place in positions.tolist()]))
+    encoded = [sized_uuid(value) for value in values]
+    return UuidArray(array_header(UUID, len(positions)) + b"".join([encoded[place] for place in positions.tolist()]))
 
 
 def array_cursor(connection: psycopg.AsyncConnection[Any]) -> psycopg.AsyncCursor[Any]:
@@ -149,14 +147,9 @@ class _Int8ArrayLoader(_IntArrayLoader):
     element = np.dtype([("length", ">i4"), ("value", ">i8")])
 
 
-def _header(oid: int, length: int) -> bytes:
-    # One dimension, no nulls, element type, length, lower bound.
-    return _HEADER.pack(1, 0, oid, length, 1)
-
-
 def _fixed(values: Ints, oid: int, width: str) -> bytes:
     element = np.dtype(width)
     rows = np.empty(len(values), np.dtype([("length", ">i4"), ("value", width)]))
     rows["length"] = element.itemsize
     rows["value"] = values
-    return _header(oid, len(values)) + rows.tobytes()
+    return array_header(oid, len(values)) + rows.tobytes()

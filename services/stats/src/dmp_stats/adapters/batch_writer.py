@@ -15,8 +15,10 @@ from typing import Final
 import psycopg
 from psycopg.pq.abc import PGresult
 
+from dmp_chassis.binary import uuid_bytes
 from dmp_chassis.errors import DependencyUnavailable
-from dmp_chassis.pipeline import Pipeline, Values
+from dmp_chassis.pipeline import Values
+from dmp_chassis.pipeline_pool import PipelinePool
 
 _LANES: Final = 2
 """One transaction waits for the disk while the next is written."""
@@ -60,10 +62,10 @@ class BatchWriter:
     """Writes batches over a few connections, which are opened when first needed."""
 
     def __init__(self, url: str, *, acquire_seconds: float = 0.9) -> None:
-        self._url = url
+        # Whether a batch is there is asked first, so writing may be tried again.
+        self._pool = PipelinePool(url, _APPLY, parameters=4, application_name="dmp-stats batches")
         self._acquire_seconds = acquire_seconds
         self._queue: deque[_Waiting] = deque()
-        self._idle: list[Pipeline] = []
         self._lanes: set[asyncio.Task[None]] = set()
         self._is_closed = False
 
@@ -79,7 +81,7 @@ class BatchWriter:
         outcome: asyncio.Future[Applied] = loop.create_future()
         expiry = loop.call_later(self._acquire_seconds, _fail, outcome, DependencyUnavailable("postgres"))
         second = None if last_second is None else _INT8.pack(last_second)
-        values = (bytes.fromhex(batch_id.replace("-", "")), cells, second, activity)
+        values = (uuid_bytes(batch_id), cells, second, activity)
         self._queue.append(_Waiting(values, outcome, expiry))
         if len(self._lanes) < _LANES and not self._is_closed:
             lane = loop.create_task(self._run_lane())
@@ -96,7 +98,7 @@ class BatchWriter:
         for lane in lanes:
             lane.cancel()
         await asyncio.gather(*lanes, return_exceptions=True)
-        await self._close_idle()
+        await self._pool.close()
 
     async def _run_lane(self) -> None:
         """Runs transactions until nothing waits."""
@@ -131,7 +133,7 @@ class BatchWriter:
 
     async def _write(self, group: list[_Waiting]) -> None:
         try:
-            results = await self._run([each.values for each in group])
+            results = await self._pool.run_idempotent([each.values for each in group])
         except psycopg.Error as error:
             if len(group) == 1 or error.sqlstate is None:
                 raise
@@ -140,49 +142,11 @@ class BatchWriter:
                 if each.outcome.done():
                     continue
                 try:
-                    _tell([each], await self._run([each.values]))
+                    _tell([each], await self._pool.run_idempotent([each.values]))
                 except psycopg.Error as own_error:
                     _fail(each.outcome, own_error)
         else:
             _tell(group, results)
-
-    async def _run(self, calls: list[Values]) -> list[PGresult]:
-        """Runs the calls in one transaction: writing is idempotent, so it may be tried again on another connection."""
-        while self._idle:
-            pipeline = self._idle.pop()
-            if pipeline.is_lost:
-                await pipeline.close()
-                continue
-            try:
-                return await self._run_on(pipeline, calls)
-            except psycopg.OperationalError:
-                if not pipeline.is_lost:
-                    raise
-        return await self._run_on(await self._connect(), calls)
-
-    async def _run_on(self, pipeline: Pipeline, calls: list[Values]) -> list[PGresult]:
-        try:
-            results = await pipeline.run(calls)
-        except psycopg.Error:
-            if pipeline.is_lost:
-                await pipeline.close()
-            else:
-                self._idle.append(pipeline)
-            raise
-        except BaseException:
-            # Whatever it was: the connection may be in the middle of something.
-            await pipeline.close()
-            raise
-        self._idle.append(pipeline)
-        return results
-
-    async def _connect(self) -> Pipeline:
-        return await Pipeline.connect(self._url, _APPLY, parameters=4, application_name="dmp-stats batches")
-
-    async def _close_idle(self) -> None:
-        idle, self._idle = self._idle, []
-        for pipeline in idle:
-            await pipeline.close()
 
 
 def _this_task() -> asyncio.Task[None]:
