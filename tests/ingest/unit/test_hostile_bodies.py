@@ -15,7 +15,7 @@ from dmp_ingest.api.json_body import BodyReader, EventsBody
 from dmp_ingest.api.publish_request import read_publish_request
 from dmp_ingest.domain.errors import MalformedBodyError, TooLargeError
 from dmp_ingest.domain.event import RejectedEvent
-from dmp_ingest.publish_events import PublishEvents, _judge
+from dmp_ingest.publish_events import PublishEvents, judge_events
 from tests.ingest.events import POLICY
 
 MEBIBYTE = 1024 * 1024
@@ -79,7 +79,7 @@ async def test_a_body_that_is_small_to_send_is_cheap_to_refuse(bomb: str) -> Non
     memory, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
     read = await _read(body)
     if read is not None:
-        judged = await _judge(PublishEvents(events=read.events, size_bytes=0, source=read.source), POLICY)
+        judged = await judge_events(PublishEvents(events=read.events, size_bytes=0, source=read.source), POLICY)
         assert all(isinstance(event, RejectedEvent) for event in judged)
         assert all(len(json.dumps(event.errors)) < 10_000 for event in judged if isinstance(event, RejectedEvent))
     assert time.process_time() - started < _MOST_CPU_SECONDS
