@@ -174,3 +174,16 @@ def test_an_answer_without_a_primary_value_goes_by_age() -> None:
     contacts = book({1: [row(1, None, "1"), row(2, "c@x.com", None, minute=40)]}, {1: [known("email", "b@x.com", 50)]})
     assert contacts.answer(1).emails == ("c@x.com", "b@x.com")
     assert contacts.answer(1).phones == ("1",)
+
+
+def test_the_primary_s_value_is_listed_first_though_another_is_older() -> None:
+    contacts = book(
+        {1: [row(1, "P@x.com", minute=30)]}, {1: [known("email", "old@x.com", 1), known("email", "young@x.com", 50)]}
+    )
+    assert contacts.answer(1).emails == ("P@x.com", "old@x.com", "young@x.com")
+
+
+def test_rows_that_are_linked_as_they_should_be_are_left_alone() -> None:
+    contacts = book({1: [row(1, "a@x.com"), row(2, "b@x.com", minute=5, linked=1)]})
+    contacts.settle(1)
+    assert not contacts.has_changes

@@ -118,3 +118,8 @@ def test_a_primary_deleted_by_hand_gives_its_place_to_the_next() -> None:
     assert desk.ask("a@x") == (5, ("a@x",), ())
     assert desk.book.rows(1)[0].linked_id is None
     assert set(desk.book.changed) == {5}
+
+
+def test_a_request_of_which_nothing_is_followed_gets_a_row_of_its_first_value() -> None:
+    desk = Desk([Known(1, "email:a@x"), Known(2, "phone:2")], Also(shared="email:a@x phone:2"))
+    assert desk.ask("a@x", "2") == (-1, ("a@x",), ())

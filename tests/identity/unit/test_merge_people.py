@@ -28,6 +28,16 @@ def test_the_oldest_survives_whoever_is_named_first(named: tuple[int, int]) -> N
     assert changes(made) == {"merges": [[(1, 2, "1 ", "2 ")]], "absorbed": {2: 1}}
 
 
+def test_age_counts_and_not_the_number() -> None:
+    given = snapshot([ANN, BEN, STRANGER], Also(apart=[(1, 2)]))
+    given.people[2].created_at_us = 1
+    with pytest.raises(NeverMergeError) as raised:
+        plan_merge(given, ends(1, 2), BY_HAND)
+    assert raised.value.internal_user_ids == (public_id(2), public_id(1))
+    given.people[3].created_at_us = 0
+    assert plan_merge(given, ends(1, 3), BY_HAND).absorbed == {1: 3}
+
+
 def test_all_become_part_of_the_oldest() -> None:
     made = plan_merge(snapshot([ANN, BEN, STRANGER]), ends(3, 2, 1), BY_HAND)
     assert changes(made) == {"merges": [[(1, 2, "1 ", "2 "), (1, 3, "1 ", "3 ")]], "absorbed": {2: 1, 3: 1}}

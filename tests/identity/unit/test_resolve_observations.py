@@ -313,6 +313,34 @@ def test_guards_refuse_evidence_and_keep_the_event(case: str) -> None:
     assert changes(plan(known, events, also)) == expected
 
 
+def test_what_is_new_and_what_was_seen_together_name_their_event() -> None:
+    made = plan([], ["email:e1 email:e2 email:e3 email:e4 phone:p"])
+    assert {new.observation.ref for new in made.identifiers} == {"e0"}
+    assert {seen.ref for seen in made.pairs.values()} == {"e0"}
+    # The fourth e-mail is above the limit; it was seen with all the others.
+    assert changes(made) == {
+        "goes_to": [-1],
+        "created": {-1: "identified"},
+        "arrives": dict.fromkeys(("email:e1", "email:e2", "email:e3", "phone:p"), (-1, "")),
+        "pairs": [
+            ("email:e1", "email:e4"),
+            ("email:e2", "email:e4"),
+            ("email:e3", "email:e4"),
+            ("email:e4", "phone:p"),
+        ],
+        "refused": [("limit", "email:e4", -1, 0)],
+    }
+
+
+def test_a_refused_event_lists_each_identifier_that_is_not_its_person_s() -> None:
+    made = plan([FULL, Known(2, "phone:ben user_id:ben")], ["email:a1 phone:ben email:new"], Also(apart=[(1, 2)]))
+    refused = [(one.rule.value, one.key, one.other) for one in made.refusals]
+    assert refused == [("never_merge", ("phone", "ben"), 2), ("limit", ("email", "new"), 0)]
+    made = plan([ANN, BEN, Known(4, "user_id:dan")], ["user_id:dan email:ann phone:ben"], Also(apart=[(4, 1)]))
+    refused = [(one.rule.value, one.key, one.other) for one in made.refusals]
+    assert refused == [("never_merge", ("email", "ann"), 1), ("never_merge", ("phone", "ben"), 2)]
+
+
 WEAK: dict[str, tuple[list[Known], Also, list[str], dict[str, Any]]] = {
     "a browser nobody has gets an anonymous profile, once": (
         [],

@@ -38,8 +38,8 @@ def known(kind: str, shown: str, profile: int) -> KnownValue:
 
 
 def compared(kind: str, text: str) -> str:
-    """Without regard to case."""
-    return text.lower()
+    """Without regard to case, e-mails and phones apart."""
+    return f"{kind}={text.lower()}"
 
 
 @pytest.mark.parametrize(
@@ -169,3 +169,16 @@ def test_an_edge_within_one_person_changes_nothing() -> None:
 def test_a_merge_with_a_profile_without_rows_connects_all_the_same() -> None:
     merges = [merge("m", 20, (1, 9)), merge("n", 30, (9, 2))]
     assert contact_states(ROWS, merges, {}) == {10: state(None, 30), 11: state(10, 30), 12: state(None, 7)}
+
+
+def test_rows_of_a_primary_that_is_younger_move() -> None:
+    rows = [row(20, "a", profile=1, minute=9), row(11, "b", profile=2, minute=5), row(12, "c", profile=2, minute=6)]
+    states = contact_states(rows, [merge("m", 20, (1, 2))], {})
+    # The older primary and what moves to it are touched, its own secondary is not.
+    assert states == {11: state(None, 20), 12: state(11, 6), 20: state(11, 20)}
+
+
+def test_a_secondary_that_stays_one_keeps_its_time() -> None:
+    rows = [row(10, "a", profile=1, minute=50), row(11, "b", profile=2, minute=51), row(12, "c", profile=3, minute=1)]
+    merges = [merge("m", 60, (1, 2)), merge("n", 55, (2, 3))]
+    assert contact_states(rows, merges, {})[11] == state(12, 55)
