@@ -24,6 +24,7 @@ from typing import Any
 
 from bench import report
 from bench.cases import CASES, STORED_CASES, Case, chosen_cases
+from bench.erasures import measure_erasures
 from bench.figures import Figures
 from bench.identity_graph import measure_identity
 from bench.limits import CopyLimit, measure_empty_handler
@@ -36,7 +37,8 @@ from bench.targets import Promise, promises, promises_table
 from bench.yardstick import Yardstick
 from dmp_stack.errors import StackError
 
-_PARTS = ("ingest", "identity", "stats")
+_PARTS = ("ingest", "identity", "stats", "erasures")
+_ENTRIES = 1_000_000
 _EMPTY_HANDLER_CONNECTIONS = (1, 16, 64)
 
 
@@ -78,6 +80,9 @@ def run(options: argparse.Namespace, directory: Path) -> dict[str, Any]:
         if "stats" in options.parts:
             print("\nstats", flush=True)
             measured["stats_memory_mib"] = measure_stats(figures, scale=options.scale)
+        if "erasures" in options.parts:
+            print("\nerasures", flush=True)
+            measure_erasures(figures, entries=max(1000, round(_ENTRIES * options.scale)))
     except (LoadError, WrongAnswerError, AssertionError) as error:
         failure = str(error) or type(error).__name__
     judged += figures.promises()

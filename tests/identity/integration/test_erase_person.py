@@ -100,10 +100,11 @@ async def test_erasing_leaves_a_receipt_and_nothing_else(identity: Identity) -> 
     rest = await identity.stub.ListErasedEvents(
         pb.ListErasedEventsRequest(erasure_id=erasure_id, page_size=3, page_token=page.next_page_token)
     )
-    assert [*page.event_ids, *rest.event_ids] == ["e1", "e2", "e3", "e4", "e5"]
+    assert (len(page.event_ids), rest.next_page_token) == (3, "")
+    assert sorted([*page.event_ids, *rest.event_ids]) == ["e1", "e2", "e3", "e4", "e5"]
     confirmed = await identity.stub.ConfirmErasure(pb.ConfirmErasureRequest(erasure_id=erasure_id))
     assert confirmed.forgotten_events == 5
-    assert await identity.rows("SELECT count(*) FROM erasure_event") == [(0,)]
+    assert await identity.rows("SELECT count(*) FROM erasure_page") == [(0,)]
 
 
 async def test_others_keep_what_is_theirs(identity: Identity) -> None:

@@ -63,7 +63,7 @@ def any_event(choice: random.Random) -> tuple[Identifiers, Identifiers]:
 
 TABLES = (
     "profile, identifier, identifier_pair, weak_link, anonymous_profile, timeline_entry, merge, merge_edge,"
-    " never_merge, contact, merge_contact, review, inbox, erasure, erasure_event, erased_identifier,"
+    " never_merge, contact, merge_contact, review, inbox, erasure, erasure_page, erased_identifier,"
     " domain_event_outbox"
 )
 

@@ -6,10 +6,12 @@ in between, `list_erased_events`, cleaning the log, and `forget_erased_events`; 
 
 from __future__ import annotations
 
+import asyncio
 import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -17,6 +19,7 @@ import psycopg
 
 from dmp_chassis.database import Database, raw, retrying
 from dmp_chassis.page_token import position_of, token_of
+from dmp_chassis.slices import Slices
 from dmp_chassis.violations import InvalidArgument, Violation
 from dmp_identity.adapters import erasure_events as listed
 from dmp_identity.adapters import erasure_store as store
@@ -32,7 +35,6 @@ from dmp_identity.domain.request_checks import page_size_violations, profile_id_
 
 MOST_EVENTS: Final = 10_000
 MOST_PAIRS: Final = 100_000
-_SLICE_ROWS: Final = 5_000
 _WORKING_SECONDS: Final = 0.5
 _USER_ID: Final = "user_id"
 
@@ -103,19 +105,29 @@ async def erase_person(
             return receipt, False
 
     receipt, already_erased = await retrying(first)
-    until, events = time.monotonic() + _WORKING_SECONDS, 0
-    while not receipt.finished and events < MOST_EVENTS and time.monotonic() < until:
-        found, receipt = await retrying(lambda: _slice(database, wanted, remembered, clock_us))
-        events += found
+    receipt = await _work(database, receipt, remembered, clock_us)
     async with database.read() as transaction:
         user_ids = await store.erased_values(raw(transaction), wanted, _USER_ID)
     return ErasedPerson(receipt=receipt, already_erased=already_erased, user_ids=user_ids)
 
 
+async def _work(database: Database, receipt: Receipt, remembered: set[str], clock_us: Callable[[], int]) -> Receipt:
+    """Takes slices of the work that is left for half a second, or until the caller has a page of events to clean."""
+    slices, until, events = Slices(), time.monotonic() + _WORKING_SECONDS, 0
+    while not receipt.finished and events < MOST_EVENTS and (begun := time.monotonic()) < until:
+        limit = min(slices.rows, MOST_EVENTS - events)
+        found, receipt = await retrying(partial(_slice, database, receipt.id, remembered, clock_us, limit))
+        events += found
+        await asyncio.sleep(slices.took(limit, time.monotonic() - begun))
+    return receipt
+
+
 async def _slice(
-    database: Database, erasure_id: str, remembered: set[str], clock_us: Callable[[], int]
+    database: Database, erasure_id: str, remembered: set[str], clock_us: Callable[[], int], limit: int
 ) -> tuple[int, Receipt]:
-    """One transaction of the work that is left: how many events it listed, and how far the erasure is then."""
+    """One transaction of the work that is left, up to `limit` rows: how many events it listed, and how far the erasure
+    is then.
+    """
     async with database.begin() as transaction:
         connection = raw(transaction)
         receipt = await store.find_receipt(connection, erasure_id, for_update=True)
@@ -123,14 +135,14 @@ async def _slice(
         if receipt.finished:
             return 0, receipt
         events, finished_at_us = 0, None
-        part = await store.slice_of_timeline(connection, erasure_id, _SLICE_ROWS)
+        part = await store.slice_of_timeline(connection, erasure_id, limit)
         if part is not None:
             events, is_others = part
             receipt = receipt if is_others else _with(receipt, events=events)
-        elif links := await store.slice_of_links(connection, receipt, _SLICE_ROWS, remembered_types=remembered):
+        elif links := await store.slice_of_links(connection, receipt, limit, remembered_types=remembered):
             receipt = _with(receipt, identifiers=links)
         else:
-            refusals, of_others = await store.slice_of_refusals(connection, receipt, _SLICE_ROWS)
+            refusals, of_others = await store.slice_of_refusals(connection, receipt, limit)
             receipt = _with(receipt, refusals=refusals - of_others)
             if not refusals:
                 finished_at_us = clock_us()
@@ -148,7 +160,7 @@ async def list_erased_events(
     """
     wanted = _checked_id(erasure_id)
     problems = page_size_violations(page_size)
-    after = _position(page_token)
+    after = _place(page_token)
     if after is None:
         problems.append(token_violation())
     if problems or after is None:
@@ -158,8 +170,8 @@ async def list_erased_events(
         connection = raw(transaction)
         await _known(connection, wanted)
         found = await listed.erased_events(connection, wanted, after, limit + 1)
-    token = token_of(found[limit - 1][0]) if len(found) > limit else ""
-    return found[:limit], token
+    token = token_of(found[limit - 1].place) if len(found) > limit else ""
+    return [(event.place.event_id, event.is_others) for event in found[:limit]], token
 
 
 async def match_erased(
@@ -264,6 +276,7 @@ def _checked_id(erasure_id: str) -> str:
         raise InvalidArgument([Violation("erasure_id", "must be a UUID")]) from None
 
 
-def _position(token: str) -> str | None:
-    text = position_of(token, str) if token else ""
-    return None if text is None or "\0" in text else text
+def _place(token: str) -> listed.Place | None:
+    """The place that a token stands for, the beginning of the list without one, None if it is no token."""
+    place = position_of(token, listed.Place) if token else listed.Place()
+    return None if place is None or not 0 <= place.page < 2**63 or "\0" in place.event_id else place

@@ -19,20 +19,17 @@ from dmp_ingest.adapters.erasures import Erasures
 from dmp_ingest.adapters.known_users import KnownUsers
 from dmp_ingest.adapters.log_cleaning import LogCleaner
 from dmp_ingest.adapters.people import People
-from dmp_ingest.domain.erasure import Erased, Erasure, ListedEvent, Whom
+from dmp_ingest.clean_events import EventCleaner
+from dmp_ingest.domain.erasure import Erased, Erasure, Whom
 from dmp_ingest.domain.errors import CannotAskError, ErasureNotFoundError, UserNotFoundError
-from dmp_ingest.domain.event_key import event_keys
 
 _LOG: Final = logging.getLogger(__name__)
 _SWEEP_SECONDS: Final = 2.0
 _CALL_SECONDS: Final = 3.0
 _TURN_SECONDS: Final = 5.0
 _LEASE_SECONDS: Final = 60.0
-_USER_ID: Final = "user_id"
 _FIRST_PAUSE_SECONDS: Final = 2.0
 _LONGEST_PAUSE_SECONDS: Final = 300.0
-_BREATH: Final = 0.5
-"""After each step comes a pause of this share of its time, so that other work has the larger part of the databases."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,16 +116,16 @@ async def _take_turn(erasure: Erasure, stores: Stores) -> None:
 async def _advance(erasure: Erasure, stores: Stores, *, seconds: float) -> bool:
     """Continues an erasure for about this time. Returns whether everything that is known of it is done."""
     until, erasure_id = time.monotonic() + seconds, erasure.erasure_id
+    cleaner = EventCleaner(erasure_id, log=stores.log, people=stores.people, users=stores.users)
     settled_before = erasure.erased is not None and erasure.erased.finished
     while True:
-        begun = time.monotonic()
         erased, user_ids = await stores.people.erase(erasure_id, erasure.whom)
         await stores.erasures.note_erased(erasure_id, erased)
         # This must be asked before the list is read: an event may be listed between the two.
         late = await stores.erasures.may_still_arrive(erasure_id, settled_seconds=stores.settled_seconds)
         listed = await stores.people.listed_events(erasure_id)
         if listed:
-            await stores.erasures.add_cleaned(erasure_id, await _clean(erasure_id, listed, user_ids, stores))
+            await stores.erasures.add_cleaned(erasure_id, await cleaner.clean(listed, user_ids))
             await stores.people.forget_events(erasure_id, [event.event_id for event in listed])
         elif erased.finished:
             # Stats forgets the user ids when the person's events are clean, and again when no batch can bring one back.
@@ -138,29 +135,5 @@ async def _advance(erasure: Erasure, stores: Stores, *, seconds: float) -> bool:
                 await stores.people.confirm(erasure_id)
                 await stores.erasures.complete(erasure_id)
             return True
-        now = time.monotonic()
-        if now > until:
+        if time.monotonic() > until:
             return False
-        await asyncio.sleep((now - begun) * _BREATH)
-
-
-async def _clean(erasure_id: str, listed: list[ListedEvent], user_ids: list[str], stores: Stores) -> int:
-    """Cleans events. Returns how many were changed.
-
-    The person's own events lose all personal fields, events of others the person's values. Before another spelling of
-    the person's user id is removed from an event, stats is told to forget it.
-    """
-    keys = event_keys([event.event_id for event in listed])
-    own = [key for event, key in zip(listed, keys, strict=True) if not event.of_others]
-    others = [key for event, key in zip(listed, keys, strict=True) if event.of_others]
-    shown = await stores.log.shown(keys)
-    of_others = {key: shown[key] for key in others if key in shown}
-    pairs = {pair for of_event in of_others.values() for pair in of_event}
-    known = set(user_ids)
-    pairs.update(pair for key in own for pair in shown.get(key, ()) if pair[0] == _USER_ID and pair[1] not in known)
-    gone = await stores.people.erased_among(erasure_id, pairs) if pairs else set()
-    if spellings := sorted({value for kind, value in gone if kind == _USER_ID} - known):
-        await stores.users.forget(spellings)
-    count = await stores.log.clean(own)
-    touched = [key for key, of_event in of_others.items() if not gone.isdisjoint(of_event)]
-    return count + await stores.log.take_out(touched, gone)

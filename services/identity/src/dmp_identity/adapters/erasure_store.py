@@ -14,7 +14,6 @@ from typing import Any, Final
 import msgspec
 import psycopg
 
-from dmp_identity.adapters.bulk import Texts, bulk_cursor
 from dmp_identity.adapters.erasure_digests import add_digests
 from dmp_identity.domain.parsed_identifier import Key
 from dmp_identity.domain.refusal_reason import RefusalReason
@@ -106,6 +105,36 @@ _DELETIONS: Final = (
     "DELETE FROM identifier WHERE profile_id = ANY(%(ids)s)",
     "DELETE FROM profile WHERE id = ANY(%(ids)s)",
 )
+
+_LAST_OF_SLICE: Final = """
+SELECT occurred_at_us, event_id FROM timeline_entry
+WHERE profile_id = %(profile)s AND (occurred_at_us, event_id) > (%(at_us)s, %(event)s)
+ORDER BY occurred_at_us, event_id LIMIT 1 OFFSET %(skipped)s
+"""
+_LIST_AND_DELETE: Final = """
+WITH gone AS (
+  DELETE FROM timeline_entry
+  WHERE profile_id = %(profile)s AND (occurred_at_us, event_id) > (%(at_us)s, %(event)s)
+  AND (occurred_at_us, event_id) <= (%(last_at_us)s, %(last_event)s)
+  RETURNING event_id
+), listed AS (
+  INSERT INTO erasure_page (erasure_id, is_others, events, event_ids)
+  SELECT %(erasure)s, false, count(*), array_agg(event_id ORDER BY event_id) FROM gone HAVING count(*) > 0
+)
+SELECT count(*) FROM gone
+"""
+_LIST_OTHERS: Final = """
+WITH seen AS MATERIALIZED (
+  SELECT event_id FROM timeline_entry
+  WHERE profile_id = %(profile)s AND (occurred_at_us, event_id) > (%(at_us)s, %(event)s)
+  AND (occurred_at_us, event_id) <= (%(last_at_us)s, %(last_event)s)
+), listed AS (
+  INSERT INTO erasure_page (erasure_id, is_others, events, event_ids)
+  SELECT %(erasure)s, true, count(*), array_agg(event_id ORDER BY event_id) FROM seen HAVING count(*) > 0
+)
+SELECT count(*) FROM seen
+"""
+_END_OF_TIME_US: Final = 2**63 - 1
 
 
 class Counts(msgspec.Struct, frozen=True):
@@ -221,38 +250,27 @@ async def slice_of_timeline(connection: Connection, erasure_id: str, limit: int)
     row = await cursor.fetchone()
     if row is None:
         return None
-    is_others, profile, *position = row
-    cursor = await connection.execute(
-        "SELECT occurred_at_us, event_id FROM timeline_entry"
-        " WHERE profile_id = %s AND (occurred_at_us, event_id) > (%s, %s)"
-        " ORDER BY occurred_at_us, event_id LIMIT %s",
-        (profile, *position, limit),
-    )
-    entries = await cursor.fetchall()
-    if entries:
-        await bulk_cursor(connection).execute(
-            b"INSERT INTO erasure_event (erasure_id, event_id, is_others) SELECT %s::uuid, k.event, %s::boolean"
-            b" FROM unnest(%s::text[]) AS k (event) ON CONFLICT DO NOTHING",
-            (erasure_id, str(is_others), Texts([entry[1] for entry in entries])),
-        )
-        if not is_others:
-            await connection.execute(
-                "DELETE FROM timeline_entry WHERE profile_id = %s AND (occurred_at_us, event_id) > (%s, %s)"
-                " AND (occurred_at_us, event_id) <= (%s, %s)",
-                (profile, *position, *entries[-1]),
-            )
-    key = (erasure_id, is_others, profile)
-    if len(entries) < limit:
+    is_others, profile, at_us, event_id = row
+    given = {"erasure": erasure_id, "others": is_others, "profile": profile, "at_us": at_us, "event": event_id}
+    cursor = await connection.execute(_LAST_OF_SLICE, given | {"skipped": limit - 1})
+    last = await cursor.fetchone()
+    given["last_at_us"], given["last_event"] = last or (_END_OF_TIME_US, "")
+    cursor = await connection.execute(_LIST_OTHERS if is_others else _LIST_AND_DELETE, given)
+    counted = await cursor.fetchone()
+    assert counted is not None
+    if last is None:
         await connection.execute(
-            "DELETE FROM erasure_timeline WHERE erasure_id = %s AND is_others = %s AND profile_id = %s", key
+            "DELETE FROM erasure_timeline"
+            " WHERE erasure_id = %(erasure)s AND is_others = %(others)s AND profile_id = %(profile)s",
+            given,
         )
     else:
         await connection.execute(
-            "UPDATE erasure_timeline SET occurred_at_us = %s, event_id = %s"
-            " WHERE erasure_id = %s AND is_others = %s AND profile_id = %s",
-            (*entries[-1], *key),
+            "UPDATE erasure_timeline SET occurred_at_us = %(last_at_us)s, event_id = %(last_event)s"
+            " WHERE erasure_id = %(erasure)s AND is_others = %(others)s AND profile_id = %(profile)s",
+            given,
         )
-    return len(entries), is_others
+    return counted[0], is_others
 
 
 async def slice_of_links(

@@ -323,14 +323,18 @@ ERASURE_TIMELINE: Final = sa.Table(
     _key("event_id"),
 )
 
-# Events whose personal fields are still in the log.
-ERASURE_EVENT: Final = sa.Table(
-    "erasure_event",
+# Events whose personal fields are still in the log, in pages.
+ERASURE_PAGE: Final = sa.Table(
+    "erasure_page",
     METADATA,
-    sa.Column("erasure_id", sa.Uuid(as_uuid=False), primary_key=True),
-    _key("event_id", primary_key=True),
-    # It is somebody else's: only values of the erased person have to go, if it shows any.
-    sa.Column("is_others", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("page", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("erasure_id", sa.Uuid(as_uuid=False), nullable=False),
+    # They are somebody else's: only values of the erased person have to go, if one shows any.
+    sa.Column("is_others", sa.Boolean, nullable=False),
+    sa.Column("events", sa.Integer, nullable=False),
+    # In order.
+    sa.Column("event_ids", sa.ARRAY(sa.Text(collation="C")), nullable=False),
+    sa.Index("erasure_page_erasure", "erasure_id", "page"),
 )
 
 # Salted digests of erased identifiers: an event that was accepted before the erasure and comes after it is recognised.

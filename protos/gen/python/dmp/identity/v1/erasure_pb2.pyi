@@ -476,7 +476,7 @@ class ListErasedEventsResponse(_message.Message):
     """Where the next page begins. Empty: this was the last page."""
     @_builtins.property
     def event_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Ids of events whose personal fields have to go from the log, in order of id."""
+        """Ids of events whose personal fields have to go from the log, each at least once, in an order that stays."""
 
     @_builtins.property
     def of_others(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bool]:
