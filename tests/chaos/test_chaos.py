@@ -93,9 +93,9 @@ def test_a_consumer_that_was_away_catches_up_beside_live_traffic(consumer: str) 
     with _running() as stack:
         with _clients(stack) as ledgers, _readers(stack):
             wait_until(lambda: len(total(ledgers).promised) >= 200, "200 events promised")
-            before = len(total(ledgers).promised)
+            usual = _events_per_second(ledgers, AWAY_SECONDS / 2)
             stack.child(consumer).stop(timeout_seconds=10)
-            time.sleep(AWAY_SECONDS)
+            meanwhile = _events_per_second(ledgers, AWAY_SECONDS)
             stack.child(consumer).start()
             stack.wait_healthy()
             back = datetime.now(UTC)
@@ -103,8 +103,9 @@ def test_a_consumer_that_was_away_catches_up_beside_live_traffic(consumer: str) 
             seconds = seconds_to_catch_up(stack, before=back)
             live = len(total(ledgers).promised) - promised
         _report(
-            f"{consumer} was away for {AWAY_SECONDS:g} s and {promised - before} events; {waiting} batches waited, all"
-            f" applied after {seconds:.1f} s, in which {live} more events were promised"
+            f"{consumer} was away for {AWAY_SECONDS:g} s, in which {meanwhile:.0f} events/s were promised, against"
+            f" {usual:.0f} events/s when nobody is away; {waiting} batches waited, all applied after {seconds:.1f} s,"
+            f" in which {live / seconds:.0f} events/s more were promised"
         )
         reckoning = reckon(stack, total(ledgers))
     assert waiting > 10
@@ -122,6 +123,13 @@ def test_an_ingest_that_was_frozen_for_longer_than_its_leases_is_harmless() -> N
                     time.sleep(_LONGER_THAN_A_LEASE_SECONDS)
         reckoning = reckon(stack, total(ledgers))
     assert reckoning.clean, reckoning
+
+
+def _events_per_second(ledgers: list[Ledger], seconds: float) -> float:
+    """How many events were promised a second, from now on."""
+    before, began = len(total(ledgers).promised), time.monotonic()
+    time.sleep(seconds)
+    return (len(total(ledgers).promised) - before) / (time.monotonic() - began)
 
 
 def _wait_for_more(ledgers: list[Ledger], events: int) -> None:

@@ -45,12 +45,12 @@ async def _until(condition: Callable[[], bool], seconds: float = _CATCH_UP_SECON
         await asyncio.sleep(0.02)
 
 
-def _payload(batch_id: str) -> bytes:
-    batch = accepted_batch_pb2.AcceptedBatch(batch_id=batch_id, event_ids=[batch_id])
+def _payload(batch_id: str, text: str = "") -> bytes:
+    batch = accepted_batch_pb2.AcceptedBatch(batch_id=batch_id, event_ids=[batch_id], texts=[text])
     return stats_service_pb2.ApplyBatchRequest(batch=batch).SerializeToString()
 
 
-def _leave(ingest: Ingest, count: int, *, due_in_seconds: float = 0.0) -> list[str]:
+def _leave(ingest: Ingest, count: int, *, due_in_seconds: float = 0.0, text: str = "") -> list[str]:
     """Batches of one event each, as a process leaves them that dies after its commit: their ids."""
     ids = [uuid7_text() for _ in range(count)]
     with psycopg.connect(ingest.database_url, autocommit=True) as connection, connection.cursor() as cursor:
@@ -60,7 +60,7 @@ def _leave(ingest: Ingest, count: int, *, due_in_seconds: float = 0.0) -> list[s
             [
                 (
                     batch_id,
-                    _payload(batch_id),
+                    _payload(batch_id, text),
                     due_in_seconds,
                 )
                 for batch_id in ids
@@ -94,16 +94,19 @@ async def test_a_consumer_that_hangs_keeps_nothing_from_the_other(ingest: Ingest
     assert {*ingest.consumers.stats.event_ids} <= {*ids}
 
 
-async def test_several_batches_are_under_way_but_not_any_number(ingest: Ingest) -> None:
+@pytest.mark.parametrize(("text", "most"), [("", 32), ("x" * 600_000, 13), ("x" * 1_100_000, 8)])
+async def test_several_batches_are_under_way_the_more_the_smaller_but_not_any_number(
+    ingest: Ingest, text: str, most: int
+) -> None:
     stats = ingest.consumers.stats
-    _leave(ingest, 30)
-    await _until(lambda: len(stats.batches) == 30)
+    _leave(ingest, 60, text=text)
+    await _until(lambda: len(stats.batches) == 60)
     stats.held, stats.most_under_way = asyncio.Event(), 0
-    _leave(ingest, 100)
-    await _until(lambda: stats.under_way == 8)
+    _leave(ingest, 50, text=text)
+    await _until(lambda: stats.under_way == most)
     stats.held.set()
-    await _until(lambda: len(stats.batches) == 130)
-    assert stats.most_under_way == 8
+    await _until(lambda: len(stats.batches) == 110)
+    assert stats.most_under_way == most
 
 
 async def test_one_batch_at_a_time_probes_a_consumer_that_does_not_answer(ingest: Ingest) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -21,9 +22,11 @@ from dmp_identity.adapters.planner import with_planner_options
 from dmp_identity.adapters.tables import METADATA
 from dmp_identity.api.errors import DOMAIN, ERRORS
 from dmp_identity.api.servicer import SERVICE_NAME, IdentityServicer
+from dmp_identity.apply_batch import apply_batches
 from dmp_identity.domain.graph_cache import GraphCache
 from dmp_identity.domain.identifier_parser import IdentifierParser
 from dmp_identity.identify_contact import ContactIdentifier
+from dmp_identity.join_batches import BatchJoiner
 from dmp_identity.know_key_rules import KnownKeyRules
 from dmp_identity.preview_renormalisation import Preview, preview_renormalisation
 from dmp_identity.renormalise_keys import Renormalisation, RenormalisationRunningError, Renormalised
@@ -58,6 +61,9 @@ def assemble(settings: Settings, *, clock: Clock = now_us) -> Parts:
     identifier = ContactIdentifier(
         database, parser, cache, clock_us=clock, wake=wake, queue_length=settings.identify_queue_length
     )
+    joiner = BatchJoiner(
+        partial(apply_batches, batches, parser, cache, clock_us=clock, wake=wake), most_lanes=parallel_batches
+    )
     servicer = IdentityServicer(
         database=database,
         parser=parser,
@@ -67,8 +73,7 @@ def assemble(settings: Settings, *, clock: Clock = now_us) -> Parts:
         trials=PolicyTrials(database_url, memory_bytes=settings.trial_memory_bytes, seconds=settings.trial_seconds),
         clock_us=clock,
         wake=wake,
-        batches=batches,
-        parallel_batches=parallel_batches,
+        batches=joiner,
     )
 
     async def publish_domain_events() -> None:
@@ -84,7 +89,7 @@ def assemble(settings: Settings, *, clock: Clock = now_us) -> Parts:
         # While keys were made by other rules values are looked up by both, which only costs a little.
         degrading=("redis", "key_rules"),
         background=(key_rules.run, identifier.run, publish_domain_events),
-        on_close=(batches.close, database.close, redis.aclose),
+        on_close=(joiner.close, batches.close, database.close, redis.aclose),
     )
 
 

@@ -1,4 +1,4 @@
-"""Applies a committed batch of events: puts each on the timeline of the person it belongs to."""
+"""Applies committed batches of events: puts each event on the timeline of the person it belongs to."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 
 from dmp_chassis.database import Database
-from dmp_identity.adapters.batch_store import Entries, append_to_timelines, remember_batch
+from dmp_identity.adapters.batch_store import Entries, append_to_timelines, remember_batches
 from dmp_identity.adapters.domain_event_store import add_domain_events
 from dmp_identity.adapters.graph_check import changed_keys
 from dmp_identity.adapters.graph_store import write_links
@@ -78,44 +78,58 @@ class _Attributed:
     recorded: Recorded | None
 
 
-async def apply_batch(
+class NotJoinableError(Exception):
+    """One of several batches has been applied, or was accepted before an erasure: each has to be applied by itself."""
+
+
+async def apply_batches(
     database: Database,
     parser: IdentifierParser,
     cache: GraphCache,
-    given: EventBatch,
+    batches: Sequence[EventBatch],
     *,
     clock_us: Callable[[], int],
     wake: asyncio.Event,
-) -> AppliedBatch:
-    """Applies the batch in one transaction, or finds that it has been applied. `wake`: set when domain events are
-    waiting.
+) -> list[AppliedBatch]:
+    """Applies the batches in one transaction, in the order in which they were accepted, or finds that the only one has
+    been applied.
+
+    wake: set when domain events are waiting. Raises NotJoinableError.
     """
     attributed = await in_graph_transaction(
-        database, lambda connection, every_lock: _apply(connection, parser, cache, given, clock_us(), every_lock)
+        database, lambda connection, every_lock: _apply(connection, parser, cache, batches, clock_us(), every_lock)
     )
     if attributed is None:
-        return AppliedBatch(already_applied=True)
+        return [AppliedBatch(already_applied=True)]
     if attributed.learned is not None:
         cache.remember(attributed.learned)
     if attributed.recorded is not None:
         cache.expected_locks = attributed.recorded.locks_needed
         if attributed.recorded.events:
             wake.set()
-    return _answer(attributed)
+    answers, start = [], 0
+    for batch in batches:
+        end = start + len(batch.event_ids)
+        answers.append(_answer(attributed.profiles[start:end], attributed.persons))
+        start = end
+    return answers
 
 
 async def _apply(
     connection: psycopg.AsyncConnection[Any],
     parser: IdentifierParser,
     cache: GraphCache,
-    given: EventBatch,
+    batches: Sequence[EventBatch],
     now_us: int,
     every_lock: bool,
 ) -> _Attributed | None:
-    """Applies the batch in the caller's transaction; None if it has been applied. With `every_lock` the cache is not
-    asked.
+    """Applies the batches in the caller's transaction; None if the only one has been applied. With `every_lock` the
+    cache is not asked.
     """
-    opened = await remember_batch(connection, given.batch_id)
+    given = _joined(batches)
+    opened = await remember_batches(connection, [batch.batch_id for batch in batches])
+    if len(batches) > 1 and (opened is None or opened[0] > min(batch.accepted_at_us for batch in batches)):
+        raise NotJoinableError
     if opened is None:
         return None
     last_erasure_us, version = opened
@@ -129,7 +143,7 @@ async def _apply(
         observed = Observed(
             observations=_observations(parser, batch, left),
             now_us=now_us,
-            created_at_us=batch.accepted_at_us,
+            created_at_us=_accepted_at_us(batches, left),
             already_attributed=already,
         )
         expected = LocksNeeded.EVERY if every_lock else cache.expected_locks
@@ -142,6 +156,28 @@ async def _apply(
     entries = _entries(batch, kept, attributed.profiles)
     await append_to_timelines(connection, entries, some_may_be_there=every_lock)
     return attributed
+
+
+def _accepted_at_us(batches: Sequence[EventBatch], positions: Sequence[int]) -> list[int]:
+    """When the events at these positions of the joined batches were accepted."""
+    if len(batches) == 1:
+        return [batches[0].accepted_at_us] * len(positions)
+    of_all = [batch.accepted_at_us for batch in batches for _ in batch.event_ids]
+    return [of_all[position] for position in positions]
+
+
+def _joined(batches: Sequence[EventBatch]) -> EventBatch:
+    """The batches as one, which was accepted when the first of them was."""
+    if len(batches) == 1:
+        return batches[0]
+    return replace(
+        batches[0],
+        event_ids=[event_id for batch in batches for event_id in batch.event_ids],
+        occurred_at_us=[at_us for batch in batches for at_us in batch.occurred_at_us],
+        types=[kind for batch in batches for kind in batch.types],
+        sources=[source for batch in batches for source in batch.sources],
+        identifiers=[identifiers for batch in batches for identifiers in batch.identifiers],
+    )
 
 
 async def _kept_events(
@@ -235,14 +271,14 @@ def _entries(batch: EventBatch, positions: Sequence[int], profiles: Sequence[int
     )
 
 
-def _answer(attributed: _Attributed) -> AppliedBatch:
+def _answer(profiles: Sequence[int], persons: Mapping[int, int]) -> AppliedBatch:
     people: dict[int, int] = {}
     numbers = {0: 0}
-    for profile in dict.fromkeys(attributed.profiles):
+    for profile in dict.fromkeys(profiles):
         if profile:
-            numbers[profile] = people.setdefault(attributed.persons[profile], len(people) + 1)
+            numbers[profile] = people.setdefault(persons[profile], len(people) + 1)
     return AppliedBatch(
         already_applied=False,
         internal_user_ids=["", *map(public_id, people)],
-        event_profiles=[numbers[profile] for profile in attributed.profiles],
+        event_profiles=[numbers[profile] for profile in profiles],
     )

@@ -4,9 +4,10 @@ them.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import repeat
 from typing import Any
 
 import psycopg
@@ -49,16 +50,20 @@ class Observed:
     """Observations to record, in order, in one transaction.
 
     now_us: the time, in microseconds since 1970.
-    created_at_us: when profiles made here count as created.
+    created_at_us: for each observation, when a profile that it makes counts as created; empty: now.
     requests: for each observation, what its contact request asked for; empty if the observations are events.
     already_attributed: events of the same transaction that the cache attributed.
     """
 
     observations: Sequence[Observation]
     now_us: int
-    created_at_us: int
+    created_at_us: Sequence[int] = ()
     requests: Sequence[ContactRequest] = ()
     already_attributed: AlreadyAttributed | None = None
+
+    def in_order(self) -> Iterator[tuple[Observation, int]]:
+        """Each observation with the time at which a profile that it makes counts as created."""
+        return zip(self.observations, self.created_at_us or repeat(self.now_us), strict=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,12 +103,12 @@ class Decision:
 async def look(connection: psycopg.AsyncConnection[Any], parser: IdentifierParser, observed: Observed) -> Decision:
     """Decides without locks. It stops at the first event that changes the graph: that has to be decided again."""
     snapshot = await _load(connection, observed)
-    resolver = ObservationResolver(parser.policy, snapshot, now_us=observed.created_at_us)
+    resolver = ObservationResolver(parser.policy, snapshot, now_us=observed.now_us)
     if observed.requests:
         return await _decide_requests(connection, parser, observed, resolver, snapshot)
     complete = True
-    for observation in observed.observations:
-        resolver.resolve(observation)
+    for observation, at_us in observed.in_order():
+        resolver.resolve(observation, now_us=at_us)
         if resolver.is_structural:
             complete = False
             break
@@ -116,11 +121,11 @@ async def decide(connection: psycopg.AsyncConnection[Any], parser: IdentifierPar
     """Decides about all observations; the caller holds their locks."""
     snapshot = await _load(connection, observed)
     await add_guard_facts(connection, snapshot, parser.policy, observed.observations, now_us=observed.now_us)
-    resolver = ObservationResolver(parser.policy, snapshot, now_us=observed.created_at_us)
+    resolver = ObservationResolver(parser.policy, snapshot, now_us=observed.now_us)
     if observed.requests:
         return await _decide_requests(connection, parser, observed, resolver, snapshot)
-    for observation in observed.observations:
-        resolver.resolve(observation)
+    for observation, at_us in observed.in_order():
+        resolver.resolve(observation, now_us=at_us)
     plan, book = resolver.plan(), None
     if plan.merges:
         book = await contacts_of_merged(connection, plan, now_us=observed.now_us, compared=parser.compared)

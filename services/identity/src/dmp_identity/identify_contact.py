@@ -135,7 +135,6 @@ class ContactIdentifier:
             observed = Observed(
                 observations=[self._observation(ref, request) for ref, request in zip(refs, stored, strict=True)],
                 now_us=now_us,
-                created_at_us=now_us,
                 requests=stored,
             )
             recorded = await record_observations(

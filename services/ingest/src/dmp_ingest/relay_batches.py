@@ -2,7 +2,7 @@
 
 Each consumer has a relay of its own, so neither waits for the other.
 
-While the consumer takes batches, its relay has several under way: one more after each success, up to `_LIMIT`. While
+While the consumer takes batches, its relay has several under way: one more after each success, up to a limit. While
 the consumer does not answer, one batch at a time probes it, at least once a second. A batch that the consumer answers
 with an error waits for a growing time and holds up no other batch.
 """
@@ -19,7 +19,10 @@ from dmp_ingest.adapters.outbox import Outbox, Waiting
 from dmp_ingest.hold_batches import HeldBatches
 
 _LIMIT: Final = 8
-"""Batches under way to one consumer at most. A batch may have 4,000 events, about a megabyte."""
+_LIMIT_OF_SMALL: Final = 32
+_BYTES: Final = 8 << 20
+"""Batches under way to one consumer at most: so many, and of small ones more, as long as they have about so many bytes
+in all. Consumers join small batches that come together. A batch may have 4,000 events, about a megabyte."""
 _TIMEOUT_SECONDS: Final = 10.0
 _IDLE_SECONDS: Final = 0.25
 _FIRST_PAUSE_SECONDS: Final = 0.1
@@ -35,6 +38,7 @@ class Relay:
         self._outbox = outbox
         self._held = held
         self._window = 1
+        self._usual_bytes = 1.0
         self._under_way = 0
         self._failures = 0
         self._ended = asyncio.Event()
@@ -70,6 +74,11 @@ class Relay:
                 raise
             return []
 
+    def _limit(self, delivered: Waiting) -> int:
+        """How many batches may be under way, if others are about as large as the last ones were."""
+        self._usual_bytes += (len(delivered.payload) - self._usual_bytes) / _LIMIT
+        return max(_LIMIT, min(_LIMIT_OF_SMALL, int(_BYTES / max(self._usual_bytes, 1.0))))
+
     async def _deliver(self, batch: Waiting) -> None:
         response = await self._consumer.relay(batch.payload, timeout_seconds=_TIMEOUT_SECONDS)
         if response is NotApplied.AWAY:
@@ -80,7 +89,7 @@ class Relay:
             self._held.postpone(batch.batch_id, pause_seconds=_batch_pause(batch.attempts))
         else:
             self._failures = 0
-            self._window = min(_LIMIT, self._window + 1)
+            self._window = min(self._limit(batch), self._window + 1)
             self._held.applied(batch.batch_id, self._consumer.name)
         self._under_way -= 1
         self._ended.set()

@@ -12,7 +12,7 @@ from dmp_identity.adapters.graph_version import SERVER
 from dmp_identity.domain.snapshot import GraphVersion
 
 _REMEMBER: Final = f"""
-WITH noted AS (INSERT INTO inbox (batch_id) VALUES (%s) ON CONFLICT DO NOTHING RETURNING 1)
+WITH noted AS (INSERT INTO inbox (batch_id) SELECT unnest(%s::uuid[]) ON CONFLICT DO NOTHING RETURNING 1)
 SELECT coalesce((SELECT max(erased_at_us) FROM erasure), 0), {SERVER}, v.people, v.evidence
 FROM noted, graph_version v
 """.encode()  # noqa: S608  # no input in it
@@ -26,15 +26,18 @@ SELECT * FROM unnest(%b::bigint[], %b::bigint[], %s::text[], %s::text[], %s::tex
 _AT_ONCE_ENTRIES: Final = 200
 
 
-async def remember_batch(connection: psycopg.AsyncConnection[Any], batch_id: str) -> tuple[int, GraphVersion] | None:
-    """Notes that this transaction applies the batch; None if another one has. Waits for one that is about to.
+async def remember_batches(
+    connection: psycopg.AsyncConnection[Any], batch_ids: Sequence[str]
+) -> tuple[int, GraphVersion] | None:
+    """Notes that this transaction applies the batches; None if another one has applied any. Waits for one that is about
+    to.
 
     Otherwise returns when a person was erased last, in microseconds since 1970, 0 if nobody ever was, and the version
     of the graph.
     """
-    cursor = await connection.execute(_REMEMBER, (batch_id,))
-    row = await cursor.fetchone()
-    return None if row is None else (row[0], GraphVersion(*row[1:]))
+    cursor = await connection.execute(_REMEMBER, (list(batch_ids),))
+    rows = await cursor.fetchall()
+    return (rows[0][0], GraphVersion(*rows[0][1:])) if len(rows) == len(batch_ids) else None
 
 
 class Entries(NamedTuple):

@@ -26,7 +26,6 @@ from dmp_identity.api import (
     convert_separation,
     convert_trial,
 )
-from dmp_identity.apply_batch import apply_batch
 from dmp_identity.count_entries import count_entries
 from dmp_identity.detach_identifier import attach_identifier, detach_identifier
 from dmp_identity.domain.graph_cache import GraphCache
@@ -43,6 +42,7 @@ from dmp_identity.erase_person import (
 from dmp_identity.explain_link import explain_link, read_graph
 from dmp_identity.export_profile import export_profile
 from dmp_identity.identify_contact import ContactIdentifier, read_contact_request
+from dmp_identity.join_batches import BatchJoiner
 from dmp_identity.keep_apart import create_never_merge, list_merges, remove_never_merge
 from dmp_identity.know_key_rules import KnownKeyRules
 from dmp_identity.list_refusals import list_refusals
@@ -59,7 +59,7 @@ SERVICE_NAME: Final = "dmp.identity.v1.IdentityService"
 class IdentityServicer(identity_service_pb2_grpc.IdentityServiceServicer):
     """Everything it needs is given; `clock_us` is the time in microseconds since 1970.
 
-    At most `parallel_batches` are applied at once, over `batches`, which has a connection for each; others wait.
+    Batches go over `batches`.
     """
 
     # ruff: noqa: N802  # the methods have the names of their RPCs
@@ -75,8 +75,7 @@ class IdentityServicer(identity_service_pb2_grpc.IdentityServiceServicer):
         trials: PolicyTrials,
         clock_us: Callable[[], int],
         wake: asyncio.Event,
-        batches: Database,
-        parallel_batches: int,
+        batches: BatchJoiner,
     ) -> None:
         self._database = database
         self._parser = parser
@@ -86,8 +85,7 @@ class IdentityServicer(identity_service_pb2_grpc.IdentityServiceServicer):
         self._trials = trials
         self._clock_us = clock_us
         self._wake = wake
-        self._batch_database = batches
-        self._batches = asyncio.Semaphore(parallel_batches)
+        self._batches = batches
 
     def add_to(self, server: grpc.aio.Server) -> None:
         """Registers all methods."""
@@ -102,10 +100,7 @@ class IdentityServicer(identity_service_pb2_grpc.IdentityServiceServicer):
         """As the proto says."""
         await self._key_rules.ready()
         batch = convert.batch_from_proto(request.batch, self._parser)
-        async with self._batches:
-            applied = await apply_batch(
-                self._batch_database, self._parser, self.cache, batch, clock_us=self._clock_us, wake=self._wake
-            )
+        applied = await self._batches.apply(batch)
         return convert.applied_batch_to_proto(applied)
 
     async def GetProfile(self, request: pb.GetProfileRequest, context: Context[Any, Any]) -> pb.GetProfileResponse:

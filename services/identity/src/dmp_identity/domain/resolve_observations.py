@@ -18,8 +18,9 @@ from dmp_identity.domain.weak_identifiers import WeakIdentifiers
 
 
 class ObservationResolver:
-    """Resolves observations in order against a snapshot. `now_us`: when new profiles count as created, microseconds
-    since 1970.
+    """Resolves observations in order against a snapshot.
+
+    now_us: when new profiles count as created, microseconds since 1970, unless an observation has a time of its own.
     """
 
     def __init__(self, policy: IdentifierPolicy, snapshot: Snapshot, *, now_us: int) -> None:
@@ -29,8 +30,13 @@ class ObservationResolver:
         self.graph = Graph(snapshot)
         self._weak = WeakIdentifiers(self.graph, self._plan, now_us=now_us)
 
-    def resolve(self, observation: Observation) -> int:
-        """Places one observation; returns its profile, 0 if it shows nothing at all."""
+    def resolve(self, observation: Observation, *, now_us: int | None = None) -> int:
+        """Places one observation; returns its profile, 0 if it shows nothing at all.
+
+        now_us: when a profile that it makes counts as created.
+        """
+        if now_us is not None:
+            self._now_us = now_us
         refusals: list[tuple[RefusalReason, Key, int]] = [
             (parsed.refusal_reason, parsed.key, 0)
             for parsed in observation.refused
