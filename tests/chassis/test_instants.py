@@ -41,7 +41,8 @@ READ = {
     "2026-02-10T21:10:00.000000999Z": AT,
     "2026-02-10T21:10:00.0000019Z": AT + timedelta(microseconds=1),
     "2024-02-29T23:59:59Z": datetime(2024, 2, 29, 23, 59, 59, tzinfo=UTC),
-    "0001-01-02T00:00:00Z": datetime(1, 1, 2, tzinfo=UTC),
+    "0002-01-01T00:00:00Z": datetime(2, 1, 1, tzinfo=UTC),
+    "9997-12-31T23:59:59.999999Z": datetime(9997, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC),
     "1969-12-31T23:59:59.25Z": datetime(1969, 12, 31, 23, 59, 59, 250_000, tzinfo=UTC),
 }
 REFUSED = {
@@ -99,7 +100,17 @@ def test_everything_else_is_refused_with_a_sentence(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["0001-01-01T00:00:00Z", "0001-01-01T00:00:00+10:00", "9999-12-31T23:59:59Z", "9999-12-31T23:59:59-10:00"]
+    "text",
+    [
+        "0001-01-01T00:00:00Z",
+        "0001-01-01T00:00:00+10:00",
+        "0001-12-31T23:59:59.999999Z",
+        "0002-01-01T00:00:00+00:01",
+        "9997-12-31T23:59:59-00:01",
+        "9998-01-01T00:00:00Z",
+        "9999-12-31T23:59:59Z",
+        "9999-12-31T23:59:59-10:00",
+    ],
 )
 def test_the_ends_of_the_calendar_are_out_of_range(text: str) -> None:
     assert read_instant_us(text) is None

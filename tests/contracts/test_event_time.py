@@ -88,6 +88,25 @@ def test_a_timestamp_beyond_the_calendar_is_refused(api: httpx.Client, value: st
     assert response.status_code in (400, 422), response.text
 
 
+@pytest.mark.parametrize("text", ["0001-01-01T00:00:00Z", "0001-12-31T23:59:59+14:00", "9999-12-31T23:59:59-14:00"])
+def test_a_time_at_the_ends_of_the_calendar_is_an_ordinary_rejection(api: httpx.Client, text: str) -> None:
+    sentence = "must lie between the years 2 and 9997"
+    for field, event in (
+        ("occurred_at", campaign_event(occurred_at=text)),
+        ("ts", activity_event(ts=text)),
+        ("timestamp", identified_event(timestamp=-62_135_596_800)),
+    ):
+        assert rejected_errors(post_events(api, event)) == {field: [sentence]}
+    for field in ("from", "to"):
+        range_ = {"from": "2026-02-10T00:00:00Z", "to": "2026-02-11T00:00:00Z"} | {field: text}
+        for zone in ("UTC", "Pacific/Kiritimati", "Etc/GMT+12"):
+            for granularity in ("minute", "hour", "day"):
+                question = {"campaign_id": "c", "granularity": granularity, "tz": zone, **range_}
+                answer = api.get("/stats", params=question)
+                assert answer.status_code == 400
+                assert f"{field} {sentence}" in answer.json()["error"]["message"]
+
+
 @pytest.mark.parametrize("value", [1700000000, 1700000000.25, 0, 0.5, 1.7e9])
 def test_a_timestamp_is_unix_seconds_fractions_allowed(api: httpx.Client, value: float) -> None:
     profile = person_of(api, identified_event(timestamp=value))

@@ -190,7 +190,7 @@ def test_a_range_that_makes_no_sense_is_refused_by_field(stack: Stack) -> None:
     assert httpx.post(f"{stack.http_url}/audit/repair", json=RANGE).status_code == 400
 
 
-@pytest.mark.parametrize("year", ["0002", "1900", "1902", "2038", "2039", "9998"])
+@pytest.mark.parametrize("year", ["0002", "1900", "1902", "2038", "2039", "9997"])
 def test_any_year_can_be_audited_and_repaired(stack: Stack, campaign: str, year: str) -> None:
     whole_year = {"campaign_id": campaign, "from": f"{year}-01-02T00:00:00Z", "to": f"{year}-12-30T00:00:00Z"}
     for campaign_id in (campaign, ""):

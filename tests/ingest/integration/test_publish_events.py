@@ -215,9 +215,47 @@ async def test_an_event_is_the_same_by_json_and_by_grpc(ingest: Ingest, zone: st
     assert answer.results[0].verdict == event_pb2.VERDICT_DUPLICATE
 
 
-@pytest.mark.parametrize(("seconds", "nanos"), [(0, -1), (0, 1_000_000_000), (0, 2**31 - 1), (2**62, 0), (-(2**62), 0)])
+@pytest.mark.parametrize(
+    ("seconds", "nanos"),
+    [
+        (0, -1),
+        (0, 1_000_000_000),
+        (0, 2**31 - 1),
+        (2**62, 0),
+        (-(2**62), 0),
+        (-62_135_596_800, 0),
+        (-62_104_060_801, 999_999_999),
+        (253_339_228_800, 0),
+        (253_402_300_799, 0),
+    ],
+)
 async def test_a_timestamp_message_outside_its_bounds_is_refused(ingest: Ingest, seconds: int, nanos: int) -> None:
     event = event_pb2.Event(event_id="a", type="click", campaign_id="camp_1", source="web")
     event.occurred_at.seconds, event.occurred_at.nanos = seconds, nanos
     answer = await ingest.stub.PublishEvents(pb.PublishEventsRequest(events=[event]))
     assert [error.field for error in answer.results[0].errors] == ["occurred_at"]
+
+
+async def test_a_rejected_event_without_an_id_is_given_none(ingest: Ingest) -> None:
+    event = {"type": "click", "source": "web", "timestamp": 1, "identifiers": {"email": "a@x.com"}}
+    broken: list[dict[str, object]] = [
+        {"type": "unheard_of"},
+        {"type": 5},
+        {"timestamp": "x"},
+        {"identifiers": {}},
+        {"metadata": []},
+    ]
+    for wrong in broken:
+        for headers in ({}, {"idempotency_key": "k"}):
+            _, body = await ingest.post({**event, **wrong}, **headers)
+            assert [result["event_id"] for result in body["results"]] == [""], wrong
+    answer = await ingest.stub.PublishEvents(
+        pb.PublishEventsRequest(
+            events=[
+                event_pb2.Event(type="unheard_of", source="web", timestamp=1, identifiers={"email": "a@x.com"}),
+                event_pb2.Event(type="click", source="web", timestamp=float("nan"), identifiers={"email": "a@x.com"}),
+            ],
+            idempotency_key="k",
+        )
+    )
+    assert [result.event_id for result in answer.results] == ["", ""]

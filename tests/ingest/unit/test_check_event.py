@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from dmp_chassis.instants import EARLIEST_US, LATEST_US, OUT_OF_RANGE, instant_problem, instant_us
-from dmp_ingest.domain.check_event import check_foreign, check_unreadable
+from dmp_ingest.domain.check_event import NO_TIME, SEVERAL_TIMES, check_foreign, check_unreadable
 from dmp_ingest.domain.event import (
     AcceptableEvent,
     ForeignEvent,
@@ -18,7 +18,7 @@ from dmp_ingest.domain.event import (
     rejected_event,
 )
 from dmp_ingest.domain.event_key import event_key
-from tests.ingest.events import NOW, NOW_US, POLICY, accepted, campaign, errors_of
+from tests.ingest.events import NOW, NOW_US, POLICY, accepted, campaign, check, errors_of
 
 
 def test_a_campaign_event_needs_id_type_campaign_and_source() -> None:
@@ -64,7 +64,15 @@ def test_the_batch_gives_its_source_to_events_that_name_none() -> None:
 )
 def test_exactly_one_time_is_required(times: dict[str, object]) -> None:
     errors = errors_of(campaign(**{"occurred_at": None, "user_id": "u", **times}))
-    assert errors == {"occurred_at": ["exactly one of occurred_at, ts and timestamp is required"]}
+    assert errors == ({name: [SEVERAL_TIMES] for name in times} if times else {"occurred_at": [NO_TIME]})
+
+
+@pytest.mark.parametrize("event_id", [None, "e"])
+def test_a_rejected_event_has_the_id_that_it_came_with(event_id: str | None) -> None:
+    event = SubmittedEvent(event_id=event_id, timestamp=1, type="unheard_of", source="s", identifiers={"email": "a"})
+    verdict = check(event)
+    assert isinstance(verdict, RejectedEvent)
+    assert verdict.event_id == (event_id or "")
 
 
 def test_type_and_event_type_are_one_field() -> None:
@@ -201,7 +209,6 @@ TYPES = (
     "ad_impression, ad_click"
 )
 KNOWN = "is not a known identifier: email, phone, wallet_address, browser_id, ip_address, user_id, ip"
-ONE_TIME = "exactly one of occurred_at, ts and timestamp is required"
 AHEAD = "must not be more than 24 hours ahead of the server's clock"
 LONG = "must have at most 64 characters"
 NOT_TEXT = "must be valid text without NUL characters"
@@ -223,8 +230,8 @@ NOT_TEXT = "must be valid text without NUL characters"
             {"type": "x", "event_type": "y"},
             {"type": ["type and event_type are one field: they must not differ", TYPES]},
         ),
-        ({"occurred_at": None}, {"occurred_at": [ONE_TIME]}),
-        ({"occurred_at": None, "type": None, "event_type": "view"}, {"timestamp": [ONE_TIME]}),
+        ({"occurred_at": None}, {"occurred_at": [NO_TIME]}),
+        ({"occurred_at": None, "type": None, "event_type": "view"}, {"timestamp": [NO_TIME]}),
         ({"occurred_at": "soon"}, {"occurred_at": [instant_problem("soon")]}),
         ({"occurred_at": None, "ts": "soon", "user_id": "u"}, {"ts": [instant_problem("soon")]}),
         ({"occurred_at": LATEST_US + 1}, {"occurred_at": [OUT_OF_RANGE]}),

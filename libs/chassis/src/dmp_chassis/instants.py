@@ -17,12 +17,12 @@ from typing import Final
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
-EARLIEST_US: Final = (datetime(1, 1, 2, tzinfo=UTC) - EPOCH) // _MICROSECOND
-LATEST_US: Final = (datetime(9999, 12, 30, tzinfo=UTC) - EPOCH) // _MICROSECOND
-"""The span of all times, in microseconds since 1970: a day within the calendar's ends, so that every time zone can
-show each of them."""
+EARLIEST_US: Final = (datetime(2, 1, 1, tzinfo=UTC) - EPOCH) // _MICROSECOND
+LATEST_US: Final = (datetime(9998, 1, 1, tzinfo=UTC) - EPOCH) // _MICROSECOND - 1
+"""The span of all times, in microseconds since 1970: a year and more within the calendar's ends, so that every time
+zone can show each of them and the longest range of buckets around it."""
 
-OUT_OF_RANGE: Final = "must be a time between the years 1 and 9999"
+OUT_OF_RANGE: Final = "must lie between the years 2 and 9997"
 WRONG_FORM: Final = "must be an RFC 3339 time with Z or an offset, such as 2026-02-10T21:10:00Z"
 """What is said of every text that is no time; `instant_problem` adds what is wrong with it."""
 

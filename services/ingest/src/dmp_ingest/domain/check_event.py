@@ -21,6 +21,9 @@ _MAX_ID_LENGTH: Final = 255
 _EXACT_SECONDS: Final = 2**32
 """Up to here a double holds seconds to better than half a microsecond."""
 _TEXT_FIELDS: Final = ("event_id", "source", "campaign_id", "creative_id", "user_id")
+_TIME_FIELDS: Final = ("occurred_at", "ts", "timestamp")
+NO_TIME: Final = "is missing: an event has one of occurred_at, ts and timestamp"
+SEVERAL_TIMES: Final = "is one time too many: an event has one of occurred_at, ts and timestamp"
 _OPENING_BRACE: Final = ord("{")
 MOST_IDENTIFIERS: Final = 64
 TOO_MANY_IDENTIFIERS: Final = f"must have at most {MOST_IDENTIFIERS} entries"
@@ -115,7 +118,8 @@ def check_event(  # noqa: C901  # one rule after another; splitting it would cos
         else:
             _check_metadata(metadata, policy, errors)
     if errors:
-        return rejected_event(event_id if "event_id" not in errors else "", errors)
+        # Nothing is stored, so no id is given.
+        return rejected_event((event.event_id or "") if "event_id" not in errors else "", errors)
     return AcceptableEvent(
         key,
         fingerprint(f"{content[len(event_id) :]}\0{occurred_at_us}\0".encode() + metadata),
@@ -180,9 +184,13 @@ def visible(text: str) -> str:
 def _event_time(event: SubmittedEvent, policy: EventPolicy, now_us: int, errors: dict[str, list[str]]) -> int:
     """When the event happened, in microseconds since 1970; reports a missing, double or impossible time."""
     campaign, activity, seconds = event.occurred_at, event.ts, event.timestamp
-    if (campaign is not None) + (activity is not None) + (seconds is not None) != 1:
+    given = [name for name in _TIME_FIELDS if getattr(event, name) is not None]
+    if not given:
         name = "timestamp" if event.event_type is not None else "occurred_at"
-        errors[name] = ["exactly one of occurred_at, ts and timestamp is required"]
+        errors[name] = [NO_TIME]
+        return 0
+    if len(given) > 1:
+        errors.update({name: [SEVERAL_TIMES] for name in given})
         return 0
     if seconds is not None:
         field, moment = "timestamp", None

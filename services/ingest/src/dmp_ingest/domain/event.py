@@ -92,7 +92,7 @@ class RejectedEvent(msgspec.Struct, kw_only=True, frozen=True):
     """An invalid event: it is not stored, and its sender is told why."""
 
     event_id: str
-    """Its id if that could be read and is valid, else empty."""
+    """The id that it came with if that could be read and is valid, else empty: it is given none."""
     errors: dict[str, list[str]]
     """The problems of each field."""
 

@@ -18,8 +18,6 @@ from dmp_stats.domain.buckets import Granularity
 LONGEST_RANGE: Final = timedelta(days=366)
 LONGEST_ID: Final = 255
 LARGEST_PAGE: Final = 200_000
-_FIRST_YEAR: Final = 2
-_LAST_YEAR: Final = 9997
 
 _Choice = TypeVar("_Choice", bound=StrEnum)
 
@@ -166,9 +164,6 @@ def _instant(field: str, text: str, problem: Callable[[str, str], None]) -> date
     instant = parse_instant(text)
     if instant is None:
         problem(field, instant_problem(text))
-        return None
-    if not _FIRST_YEAR <= instant.year <= _LAST_YEAR:
-        problem(field, f"must lie between the years {_FIRST_YEAR} and {_LAST_YEAR}")
         return None
     return instant
 

@@ -195,7 +195,9 @@ class EventResult(_message.Message):
     INDEX_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
     event_id: _builtins.str
-    """The id of the event; for one that was sent without an id, the id it was given. Empty if the event had no usable id."""
+    """The id of the event; for one that was stored and sent without an id, the id it was given. A rejected event is given none: empty if it
+    came without a usable id.
+    """
     verdict: Global___Verdict.ValueType
     """What became of the event."""
     message: _builtins.str
