@@ -14,6 +14,8 @@ import pytest
 from dmp_client import DeliveryOptions, DmpClient, RetryPolicy, Verdict
 from dmp_stack.stack import Stack
 from tests.clients.interposed import Interposed, interposed
+from tests.clients.terminal import Shell, environment
+from tests.clients.zygote import Zygote
 from tests.conditions import wait_until
 
 QUICK = RetryPolicy(first_seconds=0.02, most_seconds=0.2, circuit_seconds=0.2)
@@ -90,3 +92,20 @@ def assert_counted(gateway_url: str) -> Callable[[str, int], None]:
         assert count(campaign_id) == events
 
     return check
+
+
+@pytest.fixture(scope="session")
+def zygote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zygote]:
+    """A process that runs commands without starting Python for each."""
+    directory = tmp_path_factory.mktemp("zygote")
+    running = Zygote(directory, environment(directory, ""))
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def shell(tmp_path: Path, gateway_url: str, zygote: Zygote) -> Shell:
+    """`dmp` with a home of its own, for the running system."""
+    home = tmp_path / "home"
+    home.mkdir()
+    return Shell(home, gateway_url, zygote)

@@ -1,0 +1,1 @@
+"""`dmp`: the command line of DMP. Install it with `dmp-client[cli]`."""

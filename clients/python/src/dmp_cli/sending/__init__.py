@@ -1,0 +1,1 @@
+"""Files as events: reading them, remembering how far they are, sending them."""
