@@ -61,4 +61,4 @@ async def test_the_longest_answer_lets_others_pass(cluster: StatsCluster) -> Non
     assert [len((await answer)["series"]) for answer in long] == [200_000, 200_000]
     # The test decodes both answers on the same loop and processor: what is left to the others is no second.
     assert len(waited) >= 3  # if an answer held the loop from begin to end, it would be one
-    assert sorted(waited)[len(waited) // 2] < 0.5
+    assert sorted(waited)[len(waited) // 2] < 1
