@@ -23,6 +23,7 @@ from redis.backoff import NoBackoff
 from dmp_chassis.client import channel
 from dmp_chassis.database import Database
 from dmp_chassis.errors import DomainError, ErrorSpec, ErrorTable
+from dmp_chassis.interceptors import answers_in_parts
 from dmp_chassis.violations import InvalidArgument, Violation
 from tests.chassis.echo_service import (
     API,
@@ -462,3 +463,20 @@ async def test_a_stream_beyond_the_limit_is_refused_until_one_ends(kind: str) ->
             released.set()
         assert await first == ["done"]
         assert await call(to_server, "M", kind=kind) == ["done"]
+
+
+async def test_an_answer_in_parts_takes_no_place_of_a_stream() -> None:
+    opened, released = asyncio.Event(), asyncio.Event()
+
+    @answers_in_parts
+    async def parts(_: object, context: object) -> AsyncIterator[StringValue]:
+        opened.set()
+        await released.wait()
+        yield StringValue(value="done")
+
+    async with serving({"M": parts}, "unary_stream", max_streams=0) as (_, to_server):
+        first = asyncio.ensure_future(call(to_server, "M", kind="unary_stream"))
+        await opened.wait()
+        released.set()
+        assert await call(to_server, "M", kind="unary_stream") == ["done"]
+        assert await first == ["done"]

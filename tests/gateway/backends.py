@@ -127,7 +127,9 @@ class Backend:
                     )
                 )
             answer = self._answers.get(method.name)
-            return answer(request, context) if answer is not None else empty()
+            if answer is not None:
+                return answer(request, context)
+            return iter([empty()]) if method.server_streaming else empty()
 
         make: Any = {
             (False, False): grpc.unary_unary_rpc_method_handler,

@@ -11,7 +11,7 @@ from h2.events import TrailersReceived
 
 from dmp.identity.v1.identity_service_pb2 import GetProfileResponse
 from dmp.ingest.v1.ingest_service_pb2 import CheckHealthResponse, PublishEventsJsonResponse
-from dmp.stats.v1.stats_service_pb2 import GetMetricsResponse, QueryStatsResponse
+from dmp.stats.v1.stats_service_pb2 import GetMetricsResponse, RenderStatsResponse
 from tests.gateway.answers import assert_error, json_body
 from tests.gateway.backends import Answer, failing
 from tests.gateway.conftest import Backends
@@ -60,7 +60,8 @@ def test_a_success_has_the_status_of_its_path(api: httpx.Client, backends: Backe
 
 def test_reads_of_stats_answer_with_the_rendered_body_alone(api: httpx.Client, backends: Backends) -> None:
     backends.stats.answer(
-        "QueryStats", lambda request, context: QueryStatsResponse(rendered=json_body('{"series":[{"clicks":32}]}'))
+        "RenderStats",
+        lambda request, context: iter([RenderStatsResponse(rendered=json_body('{"series":[{"clicks":32}]}'))]),
     )
     backends.stats.answer(
         "GetMetrics", lambda request, context: GetMetricsResponse(rendered=json_body('{"by_plan":{"pro":0}}'))
@@ -71,7 +72,7 @@ def test_reads_of_stats_answer_with_the_rendered_body_alone(api: httpx.Client, b
 
 def test_a_long_answer_is_not_cut(api: httpx.Client, backends: Backends) -> None:
     text = '{"series":[' + ",".join(['{"ts":"2026-02-10T21:10:00Z","impressions":1,"clicks":0}'] * 527_040) + "]}"
-    backends.stats.answer("QueryStats", lambda request, context: QueryStatsResponse(rendered=json_body(text)))
+    backends.stats.answer("RenderStats", lambda request, context: iter([RenderStatsResponse(rendered=json_body(text))]))
     assert api.get("/stats", params={"campaign_id": "c"}).text == text
 
 
@@ -139,7 +140,7 @@ def test_a_status_of_the_service_arrives_with_its_words(
     api: httpx.Client, backends: Backends, code: Code, http: int, status: str
 ) -> None:
     violation = BadRequest.FieldViolation(field="from", description='is "x", not a time')
-    backends.stats.answer("QueryStats", failing(code, 'says "é\\"', INFO, BadRequest(field_violations=[violation])))
+    backends.stats.answer("RenderStats", failing(code, 'says "é\\"', INFO, BadRequest(field_violations=[violation])))
     error = assert_error(api.get("/stats", params={"campaign_id": "c"}), http, status)
     assert error["message"] == 'says "é\\"'
     info, bad_request = error["details"]

@@ -26,6 +26,7 @@ FOR_CALLERS_WITHOUT_A_PATH = {
     "PublishEvents",
     "PublishEventStream",
     "ReplaceReferenceUsers",
+    "QueryStats",
 }
 """RPCs that callers use natively only; their siblings for JSON have another form."""
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import httpx
 import pytest
 from google.api.httpbody_pb2 import HttpBody
 
-from dmp.stats.v1.stats_service_pb2 import QueryStatsResponse
+from dmp.stats.v1.stats_service_pb2 import RenderStatsResponse
 from tests.gateway.conftest import Backends
 from tests.gateway.http2 import Http2Client, headers_of
 
@@ -14,8 +16,8 @@ UNLIKE = {"date", "x-request-id", "connection", "transfer-encoding"}
 LONG = b'"' + b"x" * 3_000_000 + b'"'
 
 
-def long_answer(request: object, context: object) -> QueryStatsResponse:
-    return QueryStatsResponse(rendered=HttpBody(content_type="application/json", data=LONG))
+def long_answer(request: object, context: object) -> Iterator[RenderStatsResponse]:
+    yield RenderStatsResponse(rendered=HttpBody(content_type="application/json", data=LONG))
 
 
 @pytest.mark.parametrize(
@@ -26,7 +28,7 @@ def long_answer(request: object, context: object) -> QueryStatsResponse:
     ],
 )  # fmt: skip
 def test_head_answers_as_get_does(gateway_url: str, backends: Backends, path: str) -> None:
-    backends.stats.answer("QueryStats", long_answer)
+    backends.stats.answer("RenderStats", long_answer)
     with httpx.Client(base_url=gateway_url, trust_env=False) as client:
         expected, answer = client.get(path), client.head(path)
         assert client.get("/health").status_code == 200, "the connection is in order"

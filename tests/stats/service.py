@@ -79,11 +79,19 @@ class Replica:
 
     async def stats(self, campaign_id: str, start: str, end: str, **parameters: Any) -> dict[str, Any]:  # noqa: ANN401 -- fields of the request
         """The answer to `GET /stats`."""
-        request = pb.QueryStatsRequest(campaign_id=campaign_id, to=end, **parameters)
+        request = pb.RenderStatsRequest(campaign_id=campaign_id, to=end, **parameters)
         setattr(request, "from", start)
-        response = await self.stub.QueryStats(request, metadata=THROUGH_GATEWAY)
-        answer: dict[str, Any] = msgspec.json.decode(response.rendered.data)
+        answer: dict[str, Any] = msgspec.json.decode((await self.rendered_stats(request)).data)
         return answer
+
+    async def rendered_stats(self, request: pb.RenderStatsRequest, *, accept: str = "*/*") -> httpbody_pb2.HttpBody:
+        """The text that `GET /stats` answers, its parts in one."""
+        parts = self.stub.RenderStats(request, metadata=(*THROUGH_GATEWAY, ("accept", accept)))
+        whole = httpbody_pb2.HttpBody()
+        async for part in parts:
+            whole.content_type = whole.content_type or part.rendered.content_type
+            whole.data += part.rendered.data
+        return whole
 
     async def metrics(self, window: int | None = None, group_by: Sequence[str] = ()) -> dict[str, Any]:
         """The answer to `GET /metrics`."""

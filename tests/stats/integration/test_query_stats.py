@@ -8,7 +8,7 @@ import grpc
 import pytest
 
 from dmp.stats.v1 import stats_service_pb2 as pb
-from tests.stats.service import THROUGH_GATEWAY, Event, Replica, StatsCluster, batch_of
+from tests.stats.service import Event, Replica, StatsCluster, batch_of
 
 HOUR = 3_600
 T = 1_774_738_800  # 2026-03-28T23:00:00Z: midnight in Berlin, on whose day the clock loses an hour
@@ -144,11 +144,11 @@ async def test_pages_make_up_the_whole(replica: Replica) -> None:
 
 
 async def test_csv_for_those_who_prefer_it(replica: Replica) -> None:
-    request = pb.QueryStatsRequest(campaign_id="camp", to="2026-03-28T23:31:00Z", group_by="source")
+    request = pb.RenderStatsRequest(campaign_id="camp", to="2026-03-28T23:31:00Z", group_by="source")
     setattr(request, "from", "2026-03-28T23:00:00Z")
-    response = await replica.stub.QueryStats(request, metadata=(*THROUGH_GATEWAY, ("accept", "text/csv")))
-    assert response.rendered.content_type.startswith("text/csv")
-    assert response.rendered.data.decode().splitlines() == [
+    body = await replica.rendered_stats(request, accept="text/csv")
+    assert body.content_type.startswith("text/csv")
+    assert body.data.decode().splitlines() == [
         "ts,group,impressions,clicks,events",
         "2026-03-28T23:00:00Z,web,1,0,1",
         "2026-03-28T23:30:00Z,web,0,1,1",
@@ -159,7 +159,6 @@ async def test_a_caller_of_the_stub_gets_typed_fields(replica: Replica) -> None:
     request = pb.QueryStatsRequest(campaign_id="camp", to="2026-03-28T23:31:00Z")
     setattr(request, "from", "2026-03-28T23:00:00Z")
     response = await replica.stub.QueryStats(request)
-    assert not response.HasField("rendered")
     assert [(p.ts.seconds, p.impressions, p.clicks, p.events) for p in response.series] == [
         (T, 1, 0, 1),
         (T + 1_800, 0, 1, 1),

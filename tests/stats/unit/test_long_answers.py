@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from dmp_stats.api.long_answers import LongAnswers
+from dmp_stats.api.long_answers import LONGEST_BYTES, LongAnswers
 from dmp_stats.domain.errors import BusyError
 from dmp_stats.domain.stats_query import check_stats_query
 from dmp_stats.query_stats import may_be_long
@@ -52,6 +53,50 @@ async def test_who_gives_up_waiting_leaves_the_place_to_others() -> None:
     await asyncio.gather(waiting[-1], waiting[0], return_exceptions=True)
     end.set()
     await asyncio.gather(*waiting[1:-1], answer())
+
+
+def test_what_is_not_read_yet_has_a_bound_and_long_answers_are_refused_before_they_are_made() -> None:
+    answers = LongAnswers(most_unread_bytes=3 * LONGEST_BYTES)
+    with answers.room(is_long=True), answers.room(is_long=True) as second, answers.room(is_long=True):
+        with pytest.raises(BusyError), answers.room(is_long=True):
+            pytest.fail("there is no room")
+        with answers.room(is_long=False) as short:
+            short.hold(0)
+            with pytest.raises(BusyError):
+                short.hold(1)
+        second.hold(LONGEST_BYTES // 2)
+        with answers.room(is_long=False) as short:
+            short.hold(LONGEST_BYTES // 2)
+            with pytest.raises(BusyError), answers.room(is_long=True):
+                pytest.fail("there is no room")
+    with answers.room(is_long=True), answers.room(is_long=True), answers.room(is_long=True):
+        pass
+
+
+async def test_pieces_are_made_when_the_one_before_is_taken_and_others_have_their_turn() -> None:
+    answers, made = LongAnswers(), 0
+
+    def pieces() -> Iterator[bytes]:
+        nonlocal made
+        for made in range(1, 4):  # noqa: B007
+            yield b"x"
+
+    written = answers.written(pieces(), is_long=True)
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    beside = asyncio.ensure_future(others())
+    seen = []
+    async for _ in written:
+        seen.append((made, turns > 0))
+        turns = 0
+    beside.cancel()
+    assert seen == [(1, True), (2, True), (3, True)]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import inspect
 import logging
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 import grpc
 
@@ -24,9 +24,21 @@ if TYPE_CHECKING:  # generic in the stubs only
     _Place: TypeAlias = Callable[[], contextlib.AbstractContextManager[None]]
 
 _LOG: Final = logging.getLogger(__name__)
+_PARTS_MARK: Final = "__dmp_answers_in_parts__"
 _QUIET_PREFIX: Final = "/grpc.health."
 """Not in the access log, which is at debug level."""
 _UNCOUNTED_PREFIX: Final = "/grpc."
+
+_Method = TypeVar("_Method", bound=Callable[..., Any])
+
+
+def answers_in_parts(method: _Method) -> _Method:
+    """Marks a stream that is one answer, sent in parts and bounded by its service: it is not counted among the streams.
+
+    Others stay open for as long as their callers like.
+    """
+    setattr(method, _PARTS_MARK, True)
+    return method
 
 
 class ErrorInterceptor(grpc.aio.ServerInterceptor):
@@ -78,10 +90,11 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         logged = not method.startswith(_QUIET_PREFIX)
         streams = handler.request_streaming or handler.response_streaming
         place: _Place = contextlib.nullcontext
-        if streams and not method.startswith(_UNCOUNTED_PREFIX):
+        name = method.rpartition("/")[2]
+        if streams and not method.startswith(_UNCOUNTED_PREFIX) and not getattr(function, _PARTS_MARK, False):
             place = self._streams.one
         limits = self._max_request_bytes
-        reader = RequestReader(handler.request_deserializer, limits.get(method.rpartition("/")[2], limits.get("", 0)))
+        reader = RequestReader(handler.request_deserializer, limits.get(name, limits.get("", 0)))
         # A stream's requests are read within the handler's iteration, so what that raises is answered. A single one is
         # read by the guard: what gRPC's library calls before the handler can answer nothing.
         read = None if handler.request_streaming else reader.read

@@ -67,6 +67,7 @@ async def query_stats(query: StatsQuery, database: Database, deltas: DeltaCache)
 def may_be_long(query: StatsQuery) -> bool:
     """Whether the answer may be long, so that it has to take turns with other long ones."""
     buckets = (query.end - query.start) // _BUCKET[query.granularity] + 1
+    buckets = buckets if query.page_size is None else min(buckets, query.page_size)
     return buckets > (_BUCKETS_INLINE if query.group_by is None else _GROUPED_BUCKETS_INLINE)
 
 

@@ -20,7 +20,7 @@ from dmp_stats.adapters.campaign_store import Totals
 from dmp_stats.api.batch_columns import COLUMNS, RequestColumns, decoded_columns
 from dmp_stats.domain.cells import CLICK, Batch, Ints
 from dmp_stats.domain.instants import instant_of_minute
-from dmp_stats.domain.stats_query import StatsQuery
+from dmp_stats.domain.stats_query import StatsQuery, check_stats_query
 from dmp_stats.domain.window import WindowCounts
 from dmp_stats.query_stats import StatsAnswer
 from dmp_stats.watch_live import LiveView
@@ -113,6 +113,26 @@ def _texts_at(positions: Ints, texts: Sequence[str]) -> list[str]:
     used = np.zeros(len(texts), bool)
     used[positions] = True
     return [texts[place] for place in np.flatnonzero(used).tolist()]
+
+
+def stats_query_from_proto(
+    request: stats_service_pb2.QueryStatsRequest | stats_service_pb2.RenderStatsRequest,
+) -> StatsQuery:
+    """The question. Raises InvalidRequestError with every parameter that makes no sense."""
+    return check_stats_query(
+        campaign_id=request.campaign_id,
+        start=getattr(request, "from"),
+        end=request.to,
+        granularity=request.granularity,
+        tz=request.tz,
+        fill=request.fill,
+        group_by=request.group_by,
+        types=request.type,
+        sources=request.source,
+        creative_ids=request.creative_id,
+        page_size=request.page_size,
+        page_token=request.page_token,
+    )
 
 
 def stats_to_proto(query: StatsQuery, answer: StatsAnswer) -> stats_service_pb2.QueryStatsResponse:

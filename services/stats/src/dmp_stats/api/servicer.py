@@ -5,23 +5,25 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import grpc
+from google.api import httpbody_pb2
 
 from dmp.stats.v1 import stats_service_pb2 as pb
 from dmp.stats.v1 import stats_service_pb2_grpc
 from dmp_chassis.database import Database
 from dmp_chassis.http_body import came_through_gateway
+from dmp_chassis.interceptors import answers_in_parts
 from dmp_chassis.page_token import number_token
 from dmp_chassis.violations import Violations
 from dmp_stats.adapters import reference_store
 from dmp_stats.adapters.batch_writer import BatchWriter
 from dmp_stats.adapters.delta_store import DeltaCache
 from dmp_stats.adapters.reference_store import Generation
-from dmp_stats.api import rendered
+from dmp_stats.api import render_stats, rendered
 from dmp_stats.api.batch_columns import RequestColumns, parse_request
 from dmp_stats.api.cells_convert import cells_to_proto, correction_from_proto, minutes_from_proto
 from dmp_stats.api.convert import (
@@ -29,6 +31,7 @@ from dmp_stats.api.convert import (
     campaign_to_proto,
     live_to_proto,
     metrics_to_proto,
+    stats_query_from_proto,
     stats_to_proto,
     timestamp_to_proto,
     user_ids_from_proto,
@@ -39,12 +42,13 @@ from dmp_stats.api.reference_reader import ReferenceReader
 from dmp_stats.apply_batch import apply_batch
 from dmp_stats.audit_cells import list_cells, replace_cells
 from dmp_stats.domain.errors import UserNotFoundError
-from dmp_stats.domain.stats_query import StatsQuery, check_id, check_stats_query
+from dmp_stats.domain.series import size_of
+from dmp_stats.domain.stats_query import check_id
 from dmp_stats.forget_users import forget_users
 from dmp_stats.get_metrics import check_metrics_query, get_metrics
 from dmp_stats.list_campaigns import check_campaigns_query, list_campaigns, token_after
 from dmp_stats.live_window import LiveWindow
-from dmp_stats.query_stats import StatsAnswer, may_be_long, query_stats
+from dmp_stats.query_stats import may_be_long, query_stats
 from dmp_stats.replace_reference import ReferenceTable, replace_reference
 from dmp_stats.update_reference import update_reference
 from dmp_stats.watch_live import LiveFeed, check_live
@@ -113,32 +117,44 @@ class StatsServicer(stats_service_pb2_grpc.StatsServiceServicer):
 
     async def QueryStats(self, request: pb.QueryStatsRequest, context: Context) -> pb.QueryStatsResponse:
         """See the proto."""
-        query = check_stats_query(
-            campaign_id=request.campaign_id,
-            start=getattr(request, "from"),
-            end=request.to,
-            granularity=request.granularity,
-            tz=request.tz,
-            fill=request.fill,
-            group_by=request.group_by,
-            types=request.type,
-            sources=request.source,
-            creative_ids=request.creative_id,
-            page_size=request.page_size,
-            page_token=request.page_token,
-        )
-        async with self._long_answers.turn(is_long=may_be_long(query)):
-            answer = await query_stats(query, self._with.database, self._with.deltas)
-            write: Callable[[StatsQuery, StatsAnswer], pb.QueryStatsResponse] = stats_to_proto
-            if came_through_gateway(context):
-                is_csv = rendered.wants_csv(_header(context, "accept"))
-                write = rendered.stats_csv if is_csv else rendered.stats_json
-                link = next_page_link(_header(context, "x-envoy-original-path"), number_token(answer.next_minute))
-                if link is not None:
-                    await context.send_initial_metadata((link,))
-            if len(answer.series.starts) > _POINTS_INLINE:
-                return await asyncio.to_thread(write, query, answer)
-            return write(query, answer)
+        query = stats_query_from_proto(request)
+        is_long = may_be_long(query)
+        with ExitStack() as held:
+            room = held.enter_context(self._long_answers.room(is_long=is_long))
+            async with self._long_answers.turn(is_long=is_long):
+                answer = await query_stats(query, self._with.database, self._with.deltas)
+                if len(answer.series.starts) <= _POINTS_INLINE:
+                    return stats_to_proto(query, answer)
+                response = await asyncio.to_thread(stats_to_proto, query, answer)
+            room.hold(response.ByteSize())
+            # gRPC's library keeps the message until the caller has taken it.
+            until_taken = held.pop_all()
+            context.add_done_callback(lambda _: until_taken.close())  # type: ignore[arg-type] # a class in the stubs
+            return response
+
+    @answers_in_parts
+    async def RenderStats(
+        self, request: pb.RenderStatsRequest, context: Context
+    ) -> AsyncIterator[pb.RenderStatsResponse]:
+        """See the proto."""
+        query = stats_query_from_proto(request)
+        is_long = may_be_long(query)
+        with self._long_answers.room(is_long=is_long) as room:
+            async with self._long_answers.turn(is_long=is_long):
+                answer = await query_stats(query, self._with.database, self._with.deltas)
+            is_long = len(answer.series.starts) > render_stats.POINTS_OF_A_PIECE
+            room.hold(size_of(answer.series) if is_long else 0)
+            is_csv = render_stats.wants_csv(_header(context, "accept"))
+            pieces = (render_stats.stats_csv if is_csv else render_stats.stats_json)(query, answer)
+            content_type = render_stats.CSV if is_csv else render_stats.JSON
+            link = next_page_link(_header(context, "x-envoy-original-path"), number_token(answer.next_minute))
+            if link is not None:
+                await context.send_initial_metadata((link,))
+            async with aclosing(self._long_answers.written(pieces, is_long=is_long)) as written:
+                async for data in written:
+                    body = httpbody_pb2.HttpBody(content_type=content_type, data=data)
+                    yield pb.RenderStatsResponse(rendered=body)
+                    content_type = ""
 
     async def ListCampaigns(self, request: pb.ListCampaignsRequest, context: Context) -> pb.ListCampaignsResponse:
         """See the proto."""

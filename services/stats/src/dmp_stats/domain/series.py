@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -94,9 +95,10 @@ def add_up(parts: Sequence[Counted], buckets: Buckets, *, fill_zero: bool) -> Se
         inside = place >= 0
         ranks = np.fromiter((rank.get(group, 0) for group in part.groups), np.int64, len(part.groups))
         numbers.append(place[inside] * len(groups) + ranks[part.group_of[inside]])
-    found, point = np.unique(np.concatenate(numbers), return_inverse=True)
     if fill_zero:
         found, point = np.arange(len(buckets.starts) * len(groups), dtype=np.int64), np.concatenate(numbers)
+    else:
+        found, point = np.unique(np.concatenate(numbers), return_inverse=True)
     _check_size(found, groups)
     counts = np.concatenate([np.zeros(0, np.int64), *(part.counts[place >= 0] for part, place in placed)])
     counts_as = np.concatenate([np.zeros(0, np.int64), *(part.counts_as[place >= 0] for part, place in placed)])
@@ -115,6 +117,12 @@ def add_up(parts: Sequence[Counted], buckets: Buckets, *, fill_zero: bool) -> Se
         groups=groups,
         group_of=found[shown] % len(groups),
     )
+
+
+def size_of(series: Series) -> int:
+    """How many bytes of memory a series takes."""
+    columns = (series.starts, series.impressions, series.clicks, series.events, series.group_of)
+    return sum(column.nbytes for column in columns) + sum(map(sys.getsizeof, series.groups))
 
 
 def too_many_points() -> InvalidArgument:

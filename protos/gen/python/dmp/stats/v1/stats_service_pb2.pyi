@@ -190,7 +190,6 @@ class QueryStatsResponse(_message.Message):
     GRANULARITY_FIELD_NUMBER: _builtins.int
     SERIES_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
-    RENDERED_FIELD_NUMBER: _builtins.int
     campaign_id: _builtins.str
     """The campaign that was asked for."""
     granularity: _builtins.str
@@ -205,10 +204,6 @@ class QueryStatsResponse(_message.Message):
     def series(self) -> _containers.RepeatedCompositeFieldContainer[Global___StatsPoint]:
         """The buckets in order of time; within one bucket in order of `group`."""
 
-    @_builtins.property
-    def rendered(self) -> _httpbody_pb2.HttpBody:
-        """For calls through the gateway, instead of all other fields: the answer in the form of the public contract."""
-
     def __init__(
         self,
         *,
@@ -217,15 +212,109 @@ class QueryStatsResponse(_message.Message):
         granularity: _builtins.str = ...,
         series: _abc.Iterable[Global___StatsPoint] | None = ...,
         next_page_token: _builtins.str = ...,
-        rendered: _httpbody_pb2.HttpBody | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["from", b"from", "rendered", b"rendered", "to", b"to"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["from", b"from", "to", b"to"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["campaign_id", b"campaign_id", "from", b"from", "granularity", b"granularity", "next_page_token", b"next_page_token", "rendered", b"rendered", "series", b"series", "to", b"to"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["campaign_id", b"campaign_id", "from", b"from", "granularity", b"granularity", "next_page_token", b"next_page_token", "series", b"series", "to", b"to"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___QueryStatsResponse: _TypeAlias = QueryStatsResponse  # noqa: Y015
+
+@_typing.final
+class RenderStatsRequest(_message.Message):
+    """RenderStatsRequest has the fields of QueryStatsRequest."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CAMPAIGN_ID_FIELD_NUMBER: _builtins.int
+    FROM_FIELD_NUMBER: _builtins.int
+    TO_FIELD_NUMBER: _builtins.int
+    GRANULARITY_FIELD_NUMBER: _builtins.int
+    TZ_FIELD_NUMBER: _builtins.int
+    FILL_FIELD_NUMBER: _builtins.int
+    GROUP_BY_FIELD_NUMBER: _builtins.int
+    TYPE_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    CREATIVE_ID_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    campaign_id: _builtins.str
+    """The campaign. Required."""
+    to: _builtins.str
+    """A time in the last bucket, which is included, RFC 3339 with `Z` or an offset. Required; not before `from`, at most 366 days after it."""
+    granularity: _builtins.str
+    """`minute`, `hour` or `day`. Default: `minute`."""
+    tz: _builtins.str
+    """The time zone of hours and days, a name of the IANA database such as `Europe/Berlin`. Default: `UTC`."""
+    fill: _builtins.str
+    """`zero` also lists buckets without events. Default: they are left out."""
+    group_by: _builtins.str
+    """`creative_id`, `source` or `type`: one series for each value of it. Default: one series."""
+    page_size: _builtins.int
+    """How many buckets one answer has at most, up to 200,000. Default: all of the range. An answer has at most 200,000 points (a bucket has one
+    for each group) and about 32 MiB of JSON; one that would have more is INVALID_ARGUMENT and names this field.
+    """
+    page_token: _builtins.str
+    """The `next_page_token` of an answer to the same question: goes on after it."""
+    @_builtins.property
+    def type(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Counts only events of these types. Default: all."""
+
+    @_builtins.property
+    def source(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Counts only events of these sources. Default: all."""
+
+    @_builtins.property
+    def creative_id(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Counts only events with these creatives. Default: all."""
+
+    def __init__(
+        self,
+        *,
+        campaign_id: _builtins.str = ...,
+        to: _builtins.str = ...,
+        granularity: _builtins.str = ...,
+        tz: _builtins.str = ...,
+        fill: _builtins.str = ...,
+        group_by: _builtins.str = ...,
+        type: _abc.Iterable[_builtins.str] | None = ...,
+        source: _abc.Iterable[_builtins.str] | None = ...,
+        creative_id: _abc.Iterable[_builtins.str] | None = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["campaign_id", b"campaign_id", "creative_id", b"creative_id", "fill", b"fill", "from", b"from", "granularity", b"granularity", "group_by", b"group_by", "page_size", b"page_size", "page_token", b"page_token", "source", b"source", "to", b"to", "type", b"type", "tz", b"tz"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RenderStatsRequest: _TypeAlias = RenderStatsRequest  # noqa: Y015
+
+@_typing.final
+class RenderStatsResponse(_message.Message):
+    """RenderStatsResponse is a part of the answer."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RENDERED_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def rendered(self) -> _httpbody_pb2.HttpBody:
+        """The next piece of the text; the first one says its content type."""
+
+    def __init__(
+        self,
+        *,
+        rendered: _httpbody_pb2.HttpBody | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["rendered", b"rendered"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rendered", b"rendered"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RenderStatsResponse: _TypeAlias = RenderStatsResponse  # noqa: Y015
 
 @_typing.final
 class ListCampaignsRequest(_message.Message):

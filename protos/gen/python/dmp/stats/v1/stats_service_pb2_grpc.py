@@ -46,6 +46,11 @@ class StatsServiceStub(object):
                 request_serializer=dmp_dot_stats_dot_v1_dot_stats__service__pb2.QueryStatsRequest.SerializeToString,
                 response_deserializer=dmp_dot_stats_dot_v1_dot_stats__service__pb2.QueryStatsResponse.FromString,
                 _registered_method=True)
+        self.RenderStats = channel.unary_stream(
+                '/dmp.stats.v1.StatsService/RenderStats',
+                request_serializer=dmp_dot_stats_dot_v1_dot_stats__service__pb2.RenderStatsRequest.SerializeToString,
+                response_deserializer=dmp_dot_stats_dot_v1_dot_stats__service__pb2.RenderStatsResponse.FromString,
+                _registered_method=True)
         self.ListCampaigns = channel.unary_unary(
                 '/dmp.stats.v1.StatsService/ListCampaigns',
                 request_serializer=dmp_dot_stats_dot_v1_dot_stats__service__pb2.ListCampaignsRequest.SerializeToString,
@@ -119,8 +124,17 @@ class StatsServiceServicer(object):
 
     def QueryStats(self, request, context):
         """QueryStats reads one campaign's counts over a range of time from pre-aggregated rows: its cost grows with the range, not with the
-        number of events. An unknown campaign has an empty series. Through the gateway the answer is `rendered`; a caller of the stub gets
-        the typed fields. With `Accept: text/csv` the rendered answer is CSV.
+        number of events. An unknown campaign has an empty series.
+        Errors: INVALID_ARGUMENT, BUSY, CANNOT_STORE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RenderStats(self, request, context):
+        """RenderStats is `GET /stats` of the public contract: what QueryStats answers as JSON or, with `Accept: text/csv`, as CSV. The text comes
+        in parts, as fast as the caller reads them, all as of one instant. What callers have not read yet has a bound for each replica: beyond
+        it, answers of more than 2,000 points are BUSY. Errors come before the first part.
         Errors: INVALID_ARGUMENT, BUSY, CANNOT_STORE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -245,6 +259,11 @@ def add_StatsServiceServicer_to_server(servicer, server):
                     request_deserializer=dmp_dot_stats_dot_v1_dot_stats__service__pb2.QueryStatsRequest.FromString,
                     response_serializer=dmp_dot_stats_dot_v1_dot_stats__service__pb2.QueryStatsResponse.SerializeToString,
             ),
+            'RenderStats': grpc.unary_stream_rpc_method_handler(
+                    servicer.RenderStats,
+                    request_deserializer=dmp_dot_stats_dot_v1_dot_stats__service__pb2.RenderStatsRequest.FromString,
+                    response_serializer=dmp_dot_stats_dot_v1_dot_stats__service__pb2.RenderStatsResponse.SerializeToString,
+            ),
             'ListCampaigns': grpc.unary_unary_rpc_method_handler(
                     servicer.ListCampaigns,
                     request_deserializer=dmp_dot_stats_dot_v1_dot_stats__service__pb2.ListCampaignsRequest.FromString,
@@ -357,6 +376,33 @@ class StatsService(object):
             '/dmp.stats.v1.StatsService/QueryStats',
             dmp_dot_stats_dot_v1_dot_stats__service__pb2.QueryStatsRequest.SerializeToString,
             dmp_dot_stats_dot_v1_dot_stats__service__pb2.QueryStatsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RenderStats(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/dmp.stats.v1.StatsService/RenderStats',
+            dmp_dot_stats_dot_v1_dot_stats__service__pb2.RenderStatsRequest.SerializeToString,
+            dmp_dot_stats_dot_v1_dot_stats__service__pb2.RenderStatsResponse.FromString,
             options,
             channel_credentials,
             insecure,

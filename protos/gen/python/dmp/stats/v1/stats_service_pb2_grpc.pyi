@@ -42,8 +42,13 @@ class StatsServiceStub:
     """
     QueryStats: _grpc.UnaryUnaryMultiCallable[_stats_service_pb2.QueryStatsRequest, _stats_service_pb2.QueryStatsResponse]
     """QueryStats reads one campaign's counts over a range of time from pre-aggregated rows: its cost grows with the range, not with the
-    number of events. An unknown campaign has an empty series. Through the gateway the answer is `rendered`; a caller of the stub gets
-    the typed fields. With `Accept: text/csv` the rendered answer is CSV.
+    number of events. An unknown campaign has an empty series.
+    Errors: INVALID_ARGUMENT, BUSY, CANNOT_STORE.
+    """
+    RenderStats: _grpc.UnaryStreamMultiCallable[_stats_service_pb2.RenderStatsRequest, _stats_service_pb2.RenderStatsResponse]
+    """RenderStats is `GET /stats` of the public contract: what QueryStats answers as JSON or, with `Accept: text/csv`, as CSV. The text comes
+    in parts, as fast as the caller reads them, all as of one instant. What callers have not read yet has a bound for each replica: beyond
+    it, answers of more than 2,000 points are BUSY. Errors come before the first part.
     Errors: INVALID_ARGUMENT, BUSY, CANNOT_STORE.
     """
     ListCampaigns: _grpc.UnaryUnaryMultiCallable[_stats_service_pb2.ListCampaignsRequest, _stats_service_pb2.ListCampaignsResponse]
@@ -122,8 +127,13 @@ class StatsServiceAsyncStub(StatsServiceStub):
     """
     QueryStats: _aio.UnaryUnaryMultiCallable[_stats_service_pb2.QueryStatsRequest, _stats_service_pb2.QueryStatsResponse]  # type: ignore[assignment]
     """QueryStats reads one campaign's counts over a range of time from pre-aggregated rows: its cost grows with the range, not with the
-    number of events. An unknown campaign has an empty series. Through the gateway the answer is `rendered`; a caller of the stub gets
-    the typed fields. With `Accept: text/csv` the rendered answer is CSV.
+    number of events. An unknown campaign has an empty series.
+    Errors: INVALID_ARGUMENT, BUSY, CANNOT_STORE.
+    """
+    RenderStats: _aio.UnaryStreamMultiCallable[_stats_service_pb2.RenderStatsRequest, _stats_service_pb2.RenderStatsResponse]  # type: ignore[assignment]
+    """RenderStats is `GET /stats` of the public contract: what QueryStats answers as JSON or, with `Accept: text/csv`, as CSV. The text comes
+    in parts, as fast as the caller reads them, all as of one instant. What callers have not read yet has a bound for each replica: beyond
+    it, answers of more than 2,000 points are BUSY. Errors come before the first part.
     Errors: INVALID_ARGUMENT, BUSY, CANNOT_STORE.
     """
     ListCampaigns: _aio.UnaryUnaryMultiCallable[_stats_service_pb2.ListCampaignsRequest, _stats_service_pb2.ListCampaignsResponse]  # type: ignore[assignment]
@@ -211,8 +221,19 @@ class StatsServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_stats_service_pb2.QueryStatsResponse, _abc.Awaitable[_stats_service_pb2.QueryStatsResponse]]:
         """QueryStats reads one campaign's counts over a range of time from pre-aggregated rows: its cost grows with the range, not with the
-        number of events. An unknown campaign has an empty series. Through the gateway the answer is `rendered`; a caller of the stub gets
-        the typed fields. With `Accept: text/csv` the rendered answer is CSV.
+        number of events. An unknown campaign has an empty series.
+        Errors: INVALID_ARGUMENT, BUSY, CANNOT_STORE.
+        """
+
+    @_abc_1.abstractmethod
+    def RenderStats(
+        self,
+        request: _stats_service_pb2.RenderStatsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_stats_service_pb2.RenderStatsResponse], _abc.AsyncIterator[_stats_service_pb2.RenderStatsResponse]]:
+        """RenderStats is `GET /stats` of the public contract: what QueryStats answers as JSON or, with `Accept: text/csv`, as CSV. The text comes
+        in parts, as fast as the caller reads them, all as of one instant. What callers have not read yet has a bound for each replica: beyond
+        it, answers of more than 2,000 points are BUSY. Errors come before the first part.
         Errors: INVALID_ARGUMENT, BUSY, CANNOT_STORE.
         """
 
