@@ -49,7 +49,7 @@ def bindings() -> dict[str, set[str]]:
 def lua_table(name: str) -> dict[str, str]:
     """A table of texts from the Lua script."""
     (body,) = re.findall(
-        rf"^local {name} = \{{(.*?)\}}", (GATEWAY / "gateway.lua").read_text(), re.MULTILINE | re.DOTALL
+        rf"^local {name} = \{{(.*?)\}}", (GATEWAY / "requests.lua").read_text(), re.MULTILINE | re.DOTALL
     )
     return dict(re.findall(r'([\w/*.:-]+)(?:"\])? = "([^"]*)"', body))
 

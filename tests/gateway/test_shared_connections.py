@@ -32,7 +32,7 @@ class WithoutTheScript(Gateway):
         # Without the limit the connection manager leaves deadlines alone that it cannot read.
         del manager(configuration)["common_http_protocol_options"]["max_stream_duration"]
         for each in filters(configuration):
-            if each["name"] == "lua":
+            if each["name"] == "check_requests":
                 each["typed_config"]["default_source_code"] = {"inline_string": "function envoy_on_request(handle) end"}
         return configuration
 
