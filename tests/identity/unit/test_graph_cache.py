@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from dmp_identity.domain.attribute_event import EventAttributor
 from dmp_identity.domain.graph_cache import GraphCache
 from dmp_identity.domain.identifier_parser import IdentifierParser
 from dmp_identity.domain.learned import Learned
+from dmp_identity.domain.normalisation import LONGEST_TEXT
 from dmp_identity.domain.parsed_identifier import Key, ParsedIdentifier
 from dmp_identity.domain.snapshot import GraphVersion
 from dmp_identity.settings import load_policy
@@ -316,3 +319,35 @@ def test_a_browser_is_looked_up_again_after_an_erasure(cache: GraphCache) -> Non
     assert place(cache, BROWSER) is None
     cache.remember(learned(erased, **known, profiles_with={BROWSER: ()}))
     assert rely(cache, BROWSER)[0] == 4
+
+
+@pytest.mark.parametrize("kind", ["owners", "pairs", "links", "profiles_with", "anonymous"])
+def test_entries_with_the_longest_texts_take_a_bounded_amount_of_memory(kind: str) -> None:
+    cache, entries, most_bytes = GraphCache(), 0, 0
+    assert cache.follow(VERSION)
+    tracemalloc.start()
+    try:
+        for batch in range(20 if kind != "links" else 45):
+            texts = [f"{batch}-{number}-".ljust(LONGEST_TEXT, "\U0001f600") for number in range(1000)]
+            keys = [("email", text) for text in texts]
+            facts: dict[str, Any] = {"owners": {}, "links": [], "pairs": [], "persons": {}, "identified": set()}
+            profiles = range(batch * 1000 + 1, batch * 1000 + 1001)
+            facts["persons"] = {number: number for number in profiles}
+            if kind == "owners":
+                facts["owners"] = {key: (number, 1) for key, number in zip(keys, profiles, strict=True)}
+            elif kind == "pairs":
+                facts["pairs"] = list(pairwise(keys))
+            elif kind == "links":
+                facts["links"] = list(zip(keys, profiles, strict=True))
+            elif kind == "profiles_with":
+                facts["profiles_with"] = {key: [number] for key, number in zip(keys, profiles, strict=True)}
+            else:
+                facts["anonymous"] = dict(zip(keys, profiles, strict=True))
+            cache.remember(learned(**facts))
+            entries += len(keys)
+            del texts, keys, facts
+            most_bytes = max(most_bytes, tracemalloc.get_traced_memory()[0])
+    finally:
+        tracemalloc.stop()
+    sent_bytes = entries * LONGEST_TEXT * 4
+    assert most_bytes < (320 if kind == "links" else 100) << 20 < sent_bytes

@@ -8,20 +8,23 @@ entry checks it again in the database, which costs less than a look-up.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Final, Generic, TypeVar
+from sys import getsizeof
+from typing import Final
 
 import msgspec
 
 from dmp_identity.domain.attribution import Candidate
+from dmp_identity.domain.kept_entries import KeptEntries, size_of_key, size_of_number, size_of_pair
 from dmp_identity.domain.learned import Learned
 from dmp_identity.domain.locks_needed import LocksNeeded
 from dmp_identity.domain.parsed_identifier import Key, Observation
 from dmp_identity.domain.plan import NewLink, Plan
 from dmp_identity.domain.snapshot import GraphVersion
 
-_K = TypeVar("_K")
-_V = TypeVar("_V")
 _KEPT: Final = 400_000
+_KEPT_LINK_BYTES: Final = 256 << 20
+_LINK_BYTES: Final = 64
+"""What a link takes beside its text."""
 _MOST_LINKS: Final = 1000
 
 
@@ -54,36 +57,6 @@ class ProfilesWith(msgspec.Struct, frozen=True, gc=False):
     epoch: int
 
 
-class KeptEntries(Generic[_K, _V]):
-    """The entries that were added or asked for last: at least half of `limit`, at most all of it."""
-
-    __slots__ = ("_half", "_old", "_young")
-
-    def __init__(self, limit: int) -> None:
-        self._half = max(limit // 2, 1)
-        self._young: dict[_K, _V] = {}
-        self._old: dict[_K, _V] = {}
-
-    def get(self, key: _K) -> _V | None:
-        """The entry, None if it is not kept."""
-        found = self._young.get(key)
-        if found is None and self._old:
-            found = self._old.get(key)
-            if found is not None:
-                self.put(key, found)
-        return found
-
-    def put(self, key: _K, entry: _V) -> None:
-        """Adds an entry, or replaces it."""
-        self._young[key] = entry
-        if len(self._young) >= self._half:
-            self._young, self._old = {}, self._young
-
-    def clear(self) -> None:
-        """Drops all entries."""
-        self._young, self._old = {}, {}
-
-
 class MergesSince:
     """The merges of people since the cache looked them up."""
 
@@ -114,7 +87,8 @@ class MergesSince:
 
 
 class GraphCache:
-    """The cache. It is told of an outcome only once that is committed, and keeps up to `limit` entries of each kind.
+    """The cache. It is told of an outcome only once that is committed, and keeps up to `limit` entries of each kind,
+    with texts of at most 64 MiB, and links of at most 256 MiB.
 
     expected_locks: which locks the next batch of events is likely to need.
     epoch: a number of the times at which all people were forgotten; an entry of another epoch tells no person.
@@ -128,13 +102,15 @@ class GraphCache:
     def __init__(self, limit: int = _KEPT) -> None:
         self.expected_locks = LocksNeeded.NONE
         self.epoch = 0
-        self.owners: KeptEntries[Key, tuple[KnownProfile, int]] = KeptEntries(limit)
-        self.profiles: KeptEntries[int, KnownProfile] = KeptEntries(limit)
-        self.pairs: KeptEntries[tuple[Key, Key], bool] = KeptEntries(limit)
-        self.profiles_with: KeptEntries[Key, ProfilesWith] = KeptEntries(limit)
-        self.anonymous: KeptEntries[Key, KnownProfile] = KeptEntries(limit)
+        self.owners: KeptEntries[Key, tuple[KnownProfile, int]] = KeptEntries(limit, size_of_key)
+        self.profiles: KeptEntries[int, KnownProfile] = KeptEntries(limit, size_of_number)
+        self.pairs: KeptEntries[tuple[Key, Key], bool] = KeptEntries(limit, size_of_pair)
+        self.profiles_with: KeptEntries[Key, ProfilesWith] = KeptEntries(limit, size_of_key)
+        self.anonymous: KeptEntries[Key, KnownProfile] = KeptEntries(limit, size_of_key)
         self.merges = MergesSince(limit)
         self._version: GraphVersion | None = None
+        # What links took that were added since everything was dropped: profiles share texts, so they take less.
+        self._link_bytes = 0
         self._arrivals = 0
 
     def follow(self, version: GraphVersion) -> bool:
@@ -152,11 +128,7 @@ class GraphCache:
                 self._forget_people()
                 self._version = version
                 return True
-        self._forget_people()
-        self.owners.clear()
-        self.profiles.clear()
-        self.pairs.clear()
-        self.profiles_with.clear()
+        self._forget()
         self._version = version
         return True
 
@@ -202,16 +174,32 @@ class GraphCache:
             least = min(least, arrival)
             self.owners.put(key, (profiles[number], arrival if arrival >= 0 else arrival - made))
         self._arrivals = made - least
-        for key, number in learned.links:
-            links = (profiles.get(number) or self._profile(number)).links
-            if len(links) >= _MOST_LINKS:
-                links.clear()
-            links.add(key)
+        self._remember_links(learned, profiles)
         for pair in learned.pairs:
             self.pairs.put(pair, True)
         self._remember_profiles_with(learned, profiles)
         for key, number in learned.anonymous.items():
             self.anonymous.put(key, profiles[number])
+        if self._link_bytes > _KEPT_LINK_BYTES:
+            self._forget()
+
+    def _remember_links(self, learned: Learned, profiles: Mapping[int, KnownProfile]) -> None:
+        for key, number in learned.links:
+            links = (profiles.get(number) or self._profile(number)).links
+            if len(links) >= _MOST_LINKS:
+                links.clear()
+            if key not in links:
+                links.add(key)
+                self._link_bytes += _LINK_BYTES + getsizeof(key[1])
+
+    def _forget(self) -> None:
+        """Drops everything."""
+        self._forget_people()
+        self.owners.clear()
+        self.profiles.clear()
+        self.pairs.clear()
+        self.profiles_with.clear()
+        self._link_bytes = 0
 
     def _remember_profiles_with(self, learned: Learned, profiles: Mapping[int, KnownProfile]) -> None:
         for key, profiles_with in learned.profiles_with.items():
