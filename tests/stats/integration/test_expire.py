@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import psycopg
+import pytest
 
 from dmp_chassis.database import Database
 from dmp_stats.expire import expire
@@ -25,6 +26,22 @@ async def test_old_rows_go_and_hours_and_days_outlive_minutes(cluster: StatsClus
         for source in ([], ["web"]):
             series = (await replica.stats("c", *span, granularity=granularity, source=source))["series"]
             assert len(series) == days
+
+
+@pytest.mark.parametrize("ahead_days", [4, 30, 366, 3_660])
+async def test_a_clock_that_is_ahead_removes_no_counts(cluster: StatsCluster, ahead_days: int) -> None:
+    cluster.clock.now = T
+    replica = await cluster.start(fold_interval_seconds=0.05)
+    await replica.apply(batch_of([Event(event_id=f"{day}", at=T - day * DAY, campaign="c") for day in range(12)]))
+    await cluster.all_folded()
+    database = Database.connect(cluster.database_url, pool_size=1, application_name="test")
+    kept = {1: 10, 60: 10, 1440: 10}
+    await expire(database, now=T + ahead_days * DAY, window_seconds=1800, retention_days=kept)
+    span = ("2025-12-01T00:00:00Z", "2026-02-11T00:00:00Z")
+    assert len((await replica.stats("c", *span))["series"]) == 12
+    await expire(database, now=T, window_seconds=1800, retention_days=kept)
+    await database.close()
+    assert len((await replica.stats("c", *span))["series"]) == 11, "when it is right again, what is due goes"
 
 
 async def test_batches_that_have_left_the_window_go(cluster: StatsCluster) -> None:

@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 
 import grpc
 import msgspec
@@ -19,6 +20,8 @@ from google.protobuf import timestamp_pb2
 
 from dmp.stats.v1 import stats_service_pb2 as pb
 from dmp_chassis.violations import InvalidArgument
+from dmp_stats.api.reference_body import ReadTask
+from dmp_stats.api.reference_reader import read_elsewhere
 from dmp_stats.domain.reference_limits import check_size
 from tests.stats.service import Replica, StatsCluster
 
@@ -181,3 +184,22 @@ async def test_an_operator_resets_the_clock_of_the_table(cluster: StatsCluster) 
         kept = await replica.stub.GetReferenceUser(pb.GetReferenceUserRequest(user_id="u"))
         assert (dict(kept.attributes), kept.generation, kept.ts.seconds) == ({"plan": "pro"}, 2, 0)
     assert await second.put_reference({}, TS) == 3
+
+
+@pytest.mark.parametrize("users", [400_000, 10])
+async def test_the_process_that_reads_a_body_has_a_bound_of_memory(users: int) -> None:
+    data = json.dumps({"ts": TS, "user_metadata": {f"user-{n:030}": {"plan": f"p{n}"} for n in range(users)}}).encode()
+    task = ReadTask(
+        is_gzip=False,
+        is_change=False,
+        most_users=2_000_000,
+        oldest=None,
+        latest=datetime(2100, 1, 1, tzinfo=UTC),
+        memory_bytes=192 * 1024 * 1024,
+    )
+    if users > 10:
+        with pytest.raises(InvalidArgument) as raised:
+            await read_elsewhere(data, task)
+        assert [violation.field for violation in raised.value.violations] == ["user_metadata"]
+    else:
+        assert (await read_elsewhere(data, task)).users == users

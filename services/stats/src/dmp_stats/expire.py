@@ -12,12 +12,17 @@ from dmp_stats.adapters import forgotten_store, rollup_store, window_store
 
 _LOG: Final = logging.getLogger(__name__)
 _ROWS_AT_ONCE: Final = 2_000
+_TRUSTED_MINUTES: Final = 2 * 1440
+"""Events are at most a day ahead of the clock of their time, so a clock that is further ahead finds none so late."""
 
 
 async def expire(database: Database, *, now: float, window_seconds: int, retention_days: Mapping[int, int]) -> int:
     """Removes everything that is too old, in small transactions. Returns how many rows that were.
 
     retention_days: for how many days the rows of each grain are kept; 0 means for ever. now: seconds since 1970 UTC.
+
+    Rollups stay while nothing is counted in the last two days: then the clock may be ahead, and what was removed does
+    not come back when it is right again.
     """
     removed = 0
     while True:
@@ -28,6 +33,11 @@ async def expire(database: Database, *, now: float, window_seconds: int, retenti
             break
     async with database.begin() as connection:
         await forgotten_store.prune(connection, before_second=now - window_seconds)
+    async with database.read() as connection:
+        is_right = await rollup_store.has_since(connection, int(now) // 60 - _TRUSTED_MINUTES)
+    if not is_right:
+        _LOG.debug("nothing is counted in the last two days: no rollup is removed")
+        return removed
     for grain, days in retention_days.items():
         # A bucket goes when all of it is too old.
         before = int(now) // 60 - days * 1440 - grain + 1

@@ -44,6 +44,7 @@ _REMOVE: Final = b"""
 DELETE FROM %(table)s WHERE ctid = ANY(ARRAY(SELECT ctid FROM %(table)s WHERE bucket < %%b AND grain = %%b LIMIT %%b))
 """
 _RANGES: Final = "unnest(%(grains)b, %(firsts)b, %(lasts)b) AS s (grain, first, last)"
+_SINCE: Final = b"SELECT EXISTS (SELECT FROM rollup WHERE bucket >= %b)"
 
 
 async def add(connection: AsyncConnection, cells: Cells) -> None:
@@ -95,6 +96,14 @@ async def counted(
     elif query.group_by is not None:
         groups, group_of = _numbered(row[3] or [])
     return Counted(minutes=minutes, counts_as=counts_as, counts=counts, groups=groups, group_of=group_of)
+
+
+async def has_since(connection: AsyncConnection, bucket: int) -> bool:
+    """True if anything is counted in a bucket that begins at that minute or later."""
+    async with array_cursor(raw(connection)) as cursor:
+        await cursor.execute(_SINCE, (bucket,))
+        row = await cursor.fetchone()
+    return row is not None and bool(row[0])
 
 
 async def remove_before(connection: AsyncConnection, *, grain: int, bucket: int, limit: int) -> int:

@@ -6,6 +6,9 @@ keeps an interpreter busy for seconds, and nothing else would be answered meanwh
 
 from __future__ import annotations
 
+import os
+import resource
+import signal
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -27,6 +30,10 @@ from dmp_stats.domain.reference import (
 )
 from dmp_stats.domain.reference_limits import MOST_NAMES, TOO_MANY_NAMES
 
+CHILD_SECONDS: Final = 60
+NO_MEMORY: Final = 3
+"""How the process ends that may not take what a body needs."""
+_NICENESS: Final = 5
 LARGEST_BODY: Final = 64 * 1024 * 1024
 _MOST_VIOLATIONS: Final = 50
 _LONGEST_USER_BYTES: Final = 131_072
@@ -45,6 +52,8 @@ class ReadTask(msgspec.Struct, frozen=True, kw_only=True):
     oldest: datetime | None
     """Its users are read only if its `ts` is not before this, and not after `latest`."""
     latest: datetime
+    memory_bytes: int = 2 << 30
+    """What a process of its own may take of memory."""
 
 
 class ReadBody(msgspec.Struct, frozen=True, kw_only=True):
@@ -243,8 +252,17 @@ def _path(user_id: str, name: str = "") -> str:
 
 
 def _main() -> None:
+    """Takes the limits upon itself before it reads what a stranger says."""
     task = msgspec.json.decode(sys.argv[1], type=ReadTask)
-    sys.stdout.buffer.write(_PIPE.encode(read(sys.stdin.buffer.read(), task)))
+    os.nice(_NICENESS)
+    resource.setrlimit(resource.RLIMIT_AS, (task.memory_bytes, task.memory_bytes))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    # The end on the wall clock, also when nobody is left to wait for it.
+    signal.alarm(CHILD_SECONDS + 1)
+    try:
+        sys.stdout.buffer.write(_PIPE.encode(read(sys.stdin.buffer.read(), task)))
+    except MemoryError:
+        sys.exit(NO_MEMORY)
 
 
 if __name__ == "__main__":

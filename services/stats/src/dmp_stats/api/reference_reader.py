@@ -17,7 +17,7 @@ from dmp_chassis.database import Database
 from dmp_chassis.errors import BodyDamaged, BodyTooLarge
 from dmp_chassis.violations import InvalidArgument, Violation
 from dmp_stats.adapters import reference_store
-from dmp_stats.api.reference_body import LARGEST_BODY, ReadBody, ReadTask, read
+from dmp_stats.api.reference_body import CHILD_SECONDS, LARGEST_BODY, NO_MEMORY, ReadBody, ReadTask, read
 from dmp_stats.api.reference_stream import read_reference_stream
 from dmp_stats.domain.errors import BusyError, MalformedBodyError, TooLargeError
 from dmp_stats.domain.reference_limits import FURTHEST_AHEAD, CurrentTable, check_ts
@@ -29,7 +29,7 @@ if TYPE_CHECKING:  # generic in the stubs only
     Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 
 _INLINE_BYTES: Final = 262_144
-_CHILD_SECONDS: Final = 60.0
+_TOO_COSTLY: Final = "takes more memory to read than a table may; send fewer users or attributes"
 _DECODER: Final = msgspec.msgpack.Decoder(ReadBody)
 
 
@@ -85,7 +85,7 @@ class ReferenceReader:
             oldest=None if current is None else current.ts,
             latest=now + FURTHEST_AHEAD,
         )
-        body = await _read_elsewhere(data, task) if is_large else read(data, task)
+        body = await read_elsewhere(data, task) if is_large else read(data, task)
         _raise_problems(body)
         assert body.ts is not None
         check_ts(body.ts, now=now, current=current)
@@ -127,7 +127,8 @@ def _raise_problems(body: ReadBody) -> None:
         raise InvalidArgument([Violation(f, d) for f, d in body.violations])
 
 
-async def _read_elsewhere(data: bytes, task: ReadTask) -> ReadBody:
+async def read_elsewhere(data: bytes, task: ReadTask) -> ReadBody:
+    """What a process of its own reads, with limits of memory and time. Raises InvalidRequestError beyond the memory."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -137,12 +138,14 @@ async def _read_elsewhere(data: bytes, task: ReadTask) -> ReadBody:
         stdout=asyncio.subprocess.PIPE,
     )
     try:
-        async with asyncio.timeout(_CHILD_SECONDS):
+        async with asyncio.timeout(CHILD_SECONDS):
             output, _ = await process.communicate(data)
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
+    if process.returncode == NO_MEMORY:
+        raise InvalidRequestError([Violation(field="user_metadata", description=_TOO_COSTLY)])
     if process.returncode != 0:
         raise RuntimeError(f"the reader of reference tables ended with {process.returncode}")
     return _DECODER.decode(output)
