@@ -474,7 +474,7 @@ async def test_an_answer_in_parts_takes_no_place_of_a_stream() -> None:
         await released.wait()
         yield StringValue(value="done")
 
-    async with serving({"M": parts}, "unary_stream", max_streams=0) as (_, to_server):
+    async with serving({"M": parts}, "unary_stream", api=replace(API, max_streams=0)) as (_, to_server):
         first = asyncio.ensure_future(call(to_server, "M", kind="unary_stream"))
         await opened.wait()
         released.set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import httpx
@@ -237,3 +238,17 @@ def test_a_range_over_366_days_is_refused(api: httpx.Client, granularity: str) -
     over = (end - timedelta(days=366, minutes=1)).isoformat()
     assert_error(api.get("/stats", params={**params, "from": over}), 400, "INVALID_ARGUMENT")
     assert_error(api.get("/stats", params={**params, "from": "0001-01-01T00:00:00Z"}), 400, "INVALID_ARGUMENT")
+
+
+def test_pages_in_csv_are_followed_by_their_links(api: httpx.Client) -> None:
+    campaign = fresh("camp")
+    minutes = [f"2026-02-10T21:1{minute}:00Z" for minute in range(5)]
+    stored(api, [campaign_event(campaign_id=campaign, occurred_at=minute) for minute in minutes])
+    question = {"campaign_id": campaign, "from": minutes[0], "to": minutes[-1], "page_size": "2"}
+    answer = api.get("/stats", params=question, headers={"accept": "text/csv"})
+    found = [answer]
+    while link := re.fullmatch(r'<([^>]*)>; rel="next"', answer.headers.get("link", "")):
+        answer = api.get(link[1], headers={"accept": "text/csv"})
+        found.append(answer)
+    assert [page.text.splitlines()[0] for page in found] == ["ts,impressions,clicks,events"] * 3
+    assert [line.partition(",")[0] for page in found for line in page.text.splitlines()[1:]] == minutes
