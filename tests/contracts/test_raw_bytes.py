@@ -6,6 +6,7 @@ import gzip
 import random
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import grpc
@@ -62,16 +63,16 @@ def messages(method: MethodDescriptor) -> Iterator[bytes]:
     yield b"\x0a\x02\x0a\x00" * 2_000
     for field in method.input_type.fields:
         tag = field.number << 3
-        for kind in (0, 1, 2, 3, 4, 5, 6, 7):
+        for kind in (0, 1, 2, 3, 5, 7):
             yield varint(tag | kind) + b"\xff" * 9
         if field.type in (FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_BYTES, FieldDescriptor.TYPE_MESSAGE):
-            for text in (b"\xff\xfe", b"\xed\xa0\x80", b"\xc0\x80", b"\x00", b"\xf4\x90\x80\x80", b"a" * 70_000):
+            for text in (b"\xff\xfe", b"\xed\xa0\x80", b"\x00", b"a" * 70_000):
                 yield varint(tag | 2) + varint(len(text)) + text
         else:
             for number in (2**64 - 1, 2**63, 2**31, 2**31 - 1):
                 yield varint(tag) + varint(number)
     chance = random.Random(method.full_name)
-    for _ in range(30):
+    for _ in range(10):
         yield chance.randbytes(chance.randrange(1, 200))
 
 
@@ -100,7 +101,10 @@ def status_of(channel: grpc.Channel, method: MethodDescriptor, message: bytes) -
 
 @pytest.mark.parametrize("method", METHODS)
 def test_bytes_that_are_no_message(channel: grpc.Channel, api: httpx.Client, method: MethodDescriptor) -> None:
-    found = {message: status_of(channel, method, message) for message in messages(method)}
+    every = list(messages(method))
+    with ThreadPoolExecutor(8) as callers:
+        codes = list(callers.map(lambda message: status_of(channel, method, message), every))
+    found = dict(zip(every, codes, strict=True))
     assert [(message[:40], code) for message, code in found.items() if code in SERVERS_FAULTS] == []
     unanswered = {grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE}
     assert [(message[:40], code) for message, code in found.items() if code in unanswered] == []
