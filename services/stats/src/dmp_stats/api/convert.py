@@ -118,7 +118,7 @@ def _texts_at(positions: Ints, texts: Sequence[str]) -> list[str]:
 def stats_query_from_proto(
     request: stats_service_pb2.QueryStatsRequest | stats_service_pb2.RenderStatsRequest,
 ) -> StatsQuery:
-    """The question. Raises InvalidRequestError with every parameter that makes no sense."""
+    """The question. Raises InvalidArgument with every parameter that makes no sense."""
     return check_stats_query(
         campaign_id=request.campaign_id,
         start=getattr(request, "from"),

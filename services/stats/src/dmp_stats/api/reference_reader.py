@@ -128,7 +128,7 @@ def _raise_problems(body: ReadBody) -> None:
 
 
 async def read_elsewhere(data: bytes, task: ReadTask) -> ReadBody:
-    """What a process of its own reads, with limits of memory and time. Raises InvalidRequestError beyond the memory."""
+    """What a process of its own reads, with limits of memory and time. Raises InvalidArgument beyond the memory."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -145,7 +145,7 @@ async def read_elsewhere(data: bytes, task: ReadTask) -> ReadBody:
             process.kill()
             await process.wait()
     if process.returncode == NO_MEMORY:
-        raise InvalidRequestError([Violation(field="user_metadata", description=_TOO_COSTLY)])
+        raise InvalidArgument([Violation("user_metadata", _TOO_COSTLY)])
     if process.returncode != 0:
         raise RuntimeError(f"the reader of reference tables ended with {process.returncode}")
     return _DECODER.decode(output)
