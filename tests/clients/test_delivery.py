@@ -9,7 +9,9 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
+import psutil
 import pytest
 
 from dmp_client import (
@@ -140,6 +142,25 @@ def test_tracking_waits_for_no_network(make_client: Make, between: Interposed, c
     assert sorted(took)[len(took) // 2] < 0.001
     assert client.health().waiting == 5000
     between.open.set()
+
+
+def test_a_client_that_is_closed_while_the_network_is_stuck_keeps_no_connection(
+    make_client: Make, between: Interposed, campaign: str
+) -> None:
+    port = urlsplit(between.url).port
+
+    def connections() -> int:
+        here = psutil.Process().net_connections("tcp")
+        return sum(bool(one.raddr) and one.raddr.port == port for one in here)
+
+    between.open.clear()
+    client = make_client(between.url, spool=MEMORY)
+    client.track("click", campaign_id=campaign)
+    wait_until(lambda: client.health().requests == 1, "a request is under way")
+    assert not client.close(0.1)
+    assert connections() == 1
+    between.open.set()
+    wait_until(lambda: connections() == 0, "the connection is closed")
 
 
 def test_a_request_that_is_too_large_is_halved(

@@ -70,6 +70,8 @@ class Delivery:
         self._last_seq = 0
         self._flushes = 0
         self._stopping = False
+        self._has_ended = False
+        self._then: Callable[[], None] | None = None
         if self._unsent:
             with self._changed:
                 self._start()
@@ -116,17 +118,23 @@ class Delivery:
                 self._flushes -= 1
             return True
 
-    def stop(self, timeout: float) -> bool:
-        """Ends the thread; what has no answer stays in the spool. False if a request is under way for longer than
-        `timeout`: the thread then ends after it."""
+    def stop(self, timeout: float, then: Callable[[], None]) -> None:
+        """Ends the thread, for which it waits `timeout`; what has no answer stays in the spool.
+
+        `then` is called when the thread has ended: by this call or, if a request is under way for longer, by the
+        thread itself after it.
+        """
         with self._changed:
             self._stopping = True
             self._changed.notify_all()
             thread = self._thread
-        if thread is not None and thread is not threading.current_thread():
+            runs = thread is not None and not self._has_ended
+            if runs:
+                self._then = then
+        if thread is None or not runs:
+            then()
+        elif thread is not threading.current_thread():
             thread.join(max(timeout, 0.0))
-            return not thread.is_alive()
-        return True
 
     @property
     def is_running(self) -> bool:
@@ -156,6 +164,16 @@ class Delivery:
     # -- the thread
 
     def _run(self) -> None:
+        try:
+            self._deliver_until_stopped()
+        finally:
+            with self._changed:
+                self._has_ended = True
+                then = self._then
+            if then is not None:
+                then()
+
+    def _deliver_until_stopped(self) -> None:
         while True:
             try:
                 batch = self._next_batch()

@@ -73,6 +73,10 @@ class _Process:
     transport: Transport
     delivery: Delivery
 
+    def close(self) -> None:
+        self.spool.close()
+        self.transport.close()
+
 
 def sending_options(options: SendingOptions | None, named: Mapping[str, Any]) -> SendingOptions:
     """The options that were given, with single ones by name. Raises TypeError for a name that is none."""
@@ -155,15 +159,12 @@ class Sending:
         if process is None:
             return True
         done = process.delivery.flush(timeout)
-        ended = process.delivery.stop(0.5)
+        process.delivery.stop(0.5, process.close)
         self._process = None
         if not done and isinstance(process.spool, MemorySpool):
             _LOGGER.error(
                 "%d events were not answered and are lost: the spool is in memory", process.spool.waiting()[0]
             )
-        if ended:
-            process.spool.close()
-            process.transport.close()
         return done
 
     def health(self) -> Health:
