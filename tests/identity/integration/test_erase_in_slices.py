@@ -154,6 +154,60 @@ async def test_events_of_others_that_show_a_detached_identifier_are_listed(ident
     assert await matched(identity, erasure_id, ("phone", "+49301"), ("email", "a@x.com")) == [0]
 
 
+async def detached(identity: Identity, person: str, kind: str, value: str) -> str:
+    """Takes an identifier from a person; whose it is then."""
+    request = separation_pb2.DetachIdentifierRequest(
+        internal_user_id=person, identifier=kind, value=value, reason="a wrong one"
+    )
+    return (await identity.stub.DetachIdentifier(request)).detached_user_id
+
+
+async def test_an_identifier_that_was_parted_twice_is_found_in_events_of_the_first_person(identity: Identity) -> None:
+    son, father = await identity.apply(event("e1", email="son@x.com"), event("e2", phone="+49301", user_id="u"))
+    await identity.apply(event("both", wallet_address="w", email="son@x.com", phone="+49301"))
+    merges = await identity.stub.ListMerges(merge_pb2.ListMergesRequest(internal_user_id=son))
+    await identity.undo(merges.merges[0].merge_id)
+    erasure_id, _ = await erased(identity, await detached(identity, father, "phone", "+49301"))
+    assert await listed(identity, erasure_id) == {"e1": True, "e2": True, "both": True}
+
+
+async def test_an_identifier_whose_first_owner_is_erased_is_found_where_it_was_refused(identity: Identity) -> None:
+    son, father = await identity.apply(event("e1", email="son@x.com"), event("e2", phone="+49301", wallet_address="w"))
+    await identity.stub.CreateNeverMerge(
+        merge_pb2.CreateNeverMergeRequest(internal_user_ids=[son, father], reason="two people")
+    )
+    assert await identity.apply(event("both", email="son@x.com", phone="+49301")) == [son]
+    other = await detached(identity, father, "phone", "+49301")
+    await erased(identity, father)
+    erasure_id, _ = await erased(identity, other)
+    assert (await listed(identity, erasure_id))["both"] is True
+    assert await identity.rows("SELECT count(*) FROM review") == [(0,)]
+
+
+async def test_nothing_names_an_identifier_that_joined_others_or_nobody(identity: Identity) -> None:
+    son, father = await identity.apply(event(email="son@x.com"), event(phone="+49301"))
+    await identity.apply(event(email="son@x.com", phone="+49301"))
+    other = await detached(identity, son, "phone", "+49301")
+    await identity.stub.UndoSharedValue(
+        separation_pb2.UndoSharedValueRequest(identifier="phone", value="+49301", reason="a switchboard")
+    )
+    (nobody,) = await identity.apply(event("alone", phone="+49301"))
+    contact = await identity.identify("", "+49301")
+    assert nobody not in {son, father, other}
+    erasure_id, _ = await erased(identity, other)
+    assert (await listed(identity, erasure_id))["alone"] is True
+    rows = [
+        row[0]
+        for table in ("merge_edge", "anonymous_profile", "identifier_pair", "review", "identifier", "contact")
+        for row in await identity.rows(f"SELECT to_jsonb(t)::text FROM {table} t")  # noqa: S608  # no input in it
+    ]
+    assert rows
+    assert not [row for row in rows if "+49301" in row]
+    # The number belongs to nobody, and proves something again.
+    assert await identity.apply(event(phone="+49301")) != [nobody]
+    assert (await identity.identify("", "+49301")).primary_contact_id != contact.primary_contact_id
+
+
 async def test_it_is_remembered_who_was_one_person_though_the_one_between_them_is_erased(identity: Identity) -> None:
     a, b, c = await identity.apply(*(event(f"e-{n}", email=f"{n}@x.com") for n in "abc"))
     first, second = (await identity.merge(a, b)).merge_id, (await identity.merge(b, c)).merge_id

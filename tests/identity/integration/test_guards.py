@@ -115,3 +115,18 @@ async def test_the_review_list_comes_in_pages(identity: Identity) -> None:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await identity.stub.ListRefusals(explanation_pb2.ListRefusalsRequest(**wrong))
         assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_values_that_were_left_out_together_were_seen_together(identity: Identity) -> None:
+    """Two people have as many e-mails and user ids as the policy allows; then their events show many more e-mails, each
+    with the same user id, which is nobody's yet.
+    """
+    for person in "vw":
+        await identity.apply(*(event(wallet_address=person, email=f"{person}{n}@x.com") for n in range(3)))
+        await identity.apply(*(event(wallet_address=person, user_id=f"{person}{n}") for n in range(2)))
+        await identity.apply(
+            *(event(wallet_address=person, email=f"new{person}{n}@x.com", user_id="u") for n in range(10))
+        )
+    user, other = await identity.apply(event(user_id="u"), event(user_id="u", email="one-more@x.com"))
+    assert user != other
+    assert ("shared", "user_id", "u", 1) in await refusals(identity)

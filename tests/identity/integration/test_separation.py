@@ -204,3 +204,38 @@ async def test_shared_values_come_in_pages(identity: Identity) -> None:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await identity.stub.ListSharedValues(separation_pb2.ListSharedValuesRequest(**wrong))
         assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_a_value_that_was_detached_is_taken_back_where_it_joined(replicas: list[Identity]) -> None:
+    identity, other = replicas
+    a, b = await identity.apply(event(email="a@x.com", phone="1"), event(email="b@x.com"))
+    await identity.apply(event(email="b@x.com", phone="1"))
+    assert (await other.profile(b)).internal_user_id == a
+    alone = (await detach(identity, a, "phone", "1")).detached_user_id
+    answer = await undo_shared(other, "phone", "1")
+    assert (len(answer.merge_ids), sorted(answer.internal_user_ids)) == (1, sorted([a, b, alone]))
+    assert await other.apply(event(email="a@x.com"), event(email="b@x.com")) == [a, b]
+    sound(identity)
+
+
+async def test_what_was_detached_still_counts_for_what_it_was_seen_with(identity: Identity) -> None:
+    emails = [f"{n}@x.com" for n in range(5)]
+    (person, *_) = await identity.apply(event(phone="1"), *(event(email=email, phone="1") for email in emails))
+    await detach(identity, person, "email", emails[0])
+    # It was the first of five: with one more the phone has come with six.
+    (sixth,) = await identity.apply(event(email="5@x.com", phone="1"))
+    assert sixth != person
+    values = (await identity.stub.ListSharedValues(separation_pb2.ListSharedValuesRequest())).values
+    assert [(one.value, one.attached) for one in values] == [("1", 4)]
+    sound(identity)
+
+
+async def test_what_is_moved_with_what_brought_it_is_still_counted_for_that(identity: Identity) -> None:
+    await identity.apply(
+        event(phone="1"), event(phone="1", email="a@x.com"), event(email="a@x.com", wallet_address="w")
+    )
+    await identity.apply(event(phone="1", email="b@x.com"), event(email="b@x.com", wallet_address="v"))
+    await undo_shared(identity, "phone", "1")
+    await undo_shared(identity, "email", "b@x.com")
+    values = (await identity.stub.ListSharedValues(separation_pb2.ListSharedValuesRequest())).values
+    assert {one.value: one.attached for one in values} == {"1": 1, "b@x.com": 1}

@@ -141,7 +141,9 @@ def test_ordinary_values_keep_the_keys_that_they_had(kind: str, text: str) -> No
     assert read(kind, text).key[1] == rules.key(text)
 
 
-@pytest.mark.parametrize("text", ["4.479E+11", "4,479E+11", "4E+11", "4.479e+011", " 4.479E+11 "])
+@pytest.mark.parametrize(
+    "text", ["4.479E+11", "4,479E+11", "4E+11", "4.479e+011", " 4.479E+11 ", "4.479e11", "4,479E11"]
+)
 def test_what_a_spreadsheet_rounded_is_set_aside(text: str) -> None:
     for kind in ("phone", "user_id"):
         assert read(kind, text).refusal_reason is RefusalReason.ROUNDED

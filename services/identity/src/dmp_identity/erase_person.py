@@ -25,6 +25,7 @@ from dmp_identity.adapters import erasure_events as listed
 from dmp_identity.adapters import erasure_store as store
 from dmp_identity.adapters.contact_store import clear_contact_values
 from dmp_identity.adapters.erasure_digests import keys_of_erasure
+from dmp_identity.adapters.erasure_refusals import slice_of_refusals
 from dmp_identity.adapters.erasure_store import Counts, Receipt
 from dmp_identity.adapters.graph_locks import lock_merges, own_graph
 from dmp_identity.adapters.profile_reads import find_root, members_of, owner_of
@@ -142,7 +143,7 @@ async def _slice(
         elif links := await store.slice_of_links(connection, receipt, limit, remembered_types=remembered):
             receipt = _with(receipt, identifiers=links)
         else:
-            refusals, of_others = await store.slice_of_refusals(connection, receipt, limit)
+            refusals, of_others = await slice_of_refusals(connection, receipt.profiles, limit)
             receipt = _with(receipt, refusals=refusals - of_others)
             if not refusals:
                 finished_at_us = clock_us()

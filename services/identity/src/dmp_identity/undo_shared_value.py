@@ -92,8 +92,10 @@ async def undo_shared_value(
             raise NoMatchError(key[0])
         now_us = clock_us()
         await store.share_value(connection, key, now_us)
-        members = await members_of(connection, found.root)
         merge_ids = await store.merges_through(connection, key, _MOST_MERGES)
+        # The value may have been detached since: then its merges are other people's.
+        joined = [found.root, *await store.people_of_merges(connection, merge_ids)]
+        members = [profile for root in dict.fromkeys(joined) for profile in await members_of(connection, root)]
         for merge_id in merge_ids:
             await merge_store.mark_undone(connection, merge_id, reason, now_us)
         arrivals = await reads.arrivals_at(connection, [found.profile], strengths, _MOST_IDENTIFIERS)

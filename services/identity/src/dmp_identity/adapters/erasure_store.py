@@ -2,7 +2,7 @@
 events away.
 
 `take_out` makes the person unknown in one short transaction; `slice_of_timeline`, `slice_of_links` and
-`slice_of_refusals` take away what is left of their profiles, a few thousand rows at a time. Nobody else writes to
+`erasure_refusals` take away what is left of their profiles, a few thousand rows at a time. Nobody else writes to
 profiles that are no more, so slices need no lock of the graph.
 """
 
@@ -95,6 +95,19 @@ _DELETIONS: Final = (
     """
     DELETE FROM merge m WHERE m.id = ANY(%(merges)s::uuid[])
     AND NOT EXISTS (SELECT FROM merge_edge e WHERE e.merge_id = m.id)
+    """,
+    """
+    UPDATE merge_edge e SET type_a = NULL, value_a = NULL FROM erasure_key k
+    WHERE k.erasure_id = %(id)s AND e.type_a = k.type AND e.value_a = k.value
+    """,
+    """
+    UPDATE merge_edge e SET type_b = NULL, value_b = NULL FROM erasure_key k
+    WHERE k.erasure_id = %(id)s AND e.type_b = k.type AND e.value_b = k.value
+    """,
+    # An event with a shared value only is anonymous, and found by it.
+    """
+    DELETE FROM anonymous_profile a USING erasure_key k
+    WHERE k.erasure_id = %(id)s AND a.type = k.type AND a.value = k.value
     """,
     "DELETE FROM never_merge WHERE profile_a = ANY(%(ids)s) OR profile_b = ANY(%(ids)s)",
     "DELETE FROM separated_profile WHERE profile_id = ANY(%(ids)s)",
@@ -292,21 +305,6 @@ async def slice_of_links(
     remembered = [key for key in gone if key[0] in remembered_types]
     await add_digests(connection, receipt.id, receipt.erased_at_us, remembered, strong=False)
     return len(gone)
-
-
-async def slice_of_refusals(connection: Connection, receipt: Receipt, limit: int) -> tuple[int, int]:
-    """Takes away up to `limit` entries of the review list that concern the receipt's profiles: how many, and how many
-    of them had another person's evidence.
-    """
-    counts: list[int] = []
-    for column in ("profile_id", "other_profile_id"):
-        cursor = await connection.execute(
-            f"DELETE FROM review WHERE ctid = ANY(ARRAY("  # noqa: S608  # no input in it
-            f"SELECT ctid FROM review WHERE {column} = ANY(%s) AND {column} <> 0 LIMIT %s))",
-            (list(receipt.profiles), limit - sum(counts)),
-        )
-        counts.append(cursor.rowcount)
-    return sum(counts), counts[1]
 
 
 async def note_progress(connection: Connection, receipt: Receipt, *, finished_at_us: int | None) -> None:

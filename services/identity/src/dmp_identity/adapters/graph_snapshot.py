@@ -240,13 +240,19 @@ async def _pairs_apart(connection: psycopg.AsyncConnection[Any], roots: Sequence
 
 
 def _touched(snapshot: Snapshot, observations: Sequence[Observation]) -> tuple[list[int], list[Key]]:
-    """The people and the known identifiers of all observations that bring something unknown or name several people, and
-    the people who have, or may get, a weak identifier that assists.
+    """The people and the known identifiers of all observations that bring something unknown or name several people,
+    identifiers that several observations bring, and the people who have, or may get, a weak identifier that assists.
     """
     roots: dict[int, None] = {}
     keys: dict[Key, None] = {}
+    unknown: set[Key] = set()
     for observation in observations:
         known = [parsed.key for parsed in observation.strong if parsed.key in snapshot.owners]
+        if len(known) < len(observation.strong):
+            new = {parsed.key for parsed in observation.strong if parsed.key not in snapshot.owners}
+            # It becomes known here, and may be joined with others later in the same batch.
+            keys.update(dict.fromkeys(new & unknown))
+            unknown |= new
         people = {snapshot.persons[snapshot.owners[key]] for key in known}
         if len(known) < len(observation.strong) or len(people) > 1:
             roots.update(dict.fromkeys(people))

@@ -43,10 +43,53 @@ ORDER BY i.shared_at_us DESC, i.type DESC, i.value DESC
 LIMIT %s
 """
 
-_MOVE: Final = b"""
-UPDATE identifier i SET profile_id = k.profile_id, via_type = NULL, via_value = NULL
+# What the arrivals show is noted as pairs before they move: who arrived where says it no more then.
+_NOTE_PAIRS: Final = b"""
+INSERT INTO identifier_pair (type_a, value_a, type_b, value_b, cause, ref, source, at_us)
+SELECT DISTINCT ON (pair.first, pair.second)
+  pair.first[1], pair.first[2], pair.second[1], pair.second[2], cause, ref, source, at_us
+FROM (
+  SELECT least(t.one, t.other) AS first, greatest(t.one, t.other) AS second, t.cause, t.ref, t.source, t.at_us
+  FROM unnest(%s::text[], %s::text[]) AS k (type, value)
+  CROSS JOIN LATERAL (
+    SELECT ARRAY[i.type, i.value] AS one, ARRAY[v.type, v.value] AS other, i.cause, i.ref, i.source,
+      i.first_seen_at_us AS at_us
+    FROM identifier i JOIN identifier v ON v.type = i.via_type AND v.value = i.via_value
+    WHERE i.type = k.type AND i.value = k.value
+    UNION ALL
+    SELECT ARRAY[i.type, i.value], ARRAY[s.type, s.value], i.cause, i.ref, i.source, i.first_seen_at_us
+    FROM identifier i JOIN identifier s ON s.profile_id = i.profile_id AND s.ref = i.ref
+    WHERE i.type = k.type AND i.value = k.value AND (s.type, s.value) <> (i.type, i.value)
+  ) t
+) pair
+ORDER BY pair.first, pair.second, at_us
+ON CONFLICT DO NOTHING
+"""
+
+# Who had been one person with the old profile had been one with the new one.
+_INHERIT_SEPARATIONS: Final = b"""
+INSERT INTO separated_profile (separation_id, profile_id)
+SELECT DISTINCT s.separation_id, k.profile_id
 FROM unnest(%s::text[], %s::text[], %b::bigint[]) AS k (type, value, profile_id)
-WHERE i.type = k.type AND i.value = k.value
+JOIN identifier i ON i.type = k.type AND i.value = k.value
+JOIN separated_profile s ON s.profile_id = i.profile_id
+ON CONFLICT DO NOTHING
+"""
+
+# What brought it stays known if that moves along.
+_MOVE: Final = b"""
+WITH moved AS MATERIALIZED (
+  SELECT k.type, k.value, k.profile_id
+  FROM unnest(%s::text[], %s::text[], %b::bigint[]) AS k (type, value, profile_id)
+), place AS MATERIALIZED (
+  SELECT k.type, k.value, k.profile_id, v.type AS via_type, v.value AS via_value
+  FROM moved k
+  JOIN identifier i ON i.type = k.type AND i.value = k.value
+  LEFT JOIN moved v ON v.type = i.via_type AND v.value = i.via_value AND v.profile_id = k.profile_id
+)
+UPDATE identifier i SET profile_id = p.profile_id, via_type = p.via_type, via_value = p.via_value
+FROM place p
+WHERE i.type = p.type AND i.value = p.value
 """
 
 
@@ -90,6 +133,16 @@ async def merges_through(connection: Connection, key: Key, limit: int) -> list[s
     return [row[0] for row in await cursor.fetchall()]
 
 
+async def people_of_merges(connection: Connection, merge_ids: Sequence[str]) -> list[int]:
+    """The people whom merges in force connect, each once."""
+    cursor = await connection.execute(
+        "SELECT DISTINCT p.root_id FROM merge_edge e JOIN profile p ON p.id = e.profile_a"
+        " WHERE e.merge_id = ANY(%s::uuid[]) ORDER BY p.root_id",
+        (list(merge_ids),),
+    )
+    return [row[0] for row in await cursor.fetchall()]
+
+
 async def shared_values(connection: Connection, before: tuple[int, str, str], limit: int) -> list[SharedValue]:
     """Values that match nobody any more, the last one first, after a position."""
     cursor = await connection.execute(_SHARED, (*before, limit))
@@ -105,7 +158,10 @@ async def share_value(connection: Connection, key: Key, now_us: int) -> None:
 
 
 async def move_to_new_profiles(connection: Connection, groups: Sequence[Sequence[Key]], now_us: int) -> list[int]:
-    """Gives each group of identifiers a profile of its own; returns these, in order."""
+    """Gives each group of identifiers a profile of its own; returns these, in order.
+
+    What they were seen with, and who was one person with them, stays known.
+    """
     cursor = await connection.execute(
         "INSERT INTO profile (id, root_id, created_at_us, identified)"
         " SELECT n.id, n.id, %s, true FROM (SELECT nextval('profile_ids') FROM generate_series(1, %s)) AS n (id)"
@@ -114,7 +170,10 @@ async def move_to_new_profiles(connection: Connection, groups: Sequence[Sequence
     )
     profiles = sorted(row[0] for row in await cursor.fetchall())
     places: Mapping[Key, int] = {key: profile for profile, group in zip(profiles, groups, strict=True) for key in group}
-    await bulk_cursor(connection).execute(
-        _MOVE, (Texts([key[0] for key in places]), Texts([key[1] for key in places]), Bigints(list(places.values())))
-    )
+    types, values = Texts([key[0] for key in places]), Texts([key[1] for key in places])
+    moved = Bigints(list(places.values()))
+    bulk = bulk_cursor(connection)
+    await bulk.execute(_NOTE_PAIRS, (types, values))
+    await bulk.execute(_INHERIT_SEPARATIONS, (types, values, moved))
+    await bulk.execute(_MOVE, (types, values, moved))
     return profiles

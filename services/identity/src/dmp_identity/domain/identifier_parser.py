@@ -18,7 +18,7 @@ _LONGEST_KEPT: Final = 512
 _KEPT_CHARACTERS: Final = 1 << 25
 """Of all texts together: a character takes up to four bytes, and the parsed identifier may have it twice more."""
 _UNREADABLE_LENGTH: Final = 128
-_ROUNDED: Final = re.compile(r"[+-]?\d(?:[.,]\d+)?[eE]\+\d{1,3}")
+_ROUNDED: Final = re.compile(r"[+-]?\d(?:(?:[.,]\d+)?[eE]\+|[.,]\d+[eE])\d{1,3}")
 
 
 class IdentifierParser:

@@ -107,7 +107,7 @@ class ObservationResolver:
             return self._join(observation, matched, unknown, refusals)
         if unknown:
             return self._begin(observation, unknown, refusals)
-        return self._weak.attribute(observation, refusals)
+        return self._weak.attribute(observation)
 
     # -- strong identifiers
 
@@ -225,13 +225,11 @@ class ObservationResolver:
                 for new in joined:
                     pairs.setdefault((one, new.key) if one < new.key else (new.key, one), observation)
         if len(joined) < len(unknown):
+            left_out = [parsed.key for parsed in unknown if parsed.key not in owners]
             known = [parsed.key for parsed in (*matched, *joined)]
-            for left_out in unknown:
-                if left_out.key not in owners:
-                    for one in known:
-                        pairs.setdefault(
-                            (one, left_out.key) if one < left_out.key else (left_out.key, one), observation
-                        )
+            for position, one in enumerate(left_out):
+                for other in (*known, *left_out[position + 1 :]):
+                    pairs.setdefault((one, other) if one < other else (other, one), observation)
 
     # -- values that many people share
 

@@ -10,7 +10,6 @@ from dmp_identity.domain.attribution import Candidate, attributed, ownership
 from dmp_identity.domain.graph import Graph
 from dmp_identity.domain.parsed_identifier import Key, Observation, ParsedIdentifier
 from dmp_identity.domain.plan import NewLink, Plan
-from dmp_identity.domain.refusal_reason import RefusalReason
 
 
 class WeakIdentifiers:
@@ -21,13 +20,13 @@ class WeakIdentifiers:
         self._plan = plan
         self._now_us = now_us
 
-    def attribute(self, observation: Observation, refusals: Sequence[tuple[RefusalReason, Key, int]]) -> int:
+    def attribute(self, observation: Observation) -> int:
         """The profile of an event that shows weak or refused identifiers only; 0 if it shows nothing at all.
 
-        refusals: what was refused of it; a strong value that many share may have an anonymous profile, too.
+        A strong value that many share may have an anonymous profile, too.
         """
         owner = attributed(observation.weak, self._owner)
-        target = self._anonymous(observation, refusals) if owner is None else owner.profile
+        target = self._anonymous(observation) if owner is None else owner.profile
         if target:
             self.link(observation, target)
         return target
@@ -61,11 +60,11 @@ class WeakIdentifiers:
             return None
         return ownership(self._graph.candidates_for(parsed.key), identified_first=kind.identified_first).owner
 
-    def _anonymous(self, observation: Observation, refusals: Sequence[tuple[RefusalReason, Key, int]]) -> int:
+    def _anonymous(self, observation: Observation) -> int:
         """The anonymous profile of the event's first weak identifier, or of its first refused one; made if there is
         none.
         """
-        keys = [parsed.key for parsed in (*observation.weak, *observation.refused)] or [key for _, key, _ in refusals]
+        keys = [parsed.key for parsed in (*observation.weak, *observation.refused, *observation.strong)]
         if not keys:
             return 0
         profile = self._graph.anonymous_profile(keys[0])
