@@ -43,6 +43,18 @@ def policy_with_small_limits() -> IdentifierPolicy:
     return policy_from_mapping(mapping)
 
 
+def policy_with_limits(
+    *, per_person: Mapping[str, int], sharing: Mapping[str, int], large_cluster: int
+) -> IdentifierPolicy:
+    """The packaged policy with these limits by type, and none for types that are not named."""
+    mapping = _packaged()
+    mapping["large_cluster_identifiers"] = large_cluster
+    for name, kind in mapping["types"].items():
+        if kind["strength"] == "strong":
+            kind.update(max_per_profile=per_person.get(name, 0), hub_degree=sharing.get(name, 0))
+    return policy_from_mapping(mapping)
+
+
 def policy_with_rules(rules: Mapping[str, object]) -> IdentifierPolicy:
     """The packaged policy with other steps of comparison for some types."""
     mapping = _packaged()
