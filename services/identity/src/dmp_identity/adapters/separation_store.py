@@ -45,24 +45,26 @@ LIMIT %s
 
 # What the arrivals show is noted as pairs before they move: who arrived where says it no more then.
 _NOTE_PAIRS: Final = b"""
+WITH moving AS MATERIALIZED (
+  SELECT i.* FROM unnest(%s::text[], %s::text[]) AS k (type, value)
+  JOIN identifier i ON i.type = k.type AND i.value = k.value
+), beside AS MATERIALIZED (
+  SELECT * FROM identifier WHERE profile_id IN (SELECT profile_id FROM moving)
+), pair AS (
+  SELECT ARRAY[m.type, m.value] AS one, ARRAY[v.type, v.value] AS other, m.cause, m.ref, m.source, m.first_seen_at_us
+  FROM moving m JOIN identifier v ON v.type = m.via_type AND v.value = m.via_value
+  UNION ALL
+  SELECT ARRAY[m.type, m.value], ARRAY[b.type, b.value], m.cause, m.ref, m.source, m.first_seen_at_us
+  FROM moving m JOIN beside b ON b.profile_id = m.profile_id AND b.ref = m.ref
+  WHERE (b.type, b.value) <> (m.type, m.value)
+), ordered AS (
+  SELECT least(one, other) AS first, greatest(one, other) AS second, cause, ref, source, first_seen_at_us FROM pair
+)
 INSERT INTO identifier_pair (type_a, value_a, type_b, value_b, cause, ref, source, at_us)
-SELECT DISTINCT ON (pair.first, pair.second)
-  pair.first[1], pair.first[2], pair.second[1], pair.second[2], cause, ref, source, at_us
-FROM (
-  SELECT least(t.one, t.other) AS first, greatest(t.one, t.other) AS second, t.cause, t.ref, t.source, t.at_us
-  FROM unnest(%s::text[], %s::text[]) AS k (type, value)
-  CROSS JOIN LATERAL (
-    SELECT ARRAY[i.type, i.value] AS one, ARRAY[v.type, v.value] AS other, i.cause, i.ref, i.source,
-      i.first_seen_at_us AS at_us
-    FROM identifier i JOIN identifier v ON v.type = i.via_type AND v.value = i.via_value
-    WHERE i.type = k.type AND i.value = k.value
-    UNION ALL
-    SELECT ARRAY[i.type, i.value], ARRAY[s.type, s.value], i.cause, i.ref, i.source, i.first_seen_at_us
-    FROM identifier i JOIN identifier s ON s.profile_id = i.profile_id AND s.ref = i.ref
-    WHERE i.type = k.type AND i.value = k.value AND (s.type, s.value) <> (i.type, i.value)
-  ) t
-) pair
-ORDER BY pair.first, pair.second, at_us
+SELECT DISTINCT ON (o.first, o.second)
+  o.first[1], o.first[2], o.second[1], o.second[2], o.cause, o.ref, o.source, o.first_seen_at_us
+FROM ordered o
+ORDER BY o.first, o.second, o.first_seen_at_us
 ON CONFLICT DO NOTHING
 """
 
