@@ -94,6 +94,15 @@ def test_an_event_that_shows_nothing_goes_nowhere() -> None:
     assert changes(plan([ANN], [""])) == {"goes_to": [0]}
 
 
+@pytest.mark.parametrize("shown", ["email:ann", "browser_id:x", "email:-"])
+def test_a_profile_counts_as_created_when_its_own_event_was_accepted(shown: str) -> None:
+    policy = small_policy()
+    resolver = ObservationResolver(policy, snapshot([]), now_us=NOW_US)
+    resolver.resolve(observation("ip_address:9", policy, ref="e1"), now_us=7)
+    resolver.resolve(observation(shown, policy, ref="e2"), now_us=8)
+    assert [profile.created_at_us for profile in resolver.graph.created] == [7, 8]
+
+
 MERGES: dict[str, tuple[list[Known], list[str], dict[str, Any]]] = {
     "two known people become one, the older one answers": (
         [ANN, BEN],

@@ -28,7 +28,7 @@ class ObservationResolver:
         self._now_us = now_us
         self._plan = Plan()
         self.graph = Graph(snapshot)
-        self._weak = WeakIdentifiers(self.graph, self._plan, now_us=now_us)
+        self._weak = WeakIdentifiers(self.graph, self._plan)
 
     def resolve(self, observation: Observation, *, now_us: int | None = None) -> int:
         """Places one observation; returns its profile, 0 if it shows nothing at all.
@@ -107,7 +107,7 @@ class ObservationResolver:
             return self._join(observation, matched, unknown, refusals)
         if unknown:
             return self._begin(observation, unknown, refusals)
-        return self._weak.attribute(observation)
+        return self._weak.attribute(observation, created_at_us=self._now_us)
 
     # -- strong identifiers
 

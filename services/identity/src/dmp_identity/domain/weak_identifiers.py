@@ -13,20 +13,20 @@ from dmp_identity.domain.plan import NewLink, Plan
 
 
 class WeakIdentifiers:
-    """Decides by a graph, and notes what changes in it and in a plan. `now_us`: when new profiles count as created."""
+    """Decides by a graph, and notes what changes in it and in a plan."""
 
-    def __init__(self, graph: Graph, plan: Plan, *, now_us: int) -> None:
+    def __init__(self, graph: Graph, plan: Plan) -> None:
         self._graph = graph
         self._plan = plan
-        self._now_us = now_us
 
-    def attribute(self, observation: Observation) -> int:
+    def attribute(self, observation: Observation, *, created_at_us: int) -> int:
         """The profile of an event that shows weak or refused identifiers only; 0 if it shows nothing at all.
 
-        A strong value that many share may have an anonymous profile, too.
+        A strong value that many share may have an anonymous profile, too. created_at_us: when a profile that is made
+        here counts as created.
         """
         owner = attributed(observation.weak, self._owner)
-        target = self._anonymous(observation) if owner is None else owner.profile
+        target = self._anonymous(observation, created_at_us) if owner is None else owner.profile
         if target:
             self.link(observation, target)
         return target
@@ -60,7 +60,7 @@ class WeakIdentifiers:
             return None
         return ownership(self._graph.candidates_for(parsed.key), identified_first=kind.identified_first).owner
 
-    def _anonymous(self, observation: Observation) -> int:
+    def _anonymous(self, observation: Observation, created_at_us: int) -> int:
         """The anonymous profile of the event's first weak identifier, or of its first refused one; made if there is
         none.
         """
@@ -69,7 +69,7 @@ class WeakIdentifiers:
             return 0
         profile = self._graph.anonymous_profile(keys[0])
         if profile is None:
-            profile = self._graph.create(self._now_us, identified=False)
+            profile = self._graph.create(created_at_us, identified=False)
             self._graph.anonymous[keys[0]] = self._plan.anonymous[keys[0]] = profile
         return profile
 
