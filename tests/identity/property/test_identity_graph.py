@@ -44,7 +44,7 @@ SMALL = Limits(
 TRIALS = int(os.environ.get("DMP_GRAPH_TRIALS", "0"))
 # What each policy makes happen: in all trials, more often than this.
 HAPPENED = {
-    "none": (Limits(), {"merged": 50, "never merge": 5, "of others": 3}),
+    "none": (Limits(), {"merged": 50, "never merge": 5, "of others": 1}),
     "small": (
         SMALL,
         {
