@@ -51,9 +51,9 @@ def _payload(batch_id: str, text: str = "") -> bytes:
 
 
 def _leave(ingest: Ingest, count: int, *, due_in_seconds: float = 0.0, text: str = "") -> list[str]:
-    """Batches of one event each, as a process leaves them that dies after its commit: their ids."""
+    """Batches of one event each, all at once, as a process leaves them that dies after its commit: their ids."""
     ids = [uuid7_text() for _ in range(count)]
-    with psycopg.connect(ingest.database_url, autocommit=True) as connection, connection.cursor() as cursor:
+    with psycopg.connect(ingest.database_url) as connection, connection.cursor() as cursor:
         cursor.executemany(
             "INSERT INTO outbox (batch_id, payload, identity_applied, stats_applied, attempts, deliver_after)"
             " VALUES (%s, %s, false, false, 0, now() + %s * interval '1 second')",
