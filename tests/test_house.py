@@ -25,7 +25,6 @@ _STATS: Final = "services/stats/src/dmp_stats/"
 
 EXCEPTIONS: Final[dict[str, str]] = {
     f"{_IDENTITY}adapters/tables.py": "all tables of one database, in the order of their migrations",
-    f"{_IDENTITY}adapters/erasure_store.py": _NOT_PARTED,
     f"{_IDENTITY}api/servicer.py": _SERVICER,
     f"{_IDENTITY}api/servicer.py::IdentityServicer.__init__": "the composition root gives it what its RPCs share",
     f"{_IDENTITY}domain/graph.py::Graph": "a working copy of the snapshot's collections, and what was made since",

@@ -25,8 +25,10 @@ from dmp_identity.adapters import erasure_events as listed
 from dmp_identity.adapters import erasure_store as store
 from dmp_identity.adapters.contact_store import clear_contact_values
 from dmp_identity.adapters.erasure_digests import keys_of_erasure
+from dmp_identity.adapters.erasure_links import slice_of_links
+from dmp_identity.adapters.erasure_receipts import Counts, Receipt, count_erasure, find_receipt, note_progress
 from dmp_identity.adapters.erasure_refusals import slice_of_refusals
-from dmp_identity.adapters.erasure_store import Counts, Receipt
+from dmp_identity.adapters.erasure_timelines import slice_of_timeline
 from dmp_identity.adapters.graph_locks import lock_merges, own_graph
 from dmp_identity.adapters.profile_reads import find_root, members_of, owner_of
 from dmp_identity.domain.errors import ErasureNotFoundError, ProfileNotFoundError
@@ -66,7 +68,7 @@ async def preview_erasure(database: Database, parser: IdentifierParser, whom: Er
     async with database.read() as transaction:
         connection = raw(transaction)
         members, _ = await _whom(connection, parser, whom)
-        return members, await store.count_erasure(connection, members)
+        return members, await count_erasure(connection, members)
 
 
 async def erase_person(
@@ -82,11 +84,11 @@ async def erase_person(
     async def first() -> tuple[Receipt, bool]:
         async with database.begin() as transaction:
             connection = raw(transaction)
-            receipt = await store.find_receipt(connection, wanted)
+            receipt = await find_receipt(connection, wanted)
             if receipt is not None:
                 return receipt, True
             await own_graph(connection)
-            receipt = await store.find_receipt(connection, wanted)
+            receipt = await find_receipt(connection, wanted)
             if receipt is not None:
                 return receipt, True
             await lock_merges(connection)
@@ -94,7 +96,7 @@ async def erase_person(
             receipt = Receipt(
                 id=wanted,
                 profiles=members,
-                counts=await store.count_erasure(connection, members, whole=False),
+                counts=await count_erasure(connection, members, whole=False),
                 erased_at_us=clock_us(),
                 confirmed=False,
                 finished=False,
@@ -102,7 +104,7 @@ async def erase_person(
             links = await store.take_out(connection, receipt, remembered_types=remembered, keys=keys)
             await clear_contact_values(connection, wanted, parser.compared)
             receipt = _with(receipt, identifiers=links)
-            await store.note_progress(connection, receipt, finished_at_us=None)
+            await note_progress(connection, receipt, finished_at_us=None)
             return receipt, False
 
     receipt, already_erased = await retrying(first)
@@ -131,16 +133,16 @@ async def _slice(
     """
     async with database.begin() as transaction:
         connection = raw(transaction)
-        receipt = await store.find_receipt(connection, erasure_id, for_update=True)
+        receipt = await find_receipt(connection, erasure_id, for_update=True)
         assert receipt is not None
         if receipt.finished:
             return 0, receipt
         events, finished_at_us = 0, None
-        part = await store.slice_of_timeline(connection, erasure_id, limit)
+        part = await slice_of_timeline(connection, erasure_id, limit)
         if part is not None:
             events, is_others = part
             receipt = receipt if is_others else _with(receipt, events=events)
-        elif links := await store.slice_of_links(connection, receipt, limit, remembered_types=remembered):
+        elif links := await slice_of_links(connection, receipt, limit, remembered_types=remembered):
             receipt = _with(receipt, identifiers=links)
         else:
             refusals, of_others = await slice_of_refusals(connection, receipt.profiles, limit)
@@ -148,7 +150,7 @@ async def _slice(
             if not refusals:
                 finished_at_us = clock_us()
                 receipt = msgspec.structs.replace(receipt, finished=True)
-        await store.note_progress(connection, receipt, finished_at_us=finished_at_us)
+        await note_progress(connection, receipt, finished_at_us=finished_at_us)
         return events, receipt
 
 
@@ -253,7 +255,7 @@ async def _members(connection: psycopg.AsyncConnection[Any], profile_id: int, in
 
 
 async def _known(connection: psycopg.AsyncConnection[Any], erasure_id: str) -> Receipt:
-    receipt = await store.find_receipt(connection, erasure_id)
+    receipt = await find_receipt(connection, erasure_id)
     if receipt is None:
         raise ErasureNotFoundError(erasure_id)
     return receipt

@@ -1,9 +1,9 @@
 """Erases people: everything about them goes but a receipt, the ids of their events, and digests that keep late
 events away.
 
-`take_out` makes the person unknown in one short transaction; `slice_of_timeline`, `slice_of_links` and
-`erasure_refusals` take away what is left of their profiles, a few thousand rows at a time. Nobody else writes to
-profiles that are no more, so slices need no lock of the graph.
+`take_out` makes the person unknown in one short transaction. What is left of their profiles then goes in slices, a few
+thousand rows at a time: see `erasure_timelines`, `erasure_links` and `erasure_refusals`. Nobody else writes to profiles
+that are no more, so slices need no lock of the graph.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any, Final
 
-import msgspec
 import psycopg
 
 from dmp_identity.adapters.erasure_digests import add_digests
+from dmp_identity.adapters.erasure_links import slice_of_links
+from dmp_identity.adapters.erasure_receipts import Receipt, add_receipt
 from dmp_identity.domain.parsed_identifier import Key
 from dmp_identity.domain.refusal_reason import RefusalReason
 
@@ -22,18 +23,6 @@ Connection = psycopg.AsyncConnection[Any]
 
 _RULES: Final = [rule.value for rule in RefusalReason]
 _LINKS_AT_ONCE: Final = 50_000
-
-_COUNTS: Final = """
-SELECT
-  (SELECT count(*) FROM profile WHERE id = ANY(%(ids)s)),
-  (SELECT count(*) FROM identifier WHERE profile_id = ANY(%(ids)s))
-    + CASE WHEN %(whole)s THEN (SELECT count(*) FROM weak_link WHERE profile_id = ANY(%(ids)s)) ELSE 0 END,
-  (SELECT count(*) FROM contact WHERE profile_id = ANY(%(ids)s)),
-  (SELECT count(DISTINCT merge_id) FROM merge_edge WHERE profile_a = ANY(%(ids)s) OR profile_b = ANY(%(ids)s))
-    + (SELECT count(*) FROM never_merge WHERE profile_a = ANY(%(ids)s) OR profile_b = ANY(%(ids)s)),
-  CASE WHEN %(whole)s THEN (SELECT count(*) FROM review WHERE profile_id = ANY(%(ids)s)) ELSE 0 END,
-  CASE WHEN %(whole)s THEN (SELECT count(*) FROM timeline_entry WHERE profile_id = ANY(%(ids)s)) ELSE 0 END
-"""
 
 _KEYS: Final = """
 INSERT INTO erasure_key (erasure_id, type, value, shown)
@@ -119,91 +108,6 @@ _DELETIONS: Final = (
     "DELETE FROM profile WHERE id = ANY(%(ids)s)",
 )
 
-_LAST_OF_SLICE: Final = """
-SELECT occurred_at_us, event_id FROM timeline_entry
-WHERE profile_id = %(profile)s AND (occurred_at_us, event_id) > (%(at_us)s, %(event)s)
-ORDER BY occurred_at_us, event_id LIMIT 1 OFFSET %(skipped)s
-"""
-_LIST_AND_DELETE: Final = """
-WITH gone AS (
-  DELETE FROM timeline_entry
-  WHERE profile_id = %(profile)s AND (occurred_at_us, event_id) > (%(at_us)s, %(event)s)
-  AND (occurred_at_us, event_id) <= (%(last_at_us)s, %(last_event)s)
-  RETURNING event_id
-), listed AS (
-  INSERT INTO erasure_page (erasure_id, is_others, events, event_ids)
-  SELECT %(erasure)s, false, count(*), array_agg(event_id ORDER BY event_id) FROM gone HAVING count(*) > 0
-)
-SELECT count(*) FROM gone
-"""
-_LIST_OTHERS: Final = """
-WITH seen AS MATERIALIZED (
-  SELECT event_id FROM timeline_entry
-  WHERE profile_id = %(profile)s AND (occurred_at_us, event_id) > (%(at_us)s, %(event)s)
-  AND (occurred_at_us, event_id) <= (%(last_at_us)s, %(last_event)s)
-), listed AS (
-  INSERT INTO erasure_page (erasure_id, is_others, events, event_ids)
-  SELECT %(erasure)s, true, count(*), array_agg(event_id ORDER BY event_id) FROM seen HAVING count(*) > 0
-)
-SELECT count(*) FROM seen
-"""
-_END_OF_TIME_US: Final = 2**63 - 1
-
-
-class Counts(msgspec.Struct, frozen=True):
-    """How much belongs to an erasure."""
-
-    profiles: int
-    identifiers: int
-    contacts: int
-    merges: int
-    refusals: int
-    events: int
-
-
-class Receipt(msgspec.Struct, frozen=True):
-    """What an erasure did so far.
-
-    profiles: the ids that are unknown now, the answering one first.
-    counts: what has gone so far.
-    finished: nothing is left but events whose personal fields have to go from the log.
-    """
-
-    id: str
-    profiles: list[int]
-    counts: Counts
-    erased_at_us: int
-    confirmed: bool
-    finished: bool
-
-
-async def count_erasure(connection: Connection, members: Sequence[int], *, whole: bool = True) -> Counts:
-    """How much there is about these profiles; unless `whole`, only what the first transaction takes."""
-    cursor = await connection.execute(_COUNTS, {"ids": list(members), "whole": whole})
-    row = await cursor.fetchone()
-    assert row is not None
-    return Counts(*row)
-
-
-async def find_receipt(connection: Connection, erasure_id: str, *, for_update: bool = False) -> Receipt | None:
-    """The receipt of an erasure, None if there is none of this id. for_update: nobody else advances it meanwhile."""
-    statement = (
-        "SELECT id::text, profile_ids, counts, erased_at_us, confirmed_at_us IS NOT NULL, finished_at_us IS NOT NULL"
-        " FROM erasure WHERE id = %s"
-    )
-    cursor = await connection.execute(f"{statement} FOR UPDATE" if for_update else statement, (erasure_id,))
-    row = await cursor.fetchone()
-    if row is None:
-        return None
-    return Receipt(
-        id=row[0],
-        profiles=row[1],
-        counts=msgspec.convert(row[2], Counts),
-        erased_at_us=row[3],
-        confirmed=row[4],
-        finished=row[5],
-    )
-
 
 async def is_refused_somewhere(connection: Connection, key: Key) -> bool:
     """Whether evidence with this identifier was ever refused."""
@@ -218,8 +122,9 @@ async def take_out(
 ) -> int:
     """Makes the receipt's profiles unknown, stores the receipt, and notes what is left to do. Callers own the graph.
 
-    remembered_types: weak types whose values late events are recognised by. keys: identifiers of nobody's that go, too.
-    Returns how many links went at once.
+    remembered_types: the weak types by whose values late events are recognised.
+    keys: identifiers that are nobody's and go, too.
+    Returns how many weak identifiers went at once.
     """
     given = {
         "id": receipt.id,
@@ -228,10 +133,7 @@ async def take_out(
         "types": [key[0] for key in keys],
         "values": [key[1] for key in keys],
     }
-    await connection.execute(
-        "INSERT INTO erasure (id, profile_ids, counts, erased_at_us) VALUES (%s, %s, %s, %s)",
-        (receipt.id, given["ids"], msgspec.json.encode(receipt.counts).decode(), receipt.erased_at_us),
-    )
+    await add_receipt(connection, receipt)
     await connection.execute(_KEYS, given)
     cursor = await connection.execute("SELECT type, value FROM erasure_key WHERE erasure_id = %s", (receipt.id,))
     await add_digests(connection, receipt.id, receipt.erased_at_us, await cursor.fetchall(), strong=True)
@@ -249,70 +151,6 @@ async def take_out(
     for statement in _DELETIONS:
         await connection.execute(statement.encode(), given)
     return links
-
-
-async def slice_of_timeline(connection: Connection, erasure_id: str, limit: int) -> tuple[int, bool] | None:
-    """Puts up to `limit` events of the next timeline on the erasure's list, and takes them off the timeline if it is
-    the person's own: how many, and whether it was. None if no timeline is left.
-    """
-    cursor = await connection.execute(
-        "SELECT is_others, profile_id, occurred_at_us, event_id FROM erasure_timeline WHERE erasure_id = %s"
-        " ORDER BY is_others, profile_id LIMIT 1",
-        (erasure_id,),
-    )
-    row = await cursor.fetchone()
-    if row is None:
-        return None
-    is_others, profile, at_us, event_id = row
-    given = {"erasure": erasure_id, "others": is_others, "profile": profile, "at_us": at_us, "event": event_id}
-    cursor = await connection.execute(_LAST_OF_SLICE, given | {"skipped": limit - 1})
-    last = await cursor.fetchone()
-    given["last_at_us"], given["last_event"] = last or (_END_OF_TIME_US, "")
-    cursor = await connection.execute(_LIST_OTHERS if is_others else _LIST_AND_DELETE, given)
-    counted = await cursor.fetchone()
-    assert counted is not None
-    if last is None:
-        await connection.execute(
-            "DELETE FROM erasure_timeline"
-            " WHERE erasure_id = %(erasure)s AND is_others = %(others)s AND profile_id = %(profile)s",
-            given,
-        )
-    else:
-        await connection.execute(
-            "UPDATE erasure_timeline SET occurred_at_us = %(last_at_us)s, event_id = %(last_event)s"
-            " WHERE erasure_id = %(erasure)s AND is_others = %(others)s AND profile_id = %(profile)s",
-            given,
-        )
-    return counted[0], is_others
-
-
-async def slice_of_links(
-    connection: Connection,
-    receipt: Receipt,
-    limit: int,
-    *,
-    remembered_types: Collection[str],
-    only: Collection[str] | None = None,
-) -> int:
-    """Takes away up to `limit` weak identifiers of the receipt's profiles, `only` of some types; how many."""
-    cursor = await connection.execute(
-        "DELETE FROM weak_link WHERE ctid = ANY(ARRAY("
-        "SELECT ctid FROM weak_link WHERE profile_id = ANY(%s) AND (%s::text[] IS NULL OR type = ANY(%s)) LIMIT %s"
-        ")) RETURNING type, value",
-        (list(receipt.profiles), *([None if only is None else list(only)] * 2), limit),
-    )
-    gone = await cursor.fetchall()
-    remembered = [key for key in gone if key[0] in remembered_types]
-    await add_digests(connection, receipt.id, receipt.erased_at_us, remembered, strong=False)
-    return len(gone)
-
-
-async def note_progress(connection: Connection, receipt: Receipt, *, finished_at_us: int | None) -> None:
-    """Stores how far the erasure is."""
-    await connection.execute(
-        "UPDATE erasure SET counts = %s, finished_at_us = %s WHERE id = %s",
-        (msgspec.json.encode(receipt.counts).decode(), finished_at_us, receipt.id),
-    )
 
 
 async def erased_values(connection: Connection, erasure_id: str, kind: str) -> list[str]:

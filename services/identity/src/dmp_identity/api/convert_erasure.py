@@ -5,7 +5,7 @@ from __future__ import annotations
 from dmp.identity.v1 import contact_pb2
 from dmp.identity.v1 import erasure_pb2 as pb
 from dmp_chassis.violations import InvalidArgument, Violation
-from dmp_identity.adapters.erasure_store import Counts
+from dmp_identity.adapters.erasure_receipts import Counts
 from dmp_identity.api.convert import contact_fields, timeline_entry_to_proto
 from dmp_identity.api.convert_history import merge_to_proto, never_merge_to_proto, seconds
 from dmp_identity.domain.contacts import ContactRow
