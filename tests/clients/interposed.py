@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -34,6 +36,39 @@ Behaviour = Callable[[Seen], Said | None]
 """What to answer; None passes the request on."""
 
 
+class _Connections:
+    """The connections that handlers serve, so that none of them outlives the server."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._open: set[socket.socket] = set()
+        self._ending = False
+
+    def begin(self, connection: socket.socket) -> None:
+        """A handler serves this one from now on."""
+        with self._lock:
+            self._open.add(connection)
+            if self._ending:
+                _read_no_more(connection)
+
+    def end(self, connection: socket.socket) -> None:
+        """Its handler is done."""
+        with self._lock:
+            self._open.discard(connection)
+
+    def read_no_more(self) -> None:
+        """Handlers finish the request they are at, and find no other."""
+        with self._lock:
+            self._ending = True
+            for connection in self._open:
+                _read_no_more(connection)
+
+
+def _read_no_more(connection: socket.socket) -> None:
+    with contextlib.suppress(OSError):  # the other side was quicker
+        connection.shutdown(socket.SHUT_RD)
+
+
 class Interposed:
     """Where the client connects. `behaviour` may be changed at any time; `seen` has every request in order."""
 
@@ -44,10 +79,19 @@ class Interposed:
         self.open = threading.Event()
         self.open.set()
         self._gateway = httpx.Client(base_url=gateway_url, timeout=30.0, trust_env=False)
-        interposed = self
+        self._connections = _Connections()
+        interposed, connections = self, self._connections
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+
+            def setup(self) -> None:
+                super().setup()
+                connections.begin(self.connection)
+
+            def finish(self) -> None:
+                connections.end(self.connection)
+                super().finish()
 
             def log_message(self, *_: object) -> None:
                 pass
@@ -58,7 +102,7 @@ class Interposed:
             do_GET = do_POST = do_PUT = do_DELETE = _serve  # noqa: N815 - names of the standard library
 
         class Server(ThreadingHTTPServer):
-            daemon_threads = True
+            daemon_threads = False  # so that closing it waits for its handlers
 
             def handle_error(self, request: object, client_address: object) -> None:
                 """Clients that go away in the middle are what is tested."""
@@ -70,7 +114,11 @@ class Interposed:
 
     def serve(self, handler: BaseHTTPRequestHandler) -> None:
         """Answers one request."""
-        body = handler.rfile.read(int(handler.headers.get("content-length", "0")))
+        length = int(handler.headers.get("content-length", "0"))
+        body = handler.rfile.read(length)
+        if len(body) < length:
+            handler.close_connection = True
+            return
         headers = {name.lower(): value for name, value in handler.headers.items()}
         seen = Seen(method=handler.command, path=handler.path, headers=headers, body=body)
         self.seen.append(seen)
@@ -92,11 +140,16 @@ class Interposed:
         return Said(status=response.status_code, body=response.content, headers=kept)
 
     def close(self) -> None:
-        """Ends it; nothing connects any more."""
+        """Ends it; nothing connects any more, and no request is under way.
+
+        The client towards the gateway is closed last: one that is closed while a handler opens a connection with it
+        leaves that connection open.
+        """
         self.open.set()
         self._server.shutdown()
+        self._thread.join()
+        self._connections.read_no_more()
         self._server.server_close()
-        self._thread.join(5)
         self._gateway.close()
 
 
