@@ -9,7 +9,7 @@ with DmpClient("http://localhost:8080", source="shop") as dmp:
 from dmp_client.async_client import AsyncDmpClient
 from dmp_client.backoff import RetryPolicy
 from dmp_client.client import DmpClient
-from dmp_client.delivery import DeliveryOptions
+from dmp_client.delivery_options import DeliveryOptions
 from dmp_client.errors import (
     ClosedError,
     ConflictError,

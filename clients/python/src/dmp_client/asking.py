@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
@@ -101,25 +102,29 @@ async def ask_async(
         await asyncio.sleep(pause)
 
 
-class Asking:
+class Asking(ABC):
     """What questions need of a client that blocks."""
 
+    @abstractmethod
     def _ask(self, question: Question[_Answer]) -> _Answer:
-        raise NotImplementedError
+        """The answer. Raises RefusedError and its kinds, UnavailableError, ClosedError."""
 
+    @abstractmethod
     def _listen(
         self, asked: Callable[[int], Question[_Answer]], *, messages: int | None, patience: float
     ) -> Iterator[_Answer]:
-        raise NotImplementedError
+        """The answers of a feed, one after the other; raises the same."""
 
 
-class AsyncAsking:
+class AsyncAsking(ABC):
     """The same for asyncio."""
 
+    @abstractmethod
     async def _ask(self, question: Question[_Answer]) -> _Answer:
-        raise NotImplementedError
+        """The answer. Raises RefusedError and its kinds, UnavailableError, ClosedError."""
 
+    @abstractmethod
     def _listen(
         self, asked: Callable[[int], Question[_Answer]], *, messages: int | None, patience: float
     ) -> AsyncIterator[_Answer]:
-        raise NotImplementedError
+        """The answers of a feed, one after the other; raises the same."""

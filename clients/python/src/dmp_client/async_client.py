@@ -11,6 +11,7 @@ from dmp_client.asking import ask_async
 from dmp_client.async_counts import AsyncCountsQuestions
 from dmp_client.async_people import AsyncPeopleQuestions
 from dmp_client.backoff import Circuit
+from dmp_client.errors import ClosedError
 from dmp_client.feed import listen_async
 from dmp_client.http import AsyncHttpTransport, Connection
 from dmp_client.questions import Question
@@ -54,6 +55,7 @@ class AsyncDmpClient(AsyncPeopleQuestions, AsyncCountsQuestions):
         self._retry = options.retry
         self._asking = Circuit(options.retry)
         self._transport: AsyncHttpTransport | None = None
+        self._closed = False
 
     async def __aenter__(self) -> Self:
         return self
@@ -69,6 +71,7 @@ class AsyncDmpClient(AsyncPeopleQuestions, AsyncCountsQuestions):
 
     async def close(self, timeout: float = 5.0) -> bool:  # noqa: ASYNC109 - it bounds the waiting of a thread
         """Flushes and lets go of everything; false if events are left. On disk they wait for the next process."""
+        self._closed = True
         done = await asyncio.to_thread(self._sending.close, timeout)
         transport, self._transport = self._transport, None
         if transport is not None:
@@ -84,6 +87,8 @@ class AsyncDmpClient(AsyncPeopleQuestions, AsyncCountsQuestions):
         return listen_async(asked, self._reader(), self._retry, messages=messages, patience=patience)
 
     def _reader(self) -> AsyncHttpTransport:
+        if self._closed:
+            raise ClosedError("the client is closed")
         if self._transport is None:
             self._transport = AsyncHttpTransport(self._connection)
         return self._transport

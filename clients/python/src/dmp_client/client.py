@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -11,10 +10,11 @@ from dmp_client.asking import ask
 from dmp_client.backoff import Circuit, RetryPolicy
 from dmp_client.counts import CountsQuestions
 from dmp_client.feed import listen
-from dmp_client.http import Connection, HttpTransport
+from dmp_client.http import Connection
 from dmp_client.people import PeopleQuestions
 from dmp_client.questions import Question
 from dmp_client.sending import Sending, SendingOptions, sending_options
+from dmp_client.shared_transport import SharedTransport
 from dmp_client.verdicts import Verdict
 
 _Answer = TypeVar("_Answer")
@@ -52,11 +52,11 @@ class DmpClient(PeopleQuestions, CountsQuestions, Sending):
             connect_seconds=connect_seconds,
             proxy=proxy,
         )
+        self._readers = SharedTransport(connection)
         super().__init__(connection, options, on_verdict)
         self._timeout_seconds = timeout_seconds
         self._retry: RetryPolicy = options.retry
         self._asking = Circuit(options.retry)
-        self._reader: tuple[int, HttpTransport] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -73,21 +73,20 @@ class DmpClient(PeopleQuestions, CountsQuestions, Sending):
     def close(self, timeout: float = 5.0) -> bool:
         """Flushes and lets go of everything; false if events are left. On disk they wait for the next process."""
         done = super().close(timeout)
-        reader, self._reader = self._reader, None
-        if reader is not None and reader[0] == os.getpid():
-            reader[1].close()
+        self._readers.close()
         return done
 
+    def after_fork(self) -> None:
+        """In the child: forgets what is the parent's."""
+        super().after_fork()
+        self._readers.after_fork()
+
     def _ask(self, question: Question[_Answer]) -> _Answer:
-        return ask(question, self._transport(), self._asking, self._retry, self._timeout_seconds)
+        with self._readers.borrowed() as transport:
+            return ask(question, transport, self._asking, self._retry, self._timeout_seconds)
 
     def _listen(
         self, asked: Callable[[int], Question[_Answer]], *, messages: int | None, patience: float
     ) -> Iterator[_Answer]:
-        return listen(asked, self._transport(), self._retry, messages=messages, patience=patience)
-
-    def _transport(self) -> HttpTransport:
-        reader = self._reader
-        if reader is None or reader[0] != os.getpid():
-            reader = self._reader = (os.getpid(), HttpTransport(self._connection))
-        return reader[1]
+        with self._readers.borrowed() as transport:
+            yield from listen(asked, transport, self._retry, messages=messages, patience=patience)

@@ -10,47 +10,35 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from dmp_client.backoff import Circuit, RetryPolicy
+from dmp_client.delivery_options import DeliveryOptions
 from dmp_client.errors import ClosedError, SpoolError, SpoolFullError
 from dmp_client.health import Counters
 from dmp_client.http import PASSING_STATUSES, NoReplyError, Reply, Request, refusal
 from dmp_client.publishing import publishing, threads_do_not_run
-from dmp_client.spool import Spool, SpooledEvent
-from dmp_client.verdicts import Verdict, VerdictKind, read_verdicts
+from dmp_client.spool import MemorySpool, Spool, SpooledEvent
+from dmp_client.verdicts import Verdict, VerdictKind, read_verdicts, tell
 
 _LOGGER: Final = logging.getLogger("dmp_client")
 _LATER: Final = frozenset({401, 402, 403, 404, 405, 407})
 """Statuses that a wrong key or address gives: nothing is wrong with the events, so they are kept."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeliveryOptions:
-    """How events are sent.
-
-    max_events, max_bytes: of one request, before compression.
-    linger_seconds: how long the first event of a request waits for more.
-    max_age_seconds: events that waited longer without an answer are dropped, with the verdict `expired`.
-    """
-
-    max_events: int = 500
-    max_bytes: int = 2 << 20
-    linger_seconds: float = 0.2
-    max_age_seconds: float = 7 * 86_400.0
+_INLINE_SECONDS: Final = 5.0
+"""An attempt takes at most so long where no thread can send: somebody waits for it."""
 
 
 class Delivery:
     """Events of one process on their way. Threads may share it.
 
-    exchange: makes one attempt to send; raises NoReplyError. on_verdict: called by the delivery's thread.
+    exchange: makes one attempt to send, which may take so many seconds; raises NoReplyError.
+    on_verdict: called by the delivery's thread.
     """
 
     def __init__(
         self,
         spool: Spool,
-        exchange: Callable[[Request], Reply],
+        exchange: Callable[[Request, float | None], Reply],
         *,
         options: DeliveryOptions,
         policy: RetryPolicy,
@@ -61,26 +49,29 @@ class Delivery:
         self._options = options
         self._policy = policy
         self._on_verdict = on_verdict
-        self.circuit = Circuit(policy)
-        self.counters = Counters()
-        self._changed = threading.Condition()
+        self.circuit, self.counters = Circuit(policy), Counters()
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
         self._thread: threading.Thread | None = None
         self._inline = threads_do_not_run()
+        self._sending_inline = threading.RLock()  # a verdict's callback may track events
+        self._inline_seconds, self._not_before = _INLINE_SECONDS, 0.0
         self._unsent = spool.waiting()[0]
-        self._last_seq = 0
-        self._flushes = 0
-        self._stopping = False
-        self._has_ended = False
+        self._last_seq = self._flushes = 0
+        self._stopping = self._has_ended = False
         self._then: Callable[[], None] | None = None
-        if self._unsent:
-            with self._changed:
-                self._start()
 
     # -- called by who tracks
 
+    def begin(self) -> None:
+        """Starts sending what the spool held before, if it held anything."""
+        with self._changed:
+            if self._unsent and self._thread is None and not self._stopping and not self._inline:
+                self._start()
+
     def track(self, event_id: str, body: bytes) -> None:
         """Puts an event into the spool. Raises SpoolFullError, SpoolError, ClosedError."""
-        with self._changed:
+        with self._lock:
             if self._stopping:
                 raise ClosedError("the client is closed")
             try:
@@ -95,7 +86,7 @@ class Delivery:
             if self._unsent == 1 or self._unsent == self._options.max_events:
                 self._changed.notify_all()
         if self._inline:
-            self._deliver_inline()
+            self._deliver_inline(_INLINE_SECONDS)
 
     def flush(self, timeout: float) -> bool:
         """Waits until everything tracked before this call was answered; false if that took longer."""
@@ -103,7 +94,8 @@ class Delivery:
             return False  # a verdict's callback runs in the thread that would have to send
         ends = time.monotonic() + timeout
         if self._inline:
-            return self._deliver_inline()
+            self._not_before = 0.0
+            return self._deliver_inline(timeout)
         with self._changed:
             last = self._last_seq
             self._flushes += 1
@@ -122,19 +114,25 @@ class Delivery:
         """Ends the thread, for which it waits `timeout`; what has no answer stays in the spool.
 
         `then` is called when the thread has ended: by this call or, if a request is under way for longer, by the
-        thread itself after it.
+        thread itself after it. Of several calls the first one's is called.
         """
         with self._changed:
-            self._stopping = True
+            first, self._stopping = not self._stopping, True
             self._changed.notify_all()
             thread = self._thread
             runs = thread is not None and not self._has_ended
-            if runs:
+            if runs and first:
                 self._then = then
-        if thread is None or not runs:
+        if not runs and first:
             then()
-        elif thread is not threading.current_thread():
+        elif thread is not None and thread is not threading.current_thread():
             thread.join(max(timeout, 0.0))
+
+    def abandon(self) -> None:
+        """After a fork, in the child: what a copy of the thread may still do touches nothing of the parent's."""
+        self._stopping = True
+        self._then = None
+        self._spool = MemorySpool(max_bytes=0)
 
     @property
     def is_running(self) -> bool:
@@ -202,7 +200,7 @@ class Delivery:
                 self._changed.wait(left)
             if self._stopping:
                 return None
-            batch = self._spool.after(0, most_events=options.max_events, most_bytes=options.max_bytes)
+            batch = self._waiting()
             if not batch:
                 self._unsent = 0
             return batch
@@ -217,8 +215,7 @@ class Delivery:
             reply = self._attempt(request)
             if reply is not None:
                 if reply.status in (202, 422):
-                    verdicts = read_verdicts(reply.body, [event.event_id for event in batch])
-                    if verdicts is not None:
+                    if verdicts := read_verdicts(reply.body, [event.event_id for event in batch]):
                         self.circuit.succeeded()
                         self._settle(batch, verdicts)
                         return True
@@ -236,7 +233,7 @@ class Delivery:
     def _attempt(self, request: Request) -> Reply | None:
         self.counters.requests += 1
         try:
-            return self._exchange(request)
+            return self._exchange(request, self._inline_seconds if self._inline else None)
         except NoReplyError as error:
             self.counters.last_error = str(error)
             return None
@@ -245,9 +242,8 @@ class Delivery:
         """Sends halves of a request that the server does not take as it is: it is too large, or one event spoils it."""
         if len(batch) == 1:
             error = refusal(reply)
-            self._settle(
-                batch, [Verdict(kind=VerdictKind.REJECTED, event_id=batch[0].event_id, errors={"event": [str(error)]})]
-            )
+            errors = {"event": [str(error)]}
+            self._settle(batch, [Verdict(kind=VerdictKind.REJECTED, event_id=batch[0].event_id, errors=errors)])
             return True
         middle = len(batch) // 2
         return self._deliver(batch[:middle]) and self._deliver(batch[middle:])
@@ -261,14 +257,8 @@ class Delivery:
                 self.counters.note(verdict.kind)
             self._changed.notify_all()
         self._spool.tidy()
-        if self._on_verdict is None:
-            return
-        for verdict in verdicts:
-            try:
-                self._on_verdict(verdict)
-            except Exception:  # the caller's code must not stop the delivery
-                self.counters.callback_errors += 1
-                _LOGGER.exception("the verdict callback failed")
+        if self._on_verdict is not None:
+            self.counters.callback_errors += tell(self._on_verdict, verdicts)
 
     def _without_expired(self, batch: Sequence[SpooledEvent]) -> Sequence[SpooledEvent]:
         oldest = time.time() - self._options.max_age_seconds
@@ -279,7 +269,10 @@ class Delivery:
         return [event for event in batch if event.tracked_at >= oldest]
 
     def _pause(self, seconds: float) -> bool:
-        """Waits; false if it is time to end."""
+        """Waits; false if it is time to end. Who tracks does not wait, but leaves the gateway alone for so long."""
+        if self._inline:
+            self._not_before = time.monotonic() + seconds
+            return False
         ends = time.monotonic() + seconds
         with self._changed:
             while not self._stopping:
@@ -289,19 +282,19 @@ class Delivery:
                 self._changed.wait(left)
             return False
 
-    def _deliver_inline(self) -> bool:
-        """Sends what waits, in the caller's thread, one attempt; false if something still waits."""
-        if self.circuit.is_open:
-            return False
-        while batch := self._spool.after(0, most_events=self._options.max_events, most_bytes=self._options.max_bytes):
-            reply = self._attempt(publishing(batch))
-            verdicts = None
-            if reply is not None and reply.status in (202, 422):
-                verdicts = read_verdicts(reply.body, [event.event_id for event in batch])
-            if verdicts is None:
-                self.circuit.failed()
-                self.counters.failures += 1
+    def _deliver_inline(self, seconds: float) -> bool:
+        """Sends what waits, in the caller's thread, one attempt for each request; false if something still waits."""
+        with self._sending_inline:
+            if time.monotonic() < self._not_before:
                 return False
-            self.circuit.succeeded()
-            self._settle(batch, verdicts)
-        return True
+            self._inline_seconds = min(max(seconds, 0.001), _INLINE_SECONDS)
+            while batch := self._waiting():
+                if not self._deliver(batch):
+                    return False
+            return True
+
+    def _waiting(self) -> list[SpooledEvent]:
+        """As many events as one request may have."""
+        with self._lock:
+            options = self._options
+            return self._spool.after(0, most_events=options.max_events, most_bytes=options.max_bytes)

@@ -17,6 +17,7 @@ import secrets
 import sqlite3
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
@@ -72,14 +73,19 @@ class DiskSpool:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
             self._locks.mkdir(exist_ok=True, mode=0o700)
-            self._owner, self._lock = _new_owner(self._locks)
-            self._database = self._open(durable)
-            self._reading = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10.0)
-            named = self._database.execute("INSERT INTO owner (name) VALUES (?)", (self._owner,))
-            self._first = self._next = (named.lastrowid or 0) * _EACH
+            with ExitStack() as opened:
+                self._owner, self._lock = _new_owner(self._locks)
+                opened.callback(os.close, self._lock)
+                self._database = self._open(durable)
+                opened.callback(self._database.close)
+                self._reading = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10.0)
+                opened.callback(self._reading.close)
+                named = self._database.execute("INSERT INTO owner (name) VALUES (?)", (self._owner,))
+                self._first = self._next = (named.lastrowid or 0) * _EACH
+                self.adopt()
+                opened.pop_all()
         except (OSError, sqlite3.DatabaseError) as error:
             raise SpoolError(f"the spool {path} cannot be used: {error}") from error
-        self.adopt()
 
     def _open(self, durable: bool) -> sqlite3.Connection:
         database = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=10.0)

@@ -54,19 +54,19 @@ class Health:
     last_error: the last failure in words; it has nothing of any event in it.
     """
 
-    ok: bool
-    sending: bool
-    tracked: int
-    waiting: int
-    oldest_waiting_seconds: float
-    accepted: int
-    duplicates: int
-    conflicts: int
-    rejected: int
-    expired: int
-    refused: int
-    requests: int
-    failures: int
-    consecutive_failures: int
-    callback_errors: int
-    last_error: str
+    ok: bool = True
+    sending: bool = True
+    tracked: int = 0
+    waiting: int = 0
+    oldest_waiting_seconds: float = 0.0
+    accepted: int = 0
+    duplicates: int = 0
+    conflicts: int = 0
+    rejected: int = 0
+    expired: int = 0
+    refused: int = 0
+    requests: int = 0
+    failures: int = 0
+    consecutive_failures: int = 0
+    callback_errors: int = 0
+    last_error: str = ""

@@ -43,3 +43,9 @@ def threads_do_not_run() -> bool:
         return False
     _LOGGER.warning("uWSGI runs without threads (--enable-threads): events are sent by the requests that track them")
     return True
+
+
+def threads_are_greenlets() -> bool:
+    """True when gevent has patched threads: a fork copies them, while those of the system stay with the parent."""
+    monkey = sys.modules.get("gevent.monkey")
+    return monkey is not None and bool(monkey.is_module_patched("threading"))

@@ -19,12 +19,14 @@ from pathlib import Path
 from typing import Any, Final, Literal, Protocol
 
 from dmp_client.backoff import RetryPolicy
-from dmp_client.delivery import Delivery, DeliveryOptions
+from dmp_client.delivery import Delivery
+from dmp_client.delivery_options import DeliveryOptions
 from dmp_client.disk_spool import DiskSpool, default_spool_path
 from dmp_client.errors import ClosedError
 from dmp_client.event import encode_event
 from dmp_client.health import Health
 from dmp_client.http import Connection, HttpTransport, Reply, Request
+from dmp_client.publishing import threads_are_greenlets
 from dmp_client.spool import MemorySpool, Spool
 from dmp_client.verdicts import Verdict
 
@@ -59,7 +61,7 @@ class SendingOptions:
 class Transport(Protocol):
     """One attempt to send. Raises NoReplyError."""
 
-    def exchange(self, request: Request) -> Reply: ...
+    def exchange(self, request: Request, *, timeout_seconds: float | None = None) -> Reply: ...
 
     def close(self) -> None: ...
 
@@ -154,8 +156,9 @@ class Sending:
 
     def close(self, timeout: float) -> bool:
         """Flushes and lets go of everything; false if events are left. On disk they wait for the next process."""
-        process = self._here()
-        self._closed = True
+        with self._making:
+            self._closed = True
+            process = self._here()
         if process is None:
             return True
         done = process.delivery.flush(timeout)
@@ -171,7 +174,7 @@ class Sending:
         """Counters of this process. Never raises, never waits for the network."""
         process = self._here()
         if process is None:
-            return _NOTHING
+            return Health()
         delivery, counters = process.delivery, process.delivery.counters
         waiting, oldest = delivery.oldest_waiting_seconds()
         return Health(
@@ -205,22 +208,32 @@ class Sending:
         return process if process is not None and process.pid == os.getpid() else None
 
     def _begin(self) -> _Process:
+        if self._process is not None and self._process.pid != os.getpid():
+            self.after_fork()  # a server in C has forked, and has not told Python
         with self._making:
             if self._closed:
                 raise ClosedError("the client is closed")
             process = self._here()
             if process is None:
-                spool = self._open_spool()
-                transport = self._open_transport()
-                delivery = Delivery(
-                    spool,
-                    transport.exchange,
-                    options=self._options.delivery,
-                    policy=self._options.retry,
-                    on_verdict=self._on_verdict,
-                )
-                process = self._process = _Process(os.getpid(), spool, transport, delivery)
-            return process
+                process = self._process = self._make()
+        process.delivery.begin()  # outside the lock: who starts a thread may have to wait for it
+        return process
+
+    def _make(self) -> _Process:
+        spool = self._open_spool()
+        try:
+            transport = self._open_transport()
+        except BaseException:
+            spool.close()
+            raise
+        delivery = Delivery(
+            spool,
+            lambda request, seconds: transport.exchange(request, timeout_seconds=seconds),
+            options=self._options.delivery,
+            policy=self._options.retry,
+            on_verdict=self._on_verdict,
+        )
+        return _Process(os.getpid(), spool, transport, delivery)
 
     def _open_transport(self) -> Transport:
         if self._options.transport == "json":
@@ -247,33 +260,19 @@ class Sending:
         """In the child: forgets what is the parent's, which sends its own events."""
         process, self._process = self._process, None
         self._making = threading.Lock()
-        if process is not None:
-            process.spool.abandon()
-            _LEFT_ALONE.append(process)
+        if process is None:
+            return
+        process.delivery.abandon()
+        process.spool.abandon()
+        if threads_are_greenlets():
+            # The child has a copy of the sender, which must not read the answer that is the parent's.
+            process.transport.close()
+        _LEFT_ALONE.append(process)
 
 
 _CLIENTS: Final[weakref.WeakSet[Sending]] = weakref.WeakSet()
 _LEFT_ALONE: Final[list[_Process]] = []
 """What came with a fork: closing it in the child could disturb the parent's connections."""
-
-_NOTHING: Final = Health(
-    ok=True,
-    sending=True,
-    tracked=0,
-    waiting=0,
-    oldest_waiting_seconds=0.0,
-    accepted=0,
-    duplicates=0,
-    conflicts=0,
-    rejected=0,
-    expired=0,
-    refused=0,
-    requests=0,
-    failures=0,
-    consecutive_failures=0,
-    callback_errors=0,
-    last_error="",
-)
 
 
 def _after_fork_in_child() -> None:

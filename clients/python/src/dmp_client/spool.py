@@ -8,12 +8,14 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple, Protocol
+from typing import Protocol
+
+import msgspec
 
 from dmp_client.errors import SpoolFullError
 
 
-class SpooledEvent(NamedTuple):
+class SpooledEvent(msgspec.Struct, frozen=True, gc=False):
     """One event that has no answer yet.
 
     seq: its place in the order of arrival.

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
+from typing import Final
 
 import msgspec
+
+_LOGGER: Final = logging.getLogger("dmp_client")
 
 
 class VerdictKind(StrEnum):
@@ -92,6 +96,18 @@ def read_all_verdicts(body: bytes, count: int) -> list[Verdict] | None:
     if not answer.accepted + answer.duplicates + answer.rejected == len(answer.results) == count:
         return None
     return [_verdict(result) for result in answer.results]
+
+
+def tell(on_verdict: Callable[[Verdict], None], verdicts: Sequence[Verdict]) -> int:
+    """Tells the caller's code; how often it failed, which must not stop the delivery."""
+    failed = 0
+    for verdict in verdicts:
+        try:
+            on_verdict(verdict)
+        except Exception:  # whatever it is, it is the caller's
+            failed += 1
+            _LOGGER.exception("the verdict callback failed")
+    return failed
 
 
 def _verdict(result: _Result) -> Verdict:
