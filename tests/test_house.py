@@ -42,7 +42,6 @@ EXCEPTIONS: Final[dict[str, str]] = {
     f"{_STATS}app.py::assemble": "the composition root: one place that makes every part, from top to bottom",
     f"{_STATS}domain/stats_query.py::StatsQuery": _FIELDS,
     f"{_STATS}domain/stats_query.py::check_stats_query": "one keyword for each parameter of the request",
-    f"{_STATS}watch_live.py::LiveFeed": _NOT_PARTED,
 }
 """What is above a limit, and why it may be."""
 

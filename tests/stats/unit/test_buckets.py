@@ -18,6 +18,7 @@ from dmp_stats.domain.buckets import (
     Granularity,
     bucket_of,
     buckets_between,
+    ranges_between,
     ranges_of,
 )
 from dmp_stats.domain.instants import instant_of_minute, minute_of
@@ -37,6 +38,12 @@ def starts(start: str, end: str, granularity: str, zone: str = "UTC") -> list[st
     buckets = buckets_between(at(start), at(end), Granularity(granularity), ZoneInfo(zone))
     assert buckets.end > int(buckets.starts[-1])
     return [format_instant(instant_of_minute(minute)) for minute in buckets.starts.tolist()]
+
+
+def edges(start: str, end: str, granularity: str, zone: str) -> list[str]:
+    """As `starts`, and the end of the last bucket."""
+    buckets = buckets_between(at(start), at(end), Granularity(granularity), ZoneInfo(zone))
+    return [format_instant(instant_of_minute(minute)) for minute in (*buckets.starts.tolist(), buckets.end)]
 
 
 def test_minutes_begin_with_the_floored_one_and_include_the_last() -> None:
@@ -69,20 +76,65 @@ def test_a_day_that_gains_an_hour_has_25_and_the_double_hour_is_two_buckets() ->
     assert hours[2:4] == ["2026-10-25T00:00:00Z", "2026-10-25T01:00:00Z"]
 
 
-def test_hours_of_a_zone_with_half_an_hour_begin_at_half_past() -> None:
-    assert starts("2026-02-10T00:00:00Z", "2026-02-10T01:00:00Z", "hour", "Asia/Kolkata") == [
-        "2026-02-09T23:30:00Z",
-        "2026-02-10T00:30:00Z",
-    ]
-
-
-def test_a_clock_that_moves_by_half_an_hour_begins_a_bucket() -> None:
+EDGES = {
+    "a bucket holds its first instant": (
+        ("2026-02-10T21:00:00Z", "2026-02-10T22:00:00Z", "hour", "UTC"),
+        ["2026-02-10T21:00:00Z", "2026-02-10T22:00:00Z", "2026-02-10T23:00:00Z"],
+    ),
+    "and not the instant after it": (
+        ("2026-02-10T00:00:00Z", "2026-02-10T23:59:59Z", "day", "UTC"),
+        ["2026-02-10T00:00:00Z", "2026-02-11T00:00:00Z"],
+    ),
+    "midnight belongs to the day that begins": (
+        ("2026-02-10T12:00:00Z", "2026-02-11T00:00:00Z", "day", "UTC"),
+        ["2026-02-10T00:00:00Z", "2026-02-11T00:00:00Z", "2026-02-12T00:00:00Z"],
+    ),
+    "hours of a zone that is half an hour off begin at half past": (
+        ("2026-02-10T00:00:00Z", "2026-02-10T01:00:00Z", "hour", "Asia/Kolkata"),
+        ["2026-02-09T23:30:00Z", "2026-02-10T00:30:00Z", "2026-02-10T01:30:00Z"],
+    ),
+    "45 minutes ahead of UTC is a quarter past": (
+        ("2026-02-10T00:30:00Z", "2026-02-10T00:30:00Z", "hour", "Asia/Kathmandu"),
+        ["2026-02-10T00:15:00Z", "2026-02-10T01:15:00Z"],
+    ),
     # Lord Howe, 5 April 2026: 02:00 becomes 01:30 (15:00 UTC on the 4th).
-    assert starts("2026-04-04T14:10:00Z", "2026-04-04T16:00:00Z", "hour", "Australia/Lord_Howe") == [
-        "2026-04-04T14:00:00Z",
-        "2026-04-04T15:00:00Z",
-        "2026-04-04T15:30:00Z",
-    ]
+    "a clock that moves by half an hour begins a bucket": (
+        ("2026-04-04T14:10:00Z", "2026-04-04T16:00:00Z", "hour", "Australia/Lord_Howe"),
+        ["2026-04-04T14:00:00Z", "2026-04-04T15:00:00Z", "2026-04-04T15:30:00Z", "2026-04-04T16:30:00Z"],
+    ),
+    "the hour in which it moves is cut": (
+        ("2026-04-04T14:50:00Z", "2026-04-04T15:10:00Z", "hour", "Australia/Lord_Howe"),
+        ["2026-04-04T14:00:00Z", "2026-04-04T15:00:00Z", "2026-04-04T15:30:00Z"],
+    ),
+    "the hour before it is not": (
+        ("2026-04-04T14:50:00Z", "2026-04-04T14:50:00Z", "hour", "Australia/Lord_Howe"),
+        ["2026-04-04T14:00:00Z", "2026-04-04T15:00:00Z"],
+    ),
+    # Liberia was 44 minutes and 30 seconds behind UTC until 1972.
+    "an hour that begins inside a minute is floored": (
+        ("1960-01-01T12:50:00Z", "1960-01-01T12:50:00Z", "hour", "Africa/Monrovia"),
+        ["1960-01-01T12:44:00Z", "1960-01-01T13:44:00Z"],
+    ),
+    "a day that begins inside a minute is floored": (
+        ("1960-01-01T12:50:00Z", "1960-01-01T12:50:00Z", "day", "Africa/Monrovia"),
+        ["1960-01-01T00:44:00Z", "1960-01-02T00:44:00Z"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", EDGES)
+def test_where_buckets_begin_and_end(case: str) -> None:
+    question, expected = EDGES[case]
+    assert edges(*question) == expected
+
+
+def test_in_a_year_only_the_two_changes_of_the_clock_begin_an_hour_that_is_not_full() -> None:
+    zone = ZoneInfo("Australia/Lord_Howe")
+    buckets = buckets_between(at("2026-01-01T00:00:00Z"), at("2026-12-31T23:00:00Z"), Granularity.HOUR, zone)
+    local = [instant_of_minute(minute).astimezone(zone) for minute in buckets.starts.tolist()]
+    odd = [start.isoformat() for start in local if start.minute != 0]
+    assert odd == ["2026-04-05T01:30:00+10:30", "2026-10-04T02:30:00+11:00"]
+    assert np.diff(buckets.starts).max() == 60
 
 
 def test_a_day_begins_where_the_clock_jumps_over_midnight() -> None:
@@ -102,25 +154,56 @@ def test_a_day_that_a_zone_skipped_is_none() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("granularity", "zone", "expected"),
-    [
-        ("day", "UTC", [(1440, "2026-02-10T00:00:00Z", "2026-02-12T00:00:00Z")]),
-        ("day", "Europe/Berlin", [(60, "2026-02-09T23:00:00Z", "2026-02-12T22:00:00Z")]),
-        ("hour", "Europe/Berlin", [(60, "2026-02-10T12:00:00Z", "2026-02-12T12:00:00Z")]),
-        ("minute", "Europe/Berlin", [(1, "2026-02-10T12:30:00Z", "2026-02-12T12:30:00Z")]),
-        ("hour", "Asia/Kolkata", [(1, "2026-02-10T12:30:00Z", "2026-02-12T13:29:00Z")]),
-    ],
-)
-def test_the_coarsest_rows_that_fit_are_read(granularity: str, zone: str, expected: list[tuple[int, str, str]]) -> None:
-    buckets = buckets_between(
-        at("2026-02-10T12:30:00Z"), at("2026-02-12T12:30:30Z"), Granularity(granularity), ZoneInfo(zone)
-    )
-    read = [
-        (s.grain, format_instant(instant_of_minute(s.first)), format_instant(instant_of_minute(s.last)))
-        for s in ranges_of(buckets)
-    ]
-    assert read == expected
+# Each case: the edges of buckets, in minutes; and (grain, first row, last row) of the rows that add up to them.
+RANGES = {
+    "days of UTC are days": ([0, 1440, 2880], [(1440, 0, 1440)]),
+    "one day": ([1440, 2880], [(1440, 1440, 1440)]),
+    "a day is at most as long as one of UTC": ([60, 1500], [(60, 60, 1440)]),
+    "hours of UTC": ([60, 120, 180], [(60, 60, 120)]),
+    "minutes": ([70, 71, 72], [(1, 70, 71)]),
+    "one minute": ([70, 71], [(1, 70, 70)]),
+    "hours that begin at half past are read by the minute": ([30, 90, 150], [(1, 30, 149)]),
+    "one hour that begins at half past": ([30, 90], [(1, 30, 89)]),
+    "hours, and half an hour where the clock was changed": ([0, 60, 90, 150], [(1, 0, 149)]),
+    "only the last hour is cut, but all are short": ([0, 60, 90], [(1, 0, 89)]),
+    "a day from half past: the cut hours by the minute": ([30, 1470], [(1, 30, 59), (60, 60, 1380), (1, 1440, 1469)]),
+    "only its begin is cut": ([30, 1500], [(1, 30, 59), (60, 60, 1440)]),
+    "only its end is cut": ([60, 1470], [(60, 60, 1380), (1, 1440, 1469)]),
+    "two days that meet inside an hour read that hour once": (
+        [0, 1470, 2880],
+        [(60, 0, 1380), (1, 1440, 1499), (60, 1500, 2820)],
+    ),
+    "two cut hours that follow one another": ([30, 100, 1440], [(1, 30, 59), (1, 60, 119), (60, 120, 1380)]),
+    "before 1970": ([-90, 1350], [(1, -90, -61), (60, -60, 1260), (1, 1320, 1349)]),
+}
+
+
+@pytest.mark.parametrize("case", RANGES)
+def test_the_coarsest_rows_that_fit_are_read(case: str) -> None:
+    edge, expected = RANGES[case]
+    ranges = ranges_of(Buckets(starts=np.array(edge[:-1]), end=edge[-1]))
+    assert [(one.grain, one.first, one.last) for one in ranges] == expected
+
+
+# Each case: the first minute and the one after the last; and the rows that add up to them.
+BETWEEN = {
+    "one minute": ((70, 71), [(1, 70, 70)]),
+    "minutes on both sides of a full hour": ((59, 61), [(1, 59, 60)]),
+    "an hour": ((60, 120), [(60, 60, 60)]),
+    "an hour and a minute on each side": ((59, 121), [(1, 59, 59), (1, 120, 120), (60, 60, 60)]),
+    "hours on both sides of midnight": ((1380, 1500), [(60, 1380, 1440)]),
+    "a day": ((1440, 2880), [(1440, 1440, 1440)]),
+    "days, an hour and a minute": ((0, 2941), [(1, 2940, 2940), (60, 2880, 2880), (1440, 0, 1440)]),
+    "a minute, an hour and a day": ((1379, 2880), [(1, 1379, 1379), (60, 1380, 1380), (1440, 1440, 1440)]),
+    "before 1970": ((-61, 0), [(1, -61, -61), (60, -60, -60)]),
+    "a day before 1970": ((-1440, 1440), [(1440, -1440, 0)]),
+}
+
+
+@pytest.mark.parametrize("case", BETWEEN)
+def test_a_range_of_minutes_is_read_by_the_coarsest_rows(case: str) -> None:
+    (first, end), expected = BETWEEN[case]
+    assert [(one.grain, one.first, one.last) for one in ranges_between(first, end)] == expected
 
 
 def test_days_of_a_zone_with_half_an_hour_take_only_the_cut_hours_by_the_minute() -> None:

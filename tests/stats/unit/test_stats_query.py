@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from dmp_chassis.violations import InvalidArgument
-from dmp_stats.domain.stats_query import check_stats_query
+from dmp_stats.domain.stats_query import check_stats_query, check_zone, zone_names
 
 GOOD: dict[str, Any] = {"campaign_id": "camp_1", "start": "2026-02-10T21:10:00Z", "end": "2026-02-10T21:20:00Z"}
 
@@ -82,3 +84,41 @@ def test_years_near_the_end_of_time_are_not(year: str, granularity: str) -> None
         tz="Asia/Kolkata",
     )
     assert ranges_of(buckets_between(query.start, query.end, query.granularity, query.zone))
+
+
+@pytest.mark.parametrize("name", ["UTC", "Europe/Berlin", "Asia/Kathmandu", "Etc/GMT+12", "America/Argentina/Ushuaia"])
+def test_zones_of_the_iana_database_are_zones(name: str) -> None:
+    problems: list[str] = []
+    assert check_zone(name, lambda field, _: problems.append(field)) == ZoneInfo(name)
+    assert not problems
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *[
+            "localtime",
+            "posix/Europe/Berlin",
+            "right/Europe/Berlin",
+            "Factory",
+            "posixrules",
+            "../UTC",
+            "/etc/localtime",
+            "Europe",
+        ],
+        *["Europe/", "europe/berlin", "tzdata.zi", "zone.tab", "./UTC", "Europe/../UTC"],
+        "UTC\0",
+        "x" * 10_000,
+    ],
+)
+def test_what_is_no_name_of_the_iana_database_is_no_zone(name: str) -> None:
+    problems: list[str] = []
+    assert check_zone(name, lambda field, _: problems.append(field)) is None
+    assert problems == ["tz"]
+
+
+def test_every_zone_can_be_used() -> None:
+    noon = datetime(2026, 2, 10, 12, tzinfo=UTC)
+    assert len(zone_names()) > 400
+    for name in zone_names():
+        assert abs(noon.astimezone(ZoneInfo(name)).utcoffset() or timedelta()) < timedelta(hours=15)

@@ -23,8 +23,10 @@ from dmp_stats.domain.buckets import DAY, HOUR, MINUTE
 from dmp_stats.expire import expire_for_ever
 from dmp_stats.fold_deltas import fold_for_ever
 from dmp_stats.live_window import LiveWindow
+from dmp_stats.make_live_view import LiveViewMaker
 from dmp_stats.reset_reference_clock import reset_reference_clock
 from dmp_stats.settings import Settings, read_settings
+from dmp_stats.tally_verdicts import VerdictTally
 from dmp_stats.watch_live import LiveFeed
 
 MAX_REQUEST_BYTES: Final = {
@@ -59,7 +61,8 @@ def assemble(settings: Settings, *, clock: Clock = now_us) -> Parts:
     deltas = DeltaCache()
     window = LiveWindow(database, retention_seconds=settings.window_seconds, clock=seconds)
     publisher = RedisStreamPublisher(redis)
-    live = LiveFeed(database, deltas, window, publisher, clock=seconds)
+    views = LiveViewMaker(database, deltas, window, VerdictTally(publisher), clock=seconds)
+    live = LiveFeed(views.make)
     wake = asyncio.Event()
     servicer = StatsServicer(
         Dependencies(

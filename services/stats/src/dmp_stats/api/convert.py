@@ -22,8 +22,8 @@ from dmp_stats.domain.cells import CLICK, Batch, Ints
 from dmp_stats.domain.instants import instant_of_minute
 from dmp_stats.domain.stats_query import StatsQuery, check_stats_query
 from dmp_stats.domain.window import WindowCounts
+from dmp_stats.make_live_view import LiveView
 from dmp_stats.query_stats import StatsAnswer
-from dmp_stats.watch_live import LiveView
 
 _MOST_FORGOTTEN: Final = 1_000
 

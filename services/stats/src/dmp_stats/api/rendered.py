@@ -15,7 +15,7 @@ from dmp_stats.api.convert import click_through_rate
 from dmp_stats.domain.instants import instant_of_minute
 from dmp_stats.domain.window import WindowCounts
 from dmp_stats.list_campaigns import CampaignsPage, token_after
-from dmp_stats.watch_live import LiveView
+from dmp_stats.make_live_view import LiveView
 
 _ENCODER: Final = msgspec.json.Encoder()
 

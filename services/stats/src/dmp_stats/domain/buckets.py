@@ -74,18 +74,15 @@ def ranges_of(buckets: Buckets) -> list[BucketRange]:
     """The ranges of stored rows that add up to the buckets: as few and as coarse rows as the edges of buckets allow."""
     first, end = int(buckets.starts[0]), buckets.end
     edges = np.append(buckets.starts, end)
-    if len(edges) > 2 and int(np.diff(edges).min()) < HOUR and int(np.diff(edges).max()) <= HOUR:
-        return [BucketRange(grain=MINUTE, first=first, last=end - 1)]
-    if not (edges % DAY).any():
-        return [BucketRange(grain=DAY, first=first, last=end - DAY)]
-    cut = np.unique(edges[edges % HOUR != 0] // HOUR) * HOUR
-    if len(cut) == 0:
-        return [BucketRange(grain=HOUR, first=first, last=end - HOUR)]
-    if len(cut) > len(edges) // 2 and int(np.diff(edges).max()) <= HOUR:
+    cuts_hour = edges % HOUR != 0
+    if not cuts_hour.any():
+        grain = HOUR if (edges % DAY).any() else DAY
+        return [BucketRange(grain=grain, first=first, last=end - grain)]
+    if int(np.diff(edges).max()) <= HOUR:
         return [BucketRange(grain=MINUTE, first=first, last=end - 1)]
     ranges: list[BucketRange] = []
     position = first
-    for hour in cut.tolist():
+    for hour in np.unique(edges[cuts_hour] // HOUR * HOUR).tolist():
         if position < hour:
             ranges.append(BucketRange(grain=HOUR, first=position, last=hour - HOUR))
         position = max(position, hour)
@@ -123,10 +120,10 @@ def bucket_of(buckets: Buckets, minutes: Ints) -> Ints:
 
 
 def _offset(minute: int, zone: ZoneInfo) -> int:
-    """The zone's distance from UTC at that minute, in whole minutes, floored."""
+    """The zone's distance from UTC at that minute, in whole minutes, rounded up: what begins by it is then floored."""
     offset = instant_of_minute(minute).astimezone(zone).utcoffset()
     assert offset is not None
-    return offset // timedelta(minutes=1)
+    return -(-offset // timedelta(minutes=1))
 
 
 def _changes(first: int, last: int, zone: ZoneInfo) -> list[tuple[int, int]]:
