@@ -189,8 +189,8 @@ async def test_what_is_too_much_is_refused_and_the_field_is_named(
 
 def remembered(parser: IdentifierParser) -> int:
     """The characters of all texts that a parser holds."""
-    generations = (parser._known, parser._known_before)  # what it holds is the point
-    return sum(len(text) for known in generations for texts in known.values() for text in texts)
+    tables = parser._kept.values()  # what it holds is the point
+    return sum(len(text) for kept in tables for texts in (kept.latest, kept._old) for text in texts)
 
 
 async def test_nothing_of_large_requests_is_remembered(identity: Identity) -> None:

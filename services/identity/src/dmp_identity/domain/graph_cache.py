@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from dmp_identity.domain.attribution import Candidate
-from dmp_identity.domain.kept_entries import KeptEntries, size_of_key, size_of_number, size_of_pair
+from dmp_identity.domain.kept_entries import KeptEntries, Room, size_of_key, size_of_number, size_of_pair
 from dmp_identity.domain.learned import Learned
 from dmp_identity.domain.locks_needed import LocksNeeded
 from dmp_identity.domain.parsed_identifier import Key, Observation
@@ -102,11 +102,11 @@ class GraphCache:
     def __init__(self, limit: int = _KEPT) -> None:
         self.expected_locks = LocksNeeded.NONE
         self.epoch = 0
-        self.owners: KeptEntries[Key, tuple[KnownProfile, int]] = KeptEntries(limit, size_of_key)
-        self.profiles: KeptEntries[int, KnownProfile] = KeptEntries(limit, size_of_number)
-        self.pairs: KeptEntries[tuple[Key, Key], bool] = KeptEntries(limit, size_of_pair)
-        self.profiles_with: KeptEntries[Key, ProfilesWith] = KeptEntries(limit, size_of_key)
-        self.anonymous: KeptEntries[Key, KnownProfile] = KeptEntries(limit, size_of_key)
+        self.owners: KeptEntries[Key, tuple[KnownProfile, int]] = KeptEntries(Room(limit), size_of_key)
+        self.profiles: KeptEntries[int, KnownProfile] = KeptEntries(Room(limit), size_of_number)
+        self.pairs: KeptEntries[tuple[Key, Key], bool] = KeptEntries(Room(limit), size_of_pair)
+        self.profiles_with: KeptEntries[Key, ProfilesWith] = KeptEntries(Room(limit), size_of_key)
+        self.anonymous: KeptEntries[Key, KnownProfile] = KeptEntries(Room(limit), size_of_key)
         self.merges = MergesSince(limit)
         self._version: GraphVersion | None = None
         # What links took that were added since everything was dropped: profiles share texts, so they take less.

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from dmp_identity.domain.identifier_policy import IdentifierPolicy, IdentifierType
+from dmp_identity.domain.kept_entries import KeptEntries, Room
 from dmp_identity.domain.key_rules import UNNUMBERED, KeyRules
 from dmp_identity.domain.normalisation import LONGEST_TEXT, Normalisation
 from dmp_identity.domain.parsed_identifier import Key, Observation, ParsedIdentifier, ranked
@@ -29,17 +30,18 @@ class IdentifierParser:
         self.has_namespaces = any(kind.normalise.namespaces for kind in policy.types.values())
         self._rules: Mapping[str, KeyRules] = {}
         self._several = False
-        self._known: dict[str, dict[str, ParsedIdentifier | None]] = {}
-        self._known_before: dict[str, dict[str, ParsedIdentifier | None]] = {}
-        self._count = 0
-        self._characters = 0
+        room = Room(_KEPT, _KEPT_CHARACTERS)
+        self._kept: dict[str, KeptEntries[str, ParsedIdentifier]] = {
+            name: KeptEntries(room, len) for name in policy.types
+        }
 
     def use(self, rules: Mapping[str, KeyRules]) -> None:
         """From now on reads keys by these rules, too: those of each type by which keys are stored."""
         if rules != self._rules:
             self._rules = rules
             self._several = any(of_type.in_use for of_type in rules.values())
-            self._known, self._known_before, self._count, self._characters = {}, {}, 0, 0
+            for kept in self._kept.values():
+                kept.clear()
 
     @property
     def has_other_rules(self) -> bool:
@@ -59,16 +61,16 @@ class IdentifierParser:
     def parse(self, type_name: str, text: str) -> ParsedIdentifier | None:
         """The identifier, None if there is no value in the text."""
         try:
-            return self._known[type_name][text]
+            return self._kept[type_name].latest[text]
         except KeyError:
-            return self._add(type_name, text)
+            return self._parse_anew(type_name, text)
 
     def parse_columns(
         self, texts: Sequence[str], types: Sequence[int], values: Sequence[int]
     ) -> list[ParsedIdentifier | None]:
         """What `parse` says of each type and value; the columns have positions among the texts."""
-        known = {position: self._known.get(texts[position], {}) for position in set(types)}
-        identifiers = []
+        known = {position: self._latest(texts[position]) for position in set(types)}
+        identifiers: list[ParsedIdentifier | None] = []
         for kind, value in zip(types, values, strict=True):
             try:
                 identifiers.append(known[kind][texts[value]])
@@ -79,7 +81,7 @@ class IdentifierParser:
     def parse_columns_of_sources(
         self, texts: Sequence[str], types: Sequence[int], values: Sequence[int], sources: Iterable[int]
     ) -> list[ParsedIdentifier | None]:
-        """As `read_columns`, for a policy with namespaces; `sources`: for each value the source that showed it."""
+        """As `parse_columns`, for a policy with namespaces; `sources`: for each value the source that showed it."""
         return [
             self.parse(texts[kind], self.qualified(texts[kind], texts[source], texts[value]))
             for kind, value, source in zip(types, values, sources, strict=True)
@@ -99,21 +101,20 @@ class IdentifierParser:
             text = self.qualified(type_name, source, text)
         return self.parse(type_name, text)
 
-    def _add(self, type_name: str, text: str) -> ParsedIdentifier | None:
-        if self._count >= _KEPT // 2 or self._characters >= _KEPT_CHARACTERS // 2:
-            self._known, self._known_before = {}, self._known
-            self._count = self._characters = 0
-        before = self._known_before.get(type_name)
-        if before is not None and text in before:
-            parsed = before[text]
-        else:
-            kind = self.policy.types.get(type_name)
-            parsed = _unknown(type_name, text) if kind is None else _parse(kind, text, self._rules.get(type_name))
-        # Neither a text that nobody could have as an identifier nor a type that a stranger made up is remembered.
-        if len(text) <= _LONGEST_KEPT and type_name in self.policy.types:
-            self._known.setdefault(type_name, {})[text] = parsed
-            self._count += 1
-            self._characters += len(text)
+    def _latest(self, type_name: str) -> Mapping[str, ParsedIdentifier]:
+        kept = self._kept.get(type_name)
+        return {} if kept is None else kept.latest
+
+    def _parse_anew(self, type_name: str, text: str) -> ParsedIdentifier | None:
+        kind = self.policy.types.get(type_name)
+        if kind is None:
+            # A type that a stranger made up is not remembered.
+            return _unknown(type_name, text)
+        kept = self._kept[type_name]
+        parsed = kept.get(text) or _parse(kind, text, self._rules.get(type_name))
+        # Nor is a text that nobody could have as an identifier.
+        if parsed is not None and len(text) <= _LONGEST_KEPT:
+            kept.put(text, parsed)
         return parsed
 
     def compared(self, type_name: str, text: str) -> str:
