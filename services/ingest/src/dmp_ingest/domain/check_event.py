@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final, cast
+from typing import Final
 
-from dmp_chassis.instants import EARLIEST_US, LATEST_US, OUT_OF_RANGE, instant_problem, read_instant_us
 from dmp_ingest.domain.event import (
     AcceptableEvent,
     ForeignEvent,
@@ -15,15 +14,11 @@ from dmp_ingest.domain.event import (
 )
 from dmp_ingest.domain.event_key import fingerprint
 from dmp_ingest.domain.event_policy import EventPolicy
+from dmp_ingest.domain.event_time import event_time_us, plain_time_us
 from dmp_ingest.domain.json_text import is_clean, is_clean_json, is_deeper
 
 _MAX_ID_LENGTH: Final = 255
-_EXACT_SECONDS: Final = 2**32
-"""Up to here a double holds seconds to better than half a microsecond."""
 _TEXT_FIELDS: Final = ("event_id", "source", "campaign_id", "creative_id", "user_id")
-_TIME_FIELDS: Final = ("occurred_at", "ts", "timestamp")
-NO_TIME: Final = "is missing: an event has one of occurred_at, ts and timestamp"
-SEVERAL_TIMES: Final = "is one time too many: an event has one of occurred_at, ts and timestamp"
 _OPENING_BRACE: Final = ord("{")
 MOST_IDENTIFIERS: Final = 64
 TOO_MANY_IDENTIFIERS: Final = f"must have at most {MOST_IDENTIFIERS} entries"
@@ -31,12 +26,10 @@ _BACKSLASH: Final = ord("\\")
 _FIRST_VISIBLE: Final = "!"
 _DELETE: Final = "\x7f"
 """The last character of ASCII, which cannot be seen."""
-_EARLIEST_MILLISECONDS: Final = 10**11
-"""As seconds, numbers from here on lie after the year 5138; as milliseconds, after 1973. So they are milliseconds."""
 NOT_TEXT: Final = "must be valid text without NUL characters"
 
 
-def check_event(  # noqa: C901  # one rule after another; splitting it would cost a call for each and event
+def check_event(
     event: SubmittedEvent, event_id: str, key: bytes, policy: EventPolicy, now_us: int, batch_source: str
 ) -> AcceptableEvent | RejectedEvent:
     """Applies every rule of the policy to one event.
@@ -46,77 +39,30 @@ def check_event(  # noqa: C901  # one rule after another; splitting it would cos
     now_us: the server's clock, in microseconds since 1970.
     batch_source: the source of an event that names none.
 
-    This runs once for each event. So a valid event passes a few cheap comparisons; only where one of them fails, the
-    fields are looked at one by one.
+    Each step passes a valid event by a few cheap comparisons. Only where one of them fails, it looks at field by field.
     """
     errors: dict[str, list[str]] = {}
-    occurred_at_us = 0
-    seconds = event.timestamp
-    if event.ts is None:
-        if seconds is None:
-            if event.occurred_at is not None:
-                stamp = event.occurred_at
-                occurred_at_us = (read_instant_us(stamp) or 0) if type(stamp) is str else cast("int", stamp)
-        elif event.occurred_at is None and 0 < seconds < _EXACT_SECONDS:
-            occurred_at_us = round(seconds * 1_000_000)
+    occurred_at_us = plain_time_us(event)
     if not 0 < occurred_at_us <= now_us + policy.max_ahead_us:
-        occurred_at_us = _event_time(event, policy, now_us, errors)
+        occurred_at_us = event_time_us(event, policy, now_us, errors)
     if not (_FIRST_VISIBLE <= event_id < _DELETE and event_id.isascii()) and not visible(event_id):
         errors["event_id"] = ["is required"]
-
-    event_type = event.type
-    if event.event_type is not None:
-        if event_type is None:
-            event_type = event.event_type
-        elif event_type != event.event_type:
-            errors["type"] = ["type and event_type are one field: they must not differ"]
+    event_type = event.type if event.event_type is None else _one_type(event, errors)
     counts_as = policy.counts_as.get(event_type or "", -1)
     if counts_as < 0:
-        field = "event_type" if event.type is None and (event.event_type or event.timestamp is not None) else "type"
-        problem = f"must be one of {', '.join(policy.counts_as)}" if event_type else "is required"
-        errors.setdefault(field, []).append(problem)
-
-    source = event.source or batch_source
-    campaign_id = event.campaign_id or ""
-    creative_id = event.creative_id or ""
-    user_id = event.user_id.strip() if event.user_id else ""
-    content = f"{event_id}\0{event_type}\0{source}\0{campaign_id}\0{creative_id}\0{user_id}"
-    if (
-        not content.isascii()
-        or _DELETE in content
-        or source < _FIRST_VISIBLE
-        or (campaign_id and campaign_id < _FIRST_VISIBLE)
-        or (creative_id and creative_id < _FIRST_VISIBLE)
-    ):
-        source = visible(source) or visible(batch_source)
-        campaign_id, creative_id = visible(campaign_id), visible(creative_id)
-        content = f"{event_id}\0{event_type}\0{source}\0{campaign_id}\0{creative_id}\0{user_id}"
-    if not source and event.ts is None:
-        errors["source"] = ["is required"]
-    if not campaign_id and event.occurred_at is not None:
-        errors["campaign_id"] = ["is required"]
-    if not user_id and event.ts is not None:
-        errors["user_id"] = ["is required"]
-
-    if content.count("\0") != 5 or not content.isascii() or len(content) > _MAX_ID_LENGTH:
-        texts = (event_id, source, campaign_id, creative_id, user_id)
-        for field, text in zip(_TEXT_FIELDS, texts, strict=True):
-            _check_text(field, text, errors)
-
+        _note_type(event, event_type, policy, errors)
+    source, campaign_id, creative_id, user_id, content = _texts(event, event_id, event_type, batch_source, errors)
     person = user_id
     identifiers: tuple[tuple[str, str], ...] = (("user_id", user_id),) if user_id else ()
     if event.identifiers:
         identifiers, person, text = _identifiers(event.identifiers, user_id, policy, errors)
         content += text
-    if seconds is not None and not identifiers and not _identifier_errors(errors):
+    if event.timestamp is not None and not identifiers and not _identifier_errors(errors):
         errors["identifiers"] = ["at least one value is required"]
 
     metadata = bytes(event.metadata)
     if metadata:
-        if metadata == b"null":
-            metadata = b""
-        else:
-            _check_metadata(metadata, policy, errors)
+        metadata = _metadata(metadata, policy, errors)
     if errors:
         # Nothing is stored, so no id is given.
         return rejected_event((event.event_id or "") if "event_id" not in errors else "", errors)
@@ -181,42 +127,56 @@ def visible(text: str) -> str:
     return text if seen else ""
 
 
-def _event_time(event: SubmittedEvent, policy: EventPolicy, now_us: int, errors: dict[str, list[str]]) -> int:
-    """When the event happened, in microseconds since 1970; reports a missing, double or impossible time."""
-    campaign, activity, seconds = event.occurred_at, event.ts, event.timestamp
-    given = [name for name in _TIME_FIELDS if getattr(event, name) is not None]
-    if not given:
-        name = "timestamp" if event.event_type is not None else "occurred_at"
-        errors[name] = [NO_TIME]
-        return 0
-    if len(given) > 1:
-        errors.update({name: [SEVERAL_TIMES] for name in given})
-        return 0
-    if seconds is not None:
-        field, moment = "timestamp", None
-        inside = EARLIEST_US <= seconds * 1_000_000 <= LATEST_US
-        occurred_at_us = round(seconds * 1_000_000) if inside else LATEST_US + 1
-        if abs(seconds) >= _EARLIEST_MILLISECONDS:
-            errors[field] = ["must be a number of Unix seconds; milliseconds?"]
-            return 0
-    else:
-        field, moment = ("occurred_at", campaign) if campaign is not None else ("ts", activity)
-        assert moment is not None
-        read_us = read_instant_us(moment) if isinstance(moment, str) else moment
-        if read_us is None:
-            errors[field] = [instant_problem(moment) if isinstance(moment, str) else OUT_OF_RANGE]
-            return 0
-        occurred_at_us = read_us
-    if not EARLIEST_US <= occurred_at_us <= LATEST_US:
-        errors[field] = [OUT_OF_RANGE]
-    elif activity is not None:
-        if abs(occurred_at_us - now_us) > policy.max_activity_skew_us:
-            errors[field] = [f"must be within {policy.max_activity_skew_us // 1_000_000} seconds of the server's clock"]
-    elif occurred_at_us - now_us > policy.max_ahead_us:
-        errors[field] = [
-            f"must not be more than {policy.max_ahead_us // 3_600_000_000} hours ahead of the server's clock"
-        ]
-    return occurred_at_us
+def _one_type(event: SubmittedEvent, errors: dict[str, list[str]]) -> str | None:
+    """The type of an event that has `event_type`: another name of `type`, which must not differ."""
+    if event.type is None:
+        return event.event_type
+    if event.type != event.event_type:
+        errors["type"] = ["type and event_type are one field: they must not differ"]
+    return event.type
+
+
+def _note_type(
+    event: SubmittedEvent, event_type: str | None, policy: EventPolicy, errors: dict[str, list[str]]
+) -> None:
+    """Notes what is wrong with a type that the policy does not know, under the name that its sender uses."""
+    field = "event_type" if event.type is None and (event.event_type or event.timestamp is not None) else "type"
+    problem = f"must be one of {', '.join(policy.counts_as)}" if event_type else "is required"
+    errors.setdefault(field, []).append(problem)
+
+
+def _texts(
+    event: SubmittedEvent, event_id: str, event_type: str | None, batch_source: str, errors: dict[str, list[str]]
+) -> tuple[str, str, str, str, str]:
+    """The event's source, campaign, creative and user, empty where absent; and one text of all that it says with them
+    and with its id and type, for the fingerprint. Notes what is missing, too long or not clean.
+    """
+    source = event.source or batch_source
+    campaign_id = event.campaign_id or ""
+    creative_id = event.creative_id or ""
+    user_id = event.user_id.strip() if event.user_id else ""
+    content = f"{event_id}\0{event_type}\0{source}\0{campaign_id}\0{creative_id}\0{user_id}"
+    if (
+        not content.isascii()
+        or _DELETE in content
+        or source < _FIRST_VISIBLE
+        or (campaign_id and campaign_id < _FIRST_VISIBLE)
+        or (creative_id and creative_id < _FIRST_VISIBLE)
+    ):
+        source = visible(source) or visible(batch_source)
+        campaign_id, creative_id = visible(campaign_id), visible(creative_id)
+        content = f"{event_id}\0{event_type}\0{source}\0{campaign_id}\0{creative_id}\0{user_id}"
+    if not source and event.ts is None:
+        errors["source"] = ["is required"]
+    if not campaign_id and event.occurred_at is not None:
+        errors["campaign_id"] = ["is required"]
+    if not user_id and event.ts is not None:
+        errors["user_id"] = ["is required"]
+    if content.count("\0") != 5 or not content.isascii() or len(content) > _MAX_ID_LENGTH:
+        texts = (event_id, source, campaign_id, creative_id, user_id)
+        for field, text in zip(_TEXT_FIELDS, texts, strict=True):
+            _check_text(field, text, errors)
+    return source, campaign_id, creative_id, user_id, content
 
 
 def _check_text(field: str, value: str, errors: dict[str, list[str]], max_length: int = _MAX_ID_LENGTH) -> None:
@@ -265,15 +225,19 @@ def _identifier_errors(errors: dict[str, list[str]]) -> bool:
     return any(field.startswith("identifiers") for field in errors)
 
 
-def _check_metadata(metadata: bytes, policy: EventPolicy, errors: dict[str, list[str]]) -> None:
-    """Metadata must be a JSON object that PostgreSQL can hold: valid text, no NUL, not too large, not too deep."""
+def _metadata(metadata: bytes, policy: EventPolicy, errors: dict[str, list[str]]) -> bytes:
+    """Metadata as it is stored: nothing for `null`, else what was sent.
+
+    It must be a JSON object that PostgreSQL can hold: valid text, no NUL, not too large, not too deep.
+    """
+    if metadata == b"null":
+        return b""
     if metadata[0] != _OPENING_BRACE:
         errors["metadata"] = ["must be a JSON object"]
-        return
-    if len(metadata) > policy.max_metadata_bytes:
+    elif len(metadata) > policy.max_metadata_bytes:
         errors["metadata"] = [f"must have at most {policy.max_metadata_bytes} bytes"]
-        return
-    if is_deeper(metadata, policy.max_metadata_depth):
+    elif is_deeper(metadata, policy.max_metadata_depth):
         errors["metadata"] = [too_deep(policy)]
     elif (_BACKSLASH in metadata or not metadata.isascii()) and not is_clean_json(metadata):
         errors["metadata"] = [NOT_TEXT]
+    return metadata
