@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from typing import Any
 
 import grpc
@@ -15,15 +15,11 @@ import pytest
 import redis.asyncio
 import sqlalchemy as sa
 from google.protobuf.wrappers_pb2 import StringValue
-from google.rpc import error_details_pb2, status_pb2
-from grpc_status import rpc_status
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from dmp_chassis.client import channel
 from dmp_chassis.database import Database
-from dmp_chassis.errors import DomainError, ErrorSpec, ErrorTable
-from dmp_chassis.interceptors import answers_in_parts
 from dmp_chassis.violations import InvalidArgument, Violation
 from tests.chassis.echo_service import (
     API,
@@ -38,101 +34,20 @@ from tests.chassis.echo_service import (
     serving,
 )
 from tests.chassis.eventually import eventually
+from tests.chassis.guarded_handlers import (
+    ECHOES,
+    SECRET,
+    TABLE,
+    QueueFull,
+    complaints,
+    echo,
+    everything_in,
+    info_of,
+    raising,
+)
 
 # One event loop for all of them: grpc.aio's poller belongs to the process and outlives the loop of a single test.
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-
-SECRET = "hunter2-the-password"
-
-
-@dataclass(slots=True, kw_only=True, eq=False)
-class QueueFull(DomainError):
-    waiting: int
-
-
-TABLE: ErrorTable = {
-    QueueFull: ErrorSpec(
-        code=grpc.StatusCode.RESOURCE_EXHAUSTED,
-        reason="QUEUE_FULL",
-        message=lambda error: f"{error.waiting} are waiting",
-        metadata=lambda error: {"waiting": str(error.waiting)},
-        retry_after_seconds=lambda error: error.waiting / 4,
-        http_status=422,
-    )
-}
-
-
-def raising(make_error: Callable[[], BaseException], kind: str) -> Callable[..., Any]:
-    """A handler of this kind that fails after it has read its request."""
-
-    async def read(request: Any) -> None:  # noqa: ANN401
-        if kind.startswith("stream"):
-            async for _ in request:
-                pass
-
-    async def fail() -> None:
-        raise make_error()
-
-    async def unary(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> StringValue:  # noqa: ANN401
-        await read(request)
-        await fail()
-        return StringValue()
-
-    async def stream(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[StringValue]:  # noqa: ANN401
-        await read(request)
-        await fail()
-        yield StringValue()
-
-    return stream if kind.endswith("stream") else unary
-
-
-async def echo(request: StringValue, context: object) -> StringValue:
-    return request
-
-
-async def echo_stream(request: StringValue, context: object) -> AsyncIterator[StringValue]:
-    yield request
-
-
-async def echo_requests(requests: AsyncIterator[StringValue], context: object) -> StringValue:
-    return StringValue(value=",".join([request.value async for request in requests]))
-
-
-async def echo_both(requests: AsyncIterator[StringValue], context: object) -> AsyncIterator[StringValue]:
-    async for request in requests:
-        yield request
-
-
-ECHOES: dict[str, Callable[..., Any]] = {
-    "unary_unary": echo,
-    "unary_stream": echo_stream,
-    "stream_unary": echo_requests,
-    "stream_stream": echo_both,
-}
-
-
-def status_of(error: grpc.aio.AioRpcError) -> status_pb2.Status:
-    status: status_pb2.Status | None = rpc_status.from_call(error)  # type: ignore[arg-type]  # has what it needs
-    assert status is not None
-    return status
-
-
-def info_of(error: grpc.aio.AioRpcError) -> error_details_pb2.ErrorInfo:
-    info = error_details_pb2.ErrorInfo()
-    assert status_of(error).details[0].Unpack(info)
-    return info
-
-
-def complaints(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
-    """What the chassis or gRPC itself logged as a warning or worse."""
-    ours = [record for record in caplog.records if record.name.startswith(("dmp_chassis", "grpc"))]
-    return [record for record in ours if record.levelno >= logging.WARNING]
-
-
-def everything_in(error: grpc.aio.AioRpcError) -> str:
-    return repr(
-        (error.details(), error.debug_error_string(), list(error.initial_metadata()), list(error.trailing_metadata()))
-    )
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -270,62 +185,6 @@ async def test_responses_before_an_error_arrive_and_the_error_after_them() -> No
         assert await rpc.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
-@pytest.mark.parametrize("kind", ["unary_unary", "unary_stream"])
-async def test_a_cancelled_call_cancels_its_handler_and_is_no_error(
-    kind: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    started, cleaned = asyncio.Event(), asyncio.Event()
-
-    async def wait() -> None:
-        started.set()
-        try:
-            await asyncio.Event().wait()
-        finally:
-            cleaned.set()
-
-    async def unary(request: StringValue, context: object) -> StringValue:
-        await wait()
-        return request
-
-    async def stream(request: StringValue, context: object) -> AsyncGenerator[StringValue]:
-        yield request
-        await wait()
-
-    method: Callable[..., Any] = unary if kind == "unary_unary" else stream
-    async with serving({"M": method}, kind) as (_, to_server):
-        make = to_server.unary_unary if kind == "unary_unary" else to_server.unary_stream
-        rpc = make(f"/{SERVICE}/M", StringValue.SerializeToString, StringValue.FromString)(StringValue())
-        async with asyncio.timeout(20):
-            await started.wait()
-            rpc.cancel()
-            await cleaned.wait()
-        assert await call_still_works(to_server)
-    assert not complaints(caplog)
-
-
-async def call_still_works(to_server: grpc.aio.Channel) -> bool:
-    error = await failure(to_server, "NoSuchMethod")
-    return error.code() is grpc.StatusCode.UNIMPLEMENTED
-
-
-async def test_a_response_generator_is_closed_when_its_caller_goes_away() -> None:
-    closed = asyncio.Event()
-
-    async def for_ever(request: StringValue, context: object) -> AsyncGenerator[StringValue]:
-        try:
-            while True:
-                yield request
-        finally:
-            closed.set()
-
-    async with serving({"M": for_ever}, "unary_stream") as (_, to_server):
-        rpc = open_stream(to_server, "M")
-        await rpc.read()
-        rpc.cancel()
-        async with asyncio.timeout(20):
-            await closed.wait()
-
-
 async def redis_refused() -> None:
     async with redis.asyncio.Redis(host="127.0.0.1", port=1, retry=Retry(NoBackoff(), 0)) as client:
         await client.get("x")
@@ -432,51 +291,3 @@ async def test_the_access_log_is_at_debug_level_and_leaves_out_health(caplog: py
             return logged() == [f"/{SERVICE}/M"]
 
         await eventually(has_been_logged)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-async def test_a_stream_beyond_the_limit_is_refused_until_one_ends(kind: str) -> None:
-    opened, released = asyncio.Event(), asyncio.Event()
-
-    async def one(_: object, context: object) -> StringValue:
-        opened.set()
-        await released.wait()
-        return StringValue(value="done")
-
-    async def many(_: object, context: object) -> AsyncIterator[StringValue]:
-        yield await one(_, context)
-
-    async with serving({"M": many if kind.endswith("stream") else one}, kind, api=replace(API, max_streams=1)) as (
-        _,
-        to_server,
-    ):
-        first = asyncio.ensure_future(call(to_server, "M", kind=kind))
-        await opened.wait()
-        if kind == "unary_unary":
-            second = asyncio.ensure_future(call(to_server, "M", kind=kind))
-            released.set()
-            assert await second == ["done"]
-        else:
-            error = await failure(to_server, "M", kind=kind)
-            assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-            assert (info_of(error).reason, info_of(error).metadata["limit"]) == ("TOO_MANY_STREAMS", "1")
-            released.set()
-        assert await first == ["done"]
-        assert await call(to_server, "M", kind=kind) == ["done"]
-
-
-async def test_an_answer_in_parts_takes_no_place_of_a_stream() -> None:
-    opened, released = asyncio.Event(), asyncio.Event()
-
-    @answers_in_parts
-    async def parts(_: object, context: object) -> AsyncIterator[StringValue]:
-        opened.set()
-        await released.wait()
-        yield StringValue(value="done")
-
-    async with serving({"M": parts}, "unary_stream", api=replace(API, max_streams=0)) as (_, to_server):
-        first = asyncio.ensure_future(call(to_server, "M", kind="unary_stream"))
-        await opened.wait()
-        released.set()
-        assert await call(to_server, "M", kind="unary_stream") == ["done"]
-        assert await first == ["done"]

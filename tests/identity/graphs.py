@@ -13,9 +13,12 @@ from dmp_identity.domain.identifier_parser import IdentifierParser
 from dmp_identity.domain.identifier_policy import IdentifierPolicy, policy_from_mapping
 from dmp_identity.domain.parsed_identifier import Key, Observation
 from dmp_identity.domain.plan import Plan
+from dmp_identity.domain.resolve_observations import ObservationResolver
 from dmp_identity.domain.snapshot import GraphVersion, Person, Snapshot
 
 VERSION: Final = GraphVersion(server=7, people=1, evidence=1)
+NOW_US: Final = 10_000
+"""When the events of a plan happen: later than everything that is stored."""
 
 TYPES: Final[Mapping[str, Mapping[str, Any]]] = {
     "user_id": {"strength": "strong"},
@@ -127,6 +130,18 @@ def observation(text: str, policy: IdentifierPolicy, ref: str = "e") -> Observat
     parsed = [parser.parse(*one) for one in keys(text)]
     shown = [one for one in parsed if one is not None]
     return parser.observation(ref=ref, source="web", cause="event", identifiers=shown)
+
+
+def plan_for(
+    known: Sequence[Known], events: Sequence[str], also: Also = NOTHING_ELSE, policy: IdentifierPolicy | None = None
+) -> Plan:
+    """The plan for some events, one after another, if just these profiles are there."""
+    policy = policy or small_policy()
+    resolver = ObservationResolver(policy, snapshot(known, also), now_us=NOW_US)
+    placed = [resolver.resolve(observation(text, policy, ref=f"e{n}")) for n, text in enumerate(events)]
+    made = resolver.plan()
+    assert made.placements == placed
+    return made
 
 
 def changes(plan: Plan) -> dict[str, Any]:
