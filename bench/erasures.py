@@ -58,12 +58,12 @@ class _Bench:
         self._note = figures.note
         self._entries = entries
         self._mark = uuid.uuid4().hex
-        self._caller = _Caller(system)
 
     def run(self) -> None:
         """Fills, erases, and takes down what it took."""
-        person = self._add_person(self._mark)
-        others = [self._add_person(f"{self._mark}-{number}") for number in range(_OTHERS)]
+        caller = _Caller(self._system)
+        person = _add_person(caller, self._mark)
+        others = [_add_person(caller, f"{self._mark}-{number}") for number in range(_OTHERS)]
         events = ManyEvents(
             self._system.stack,
             person,
@@ -83,10 +83,11 @@ class _Bench:
         self._note("/identify, nobody is erased", "ms", spent)
         memory, usage = read_memory(self._system.pids), read_usage(self._system.pids)
         began = time.monotonic()
+        caller = _Caller(self._system)  # a new one: the gateway has closed what was idle during the filling
         with self._asking() as spent, self._erasing(others) as waited:
-            receipt = self._caller.ask("DELETE", f"/users/{person}")["receipt"]
+            receipt = caller.ask("DELETE", f"/users/{person}")["receipt"]
             self._note("DELETE answered", "s", [time.monotonic() - began])
-            seconds = self._wait_erased(receipt["erasure_id"], began)
+            seconds = self._wait_erased(caller, receipt["erasure_id"], began)
         cpu = read_usage(self._system.pids).since(usage)
         grown = {name: now["pss"] - memory[name]["pss"] for name, now in read_memory(self._system.pids).items()}
         per_entry = {part: round(total / self._entries * 1e6, 1) for part, total in cpu.items()}
@@ -99,13 +100,6 @@ class _Bench:
         self._note("largest growth of a process", "MiB", [max(grown.values())], more=grown)
         if any(events.left().values()):
             raise WrongAnswerError(f"not erased: {events.left()}")
-
-    def _add_person(self, name: str) -> str:
-        identifiers = {"email": f"{name}@x.com", "user_id": f"u-{name}"}
-        event = {"event_type": "view", "source": "web", "timestamp": 1_700_000_000, "identifiers": identifiers}
-        answer = self._caller.ask("POST", "/events", event)
-        person: str = answer["results"][0]["internal_user_id"]
-        return person
 
     @contextmanager
     def _asking(self) -> Iterator[list[float]]:
@@ -148,11 +142,11 @@ class _Bench:
 
         yield from _beside(loop, over, waited)
 
-    def _wait_erased(self, erasure_id: str, began: float) -> float:
+    def _wait_erased(self, caller: _Caller, erasure_id: str, began: float) -> float:
         """Seconds until nothing about the person was left."""
         shown = time.monotonic()
         while True:
-            receipt = self._caller.ask("GET", f"/erasures/{erasure_id}")["receipt"]
+            receipt = caller.ask("GET", f"/erasures/{erasure_id}")["receipt"]
             now = time.monotonic()
             if receipt["state"] in ("ERASURE_STATE_SETTLING", "ERASURE_STATE_COMPLETE"):
                 return now - began
@@ -162,6 +156,14 @@ class _Bench:
                 shown = now
                 print(f"    {now - began:6.0f} s: {receipt['cleaned_events']:,} events cleaned", flush=True)
             time.sleep(0.25)
+
+
+def _add_person(caller: _Caller, name: str) -> str:
+    identifiers = {"email": f"{name}@x.com", "user_id": f"u-{name}"}
+    event = {"event_type": "view", "source": "web", "timestamp": 1_700_000_000, "identifiers": identifiers}
+    answer = caller.ask("POST", "/events", event)
+    person: str = answer["results"][0]["internal_user_id"]
+    return person
 
 
 def _beside(loop: Callable[[], None], over: threading.Event, found: list[float]) -> Iterator[list[float]]:

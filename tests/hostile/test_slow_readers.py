@@ -21,8 +21,10 @@ RECEIVE_BUFFER = 4096
 ANSWERED = {b"200", b"422"}
 
 MINUTES = "campaign_id=camp_slow&from=2026-01-01T00:00:00Z&to=2026-05-18T00:00:00Z&granularity=minute&fill=zero"
-# More would be a load of its own: an answer has a verdict of 150 bytes for each event.
 EVENTS = json.dumps([{"event_id": str(number)} for number in range(300)])
+"""The answer has a verdict of 150 bytes for each event."""
+MOST_EVENTS = json.dumps([{}] * 10_000)
+"""The answer has megabytes."""
 
 
 def request(method: str, target: str, *, accept: str = "*/*", body: str = "") -> bytes:
@@ -112,6 +114,7 @@ def campaign_of_each_minute(system: System) -> None:
         pytest.param(request("GET", "/live"), 30, id="live-30"),
         pytest.param(request("GET", "/live"), 100, id="live-100"),
         pytest.param(request("POST", "/events", body=EVENTS), 30, id="events-30"),
+        pytest.param(request("POST", "/events", body=MOST_EVENTS), 30, id="most-events-30"),
     ],
 )
 def test_slow_readers_of_long_answers(system: System, ask: bytes, readers: int) -> None:

@@ -40,6 +40,7 @@ from dmp_ingest.erase_user import Stores, sweep_loop
 from dmp_ingest.gather_groups import GroupGathering
 from dmp_ingest.hand_over_group import GroupHandOver
 from dmp_ingest.hold_batches import HeldBatches
+from dmp_ingest.large_requests import LargeRequests
 from dmp_ingest.relay_batches import Relay
 from dmp_ingest.settings import Settings, read_settings
 from dmp_ingest.store_group import GroupStores
@@ -80,6 +81,8 @@ def assemble(settings: Settings) -> Parts:
     deliverer = Deliverer(held, consumers)
     wake = asyncio.Event()
     claims = Claims(redis, window_seconds=settings.claim_window_seconds)
+    # Twice as many as may wait for a commit: with valid events the queue is what is full first.
+    large = LargeRequests(most_events=2 * settings.max_queued_events)
     gathering = GroupGathering(max_queued_events=settings.max_queued_events, max_group_events=settings.max_group_events)
     committer = GroupCommitter(
         gathering=gathering,
@@ -101,7 +104,7 @@ def assemble(settings: Settings) -> Parts:
     )
     policy = settings.policy
     servicer = IngestServicer(
-        publishing=PublishRpcs(policy=policy, gathering=gathering),
+        publishing=PublishRpcs(policy=policy, large=large, gathering=gathering),
         events=EventRpcs(policy=policy, log=log, owners=Owners(identity)),
         audits=AuditRpcs(cells=LogCells(auditing), counted=CountedCells(stats), people=stores.people, policy=policy),
         erasures=ErasureRpcs(stores),

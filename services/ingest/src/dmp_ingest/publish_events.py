@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from typing import Final, TypeAlias, cast
 
 import msgspec
 
+from dmp_chassis.pauses import Pauses
 from dmp_chassis.unfilled_macros import is_unfilled_macro
 from dmp_chassis.uuid7 import uuid7_text
 from dmp_ingest.domain.check_event import check_event, check_foreign, check_unreadable
@@ -19,9 +19,9 @@ from dmp_ingest.domain.event import AcceptableEvent, ForeignEvent, RejectedEvent
 from dmp_ingest.domain.event_key import derived_event_id, event_keys
 from dmp_ingest.domain.event_policy import EventPolicy
 from dmp_ingest.gather_groups import GroupGathering
+from dmp_ingest.large_requests import LargeRequests
 
 _AT_ONCE_EVENTS: Final = 25
-_AT_ONCE_SECONDS: Final = 0.01
 """After this time other requests get their turn."""
 _ENOUGH_SOURCE: Final = 256
 
@@ -69,12 +69,15 @@ class Published:
     """One for each event, in the order of the request."""
 
 
-async def publish_events(request: PublishEvents, *, policy: EventPolicy, gathering: GroupGathering) -> Published:
+async def publish_events(
+    request: PublishEvents, *, policy: EventPolicy, large: LargeRequests, gathering: GroupGathering
+) -> Published:
     """Checks the events of a request and stores the valid ones.
 
     Raises TooLargeError before any work, CannotStoreError if the log could not store the valid events.
     """
-    judged = await judge_events(request, policy)
+    async with large.turn(len(request.events)):
+        judged = await judge_events(request, policy)
     acceptable = [event for event in judged if type(event) is AcceptableEvent]
     rejected = len(judged) - len(acceptable)
     if not acceptable:
@@ -125,11 +128,9 @@ async def judge_events(request: PublishEvents, policy: EventPolicy) -> list[Acce
     # A longer source is invalid anyway; what is left is enough to say so, and cheap to compare for every event.
     source = (request.source or "")[:_ENOUGH_SOURCE]
     judged: list[AcceptableEvent | RejectedEvent] = []
-    turn_ends = time.monotonic() + _AT_ONCE_SECONDS
+    pauses = Pauses()
     for first in range(0, len(request.events), _AT_ONCE_EVENTS):
-        if time.monotonic() > turn_ends:
-            await asyncio.sleep(0)
-            turn_ends = time.monotonic() + _AT_ONCE_SECONDS
+        await pauses.take_if_due()
         events = request.events[first : first + _AT_ONCE_EVENTS]
         event_ids = [
             _new_id_of(event, first + index, request) if event.event_id is None else event.event_id

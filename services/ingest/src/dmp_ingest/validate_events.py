@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from dmp_ingest.domain.event import AcceptableEvent, RejectedEvent
 from dmp_ingest.domain.event_policy import EventPolicy
+from dmp_ingest.large_requests import LargeRequests
 from dmp_ingest.publish_events import PublishEvents, judge_events, unfilled_fields, unfilled_macros
 
 
@@ -35,12 +36,13 @@ class Validated:
     """Events that would be rejected or are odd, in order."""
 
 
-async def validate_events(request: PublishEvents, *, policy: EventPolicy) -> Validated:
+async def validate_events(request: PublishEvents, *, policy: EventPolicy, large: LargeRequests) -> Validated:
     """Checks the events of a request. Raises TooLargeError.
 
     It reads no store: its cost is that of checking the events.
     """
-    judged = await judge_events(request, policy)
+    async with large.turn(len(request.events)):
+        judged = await judge_events(request, policy)
     acceptable = [event for event in judged if isinstance(event, AcceptableEvent)]
     macros = unfilled_macros(acceptable) if policy.flag_unfilled_macros else frozenset()
     noted = []

@@ -12,6 +12,7 @@ from google.protobuf import json_format, struct_pb2, timestamp_pb2
 
 from dmp.ingest.v1 import audit_pb2, event_pb2, ingest_service_pb2
 from dmp_chassis.instants import OUT_OF_RANGE, instant_us, timestamp_us
+from dmp_chassis.pauses import Pauses
 from dmp_ingest.api.json_answer import MESSAGES, UNFILLED_MACRO, message_of
 from dmp_ingest.audit_events import Audited, AuditedTimelines
 from dmp_ingest.domain.audit import NOTHING, CellKey
@@ -33,6 +34,7 @@ _STRUCT_DEPTH: Final = 30
 _STRUCT_FACTOR: Final = 8
 """No JSON is this many times as large as a Struct: a digit and a comma become 11 bytes."""
 _NO_METADATA: Final = msgspec.Raw(b"")
+_RESULTS_AT_ONCE: Final = 50
 
 
 _Response: TypeAlias = ingest_service_pb2.PublishEventsResponse | ingest_service_pb2.PublishEventStreamResponse
@@ -109,10 +111,16 @@ def _plain_value(value: struct_pb2.Value) -> object:
     return getattr(value, kind) if kind not in (None, "null_value") else None
 
 
-def add_results(response: _Response, outcomes: Sequence[Outcome], *, minimal: bool) -> None:
-    """Adds a result for each outcome, in order; with `minimal` none for events that were simply accepted."""
+async def add_results(response: _Response, outcomes: Sequence[Outcome], *, minimal: bool) -> None:
+    """Adds a result for each outcome, in order; with `minimal` none for events that were simply accepted.
+
+    Others have their turn while many are added.
+    """
     add = response.results.add
+    pauses = Pauses()
     for index, outcome in enumerate(outcomes):
+        if index % _RESULTS_AT_ONCE == 0:
+            await pauses.take_if_due()
         if isinstance(outcome, StoredOutcome):
             verdict = outcome.verdict
             if not (minimal and verdict is Verdict.ACCEPTED):

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, TypeVar
 
 import msgspec
 
+from dmp_chassis.pauses import Pauses
 from dmp_ingest.domain.duplicate import Verdict
 from dmp_ingest.domain.event import RejectedEvent
 from dmp_ingest.publish_events import Outcome, Published, StoredOutcome
 from dmp_ingest.validate_events import Noted, Validated
+
+_Item = TypeVar("_Item")
 
 MESSAGES: Final = {
     Verdict.ACCEPTED: "accepted",
@@ -39,33 +42,39 @@ class _Answer(msgspec.Struct):
     duplicates: int
     rejected: int
     applied: bool
-    results: Sequence[_Result]
+    results: msgspec.Raw
     errors: Mapping[str, Sequence[str]] | msgspec.UnsetType = msgspec.UNSET
 
 
 _MOST_SENTENCES: Final = 5
+_RESULTS_AT_ONCE: Final = 50
+_NO_RESULTS: Final = msgspec.Raw(b"[]")
 _encode: Final = msgspec.json.Encoder().encode
 
 
-def write_answer(published: Published, *, single: bool, minimal: bool) -> bytes:
-    """The answer for a request. single: the body was one event, whose errors also stand at the top. minimal: no line
-    for plain successes."""
-    results = [_result(outcome) for outcome in published.outcomes if not (minimal and _is_plain(outcome))]
+async def write_answer(published: Published, *, single: bool, minimal: bool) -> bytes:
+    """The answer for a request. Others have their turn while many results are written.
+
+    single: the body was one event, whose errors also stand at the top. minimal: no line for plain successes.
+    """
+    outcomes: Sequence[Outcome] = published.outcomes
+    if minimal:
+        outcomes = [outcome for outcome in outcomes if not _is_plain(outcome)]
     answer = _Answer(
         accepted=published.accepted,
         duplicates=published.duplicates,
         rejected=published.rejected,
         applied=published.applied,
-        results=results,
+        results=await _written(outcomes, _result),
     )
     if single and published.rejected:
-        answer.errors = results[0].errors
+        answer.errors = _result(outcomes[0]).errors
     return _encode(answer)
 
 
 def write_refusal(errors: Mapping[str, Sequence[str]]) -> bytes:
     """The answer for a body that is JSON but holds no events, by field."""
-    return _encode(_Answer(accepted=0, duplicates=0, rejected=0, applied=True, results=(), errors=errors))
+    return _encode(_Answer(accepted=0, duplicates=0, rejected=0, applied=True, results=_NO_RESULTS, errors=errors))
 
 
 class _Note(msgspec.Struct, omit_defaults=True):
@@ -79,22 +88,29 @@ class _Note(msgspec.Struct, omit_defaults=True):
 class _Validation(msgspec.Struct, omit_defaults=True):
     valid: int
     rejected: int
-    results: Sequence[_Note]
+    results: msgspec.Raw
     errors: Mapping[str, Sequence[str]] | msgspec.UnsetType = msgspec.UNSET
 
 
-def write_validation(validated: Validated) -> bytes:
-    """The answer of `POST /events:validate`."""
-    return _encode(
-        _Validation(
-            valid=validated.valid, rejected=validated.rejected, results=[_note(noted) for noted in validated.noted]
-        )
-    )
+async def write_validation(validated: Validated) -> bytes:
+    """The answer of `POST /events:validate`. Others have their turn while many results are written."""
+    results = await _written(validated.noted, _note)
+    return _encode(_Validation(valid=validated.valid, rejected=validated.rejected, results=results))
 
 
 def write_invalid_body(errors: Mapping[str, Sequence[str]]) -> bytes:
     """The answer of `POST /events:validate` for a body that is JSON but holds no events, by field."""
-    return _encode(_Validation(valid=0, rejected=0, results=(), errors=errors))
+    return _encode(_Validation(valid=0, rejected=0, results=_NO_RESULTS, errors=errors))
+
+
+async def _written(items: Sequence[_Item], write: Callable[[_Item], msgspec.Struct]) -> msgspec.Raw:
+    """The array of what `write` makes of each of these."""
+    pauses = Pauses()
+    pieces = []
+    for first in range(0, len(items), _RESULTS_AT_ONCE):
+        await pauses.take_if_due()
+        pieces.append(_encode([write(item) for item in items[first : first + _RESULTS_AT_ONCE]])[1:-1])
+    return msgspec.Raw(b"[" + b",".join(pieces) + b"]")
 
 
 def _note(noted: Noted) -> _Note:

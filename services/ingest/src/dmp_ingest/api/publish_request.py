@@ -7,8 +7,6 @@ itself.
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Iterator
 from typing import Final, TypeVar
 
@@ -16,6 +14,7 @@ from google.protobuf.message import DecodeError
 
 from dmp.ingest.v1 import event_pb2
 from dmp.ingest.v1 import ingest_service_pb2 as pb
+from dmp_chassis.pauses import Pauses
 from dmp_chassis.violations import InvalidArgument, Violation
 from dmp_ingest.api.convert import event_from_proto
 from dmp_ingest.domain.errors import TooLargeError
@@ -26,7 +25,6 @@ from dmp_ingest.publish_events import PublishEvents
 MOST_BYTES: Final = 16 * 1024 * 1024
 """Of one request, or of one message of a stream."""
 _MOST_OTHER_FIELDS: Final = 1_000
-_AT_ONCE_SECONDS: Final = 0.01
 _EVENTS_TAG: Final = 0x0A
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _EVENT_TOO_LARGE: Final = {"event": [f"must have at most {MOST_EVENT_BYTES:,} bytes"]}
@@ -72,8 +70,9 @@ async def _read_events(
     sent: list[event_pb2.Event | bytes], policy: EventPolicy
 ) -> list[SubmittedEvent | RejectedEvent]:
     events: list[SubmittedEvent | RejectedEvent] = []
-    turn_ends = time.monotonic() + _AT_ONCE_SECONDS
+    pauses = Pauses()
     for event in sent:
+        await pauses.take_if_due()
         if not isinstance(event, bytes):
             events.append(event_from_proto(event, policy))
         elif len(event) > MOST_EVENT_BYTES:
@@ -83,9 +82,6 @@ async def _read_events(
                 events.append(event_from_proto(event_pb2.Event.FromString(event), policy))
             except DecodeError:
                 raise _invalid("", "the request is not a valid message of its type") from None
-        if time.monotonic() > turn_ends:
-            await asyncio.sleep(0)
-            turn_ends = time.monotonic() + _AT_ONCE_SECONDS
     return events
 
 

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import grpc
 
 from dmp.ingest.v1 import ingest_service_pb2 as pb
+from dmp_chassis.budget import Share
 from dmp_chassis.content_coding import decoded_body
 from dmp_chassis.http_body import json_body, send_http_status
 from dmp_ingest.api.convert import add_results
 from dmp_ingest.api.json_answer import write_answer, write_invalid_body, write_refusal, write_validation
-from dmp_ingest.api.json_body import BodyReader
+from dmp_ingest.api.json_body import BodyReader, EventsBody
 from dmp_ingest.api.publish_request import read_publish_request
 from dmp_ingest.domain.event_policy import EventPolicy
 from dmp_ingest.gather_groups import GroupGathering
-from dmp_ingest.publish_events import PublishEvents, publish_events
+from dmp_ingest.large_requests import LargeRequests, weight_of
+from dmp_ingest.publish_events import Published, PublishEvents, publish_events
 from dmp_ingest.validate_events import validate_events
 
 Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
@@ -25,38 +29,46 @@ Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 class PublishRpcs:
     """Publishes what callers send, in three forms. Each raises what the proto lists."""
 
-    def __init__(self, *, policy: EventPolicy, gathering: GroupGathering) -> None:
+    def __init__(self, *, policy: EventPolicy, large: LargeRequests, gathering: GroupGathering) -> None:
         self._policy = policy
+        self._large = large
         self._gathering = gathering
         self._reader = BodyReader(policy)
 
-    async def publish(self, data: bytes) -> pb.PublishEventsResponse:
+    async def publish(self, data: bytes, context: Context) -> pb.PublishEventsResponse:
         """Publishes a serialized `PublishEventsRequest`."""
         self._gathering.refuse_if_full()
-        message, events = await read_publish_request(data, pb.PublishEventsRequest, self._policy)
-        published = await publish_events(events, policy=self._policy, gathering=self._gathering)
-        response = pb.PublishEventsResponse(
-            accepted=published.accepted,
-            duplicates=published.duplicates,
-            rejected=published.rejected,
-            applied=published.applied,
-        )
-        add_results(response, published.outcomes, minimal=message.minimal_results)
-        return response
+        with ExitStack() as held:
+            share = held.enter_context(self._large.share())
+            share.hold(weight_of(events=0, size_bytes=len(data)))
+            message, events = await read_publish_request(data, pb.PublishEventsRequest, self._policy)
+            share.hold(weight_of(events=len(events.events), size_bytes=len(data)))
+            published = await self._publish(events)
+            response = pb.PublishEventsResponse(
+                accepted=published.accepted,
+                duplicates=published.duplicates,
+                rejected=published.rejected,
+                applied=published.applied,
+            )
+            async with self._large.turn(len(published.outcomes)):
+                await add_results(response, published.outcomes, minimal=message.minimal_results)
+            _hold_until_taken(held, share, answer_bytes=response.ByteSize(), context=context)
+            return response
 
     async def publish_stream(self, requests: AsyncIterator[bytes]) -> AsyncIterator[pb.PublishEventStreamResponse]:
         """Publishes serialized `PublishEventStreamRequest`s, one after another; waits while too many events wait."""
         async for data in requests:
             await self._gathering.wait_for_room()
             _, events = await read_publish_request(data, pb.PublishEventStreamRequest, self._policy)
-            published = await publish_events(events, policy=self._policy, gathering=self._gathering)
+            published = await self._publish(events)
             response = pb.PublishEventStreamResponse(
                 accepted=published.accepted,
                 duplicates=published.duplicates,
                 rejected=published.rejected,
                 applied=published.applied,
             )
-            add_results(response, published.outcomes, minimal=False)
+            async with self._large.turn(len(published.outcomes)):
+                await add_results(response, published.outcomes, minimal=False)
             yield response
 
     async def publish_json(
@@ -64,47 +76,68 @@ class PublishRpcs:
     ) -> pb.PublishEventsJsonResponse:
         """Publishes the body of `POST /events`; the HTTP status goes to the gateway as metadata."""
         self._gathering.refuse_if_full()
-        data = await decoded_body(request.body.data, context, limit=self._policy.max_body_bytes)
         headers = {
             name: value for name, value in context.invocation_metadata() or () if name in ("idempotency-key", "prefer")
         }
-        body = await self._reader.read(data)
-        errors = body.errors
-        if not body.events and not errors:
-            errors = {"events": ["at least one event is required"]}
-        if errors:
-            await send_http_status(context, 422)
-            return pb.PublishEventsJsonResponse(body=json_body(write_refusal(errors)))
-        published = await publish_events(
-            PublishEvents(
-                events=body.events,
-                size_bytes=len(data),
-                source=body.source,
-                idempotency_key=str(headers.get("idempotency-key", "")),
-            ),
-            policy=self._policy,
-            gathering=self._gathering,
-        )
-        if not published.accepted and not published.duplicates:
-            await send_http_status(context, 422)
-        answer = write_answer(published, single=body.single, minimal=_wants_minimal(str(headers.get("prefer", ""))))
-        return pb.PublishEventsJsonResponse(body=json_body(answer))
+        with ExitStack() as held:
+            share = held.enter_context(self._large.share())
+            data = await decoded_body(request.body.data, context, limit=self._policy.max_body_bytes)
+            body = await self._read(data, share)
+            if errors := body.errors:
+                await send_http_status(context, 422)
+                return pb.PublishEventsJsonResponse(body=json_body(write_refusal(errors)))
+            published = await self._publish(
+                PublishEvents(
+                    events=body.events,
+                    size_bytes=len(data),
+                    source=body.source,
+                    idempotency_key=str(headers.get("idempotency-key", "")),
+                )
+            )
+            if not published.accepted and not published.duplicates:
+                await send_http_status(context, 422)
+            minimal = _wants_minimal(str(headers.get("prefer", "")))
+            async with self._large.turn(len(published.outcomes)):
+                answer = await write_answer(published, single=body.single, minimal=minimal)
+            _hold_until_taken(held, share, answer_bytes=len(answer), context=context)
+            return pb.PublishEventsJsonResponse(body=json_body(answer))
 
     async def validate_json(
         self, request: pb.ValidateEventsJsonRequest, context: Context
     ) -> pb.ValidateEventsJsonResponse:
         """Judges the body of `POST /events:validate` as if it were published, and stores nothing."""
         data = request.body.data
+        with self._large.share() as share:
+            body = await self._read(data, share)
+            if errors := body.errors:
+                await send_http_status(context, 422)
+                return pb.ValidateEventsJsonResponse(body=json_body(write_invalid_body(errors)))
+            asked = PublishEvents(events=body.events, size_bytes=len(data), source=body.source)
+            validated = await validate_events(asked, policy=self._policy, large=self._large)
+            async with self._large.turn(len(validated.noted)):
+                answer = await write_validation(validated)
+            return pb.ValidateEventsJsonResponse(body=json_body(answer))
+
+    async def _read(self, data: bytes, share: Share) -> EventsBody:
+        """The events of a body, or what is wrong with it: it has at least one event then, or errors."""
+        share.hold(weight_of(events=0, size_bytes=len(data)))
         body = await self._reader.read(data)
-        errors = body.errors
-        if not body.events and not errors:
-            errors = {"events": ["at least one event is required"]}
-        if errors:
-            await send_http_status(context, 422)
-            return pb.ValidateEventsJsonResponse(body=json_body(write_invalid_body(errors)))
-        asked = PublishEvents(events=body.events, size_bytes=len(data), source=body.source)
-        validated = await validate_events(asked, policy=self._policy)
-        return pb.ValidateEventsJsonResponse(body=json_body(write_validation(validated)))
+        share.hold(weight_of(events=len(body.events), size_bytes=len(data)))
+        if not body.events and not body.errors:
+            return replace(body, errors={"events": ["at least one event is required"]})
+        return body
+
+    async def _publish(self, request: PublishEvents) -> Published:
+        return await publish_events(request, policy=self._policy, large=self._large, gathering=self._gathering)
+
+
+def _hold_until_taken(held: ExitStack, share: Share, *, answer_bytes: int, context: Context) -> None:
+    """Keeps what `held` holds, but of a large answer only, until it is taken: gRPC's library keeps it for so long."""
+    # Never more than before, which could be refused: the events are stored, and their caller gets the answer.
+    share.hold(min(share.held, weight_of(events=0, size_bytes=answer_bytes)))
+    if share.held:
+        until_taken = held.pop_all()
+        context.add_done_callback(lambda _: until_taken.close())  # type: ignore[arg-type]  # a class in the stubs
 
 
 def _wants_minimal(prefer: str) -> bool:

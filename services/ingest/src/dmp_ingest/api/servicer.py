@@ -69,7 +69,7 @@ class IngestServicer(ingest_service_pb2_grpc.IngestServiceServicer):
     async def PublishEvents(  # type: ignore[override]  # it is registered without a parser of requests
         self, request: bytes, context: Context
     ) -> pb.PublishEventsResponse:
-        return await self._publishing.publish(request)
+        return await self._publishing.publish(request, context)
 
     async def PublishEventStream(  # type: ignore[override]  # it is registered without a parser of requests
         self, request_iterator: AsyncIterator[bytes], context: Context

@@ -1,0 +1,49 @@
+"""A bound on what all requests of a process hold together: who would go beyond it is refused, and nobody waits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+
+class Share:
+    """What one request holds of a budget. Made by `Budget.share`."""
+
+    def __init__(self, change: Callable[[int], None]) -> None:
+        self._change = change
+        self._held = 0
+
+    @property
+    def held(self) -> int:
+        """How much it holds."""
+        return self._held
+
+    def hold(self, amount: int) -> None:
+        """From now on it holds so much. Raises the budget's refusal if there is no room for more; less always fits."""
+        self._change(amount - self._held)
+        self._held = amount
+
+
+class Budget:
+    """So much may be held together, of whatever the caller counts: bytes, events."""
+
+    def __init__(self, most: int, *, refusal: Callable[[], Exception]) -> None:
+        """refusal: makes what is raised when there is no room."""
+        self._most = most
+        self._refusal = refusal
+        self._held = 0
+
+    @contextmanager
+    def share(self, amount: int = 0) -> Iterator[Share]:
+        """Holds so much, until the block ends. Raises the refusal at once if there is no room for it."""
+        share = Share(self._change)
+        share.hold(amount)
+        try:
+            yield share
+        finally:
+            share.hold(0)
+
+    def _change(self, amount: int) -> None:
+        if amount > 0 and self._held + amount > self._most:
+            raise self._refusal()
+        self._held += amount

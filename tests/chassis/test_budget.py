@@ -1,0 +1,44 @@
+"""What requests hold together has a bound."""
+
+from __future__ import annotations
+
+import pytest
+
+from dmp_chassis.budget import Budget
+
+
+class NoRoom(Exception):
+    """The refusal of these tests."""
+
+
+def test_shares_fit_up_to_the_bound_and_leave_their_room_to_others() -> None:
+    budget = Budget(10, refusal=NoRoom)
+    with budget.share(4), budget.share() as second:
+        second.hold(6)
+        with pytest.raises(NoRoom), budget.share(1):
+            pytest.fail("there is no room")
+        with budget.share(0):
+            second.hold(5)
+        with budget.share(1):
+            pass
+    with budget.share(10):
+        pass
+
+
+def test_a_share_that_was_refused_more_holds_what_it_had() -> None:
+    budget = Budget(10, refusal=NoRoom)
+    with budget.share(8) as share:
+        with pytest.raises(NoRoom):
+            share.hold(11)
+        with budget.share(2), pytest.raises(NoRoom), budget.share(1):
+            pytest.fail("there is no room")
+    with budget.share(10):
+        pass
+
+
+def test_what_fails_inside_gives_its_room_back() -> None:
+    budget = Budget(1, refusal=NoRoom)
+    with pytest.raises(KeyError), budget.share(1):
+        raise KeyError
+    with budget.share(1):
+        pass
