@@ -32,7 +32,7 @@ test: .venv/.developing  ## all tests, on real servers
 	@$(BIN)/pytest
 
 chaos: .venv/.developing  ## kill, freeze, flush and cut everything, 50 times each, then compare every event (a quarter of an hour)
-	@DMP_CHAOS_ROUNDS=$${DMP_CHAOS_ROUNDS:-50} DMP_CHAOS_AWAY_SECONDS=$${DMP_CHAOS_AWAY_SECONDS:-60} $(BIN)/pytest tests/chaos -s
+	@DMP_CHAOS_ROUNDS=$${DMP_CHAOS_ROUNDS:-50} DMP_CHAOS_AWAY_SECONDS=$${DMP_CHAOS_AWAY_SECONDS:-60} $(BIN)/pytest tests/chaos tests/clients/test_killing.py -s
 
 mutants: .venv/.developing  ## break the rules of a service on purpose; which changes does no unit test notice? ARGS="ingest --show"
 	@$(BIN)/python -m tests.mutants $(ARGS)

@@ -52,6 +52,7 @@ def test_the_next_process_sends_what_a_killed_one_left(
     client = make_client(gateway_url)
     assert client.resume() == 300
     assert client.flush(30)
+    assert client.health().waiting == 0
     assert_counted(campaign, 300)
 
 
@@ -94,22 +95,24 @@ def test_parent_and_child_send_their_own_events_once(
     assert_counted(campaign, 200)
 
 
-def test_the_first_event_may_come_while_the_process_ends(
-    gateway_url: str, campaign: str, assert_counted: AssertCounted, tmp_path: Path
+@pytest.mark.parametrize("place", ["MEMORY", "sys.argv[2]"])
+def test_the_first_event_may_come_while_the_process_ends_or_crashes(
+    gateway_url: str, campaign: str, assert_counted: AssertCounted, tmp_path: Path, place: str
 ) -> None:
-    code = """
+    code = f"""
         import atexit, sys
-        from dmp_client import DmpClient
-        dmp = DmpClient(sys.argv[1], spool=sys.argv[2], source="test")
+        from dmp_client import MEMORY, DmpClient
+        dmp = DmpClient(sys.argv[1], spool={place}, source="test")
         atexit.register(lambda: dmp.track("click", campaign_id=sys.argv[3]))
+        sys.excepthook = lambda *_: dmp.track("click", campaign_id=sys.argv[3])
+        if sys.argv[4] == "crash":
+            raise RuntimeError
     """
-    with run(code, gateway_url, str(tmp_path / "exit.spool"), campaign) as process:
-        process.communicate(timeout=60)
-        assert process.returncode == 0
-    with DmpClient(gateway_url, spool=tmp_path / "exit.spool") as client:
-        client.resume()
-        assert client.flush(30)
-    assert_counted(campaign, 1)
+    for ending, returncode in (("end", 0), ("crash", 1)):
+        with run(code, gateway_url, str(tmp_path / "exit.spool"), campaign, ending) as process:
+            process.communicate(timeout=60)
+            assert process.returncode == returncode
+    assert_counted(campaign, 3)
 
 
 def test_a_full_spool_refuses_and_takes_more_when_it_was_emptied(tmp_path: Path) -> None:
@@ -138,18 +141,3 @@ def test_a_file_that_is_no_spool_is_refused_and_left_alone(tmp_path: Path) -> No
     with pytest.raises(SpoolError):
         DiskSpool(path, max_bytes=1 << 20)
     assert path.read_text().startswith("my notes")
-
-
-def test_many_clients_leave_no_thread_and_no_descriptor(
-    gateway_url: str, campaign: str, assert_counted: AssertCounted, tmp_path: Path
-) -> None:
-    def descriptors() -> int:
-        return len(list(Path("/proc/self/fd").iterdir()))
-
-    before = descriptors()
-    for number in range(30):
-        with DmpClient(gateway_url, spool=tmp_path / f"{number % 3}.spool", source="test") as client:
-            client.track("click", campaign_id=campaign)
-            assert client.flush(20)
-    assert descriptors() <= before + 2
-    assert_counted(campaign, 30)

@@ -57,7 +57,7 @@ class Delivery:
         self._sending_inline = threading.RLock()  # a verdict's callback may track events
         self._inline_seconds, self._not_before = _INLINE_SECONDS, 0.0
         self._unsent = spool.waiting()[0]
-        self._last_seq = self._flushes = 0
+        self._flushes = 0
         self._stopping = self._has_ended = False
         self._then: Callable[[], None] | None = None
 
@@ -75,7 +75,7 @@ class Delivery:
             if self._stopping:
                 raise ClosedError("the client is closed")
             try:
-                self._last_seq = self._spool.append(event_id, body)
+                self._spool.append(event_id, body)
             except (SpoolFullError, SpoolError):
                 self.counters.refused += 1
                 raise
@@ -85,11 +85,11 @@ class Delivery:
                 self._start()
             if self._unsent == 1 or self._unsent == self._options.max_events:
                 self._changed.notify_all()
-        if self._inline:
+        if self._inline and not self._may_start():
             self._deliver_inline(_INLINE_SECONDS)
 
     def flush(self, timeout: float) -> bool:
-        """Waits until everything tracked before this call was answered; false if that took longer."""
+        """Waits until all that is in the spool by now was answered; false if that took longer."""
         if self._thread is not None and threading.current_thread() is self._thread:
             return False  # a verdict's callback runs in the thread that would have to send
         ends = time.monotonic() + timeout
@@ -97,7 +97,7 @@ class Delivery:
             self._not_before = 0.0
             return self._deliver_inline(timeout)
         with self._changed:
-            last = self._last_seq
+            last = self._spool.newest()
             self._flushes += 1
             self._changed.notify_all()
             try:
@@ -158,6 +158,14 @@ class Delivery:
             self._inline = True
             return
         self._thread = thread
+
+    def _may_start(self) -> bool:
+        """Starts the thread if it can run by now."""
+        if threads_do_not_run():
+            return False
+        self._inline = False
+        self.begin()
+        return not self._inline
 
     # -- the thread
 

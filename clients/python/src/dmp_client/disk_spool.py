@@ -179,6 +179,9 @@ class DiskSpool:
         first = self._database.execute(_OLDEST, (self._first, self._first + _EACH)).fetchone()
         return None if first is None else int(first[0])
 
+    def newest(self) -> int:
+        return self._next - 1
+
     def close(self) -> None:
         if self._count == 0:
             self._database.execute("DELETE FROM owner WHERE name = ?", (self._owner,))

@@ -6,7 +6,7 @@ import gzip
 import logging
 import sys
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from dmp_client.http import Request
 from dmp_client.spool import SpooledEvent
@@ -34,15 +34,24 @@ def compressed(body: bytes) -> tuple[bytes, str]:
 
 
 def threads_do_not_run() -> bool:
-    """True under a uWSGI that was started without threads: they are made there, but never run."""
-    uwsgi = sys.modules.get("uwsgi")
+    """True under a uWSGI that was started without threads: they are made there, but never run. And true in its process
+    that forks the workers: a thread that runs there while it forks may hang a worker for ever.
+    """
+    uwsgi: Any = sys.modules.get("uwsgi")
     options = getattr(uwsgi, "opt", None)
     if not isinstance(options, dict):
         return False
     if any(options.get(name) or options.get(name.encode()) for name in ("enable-threads", "threads", "gevent")):
-        return False
-    _LOGGER.warning("uWSGI runs without threads (--enable-threads): events are sent by the requests that track them")
+        return bool(uwsgi.worker_id() == 0 and uwsgi.mule_id() == 0)
+    if not _warned:
+        _warned.append(True)
+        _LOGGER.warning(
+            "uWSGI runs without threads (--enable-threads): events are sent by the requests that track them"
+        )
     return True
+
+
+_warned: Final[list[bool]] = []
 
 
 def threads_are_greenlets() -> bool:

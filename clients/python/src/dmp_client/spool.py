@@ -54,6 +54,9 @@ class Spool(Protocol):
     def oldest(self) -> int | None:
         """The smallest seq that has no answer."""
 
+    def newest(self) -> int:
+        """The seq that was given last, also to an event that was taken over; one before the first if there is none."""
+
     def close(self) -> None:
         """Lets go of files. What is on disk stays there."""
 
@@ -112,6 +115,9 @@ class MemorySpool:
 
     def oldest(self) -> int | None:
         return next(iter(self._events), None)
+
+    def newest(self) -> int:
+        return self._next - 1
 
     def close(self) -> None:
         pass
