@@ -26,7 +26,8 @@ _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _WHITE_SPACE: Final = b" \t\n\r"
 _DEEPEST_AROUND: Final = 200
 """What nests deeper than this is cut out of a body before it is read. An event may nest far less deeply anyway."""
-_BRACES_OF_AN_EVENT: Final = 4
+BRACES_OF_AN_EVENT: Final = 4
+"""An event that is read at once has no more: its own, those of its identifiers, and those of flat metadata."""
 _AT_ONCE_BYTES: Final = 65_536
 """A body of up to this size takes a few milliseconds at most, whatever is in it. A larger one is cut up in a thread."""
 _MOST_ON_THE_LOOP_BYTES: Final = 1_048_576
@@ -109,7 +110,7 @@ def _read_at_once(body: bytes, policy: EventPolicy) -> EventsBody | None:
     """A body of well-typed events; None if it is not, or may have far too many."""
     most = policy.max_events_per_request
     start = body.lstrip(_WHITE_SPACE)[:1]
-    if start not in (b"[", b"{") or body.count(b"{") > _BRACES_OF_AN_EVENT * most + 1 or not is_clean_json(body):
+    if start not in (b"[", b"{") or body.count(b"{") > BRACES_OF_AN_EVENT * most + 1 or not is_clean_json(body):
         return None
     try:
         if start == b"[":
