@@ -4,9 +4,9 @@
     python -m tests.mutants ingest --show     and what each survivor changed
     python -m tests.mutants ingest --tenths 2 only a fifth of the changes, spread over all functions
 
-Only the unit tests run that have the name of a module in `domain/`: they are to be the specification of its rules, and
-need no server. mutmut makes the mutants and runs, for each, the tests that reach the changed function. It works on
-copies, in `.mutants/<service>/`.
+Only the unit tests run whose name begins with that of a module in `domain/`: they are to be the specification of its
+rules, and need no server. mutmut makes the mutants and runs, for each, the tests that reach the changed function. It
+works on copies, in `.mutants/<service>/`.
 """
 
 from __future__ import annotations
@@ -77,12 +77,12 @@ def _prepare(service: str) -> Path:
     tests = where / "tests" / service
     (tests / "unit").mkdir(parents=True)
     for rules in (where / f"src/dmp_{service}/domain").glob("*.py"):
-        description = _ROOT / "tests" / service / "unit" / f"test_{rules.stem}.py"
-        if description.exists():
+        for description in (_ROOT / "tests" / service / "unit").glob(f"test_{rules.stem}*.py"):
             shutil.copy(description, tests / "unit")
     for module in (_ROOT / "tests" / service).glob("*.py"):
         if module.name != "conftest.py":
             shutil.copy(module, tests)
+    shutil.copy(_ROOT / "tests" / "conditions.py", where / "tests")
     (where / "tests" / "conftest.py").write_text(_CONFTEST)
     (where / "pyproject.toml").write_text(_PROJECT.format(service=service))
     return where
