@@ -76,15 +76,15 @@ async def export_profile(
             identifiers=await reads.exported_identifiers(connection, members),
             contacts=list(book.rows(root)),
             answer=book.answer(root) if contacts else None,
-            merges=[_without_the_other_s(merge) for merge in await merge_store.merges_of(connection, members)],
+            merges=[_own_part_of(merge) for merge in await merge_store.merges_of(connection, members)],
             never_merges=await merge_store.never_merges_of(connection, members),
             events=events,
             next_page_token=token,
         )
 
 
-def _without_the_other_s(merge: StoredMerge) -> StoredMerge:
-    """The merge without its evidence if it was undone: half of that is of somebody else."""
+def _own_part_of(merge: StoredMerge) -> StoredMerge:
+    """The merge as it concerns this person. The evidence of an undone one is left out: half of it is of others."""
     if merge.undone_at_us is None:
         return merge
     edges = tuple(msgspec.structs.replace(edge, key_a=None, key_b=None) for edge in merge.edges)

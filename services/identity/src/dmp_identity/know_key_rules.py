@@ -100,10 +100,13 @@ async def ensure_rules(connection: psycopg.AsyncConnection[Any], parser: Identif
 async def as_stored(
     connection: psycopg.AsyncConnection[Any], parser: IdentifierParser, identifiers: Sequence[list[ParsedIdentifier]]
 ) -> Sequence[list[ParsedIdentifier]]:
-    """The identifiers, those with the key under which they are stored whose key is another one by other rules in use.
+    """The identifiers, each with the key under which it is stored: by the policy's rules or, if it was stored before,
+    by other rules that are still in use.
 
-    Of several stored ones the oldest rules' counts: whoever is known stays who it was. The caller's transaction holds
-    off the moving of keys. Costs nothing while no other rules are in use.
+    If it is stored under several keys, the one by the oldest rules counts, so that whoever is known stays who they
+    were.
+    The caller's transaction keeps `renormalise` from moving keys meanwhile. Costs nothing while no other rules are in
+    use.
     """
     if not parser.has_other_rules:
         return identifiers

@@ -1,5 +1,7 @@
-"""Takes the locks that recording observations needs: of each identifier one transaction at a time counts how many
-values came with it.
+"""Takes the locks that recording observations needs.
+
+Each identifier has one of 256 stripes (`adapters/graph_locks.py`). Whoever makes an identifier known, or counts what it
+came with, holds its stripe: two transactions that do so at once would not see each other's rows.
 """
 
 from __future__ import annotations
@@ -31,8 +33,9 @@ class HeldLocks:
     merges: bool
 
     def check(self, plan: Plan) -> None:
-        """Raises GraphMovedError if the plan changes an identifier whose stripe is not held: others have changed the
-        graph since the stripes were chosen, and there is an order in which they are taken.
+        """Raises GraphMovedError if the plan changes an identifier whose stripe is not held. Then others have changed
+        the graph since the stripes were chosen. Stripes are taken in ascending order, so one more cannot be taken
+        now: the transaction has to begin again.
         """
         if self.stripes != _EVERY_STRIPE and not stripes(_changed_keys(plan)) <= self.stripes:
             raise GraphMovedError
@@ -49,8 +52,10 @@ async def lock_expected(
     observations: Sequence[Observation],
     expected: LocksNeeded,
 ) -> HeldLocks:
-    """Takes, without a look at the graph, the stripes of everything that is not cached as one person's; all, where
-    there is that much.
+    """Takes locks without looking at the database first: the stripes of all identifiers that the cache does not know as
+    one person's, and the merge lock if it is expected.
+
+    It takes every stripe if there are so many identifiers that hardly one would be left out.
     """
     if sum(len(observation.strong) for observation in observations) > _MOST_OF_EVERY_STRIPE:
         wanted = _EVERY_STRIPE
@@ -66,9 +71,9 @@ async def lock_observed(
     *,
     merges: bool,
 ) -> HeldLocks:
-    """Takes the stripes of everything that the observations may change, and the merge lock if `merges`.
+    """Takes the stripes of all identifiers that the observations may change, then the merge lock if `merges`.
 
-    are_one_person: True if these identifiers are known, and one person's.
+    are_one_person: True if all of these identifiers are known and one person's; then their stripes are not needed.
     """
     return await _lock(connection, _stripes_for(observations, are_one_person), merges=merges)
 

@@ -86,8 +86,10 @@ async def load_contact_values(
 async def clear_contact_values(
     connection: psycopg.AsyncConnection[Any], erasure_id: str, compared: Callable[[str, str], str]
 ) -> None:
-    """Takes an erasure's values out of the rows of those whose timelines it has to look through: rows of merges that
-    were undone before rows were split then.
+    """Removes an erased person's values from contact rows of others.
+
+    Such rows were left by merges that were undone by an older release, which did not split rows. They are looked for
+    among the people whose timelines this erasure searches.
     """
     cursor = await connection.execute("SELECT type, value FROM erasure_key WHERE erasure_id = %s", (erasure_id,))
     erased = {(row[0], row[1]) for row in await cursor.fetchall()}

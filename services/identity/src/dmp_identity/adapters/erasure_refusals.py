@@ -31,8 +31,10 @@ SELECT FROM gone
 
 
 async def slice_of_refusals(connection: Connection, profiles: Sequence[int], limit: int) -> tuple[int, int]:
-    """Takes away up to `limit` entries of the review list that concern erased profiles: how many, and how many of them
-    had another person's evidence. Of these stays that the identifier was refused where it was.
+    """Takes up to `limit` entries off the review list that concern the erased profiles. Returns how many, and how many
+    of them were refusals of other people's evidence.
+
+    Of the latter a shorter entry stays, without the erased person: it names which events of others show the identifier.
     """
     counts: list[int] = []
     for statement in (_OWN_REFUSALS, _REFUSALS_OF_OTHERS):

@@ -30,9 +30,12 @@ SELECT 2, 0 FROM graph_version v WHERE ({SERVER}, v.people, v.evidence) <> (%s, 
 async def changed_keys(
     connection: psycopg.AsyncConnection[Any], assumptions: Assumptions, version: GraphVersion
 ) -> list[Key]:
-    """The identifiers of which what is relied on is no longer so; all, if the graph has another version by now.
+    """Asks the database whether what the cache assumed still holds.
 
-    Within a version a weak identifier only gets more profiles, so one index entry tells.
+    Returns the identifiers of which it does not: one more profile has them, or their person is identified now. Returns
+    all if the graph has another version.
+    Costs one statement with an index look-up for each identifier: within a version profiles are only added, so the
+    count tells.
     """
     held, anonymous = list(assumptions.profiles_with), list(assumptions.anonymous)
     cursor = bulk_cursor(connection)

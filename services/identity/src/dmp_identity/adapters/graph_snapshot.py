@@ -120,8 +120,8 @@ def wanted_keys(observations: Sequence[Observation]) -> WantedKeys:
 async def load_snapshot(
     connection: psycopg.AsyncConnection[Any], observations: Sequence[Observation], profiles: Sequence[int] = ()
 ) -> Snapshot:
-    """Everything about the observations' identifiers but what only guards need, as one statement saw it, and the
-    people of some profiles.
+    """Reads everything about the observations' identifiers, and about the people of some more profiles, in one
+    statement, so that it is of one instant. What only guards need is left out: see `add_guard_facts`.
     """
     wanted = wanted_keys(observations)
     strong, holding, anonymous = wanted.strong, list(wanted.attributing), list(wanted.anonymous)
@@ -240,8 +240,10 @@ async def _pairs_apart(connection: psycopg.AsyncConnection[Any], roots: Sequence
 
 
 def _touched(snapshot: Snapshot, observations: Sequence[Observation]) -> tuple[list[int], list[Key]]:
-    """The people and the known identifiers of all observations that bring something unknown or name several people,
-    identifiers that several observations bring, and the people who have, or may get, a weak identifier that assists.
+    """The people and the identifiers of which the guards need facts: limits, people kept apart, values seen together.
+
+    These are the people and the known identifiers of observations that bring something new or name several people;
+    identifiers that several observations bring; and the people who have, or may get, a weak identifier that assists.
     """
     roots: dict[int, None] = {}
     keys: dict[Key, None] = {}

@@ -13,8 +13,10 @@ _JOB: Final = 0x444D5052
 
 @asynccontextmanager
 async def only_job(database_url: str) -> AsyncIterator[bool]:
-    """Whether nobody else reads stored values again at the moment. Until the block ends nobody else can; a connection
-    of its own holds others off, so a process that dies holds nobody off.
+    """Takes the lock of the job that reads stored values again: True if this process has it until the block ends, False
+    if another process is at work.
+
+    The lock belongs to a connection of its own, so it is free again when the process dies.
     """
     async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
         cursor = await connection.execute("SELECT pg_try_advisory_lock(%s)", (_JOB,))

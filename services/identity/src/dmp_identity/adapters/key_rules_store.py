@@ -58,8 +58,8 @@ async def store_rules(connection: Connection, rules: Iterable[StoredRules]) -> N
 
 
 async def stored_among(connection: Connection, keys: Sequence[tuple[int, Key]]) -> set[tuple[int, Key]]:
-    """Those of the keys, each with the number of its rules, that are stored under just that number; or that have an
-    anonymous profile.
+    """Which of these keys are stored. Each key comes with a number of rules. It counts as stored if an identifier has
+    this key and this number, or if the key has an anonymous profile.
     """
     cursor = bulk_cursor(connection)
     await cursor.execute(

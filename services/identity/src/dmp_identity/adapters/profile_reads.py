@@ -218,11 +218,12 @@ async def exported_identifiers(connection: Connection, members: Sequence[int]) -
 async def possible_matches(
     connection: Connection, root: int, weak: Sequence[Key], skip: int
 ) -> list[tuple[int, str, str]]:
-    """Other people who have one of the weak identifiers: person, type, value; each once, up to one more than
-    MOST_MATCHES, without the first `skip`. Those who share the rarest identifier come first, of equally rare ones the
-    newest.
+    """Other people who have a weak identifier in common with a person: (person, type, value), each once.
 
-    weak: the oldest first. What is shared is looked at up to the rarest 200 identifiers and 2000 profiles of each.
+    The rarest identifiers come first, of equally rare ones the newest. At most MOST_MATCHES and one more, after the
+    first `skip`.
+    weak: the person's weak identifiers, the oldest first.
+    Costs a look at up to 200 identifiers, and at up to 2000 profiles of each.
     """
     newest = list(reversed(weak))
     given = ([key[0] for key in newest], [key[1] for key in newest])

@@ -6,12 +6,13 @@ from dmp_identity.domain.parsed_identifier import Key
 
 
 class Assumptions:
-    """What was assumed when events without a strong identifier were attributed; it is checked before it counts.
+    """What the cache assumed when it attributed events that show nothing strong. The database is asked whether it still
+    holds before the answers count.
 
-    profiles_with: weak identifier -> how many profiles have it.
-    anonymous: identifiers, each with a person who is still anonymous: the owner of its profile, or one who has it.
-    apart: people who do not become one, nor identified.
-    events: for each of the identifiers, the positions of the events that depend on it.
+    profiles_with: weak identifier -> how many profiles have it. It is wrong if one more has it now.
+    anonymous: pairs of an identifier and a person who has it. It is wrong if that person is identified now.
+    apart: people who must not become one, nor identified, in the same transaction.
+    events: identifier -> the positions of the events whose answers depend on it.
     """
 
     __slots__ = ("anonymous", "apart", "events", "profiles_with")

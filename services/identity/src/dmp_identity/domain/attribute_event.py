@@ -25,8 +25,11 @@ class EventAttributor:
         self.assumptions = Assumptions()
 
     def attribute(self, identifiers: Sequence[ParsedIdentifier], position: int) -> Attributed | None:
-        """The profile of the event with these identifiers; None if the cache cannot tell, or if more would change than
-        the profile's weak identifiers. What it assumes is noted under the event's position.
+        """Attributes one event by the cache.
+
+        Returns the profile and the weak identifiers that the profile gets by the event. Returns None if the cache does
+        not know enough, or if the event changes more than that; then the event has to be resolved against the database.
+        What the answer assumes is added to `assumptions`, under the event's position in the batch.
         """
         profile: KnownProfile | None = None
         arrival, together = 0, True
@@ -134,7 +137,9 @@ class EventAttributor:
         return profile
 
     def _changes_owners(self, missing: Sequence[ParsedIdentifier]) -> bool:
-        """True if the owner of a weak identifier may change by adding one of these, on which no event here depends."""
+        """True if one of these weak identifiers gets one more profile although the event was attributed without it:
+        then its owner may change, which needs locks.
+        """
         return any(
             parsed.type is not None and parsed.type.attributing and parsed.key not in self.assumptions.events
             for parsed in missing

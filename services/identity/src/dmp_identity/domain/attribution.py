@@ -19,11 +19,11 @@ class Candidate(NamedTuple):
 
 
 class Ownership(NamedTuple):
-    """Who owns a weak identifier, and what could make that another.
+    """Who owns a weak identifier, and what would change that.
 
     owner: None if nobody owns it, or several people do.
-    more_matter: True if it may be another as soon as one more profile has the identifier.
-    anonymous: people, not identified, of whom it may be another as soon as one is.
+    more_matter: True if the owner can change when one more profile gets the identifier.
+    anonymous: anonymous people who have it. The owner can change when one of them becomes identified.
     """
 
     owner: Candidate | None

@@ -31,9 +31,9 @@ _MOST_LINKS: Final = 1000
 class KnownProfile(msgspec.Struct, gc=False, eq=False):
     """A profile that the cache knows.
 
-    person: the person it belongs to, as it was in the cache's `epoch`.
-    epoch: see there.
-    links: weak identifiers that it has; maybe not all.
+    person: the person it belonged to when `epoch` was the cache's.
+    epoch: the cache's epoch when the person was looked up. If the cache has another one now, `person` says nothing.
+    links: weak identifiers that the profile has; there may be more.
     """
 
     id: int
@@ -43,12 +43,12 @@ class KnownProfile(msgspec.Struct, gc=False, eq=False):
 
 
 class ProfilesWith(msgspec.Struct, frozen=True, gc=False):
-    """Who has a weak identifier.
+    """Which profiles have a weak identifier.
 
-    profile: the only profile that has it, None if there are several.
-    count: how many profiles have it, 0 if they are too many for it to attribute.
-    candidates: if several have it, of each person the profile made first, as it was in the cache's `epoch`.
-    epoch: see there.
+    profile: the profile, if exactly one has it; else None.
+    count: how many have it; 0 if they are so many that the identifier attributes nothing.
+    candidates: if several have it, the first profile of each person, with that person as of `epoch`.
+    epoch: the cache's epoch when this was looked up. If the cache has another one now, the people say nothing.
     """
 
     profile: KnownProfile | None
@@ -58,7 +58,7 @@ class ProfilesWith(msgspec.Struct, frozen=True, gc=False):
 
 
 class MergesSince:
-    """The merges of people since the cache looked them up."""
+    """The merges since the cache looked people up: which person became part of which."""
 
     __slots__ = ("_absorbed", "_limit")
 
@@ -91,7 +91,7 @@ class GraphCache:
     with texts of at most 64 MiB, and links of at most 256 MiB.
 
     expected_locks: which locks the next batch of events is likely to need.
-    epoch: a number of the times at which all people were forgotten; an entry of another epoch tells no person.
+    epoch: how often all people were forgotten. What an entry of another epoch says of people is not believed.
     owners: strong identifier -> the profile at which it arrived, and a number for the observation in which it did.
     pairs: strong identifiers that were seen together.
     profiles_with: weak identifier -> who has it.
@@ -155,7 +155,9 @@ class GraphCache:
         return {pair: observation for pair, observation in plan.pairs.items() if self.pairs.get(pair) is None}
 
     def remember(self, learned: Learned) -> None:
-        """Notes what a committed transaction found and stored, if it decided on the version that this is of."""
+        """Adds what a committed transaction found and stored. Does nothing if the transaction decided on another
+        version of the graph than the cache is of.
+        """
         before, after = learned.version, learned.after
         if before != self._version:
             return

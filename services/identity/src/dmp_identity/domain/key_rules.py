@@ -26,10 +26,12 @@ _SINGLE: Final = frozenset(NAMES_BEFORE.values())
 
 
 class StoredRules(msgspec.Struct, frozen=True):
-    """Rules that keys of a type were made by.
+    """Rules of comparison by which keys of one type were made, as they are stored.
 
-    number: what those keys carry. text: the rules, as `Normalisation.text` gives them. in_use: keys made by them may be
-    stored, so that whoever looks a value up looks for its key by them, too.
+    type: the type of identifiers.
+    number: each key carries the number of its rules.
+    text: the rules in words, as `Normalisation.text` gives them.
+    in_use: True if keys made by these rules may be stored. Then a look-up has to try the key by these rules, too.
     """
 
     type: str
@@ -39,10 +41,11 @@ class StoredRules(msgspec.Struct, frozen=True):
 
 
 class KeyRules(msgspec.Struct, frozen=True):
-    """The rules of one type as a parser needs them.
+    """The rules of comparison of one type, as a parser needs them.
 
-    number: of the policy's rules. others: number -> all other rules that keys were ever made by. in_use: those among
-    the others by which keys may be stored.
+    number: the number of the policy's rules, by which new keys are made.
+    others: all other rules by which keys were ever made, each with its number.
+    in_use: the numbers of those among `others` by which keys may still be stored.
     """
 
     number: int = UNNUMBERED
@@ -68,9 +71,9 @@ def unnumbered_rules(name: str, today: Normalisation) -> str:
 def rules_to_register(
     policy: IdentifierPolicy, stored: Collection[StoredRules], types: Collection[str]
 ) -> list[StoredRules]:
-    """What is to be stored so that the policy's rules are among the stored ones, and in use.
+    """The rules to store, new or changed, so that those of the policy are stored and in use.
 
-    types: those of which keys are stored. Rules of a type without any are not in use, unless they are the policy's.
+    types: the types of which any key is stored. If there is none, older rules of the type need not be in use.
     """
     changes: list[StoredRules] = []
     for name, kind in policy.types.items():

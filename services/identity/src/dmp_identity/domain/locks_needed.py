@@ -6,8 +6,10 @@ from enum import Enum
 
 
 class LocksNeeded(Enum):
-    """What observations need, or are expected to need by the last ones of their kind: those that change come in
-    waves.
+    """The locks that recording some observations needs.
+
+    The next batch takes the same locks first: events that change the graph come in waves, so it probably needs them,
+    too.
     """
 
     NONE = 0

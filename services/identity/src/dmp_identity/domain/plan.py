@@ -13,7 +13,11 @@ from dmp_identity.domain.refusal_reason import RefusalReason
 
 
 class NewProfile(msgspec.Struct, gc=False):
-    """A profile to create. identified: it, or its cluster if it is the oldest in it, has a strong identifier."""
+    """A profile to create.
+
+    id: below 0, until it is stored.
+    identified: True if it has a strong identifier or, if it is the oldest of its person, if that person has one.
+    """
 
     id: int
     created_at_us: int
@@ -21,8 +25,12 @@ class NewProfile(msgspec.Struct, gc=False):
 
 
 class NewIdentifier(msgspec.Struct, frozen=True, gc=False):
-    """A strong identifier to add to a profile. via: what brought it there, the known identifier that it came
-    with, which is weak if a browser did; None if the profile began with it."""
+    """A strong identifier to add to a profile.
+
+    via: the known identifier that it came with, which brought it to this profile: a weak one if a browser or device
+    did. None if the profile began with it.
+    observation: the event or request that showed it.
+    """
 
     parsed: ParsedIdentifier
     profile: int
@@ -69,8 +77,13 @@ class NewMerge(msgspec.Struct, frozen=True, gc=False):
 
 
 class Refusal(msgspec.Struct, frozen=True, gc=False):
-    """Evidence that was not followed. profile: where the event went; other: whom it would have been joined with, 0
-    if nobody.
+    """Evidence that was not followed.
+
+    rule: why not.
+    key: the identifier.
+    profile: where the event went.
+    other: the person whom it would have been joined with, 0 if nobody.
+    ref, source: the event that showed it, and who sent that.
     """
 
     rule: RefusalReason

@@ -55,8 +55,10 @@ class ObservationResolver:
     def _add_what_is_not_theirs(
         self, observation: Observation, profile: int, refusals: list[tuple[RefusalReason, Key, int]]
     ) -> None:
-        """Refuses every strong identifier that does not belong to whom the event goes to: whoever erases its owner
-        finds by the review list whose events show it.
+        """Adds a refusal for every strong identifier of the event that belongs to another person than the event, or to
+        nobody.
+
+        Whoever erases that other person later finds by these refusals which events of others show the identifier.
         """
         graph = self.graph
         noted = {key for _, key, _ in refusals}
@@ -144,7 +146,9 @@ class ObservationResolver:
     def _begin(
         self, observation: Observation, unknown: list[ParsedIdentifier], refusals: list[tuple[RefusalReason, Key, int]]
     ) -> int:
-        """The event of somebody whose strong identifiers nobody has: an adopted, an assisted or a new profile."""
+        """Places an event whose strong identifiers nobody has. It goes to the profile that a weak identifier names (see
+        `WeakIdentifiers.profile_to_help`), else to a new one. Returns the profile.
+        """
         helped = self._weak.profile_to_help(observation, unknown)
         if helped is None:
             target, via = self.graph.create(self._now_us, identified=True), None
@@ -167,7 +171,10 @@ class ObservationResolver:
         self._plan.merges.append(merge_people(self.graph, ends, act))
 
     def _objections(self, roots: Sequence[int]) -> list[tuple[RefusalReason, int]]:
-        """What speaks against these people being one: a rule and whom it keeps from the first of them, for each."""
+        """The reasons why these people must not become one; empty if there is none.
+
+        Each reason is a rule and a person: the one who is kept from becoming part of the first of `roots`.
+        """
         graph = self.graph
         objections = [(RefusalReason.NEVER_MERGE, second) for _, second in pairs_kept_apart(graph, roots)]
         large = self._policy.large_cluster_identifiers
@@ -209,8 +216,11 @@ class ObservationResolver:
         unknown: list[ParsedIdentifier],
         via: ParsedIdentifier,
     ) -> None:
-        """Notes which identifiers were seen together here, also those that were not joined: of them it is counted how
-        many values somebody's value comes with. What joined is connected by its arrival with `via` already.
+        """Notes every pair of strong identifiers that this event shows together, joined or not. Later it is counted how
+        many different values one value came with: see `_hubs`.
+
+        A pair is left out if its two identifiers arrived at one profile in one event, or if one arrived by the other
+        (`via`): that is stored with the arrival.
         """
         pairs, owners, arrivals = self._plan.pairs, self.graph.owners, self.graph.arrivals
         joined = [parsed for parsed in unknown if parsed.key in owners]
@@ -241,8 +251,10 @@ class ObservationResolver:
         return tuple(parsed for parsed in strong if parsed not in shared) if shared else strong
 
     def _hubs(self, matched: list[ParsedIdentifier], unknown: list[ParsedIdentifier]) -> list[ParsedIdentifier]:
-        """The matched identifiers that have come with too many values of one type, now that they would be joined with
-        one more: somebody else's, or one that nobody has.
+        """The matched identifiers that many people share: with this event, each has come with more different values of
+        one type than the policy allows (`hub_degree`).
+
+        Only values that would be joined now count as one more: another person's, or one that nobody has.
         """
         graph = self.graph
         people = [graph.person(graph.owners[parsed.key]) for parsed in matched]

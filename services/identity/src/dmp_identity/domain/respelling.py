@@ -33,7 +33,12 @@ class StoredIdentifier(msgspec.Struct, frozen=True):
 
 
 class Joined(msgspec.Struct, frozen=True):
-    """An identifier that becomes part of another one, since both are one value now."""
+    """An identifier that becomes part of another one, because by the new rules both have the same value.
+
+    gone: the identifier that stops standing for itself.
+    kept: the one that stays.
+    value: the value of both by the new rules.
+    """
 
     gone: StoredIdentifier
     kept: StoredIdentifier
@@ -41,8 +46,11 @@ class Joined(msgspec.Struct, frozen=True):
 
 
 class Respelling(msgspec.Struct, frozen=True):
-    """What to do with some identifiers. same: only the number of their rules changes. moved: with their new values.
-    joined: those that become part of another one, which may move, too.
+    """What to do with some identifiers when their values are read again.
+
+    same: the value stays; only the number of their rules changes.
+    moved: those that get a new value, with it.
+    joined: those that become part of another one. That one may be among `moved`.
     """
 
     same: list[StoredIdentifier]

@@ -12,10 +12,13 @@ from dmp_identity.domain.parsed_identifier import Key
 
 
 class GraphVersion(NamedTuple):
-    """Which state of the graph a statement saw, in everything but what was merely added.
+    """The version of the stored graph that a statement saw. Adding profiles, identifiers or links keeps the version;
+    every other change makes a new one.
 
-    server: when the database server started, so that one which was restored is another. people: counts changes of who
-    belongs together. evidence: counts identifiers, links and pairs that went or stopped matching.
+    server: when the database server started. A restored database has another start, so nothing cached before is
+    believed.
+    people: the number of changes of who belongs together: merges, and their undoing.
+    evidence: the number of changes that removed identifiers, links or pairs, or made values shared.
     """
 
     server: int
@@ -24,10 +27,12 @@ class GraphVersion(NamedTuple):
 
 
 class Person(msgspec.Struct, gc=False):
-    """A cluster of profiles, as far as decisions need it; it goes by its oldest profile.
+    """A person: all profiles that are one, known by the oldest of them.
 
-    identified: has a strong identifier. counts: strong identifiers by type, those within the type's period. size: all
-    strong identifiers.
+    created_at_us: when the oldest profile was made.
+    identified: True if one of the profiles has a strong identifier.
+    size: how many strong identifiers the person has.
+    counts: type -> how many of them count towards the type's limit (those within its period).
     """
 
     created_at_us: int

@@ -32,8 +32,12 @@ class WeakIdentifiers:
         return target
 
     def profile_to_help(self, observation: Observation, unknown: Sequence[ParsedIdentifier]) -> tuple[int, Key] | None:
-        """The profile that strong identifiers which nobody has belong to, and the weak identifier that says so: the
-        anonymous profile of a browser is adopted, an identified person is assisted. None if nothing says it.
+        """The profile that new strong identifiers go to because of a weak identifier beside them, and that weak
+        identifier; None if there is none, and a new profile is needed.
+
+        Adopting comes first: if an anonymous person owns the browser, the new identifiers say who that is. Assisting
+        comes second: if an identified person owns the device and has no value of these types, the new ones are that
+        person's.
         """
         return self._anonymous_to_adopt(observation) or self._profile_to_assist(observation, unknown)
 
