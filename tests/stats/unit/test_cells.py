@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,6 +16,7 @@ from dmp_stats.domain.cells import (
     campaign_rows,
     coarsen,
     count_batch,
+    group_rows,
     merge_cells,
     pack_cells,
     select_cells,
@@ -93,7 +96,7 @@ def test_coarser_buckets_hold_the_same_events(batch: list[Event]) -> None:
         assert as_dicts(coarsen(cells, minutes=60, by_detail=True)) == by_hand(batch, minutes=60)
         totals = coarsen(cells, minutes=1440, by_detail=False)
         assert int(totals.counts.sum()) == sum(1 for event in batch if event.campaign)
-        assert set(totals.sources.tolist()) == {0}
+        assert set(totals.sources.tolist()) == set(totals.creatives.tolist()) == {0}
 
 
 @QUICK
@@ -114,3 +117,81 @@ def test_each_campaign_lies_together(batch: list[Event]) -> None:
         for campaign, place in rows.items():
             counts, _ = as_dicts(select_cells(cells, place))
             assert counts == by_hand([event for event in batch if event.campaign == campaign])[0]
+
+
+def ints(*numbers: int) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
+    return np.array(numbers, np.int64)
+
+
+# Each case: columns of equal length; the rows in the order of their numbers, and where each group of equal rows begins.
+GROUPS = {
+    "one row": ([ints(5)], [0], [0]),
+    "the first column counts first": ([ints(2, 1, 2), ints(0, 9, 0)], [1, 0, 2], [0, 1]),
+    "equal rows keep their order": ([ints(1, 1, 1)], [0, 1, 2], [0]),
+    "below zero": ([ints(-5, 3, -5), ints(1, 1, 0)], [2, 0, 1], [0, 1, 2]),
+    "numbers too far apart for one key of both": (
+        [ints(2**61, 0, 2**61, 0), ints(0, 2**61, 0, 2**60)],
+        [3, 1, 0, 2],
+        [0, 1, 2],
+    ),
+    "the second column is too wide": ([ints(1, 0, 1, 0), ints(2**62, 5, 0, 5)], [1, 3, 2, 0], [0, 2, 3]),
+}
+
+
+@pytest.mark.parametrize("case", GROUPS)
+def test_equal_rows_are_put_together(case: str) -> None:
+    columns, order, starts = GROUPS[case]
+    found, begins = group_rows(columns)
+    assert (found.tolist(), begins.tolist()) == (order, starts)
+
+
+@pytest.mark.parametrize(
+    ("lowest", "highest"),
+    [
+        *((0, highest) for highest in (255, 256, 65_535, 65_536, 2**31 - 1, 2**31)),
+        *((lowest, 1) for lowest in (-1, -(2**31), -(2**31) - 1)),
+    ],
+)
+def test_columns_of_any_width_survive_storing(lowest: int, highest: int) -> None:
+    count = 100
+    minutes = np.linspace(0, 1, count).astype(np.int64)
+    minutes[0], minutes[-1] = lowest, highest
+    nothing = np.zeros(count, np.int64)
+    cells = Cells(
+        texts=["", "c"],
+        campaigns=nothing + 1,
+        minutes=minutes,
+        types=nothing,
+        counts_as=nothing,
+        sources=nothing,
+        creatives=nothing,
+        counts=nothing + 7,
+        digests=np.zeros((count, 2), np.uint64),
+    )
+    again = unpack_cells(pack_cells(cells))
+    assert again.minutes.tolist() == minutes.tolist()
+    assert (set(again.campaigns.tolist()), set(again.counts.tolist())) == ({1}, {7})
+
+
+def test_a_narrow_column_is_stored_in_few_bytes() -> None:
+    def size(highest: int) -> int:
+        column = np.full(1000, highest, np.int64)
+        nothing = np.zeros(1000, np.int64)
+        return len(
+            pack_cells(
+                Cells(
+                    texts=[""],
+                    campaigns=nothing,
+                    minutes=column,
+                    types=nothing,
+                    counts_as=nothing,
+                    sources=nothing,
+                    creatives=nothing,
+                    counts=nothing,
+                    digests=np.zeros((1000, 2), np.uint64),
+                )
+            )
+        )
+
+    sizes = [size(highest) for highest in (255, 256, 65_536, 2**31)]
+    assert [bytes_more // 1000 for bytes_more in np.diff(sizes).tolist()] == [1, 2, 4]

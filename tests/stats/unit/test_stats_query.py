@@ -8,8 +8,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from dmp_chassis.instants import instant_problem
 from dmp_chassis.violations import InvalidArgument
-from dmp_stats.domain.stats_query import check_stats_query, check_zone, zone_names
+from dmp_stats.domain.buckets import Granularity
+from dmp_stats.domain.stats_query import GroupBy, StatsQuery, check_stats_query, check_zone, zone_names
 
 GOOD: dict[str, Any] = {"campaign_id": "camp_1", "start": "2026-02-10T21:10:00Z", "end": "2026-02-10T21:20:00Z"}
 
@@ -25,35 +27,123 @@ def test_defaults() -> None:
     assert (query.granularity, query.zone.key, query.fill_zero, query.group_by) == ("minute", "UTC", False, None)
 
 
-def test_every_problem_is_reported_at_once() -> None:
-    found = problems(
-        campaign_id="",
-        start="",
-        end="tomorrow",
-        granularity="week",
-        tz="Mars/Base",
-        fill="one",
-        group_by="user",
-        page_size=-1,
-        page_token="x",
+def test_a_question_says_what_its_parameters_say() -> None:
+    query = check_stats_query(
+        campaign_id="c",
+        start="2026-02-10T21:10:00Z",
+        end="2026-02-10T21:20:00Z",
+        granularity="day",
+        tz="Europe/Berlin",
+        fill="zero",
+        group_by="source",
+        types=["click", ""],
+        sources=["web"],
+        creative_ids=["cr"],
+        page_size=7,
+        page_token="-29512",
     )
-    assert set(found) == {
-        "campaign_id", "from", "to", "granularity", "tz", "fill", "group_by", "page_size", "page_token",
-    }  # fmt: skip
+    assert query == StatsQuery(
+        campaign_id="c",
+        start=datetime(2026, 2, 10, 21, 10, tzinfo=UTC),
+        end=datetime(2026, 2, 10, 21, 20, tzinfo=UTC),
+        granularity=Granularity.DAY,
+        zone=ZoneInfo("Europe/Berlin"),
+        fill_zero=True,
+        group_by=GroupBy.SOURCE,
+        types=("click", ""),
+        sources=("web",),
+        creative_ids=("cr",),
+        page_size=7,
+        resume_minute=-29512,
+    )
 
 
-@pytest.mark.parametrize("campaign_id", ["", "  ", "x" * 256, "a\0b"])
-def test_a_campaign_must_be_an_id(campaign_id: str) -> None:
-    assert set(problems(campaign_id=campaign_id)) == {"campaign_id"}
+def test_what_is_left_out_means_all() -> None:
+    query = check_stats_query(**GOOD)
+    assert (query.types, query.sources, query.creative_ids) == ((), (), ())
+    assert (query.page_size, query.resume_minute, query.needs_detail) == (None, None, False)
 
 
-def test_from_must_not_be_after_to() -> None:
-    assert set(problems(start="2026-02-10T21:20:01Z")) == {"from"}
+NO_ID = {
+    "": "is required",
+    " \t": "is required",
+    "x" * 256: "must have at most 255 characters",
+    "a\0b": "must not contain a NUL character",
+}
+ZONE = "must be the IANA name of a time zone, such as Europe/Berlin"
+# Each case: changed parameters, and what is said of them.
+PROBLEMS: list[tuple[dict[str, Any], dict[str, str]]] = [
+    *(({"campaign_id": value}, {"campaign_id": problem}) for value, problem in NO_ID.items()),
+    *(
+        ({parameter: ["fine", value]}, {field: problem})
+        for parameter, field in (("types", "type"), ("sources", "source"), ("creative_ids", "creative_id"))
+        for value, problem in NO_ID.items()
+        if value
+    ),
+    ({"start": ""}, {"from": "is required"}),
+    ({"end": "tomorrow"}, {"to": instant_problem("tomorrow")}),
+    ({"start": "2026-02-10T21:20:01Z"}, {"from": "must not be after to"}),
+    ({"end": "2027-02-11T21:10:01Z"}, {"to": "must be at most 366 days after from"}),
+    ({"granularity": "week"}, {"granularity": "must be minute, hour or day"}),
+    ({"tz": "Mars/Base"}, {"tz": ZONE}),
+    ({"fill": "one"}, {"fill": "must be zero, or be left out"}),
+    ({"group_by": "user"}, {"group_by": "must be creative_id, source or type"}),
+    ({"page_size": -1}, {"page_size": "must be between 1 and 200000"}),
+    ({"page_size": 200_001}, {"page_size": "must be between 1 and 200000"}),
+    ({"page_token": "x"}, {"page_token": "must be the token that the page before this one gave"}),
+    (
+        {"campaign_id": "", "start": "", "end": "", "granularity": "week", "tz": "Mars/Base", "fill": "one"},
+        {
+            "campaign_id": "is required",
+            "from": "is required",
+            "to": "is required",
+            "granularity": "must be minute, hour or day",
+            "tz": ZONE,
+            "fill": "must be zero, or be left out",
+        },
+    ),
+    (
+        {"group_by": "user", "page_size": -1, "page_token": "x"},
+        {
+            "group_by": "must be creative_id, source or type",
+            "page_size": "must be between 1 and 200000",
+            "page_token": "must be the token that the page before this one gave",
+        },
+    ),
+]
 
 
-def test_a_range_has_at_most_366_days() -> None:
-    assert check_stats_query(**{**GOOD, "end": "2027-02-11T21:10:00Z"}).end.year == 2027
-    assert set(problems(end="2027-02-11T21:10:01Z")) == {"to"}
+@pytest.mark.parametrize(("changes", "said"), PROBLEMS)
+def test_what_is_said_of_each_problem_all_at_once(changes: dict[str, Any], said: dict[str, str]) -> None:
+    assert problems(**changes) == said
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"campaign_id": "x" * 255},
+        {"start": GOOD["end"]},
+        {"end": "2027-02-11T21:10:00Z"},
+        {"page_size": 200_000},
+        {"creative_ids": [""]},
+    ],
+)
+def test_what_is_just_right(changes: dict[str, Any]) -> None:
+    check_stats_query(**{**GOOD, **changes})
+
+
+@pytest.mark.parametrize(
+    ("changes", "needed"),
+    [
+        ({"types": ["click"], "group_by": "type"}, False),
+        ({"sources": ["web"]}, True),
+        ({"creative_ids": ["cr"]}, True),
+        ({"group_by": "source"}, True),
+        ({"group_by": "creative_id"}, True),
+    ],
+)
+def test_only_sources_and_creatives_need_the_detailed_rows(changes: dict[str, Any], needed: bool) -> None:
+    assert check_stats_query(**GOOD, **changes).needs_detail is needed
 
 
 @pytest.mark.parametrize("tz", ["", "UTC", "Europe/Berlin"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -241,3 +241,68 @@ def test_users_that_have_left_the_window_are_forgotten() -> None:
     assert (counts.unique_users, counts.unknown_users, dict(counts.by["plan"])) == (1, 1, {"pro": 1})
     target.advance(NOW + 90_000)
     assert target.counts(1, ()).unknown == 1
+
+
+def preparing(target: Window, users: Mapping[str, Mapping[str, str]], generation: int) -> Iterator[None]:
+    """The steps in which a window gets a version of the table."""
+    snapshot = ReferenceSnapshot(generation=generation)
+    for _ in snapshot.add(unpack_chunk(pack_chunk(users)), target.user_index):
+        pass
+    return target.prepare(snapshot, ())
+
+
+def test_a_prepared_version_is_shown_once_it_is_adopted() -> None:
+    target = window()
+    target.add(activity([(NOW, "u")]))
+    assert not target.is_prepared_for(7)
+    for _ in preparing(target, {"u": {"plan": "pro"}}, 7):
+        assert target.is_preparing
+    assert (target.is_prepared_for(7), target.is_prepared_for(8)) == (True, False)
+    assert target.counts(1, ()).unknown == 1
+    target.adopt()
+    assert (target.is_preparing, target.is_prepared_for(7)) == (False, False)
+    assert target.view.snapshot.generation == target.counts(1, ()).generation == 7
+    assert target.counts(1, ()).unknown == 0
+
+
+def test_an_abandoned_version_is_never_shown() -> None:
+    target = window()
+    target.add(activity([(NOW, "u")]))
+    for _ in preparing(target, {"u": {"plan": "pro"}}, 7):
+        pass
+    target.abandon()
+    assert (target.is_preparing, target.is_prepared_for(7)) == (False, False)
+    assert (target.counts(1, ()).generation, target.counts(1, ()).unknown) == (0, 1)
+
+
+@pytest.mark.parametrize("now", [NOW - 5_000, NOW, NOW + 5_000])
+def test_a_window_that_restarts_has_forgotten_its_events_and_knows_its_users(now: int) -> None:
+    target = window()
+    adopt(target, {"u": {"plan": "pro"}}, generation=7)
+    target.add(activity([(NOW, "u"), (NOW + 10, "u"), (NOW, "v")]))
+    for _ in preparing(target, {"u": {"plan": "team"}, "v": {}}, 8):
+        pass
+    target.restart(now)
+    assert (target.now, target.events) == (now, 0)
+    target.advance(now + 20)
+    assert figures(target.counts(1_800, ("plan",))) == figures(window(now).counts(1_800, ("plan",))) | {
+        "by": {"plan": {"pro": 0}}
+    }
+    target.add(activity([(now + 20, "u"), (now + 20, "v")]))
+    counts = target.counts(1, ("plan",))
+    assert (counts.generation, counts.unknown, counts.unique_users, counts.unknown_users) == (7, 1, 1, 1)
+    assert counts.by == {"plan": {"pro": 1}}
+    target.adopt()
+    counts = target.counts(1, ("plan",))
+    assert (counts.generation, counts.unknown, counts.events, counts.by) == (8, 0, 2, {"plan": {"team": 1}})
+
+
+def test_users_keep_their_numbers_while_somebody_holds_some() -> None:
+    target = window()
+    target.keeps_everybody = True
+    target.add(activity([(NOW, f"u{number}") for number in range(100_001)]))
+    target.advance(NOW + 7_200)
+    assert len(target.user_index) == 100_001
+    target.keeps_everybody = False
+    target.advance(NOW + 7_260)
+    assert len(target.user_index) == 0
