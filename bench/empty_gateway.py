@@ -98,7 +98,7 @@ def _wait_serving(port: int) -> None:
         except (OSError, urllib.error.URLError) as error:
             if time.monotonic() > deadline:
                 raise TimeoutError("Envoy did not start") from error
-            time.sleep(0.05)
+            time.sleep(0.05)  # between two questions whether it serves
         else:
             return
 

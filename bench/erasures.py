@@ -79,7 +79,7 @@ class _Bench:
                 connection.execute("VACUUM ANALYZE")
                 connection.execute("CHECKPOINT")
         with self._asking() as spent:
-            time.sleep(_REST_SECONDS)
+            time.sleep(_REST_SECONDS)  # the time over which is measured
         self._note("/identify, nobody is erased", "ms", spent)
         memory, usage = read_memory(self._system.pids), read_usage(self._system.pids)
         began = time.monotonic()
@@ -134,7 +134,7 @@ class _Bench:
                 began = time.monotonic()
                 receipt = caller.ask("DELETE", f"/users/{person}")["receipt"]
                 while not receipt["complete"]:
-                    time.sleep(0.1)
+                    time.sleep(0.1)  # as often as a patient caller asks
                     receipt = caller.ask("GET", f"/erasures/{receipt['erasure_id']}")["receipt"]
                 waited.append(time.monotonic() - began)
                 if over.wait(_OTHERS_EACH_SECONDS):
@@ -155,7 +155,7 @@ class _Bench:
             if now - shown > 10:
                 shown = now
                 print(f"    {now - began:6.0f} s: {receipt['cleaned_events']:,} events cleaned", flush=True)
-            time.sleep(0.25)
+            time.sleep(0.25)  # between two questions whether it is done
 
 
 def _add_person(caller: _Caller, name: str) -> str:

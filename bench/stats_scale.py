@@ -88,7 +88,7 @@ class Bench:
     def wait_folded(self) -> None:
         """Returns once no delta is left."""
         while self.database.execute("SELECT EXISTS (SELECT FROM rollup_delta)").fetchone() != (False,):
-            time.sleep(0.25)
+            time.sleep(0.25)  # between two questions whether all is folded
 
     def series(self) -> None:
         """`/stats` on a month of minutes of many campaigns."""
@@ -153,7 +153,7 @@ class Bench:
         feeder = multiprocessing.get_context("spawn").Process(target=feed, args=(self.address, 20, 15.0))
         feeder.start()
         while json.loads(self.client.get("/metrics", window=5)[1])["events"] < 40_000:
-            time.sleep(0.1)
+            time.sleep(0.1)  # between two questions whether enough have arrived
         busy = [self.client.get("/metrics", window=1800)[0] for _ in range(200)]
         if not feeder.is_alive():
             raise WrongAnswerError("the events had all arrived before the last reading")
@@ -203,6 +203,7 @@ def feed(address: str, batches_per_second: int, seconds: float) -> None:
             now = int(time.time())
             source = batches(1000, seed=9, campaigns=20, first_second=now, last_second=now + int(seconds))
             for number, batch in enumerate(islice(source, int(batches_per_second * seconds))):
+                # The rate at which batches come is what is measured.
                 await asyncio.sleep(max(0.0, started + number / batches_per_second - time.monotonic()))
                 await stub.ApplyBatch(pb.ApplyBatchRequest(batch=batch))
 

@@ -85,7 +85,7 @@ class System:
                 return
             if time.monotonic() > deadline:
                 raise WrongAnswerError(f"{len(waiting)} batches were not applied within {_UP_TO_DATE_SECONDS:.0f} s")
-            time.sleep(_POLL_SECONDS)
+            time.sleep(_POLL_SECONDS)  # between two questions whether all is applied
 
     def read(self) -> Readings:
         """The counters now."""

@@ -1,9 +1,12 @@
-"""The limits of size that keep services and libraries easy to read. Each exception has its reason beside it."""
+"""The limits of size that keep services and libraries easy to read, and tests that wait for conditions. Each exception
+has its reason beside it."""
 
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -106,6 +109,36 @@ def test_every_exception_names_what_there_is_and_has_a_reason() -> None:
         there |= {where for where, _ in _definitions(ast.parse(path.read_text("utf-8")), name)}
     assert EXCEPTIONS.keys() - there == set()
     assert all(EXCEPTIONS.values())
+
+
+_WHERE_TESTS_WAIT: Final = "tests/conditions.py"
+_SLEEP: Final = re.compile(r"(?<!pg_)\bsleep\((?!0\))")
+
+
+def sleeps_without_a_reason(path: Path) -> list[int]:
+    """The lines of a module that sleep and have no comment, nor one on the line above. `sleep(0)` lets others go on."""
+    lines = path.read_text("utf-8").splitlines()
+    return [
+        number
+        for number, (above, line) in enumerate(pairwise(["", *lines]), start=1)
+        if _SLEEP.search(line) and "#" not in line and not above.lstrip().startswith("#")
+    ]
+
+
+def test_tests_and_measurements_wait_for_conditions_and_say_why_they_sleep() -> None:
+    modules = [path for folder in ("tests", "bench") for path in (_ROOT / folder).glob("**/*.py")]
+    found = {path.relative_to(_ROOT).as_posix(): sleeps_without_a_reason(path) for path in modules}
+    assert len(found) > 100
+    assert {path for path, lines in found.items() if lines} == {_WHERE_TESTS_WAIT}
+
+
+def test_a_sleep_without_a_reason_is_noticed(tmp_path: Path) -> None:
+    module = tmp_path / "sleepy.py"
+    module.write_text(
+        "time.sleep(1)\nawait asyncio.sleep(0.1)\nawait asyncio.sleep(0)\n"
+        "sleep(3)  # why\n# why\nsleep(3)\npg_sleep(4)\n"
+    )
+    assert sleeps_without_a_reason(module) == [1, 2]
 
 
 def test_what_is_too_large_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

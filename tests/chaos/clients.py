@@ -93,14 +93,14 @@ class Client(threading.Thread):
                 answer = http.post(f"{self._url}/events", content=body)
             except httpx.HTTPError as error:
                 self.ledger.note(type(error).__name__)
-                time.sleep(_RETRY_SECONDS * self._random.random())
+                time.sleep(_RETRY_SECONDS * self._random.random())  # a client's pause before it tries again
                 continue
             self.ledger.note(str(answer.status_code))
             if answer.status_code == 202:
                 results = answer.json()["results"]
                 self.ledger.promised |= {result["event_id"] for result in results if result["status"] == "success"}
                 return
-            time.sleep(_RETRY_SECONDS * self._random.random())
+            time.sleep(_RETRY_SECONDS * self._random.random())  # a client's pause before it tries again
         self.ledger.unanswered += 1
 
     def _send_and_hang_up(self, body: bytes) -> None:

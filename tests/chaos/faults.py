@@ -26,7 +26,7 @@ def _kill(name: str) -> Callable[[Stack, random.Random], None]:
 def _freeze(name: str) -> Callable[[Stack, random.Random], None]:
     def fault(stack: Stack, chance: random.Random) -> None:
         with frozen(stack.child(name)):
-            time.sleep(chance.uniform(0.3, 2.5))
+            time.sleep(chance.uniform(0.3, 2.5))  # how long it is frozen is the fault
 
     return fault
 

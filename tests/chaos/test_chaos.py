@@ -67,7 +67,7 @@ def test_every_promise_is_kept_whatever_breaks() -> None:
             for number in range(ROUNDS):
                 for name in chance.sample(sorted(FAULTS), len(FAULTS)):
                     FAULTS[name](stack, chance)
-                    time.sleep(chance.uniform(0.1, 1.0))
+                    time.sleep(chance.uniform(0.1, 1.0))  # faults come at any time
                 _report(f"round {number + 1} of {ROUNDS}: {len(total(ledgers).promised)} events promised")
             over = time.monotonic()
             last_fault = datetime.now(UTC)
@@ -120,7 +120,7 @@ def test_an_ingest_that_was_frozen_for_longer_than_its_leases_is_harmless() -> N
             for _ in range(3):
                 _wait_for_more(ledgers, 100)
                 with frozen(stack.child("ingest")):
-                    time.sleep(_LONGER_THAN_A_LEASE_SECONDS)
+                    time.sleep(_LONGER_THAN_A_LEASE_SECONDS)  # how long it is frozen is what is tried
         reckoning = reckon(stack, total(ledgers))
     assert reckoning.clean, reckoning
 
@@ -128,7 +128,7 @@ def test_an_ingest_that_was_frozen_for_longer_than_its_leases_is_harmless() -> N
 def _events_per_second(ledgers: list[Ledger], seconds: float) -> float:
     """How many events were promised a second, from now on."""
     before, began = len(total(ledgers).promised), time.monotonic()
-    time.sleep(seconds)
+    time.sleep(seconds)  # the time over which is counted
     return (len(total(ledgers).promised) - before) / (time.monotonic() - began)
 
 

@@ -13,7 +13,7 @@ from dmp_chassis.client import channel
 from dmp_chassis.http_body import came_through_gateway, json_body, send_http_status
 from dmp_chassis.server import Parts, RunningServer, start_server
 from tests.chassis.echo_service import API, SERVICE, EchoServicer, call, failure, serving
-from tests.chassis.eventually import eventually
+from tests.conditions import eventually
 
 # One event loop for all of them: grpc.aio's poller belongs to the process and outlives the loop of a single test.
 pytestmark = pytest.mark.asyncio(loop_scope="session")

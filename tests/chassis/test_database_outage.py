@@ -16,7 +16,7 @@ from dmp_chassis.database import Database
 from dmp_chassis.errors import DependencyUnavailable
 from dmp_chassis.outages import outage
 from tests.chassis.conftest import FragilePostgres
-from tests.chassis.eventually import eventually
+from tests.conditions import eventually
 
 POOL_SIZE = 4
 

@@ -25,7 +25,7 @@ from dmp_chassis.domain_events import (
     drain,
     drain_loop,
 )
-from tests.chassis.eventually import eventually
+from tests.conditions import eventually
 
 METADATA = sa.MetaData()
 OUTBOX = domain_event_outbox(METADATA)

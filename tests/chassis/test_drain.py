@@ -16,7 +16,7 @@ import pytest
 
 from dmp_chassis.client import channel
 from tests.chassis.echo_service import call, health_of
-from tests.chassis.eventually import eventually
+from tests.conditions import eventually
 
 # One event loop for all of them: grpc.aio's poller belongs to the process and outlives the loop of a single test.
 pytestmark = pytest.mark.asyncio(loop_scope="session")

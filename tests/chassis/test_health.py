@@ -14,7 +14,7 @@ from dmp_chassis.client import channel
 from dmp_chassis.health import Check, DependencyHealth
 from dmp_chassis.server import Parts, start_server
 from tests.chassis.echo_service import API, SERVICE, EchoServicer, health_of
-from tests.chassis.eventually import eventually
+from tests.conditions import eventually
 
 # One event loop for all of them: grpc.aio's poller belongs to the process and outlives the loop of a single test.
 pytestmark = pytest.mark.asyncio(loop_scope="session")

@@ -33,7 +33,6 @@ from tests.chassis.echo_service import (
     open_stream,
     serving,
 )
-from tests.chassis.eventually import eventually
 from tests.chassis.guarded_handlers import (
     ECHOES,
     SECRET,
@@ -45,6 +44,7 @@ from tests.chassis.guarded_handlers import (
     info_of,
     raising,
 )
+from tests.conditions import eventually
 
 # One event loop for all of them: grpc.aio's poller belongs to the process and outlives the loop of a single test.
 pytestmark = pytest.mark.asyncio(loop_scope="session")

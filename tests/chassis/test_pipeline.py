@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 
 from dmp_chassis.pipeline import Pipeline
-from tests.chassis.eventually import eventually
+from tests.conditions import eventually
 
 _ADD = b"INSERT INTO noted (note) VALUES ($1::text) RETURNING octet_length(note)"
 

@@ -13,7 +13,7 @@ import pytest_asyncio
 from dmp_chassis.errors import DependencyUnavailable
 from dmp_chassis.pipeline_pool import PipelinePool
 from tests.chassis.conftest import FragilePostgres
-from tests.chassis.eventually import eventually
+from tests.conditions import eventually
 
 NAME = "pool test"
 _SLEEPY = b"SELECT $1::text, pg_backend_pid(), pg_sleep($2::float8)"

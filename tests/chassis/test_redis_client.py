@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 from dmp_chassis.outages import outage
 from dmp_chassis.redis_client import check_redis, connect_redis
 from dmp_stack.child import Child
-from tests.chassis.eventually import eventually
+from tests.conditions import eventually
 
 
 @pytest_asyncio.fixture

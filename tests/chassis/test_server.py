@@ -16,7 +16,7 @@ from grpc_reflection.v1alpha import reflection_pb2
 from dmp_chassis.client import channel
 from dmp_chassis.server import Parts, run_server, start_server
 from tests.chassis.echo_service import API, SERVICE, EchoServicer, call, failure, health_of, serving
-from tests.chassis.eventually import eventually
+from tests.conditions import eventually
 
 # One event loop for all of them: grpc.aio's poller belongs to the process and outlives the loop of a single test.
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -217,7 +217,7 @@ async def test_what_does_not_end_is_cut_short_so_that_the_end_takes_no_longer_th
         try:
             await asyncio.Event().wait()
         finally:
-            await asyncio.sleep(3.0)
+            await asyncio.sleep(3.0)  # longer than the end may take
 
     async def flush() -> None:
         await for_ever()

@@ -37,13 +37,13 @@ def test_the_next_process_sends_what_a_killed_one_left(
 ) -> None:
     spool = tmp_path / "events.spool"
     code = """
-        import sys, time
+        import signal, sys
         from dmp_client import DmpClient
         dmp = DmpClient(sys.argv[1], spool=sys.argv[2], source="test")
         for _ in range(300):
             dmp.track("click", campaign_id=sys.argv[3])
         print("tracked", flush=True)
-        time.sleep(60)
+        signal.pause()
     """
     with run(code, NOWHERE, str(spool), campaign) as process:
         assert process.stdout is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from functools import partial
 
 import grpc
 import httpx
@@ -11,6 +12,7 @@ import pytest
 
 from dmp.ingest.v1 import event_pb2, ingest_service_pb2
 from dmp.ingest.v1.ingest_service_pb2_grpc import IngestServiceStub
+from tests.conditions import wait_until
 from tests.contracts.answers import campaign_total, match, user
 from tests.contracts.grpc_errors import assert_refused
 from tests.contracts.payloads import PAST_MINUTE, fresh, fresh_email
@@ -191,15 +193,16 @@ def test_a_stream_answers_each_message_in_order(ingest: IngestServiceStub) -> No
     ]
 
 
+def _has(answers: list[str], count: int) -> bool:
+    return len(answers) >= count
+
+
 def test_a_stream_answers_while_it_is_still_open(ingest: IngestServiceStub) -> None:
     answered: list[str] = []
 
     def requests() -> Iterator[ingest_service_pb2.PublishEventStreamRequest]:
         for number in range(5):
-            deadline = time.monotonic() + PATIENCE_SECONDS
-            while len(answered) < number and time.monotonic() < deadline:
-                time.sleep(0.001)
-            assert len(answered) == number
+            wait_until(partial(_has, answered, number), f"{number} answers", timeout_seconds=PATIENCE_SECONDS)
             yield StreamRequest(events=[campaign(fresh("camp"))])
 
     answers = ingest.PublishEventStream(requests(), timeout=PATIENCE_SECONDS)

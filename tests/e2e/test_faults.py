@@ -14,6 +14,7 @@ import pytest
 import redis
 
 from dmp_stack.stack import Stack
+from tests.conditions import wait_until
 from tests.freezing import frozen
 
 DEADLINE_SECONDS = 30.0
@@ -47,15 +48,14 @@ def timeline_length(api: httpx.Client, user_id: str) -> int:
 
 def eventually(condition: Callable[[], bool], what: str) -> None:
     """Returns once the condition holds; answers of a system in trouble count as "not yet"."""
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while time.monotonic() < deadline:
+
+    def holds() -> bool:
         try:
-            if condition():
-                return
+            return condition()
         except (AssertionError, httpx.TransportError):
-            pass
-        time.sleep(0.02)
-    raise AssertionError(f"never: {what}")
+            return False
+
+    wait_until(holds, what, timeout_seconds=DEADLINE_SECONDS)
 
 
 def insist(api: httpx.Client, body: object) -> dict[str, Any]:
@@ -71,7 +71,7 @@ def insist(api: httpx.Client, body: object) -> dict[str, Any]:
             return answer
         assert response.status_code in (429, 502, 503, 504), response.text
         assert response.json()["error"]["code"] == response.status_code
-        time.sleep(0.02)
+        time.sleep(0.02)  # a client's pause before it tries again
     raise AssertionError("never answered 202")
 
 

@@ -126,7 +126,7 @@ class Bystander:
         self._write("begin\n")
         try:
             what()
-            time.sleep(max(0.0, ends - time.monotonic()))
+            time.sleep(max(0.0, ends - time.monotonic()))  # it watches at least so long
         finally:
             self._write("end\n")
             seen = json.loads(self._read())

@@ -53,7 +53,7 @@ class SlowReaders:
             while time.monotonic() < ends:
                 for key, _ in selector.select(0):
                     self._read_a_little(selector, key)
-                time.sleep(READ_EVERY_SECONDS)
+                time.sleep(READ_EVERY_SECONDS)  # how slowly they read is the attack
             for key in list(selector.get_map().values()):
                 self._close(selector, key)
 

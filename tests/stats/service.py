@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import time
 from collections.abc import Mapping, Sequence
@@ -26,6 +25,7 @@ from dmp_chassis.service_settings import CommonSettings
 from dmp_chassis.uuid7 import uuid7_text
 from dmp_stats.app import SERVICE, assemble
 from dmp_stats.settings import Settings
+from tests.conditions import eventually
 
 QUICK = settings(max_examples=30, deadline=None)
 """For properties that are cheap to check but run on busy machines."""
@@ -150,10 +150,13 @@ class StatsCluster:
 
     async def all_folded(self) -> None:
         """Waits until no delta is left."""
-        async with asyncio.timeout(20), await psycopg.AsyncConnection.connect(self.database_url) as connection:
-            await connection.set_autocommit(True)
-            while (await (await connection.execute("SELECT EXISTS (SELECT FROM rollup_delta)")).fetchone()) != (False,):  # noqa: ASYNC110 -- it is in the database
-                await asyncio.sleep(0.02)
+        async with await psycopg.AsyncConnection.connect(self.database_url, autocommit=True) as connection:
+
+            async def none_is_left() -> bool:
+                found = await connection.execute("SELECT EXISTS (SELECT FROM rollup_delta)")
+                return await found.fetchone() == (False,)
+
+            await eventually(none_is_left, within_seconds=20)
 
     async def __aenter__(self) -> StatsCluster:
         return self

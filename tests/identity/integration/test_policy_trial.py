@@ -6,7 +6,7 @@ import asyncio
 import re
 import time
 import tomllib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib import resources
 
@@ -20,6 +20,7 @@ from dmp.identity.v1 import identity_service_pb2 as pb
 from dmp_identity.domain.identifier_policy import IdentifierPolicy, policy_from_mapping
 from dmp_identity.domain.policy_text import MAX_BYTES
 from dmp_identity.settings import load_policy
+from tests.conditions import eventually
 from tests.identity.batches import event
 from tests.identity.client import Identity, running
 from tests.identity.hostile_policies import HOSTILE
@@ -160,7 +161,7 @@ async def test_a_hostile_policy_is_refused_and_costs_nobody_else_anything(identi
             began = time.perf_counter()
             await identity.identify("somebody@example.org")
             waits.append(time.perf_counter() - began)
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.02)  # how often somebody else asks while the policy is tried
         assert (await attack).code() is grpc.StatusCode.INVALID_ARGUMENT, name
         assert max(waits, default=0) < 0.5, name
         assert psutil.Process().memory_info().rss - before < 50 * MIB, name
@@ -185,23 +186,16 @@ async def held_evidence(identity: Identity) -> AsyncIterator[None]:
         yield
 
 
-async def until(condition: Callable[[], object]) -> None:
-    """Returns once the condition holds."""
-    async with asyncio.timeout(20):
-        while not condition():  # noqa: ASYNC110  # another process changes it
-            await asyncio.sleep(0.01)
-
-
 async def test_one_policy_is_tried_at_a_time_and_a_trial_ends_with_its_call(identity: Identity) -> None:
     async with held_evidence(identity):
         call = asyncio.ensure_future(trial(identity, DEFAULT))
-        await until(trial_processes)
+        await eventually(trial_processes)
         error = await refused(identity, DEFAULT)
         assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         assert "being tried" in str(error.details())
         assert len(trial_processes()) == 1
         call.cancel()
-        await until(lambda: not trial_processes())
+        await eventually(lambda: not trial_processes())
     assert (await trial(identity, DEFAULT)).people_before == 0
 
 

@@ -4,19 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
 from typing import LiteralString
 
 import psycopg
 
+from tests.conditions import eventually
 from tests.ingest.conftest import Ingest, campaign_event
-
-
-async def _until(condition: Callable[[], bool], seconds: float = 15.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come true in time"
-        await asyncio.sleep(0.02)
 
 
 def _waiting(ingest: Ingest) -> int:
@@ -36,7 +29,7 @@ def _count(ingest: Ingest, query: LiteralString) -> int:
 
 async def test_an_acknowledged_batch_leaves_the_outbox(ingest: Ingest) -> None:
     await ingest.post(campaign_event("a"))
-    await _until(lambda: _waiting(ingest) == 0)
+    await eventually(lambda: _waiting(ingest) == 0, within_seconds=15)
 
 
 async def test_events_are_taken_while_a_consumer_refuses_and_reach_it_once_it_is_back(ingest: Ingest) -> None:
@@ -49,7 +42,7 @@ async def test_events_are_taken_while_a_consumer_refuses_and_reach_it_once_it_is
     with psycopg.connect(ingest.database_url, autocommit=True) as connection:
         connection.execute("UPDATE outbox SET deliver_after = now()")
     ingest.consumers.stats.refusing = False
-    await _until(lambda: _waiting(ingest) == 0)
+    await eventually(lambda: _waiting(ingest) == 0, within_seconds=15)
     assert ingest.consumers.stats.event_ids == ["a", "b"]
     assert ingest.consumers.identity.event_ids == ["a", "b"]
     _, at_last = await ingest.post(campaign_event("a"))
@@ -73,7 +66,7 @@ async def test_a_batch_delivered_twice_changes_nothing(ingest: Ingest) -> None:
     with psycopg.connect(ingest.database_url, autocommit=True) as connection:
         connection.execute("UPDATE outbox SET stats_applied = false, deliver_after = now()")
     ingest.consumers.identity.refusing = False
-    await _until(lambda: _waiting(ingest) == 0)
+    await eventually(lambda: _waiting(ingest) == 0, within_seconds=15)
     assert ingest.consumers.stats.event_ids == ["a"]
     assert ingest.consumers.identity.event_ids == ["a"]
 
@@ -81,9 +74,9 @@ async def test_a_batch_delivered_twice_changes_nothing(ingest: Ingest) -> None:
 async def test_a_lone_event_is_stored_while_others_wait_for_a_slow_consumer(ingest: Ingest) -> None:
     ingest.consumers.stats.hanging = True
     many = asyncio.ensure_future(ingest.post([campaign_event(f"many-{number}") for number in range(40)]))
-    await _until(lambda: _stored(ingest) == 40)
+    await eventually(lambda: _stored(ingest) == 40, within_seconds=15)
     one = asyncio.ensure_future(ingest.post(campaign_event("one")))
-    await _until(lambda: _stored(ingest) == 41)
+    await eventually(lambda: _stored(ingest) == 41, within_seconds=15)
     assert not many.done()
     assert not one.done()
     assert [answer["applied"] for _, answer in await asyncio.gather(many, one)] == [False, False]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 import psycopg
 import pytest
@@ -14,6 +14,7 @@ from dmp.stats.v1 import stats_service_pb2
 from dmp_chassis.uuid7 import uuid7_text
 from dmp_ingest.app import SERVICE
 from dmp_ingest.settings import read_settings
+from tests.conditions import eventually
 from tests.ingest.conftest import Ingest, campaign_event
 from tests.ingest.consumers import RecordingConsumers
 
@@ -36,13 +37,6 @@ async def second_replica(ingest: Ingest) -> AsyncIterator[None]:
         )
     ):
         yield
-
-
-async def _until(condition: Callable[[], bool], seconds: float = _CATCH_UP_SECONDS) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come true in time"
-        await asyncio.sleep(0.02)
 
 
 def _payload(batch_id: str, text: str = "") -> bytes:
@@ -82,7 +76,7 @@ def _both(consumers: RecordingConsumers) -> list[list[str]]:
 
 async def test_a_backlog_reaches_both_and_leaves_the_outbox(ingest: Ingest) -> None:
     ids = _leave(ingest, 200)
-    await _until(lambda: _waiting(ingest) == 0)
+    await eventually(lambda: _waiting(ingest) == 0, within_seconds=_CATCH_UP_SECONDS)
     assert _both(ingest.consumers) == [ids, ids]
 
 
@@ -90,7 +84,7 @@ async def test_a_consumer_that_hangs_keeps_nothing_from_the_other(ingest: Ingest
     ingest.consumers.identity.hanging = True
     ids = _leave(ingest, 50)
     # Identity's relay probes with one batch, which it has in hand meanwhile.
-    await _until(lambda: len(ingest.consumers.stats.batches) >= 49)
+    await eventually(lambda: len(ingest.consumers.stats.batches) >= 49, within_seconds=_CATCH_UP_SECONDS)
     assert {*ingest.consumers.stats.event_ids} <= {*ids}
 
 
@@ -100,12 +94,12 @@ async def test_several_batches_are_under_way_the_more_the_smaller_but_not_any_nu
 ) -> None:
     stats = ingest.consumers.stats
     _leave(ingest, 60, text=text)
-    await _until(lambda: len(stats.batches) == 60)
+    await eventually(lambda: len(stats.batches) == 60, within_seconds=_CATCH_UP_SECONDS)
     stats.held, stats.most_under_way = asyncio.Event(), 0
     _leave(ingest, 50, text=text)
-    await _until(lambda: stats.under_way == most)
+    await eventually(lambda: stats.under_way == most, within_seconds=_CATCH_UP_SECONDS)
     stats.held.set()
-    await _until(lambda: len(stats.batches) == 110)
+    await eventually(lambda: len(stats.batches) == 110, within_seconds=_CATCH_UP_SECONDS)
     assert stats.most_under_way == most
 
 
@@ -113,11 +107,11 @@ async def test_one_batch_at_a_time_probes_a_consumer_that_does_not_answer(ingest
     stats = ingest.consumers.stats
     stats.refusing = True
     _leave(ingest, 40)
-    await _until(lambda: stats.calls >= 4, seconds=10)
+    await eventually(lambda: stats.calls >= 4, within_seconds=10)
     assert stats.most_under_way == 1
     assert stats.calls < 20
     stats.refusing = False
-    await _until(lambda: _waiting(ingest) == 0)
+    await eventually(lambda: _waiting(ingest) == 0, within_seconds=_CATCH_UP_SECONDS)
 
 
 async def test_a_batch_that_a_consumer_cannot_apply_holds_nobody_up(ingest: Ingest) -> None:
@@ -131,30 +125,30 @@ async def test_a_batch_that_a_consumer_cannot_apply_holds_nobody_up(ingest: Inge
             (with_error, _payload(with_error)),
         )
     _leave(ingest, 50)
-    await _until(lambda: _waiting(ingest) == 1)
+    await eventually(lambda: _waiting(ingest) == 1, within_seconds=_CATCH_UP_SECONDS)
     _, answer = await ingest.post(campaign_event("live"))
     assert answer["applied"] is True
     stats.broken_batches.clear()
-    await _until(lambda: _waiting(ingest) == 0, seconds=20)
+    await eventually(lambda: _waiting(ingest) == 0, within_seconds=20)
 
 
 async def test_a_process_that_lives_keeps_what_it_has_in_hand(ingest: Ingest, second_replica: None) -> None:
     stats = ingest.consumers.stats
     stats.held = asyncio.Event()
     posting = asyncio.ensure_future(ingest.post(campaign_event("slow")))
-    await _until(lambda: stats.calls == 1)
+    await eventually(lambda: stats.calls == 1, within_seconds=_CATCH_UP_SECONDS)
     began = time.monotonic()
-    await _until(lambda: stats.calls > 1 or time.monotonic() > began + _TWO_LEASES_SECONDS, seconds=10)
+    await eventually(lambda: stats.calls > 1 or time.monotonic() > began + _TWO_LEASES_SECONDS, within_seconds=10)
     stats.held.set()
     await posting
-    await _until(lambda: _waiting(ingest) == 0)
+    await eventually(lambda: _waiting(ingest) == 0, within_seconds=_CATCH_UP_SECONDS)
     assert stats.calls == 1
 
 
 async def test_what_a_dead_process_had_in_hand_is_soon_due(ingest: Ingest) -> None:
     ingest.consumers.stats.held = asyncio.Event()
     posting = asyncio.ensure_future(ingest.post(campaign_event("in hand")))
-    await _until(lambda: ingest.consumers.stats.calls == 1)
+    await eventually(lambda: ingest.consumers.stats.calls == 1, within_seconds=_CATCH_UP_SECONDS)
     with psycopg.connect(ingest.database_url) as connection:
         row = connection.execute("SELECT extract(epoch FROM deliver_after - now()) FROM outbox").fetchone()
     assert row is not None

@@ -12,6 +12,7 @@ import pytest
 from dmp_chassis.errors import DependencyUnavailable
 from dmp_chassis.uuid7 import uuid7_text
 from dmp_stats.adapters.batch_writer import Applied, BatchWriter
+from tests.conditions import eventually
 
 
 @pytest.fixture
@@ -39,9 +40,11 @@ async def rows(database: psycopg.AsyncConnection[Any], query: Any) -> list[Any]:
 
 async def until_waiting(database: psycopg.AsyncConnection[Any], count: int) -> None:
     """Returns once so many transactions wait for another one."""
-    async with asyncio.timeout(10):
-        while len(await rows(database, "SELECT FROM pg_locks WHERE NOT granted")) < count:  # noqa: ASYNC110 -- it is in the database
-            await asyncio.sleep(0.01)
+
+    async def so_many_wait() -> bool:
+        return len(await rows(database, "SELECT FROM pg_locks WHERE NOT granted")) >= count
+
+    await eventually(so_many_wait)
 
 
 async def test_batches_that_come_together_share_transactions_and_have_rows_of_their_own(
