@@ -21,7 +21,7 @@ from dmp_stats.domain.buckets import (
     ranges_between,
     ranges_of,
 )
-from dmp_stats.domain.instants import instant_of_minute, minute_of
+from dmp_stats.domain.minutes import instant_of_minute, minute_of
 from tests.stats.service import QUICK
 
 

@@ -22,10 +22,10 @@ from dmp_chassis.page_token import position_of, token_of
 from dmp_chassis.slices import Slices
 from dmp_chassis.violations import InvalidArgument, Violation
 from dmp_identity.adapters import erasure_events as listed
-from dmp_identity.adapters import erasure_store as store
 from dmp_identity.adapters.contact_store import clear_contact_values
 from dmp_identity.adapters.erasure_digests import keys_of_erasure
 from dmp_identity.adapters.erasure_links import slice_of_links
+from dmp_identity.adapters.erasure_profiles import erased_values, is_refused_somewhere, take_out
 from dmp_identity.adapters.erasure_receipts import Counts, Receipt, count_erasure, find_receipt, note_progress
 from dmp_identity.adapters.erasure_refusals import slice_of_refusals
 from dmp_identity.adapters.erasure_timelines import slice_of_timeline
@@ -101,7 +101,7 @@ async def erase_person(
                 confirmed=False,
                 finished=False,
             )
-            links = await store.take_out(connection, receipt, remembered_types=remembered, keys=keys)
+            links = await take_out(connection, receipt, remembered_types=remembered, keys=keys)
             await clear_contact_values(connection, wanted, parser.compared)
             receipt = _with(receipt, identifiers=links)
             await note_progress(connection, receipt, finished_at_us=None)
@@ -110,7 +110,7 @@ async def erase_person(
     receipt, already_erased = await retrying(first)
     receipt = await _work(database, receipt, remembered, clock_us)
     async with database.read() as transaction:
-        user_ids = await store.erased_values(raw(transaction), wanted, _USER_ID)
+        user_ids = await erased_values(raw(transaction), wanted, _USER_ID)
     return ErasedPerson(receipt=receipt, already_erased=already_erased, user_ids=user_ids)
 
 
@@ -241,7 +241,7 @@ async def _whom(
         owner = await owner_of(connection, key)
         if owner is not None:
             return await _members(connection, owner, ""), []
-    refused = [key for key in parsed.all_keys() if await store.is_refused_somewhere(connection, key)]
+    refused = [key for key in parsed.all_keys() if await is_refused_somewhere(connection, key)]
     if refused:
         return [], refused
     raise ProfileNotFoundError("")

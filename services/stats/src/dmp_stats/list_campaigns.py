@@ -14,7 +14,7 @@ from dmp_stats.adapters import campaign_store, delta_store
 from dmp_stats.adapters.campaign_store import Totals
 from dmp_stats.adapters.delta_store import Delta, DeltaCache
 from dmp_stats.domain.buckets import ranges_between
-from dmp_stats.domain.instants import minute_of
+from dmp_stats.domain.minutes import minute_of
 from dmp_stats.domain.stats_query import check_range
 
 _DEFAULT_PAGE: Final = 100

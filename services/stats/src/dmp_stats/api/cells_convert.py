@@ -14,7 +14,7 @@ from dmp_stats.api.convert import timestamp_to_proto
 from dmp_stats.audit_cells import Correction
 from dmp_stats.domain.audit import Fingerprint, Fingerprints, digest_words
 from dmp_stats.domain.cells import Cells, merge_cells
-from dmp_stats.domain.instants import instant_of_minute
+from dmp_stats.domain.minutes import instant_of_minute
 
 _MOST_MINUTES: Final = 1_440
 _LONGEST_TEXT: Final = 255

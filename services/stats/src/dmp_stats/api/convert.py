@@ -19,7 +19,7 @@ from dmp_chassis.violations import InvalidArgument, Violation, Violations
 from dmp_stats.adapters.campaign_store import Totals
 from dmp_stats.api.batch_columns import COLUMNS, RequestColumns, decoded_columns
 from dmp_stats.domain.cells import CLICK, Batch, Ints
-from dmp_stats.domain.instants import instant_of_minute
+from dmp_stats.domain.minutes import instant_of_minute
 from dmp_stats.domain.stats_query import StatsQuery, check_stats_query
 from dmp_stats.domain.window import WindowCounts
 from dmp_stats.make_live_view import LiveView

@@ -12,7 +12,7 @@ from dmp_chassis.instants import format_instant
 from dmp_chassis.unfilled_macros import is_unfilled_macro
 from dmp_stats.adapters.campaign_store import Totals
 from dmp_stats.api.convert import click_through_rate
-from dmp_stats.domain.instants import instant_of_minute
+from dmp_stats.domain.minutes import instant_of_minute
 from dmp_stats.domain.window import WindowCounts
 from dmp_stats.list_campaigns import CampaignsPage, token_after
 from dmp_stats.make_live_view import LiveView

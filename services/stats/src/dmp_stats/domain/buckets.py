@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from dmp_stats.domain.cells import Ints
-from dmp_stats.domain.instants import instant_of_minute, minute_of
+from dmp_stats.domain.minutes import instant_of_minute, minute_of
 
 MINUTE: Final = 1
 HOUR: Final = 60

@@ -14,6 +14,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from dmp_stats.domain.minutes import minutes_of_events
+
 Ints: TypeAlias = npt.NDArray[np.int64]
 Digests: TypeAlias = npt.NDArray[np.uint64]
 
@@ -23,8 +25,6 @@ CLICK: Final = 2
 _KEY_LIMIT: Final = 2**62
 _RADIX_LIMIT: Final = 0xFFFF
 """Keys of 16 bits are sorted by their bytes, five times as fast as longer ones are compared."""
-_SECOND_US: Final = 1_000_000
-_MINUTE_US: Final = 60 * _SECOND_US
 _TEXT_ROWS: Final = [0, 2, 4, 5]
 """Which rows of a key array are positions of texts: campaigns, types, sources and creatives."""
 
@@ -92,7 +92,7 @@ def count_batch(batch: Batch) -> Cells | None:
     keys = np.array(
         (
             batch.campaigns,
-            batch.occurred_at_us // _MINUTE_US,
+            minutes_of_events(batch.occurred_at_us),
             batch.types,
             batch.counts_as,
             batch.sources,

@@ -1,5 +1,5 @@
-"""Erases people: everything about them goes but a receipt, the ids of their events, and digests that keep late
-events away.
+"""Takes an erased person's profiles out of the graph: everything about them goes but a receipt, the ids of their
+events, and digests that keep late events away.
 
 `take_out` makes the person unknown in one short transaction. What is left of their profiles then goes in slices, a few
 thousand rows at a time: see `erasure_timelines`, `erasure_links` and `erasure_refusals`. Nobody else writes to profiles
