@@ -104,7 +104,7 @@ def _connect(url: str, deadline: float) -> _Connection:
             if not told:
                 told = True
                 _LOG.warning("waiting for the database", extra={"error": str(error)})
-        time.sleep(0.2)
+        time.sleep(0.2)  # between two attempts: no server tells when it begins to answer
 
 
 def _applied(connection: _Connection) -> set[str]:
@@ -163,7 +163,7 @@ def _upgrade(
                 _LOG.warning("somebody else holds a lock on a table; trying again")
             else:
                 return
-        time.sleep(0.5)
+        time.sleep(0.5)  # lets those go first who wait behind us for the table
 
 
 def _driver_url(url: str) -> str:
