@@ -135,6 +135,7 @@ def test_tests_and_measurements_wait_for_conditions_and_say_why_they_sleep() -> 
 def test_a_sleep_without_a_reason_is_noticed(tmp_path: Path) -> None:
     module = tmp_path / "sleepy.py"
     module.write_text(
+        # Only text: nothing sleeps here.
         "time.sleep(1)\nawait asyncio.sleep(0.1)\nawait asyncio.sleep(0)\n"
         "sleep(3)  # why\n# why\nsleep(3)\npg_sleep(4)\n"
     )

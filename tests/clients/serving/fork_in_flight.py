@@ -21,7 +21,7 @@ dmp = DmpClient(url, spool=spool, source="test")
 for _ in range(100):
     dmp.track("click", campaign_id=campaign)
 while not Path(under_way).exists():
-    time.sleep(0.01)
+    time.sleep(0.01)  # between two looks for the file
 child = os.fork()
 for _ in range(20):
     dmp.track("view", campaign_id=campaign)
