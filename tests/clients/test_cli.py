@@ -163,3 +163,113 @@ def test_the_reference_table(shell: Shell) -> None:
     (shell.home / "bad.csv").write_text("plan\npro\n")
     assert "line 2 has no user_id" in shell.run("reference", "put", "bad.csv", expect=2).stderr
     assert "is not a JSON object" in shell.run("reference", "put", "-", stdin=b"[]", expect=2).stderr
+
+
+def test_erasing_asks_first(shell: Shell, two_people: tuple[str, str, str]) -> None:
+    mark, one, _ = two_people
+    whom = f"email:one@{mark}.example"
+    assert shell.run("erase", whom, "--dry-run").stdout.startswith(f"would erase {one}\n  identifiers 2, ")
+    assert "say --yes" in shell.run("erase", whom, expect=2).stderr
+    refused = shell.terminal("erase", whom)
+    assert f"would erase {one}" in refused.wait_for("to go on:")
+    refused.type("yes\r")
+    assert refused.end() == 2
+    assert "nothing was erased" in refused.text
+    assert shell.run("match", whom).returncode == 0
+    done = shell.terminal("erase", whom, "--wait", "20")
+    done.wait_for("to go on:")
+    done.type(f"{whom}\r")
+    assert done.end() == 0
+    assert f"erased {one}" in done.text
+    shell.run("match", whom, expect=3)
+
+
+def test_evidence_for_review(shell: Shell, make_client: Make, gateway_url: str) -> None:
+    client = make_client(gateway_url)
+    client.track("page_view", identifiers={"email": "test@example.com", "browser_id": secrets.token_hex(6)})
+    assert client.flush(20)
+    wait_until(lambda: "blocked" in shell.run("review").stdout, "it is listed")
+    row = shell.run("review", "--rule", "blocked", "--limit", "1").stdout.splitlines()[1]
+    assert "blocked  email       test@example.com" in row
+    assert json.loads(shell.run("review", "--json", "--limit", "1").stdout)["rule"]
+    assert "rule" in shell.run("review", "--rule", "nothing", expect=4).stderr
+
+
+def test_load_is_bounded_and_measured(shell: Shell) -> None:
+    mark = f"l{secrets.token_hex(4)}"
+    loaded = shell.run("load", "--rate", "300", "--seconds", "2", "--mark", mark, "--json")
+    figures = json.loads(loaded.stdout)
+    assert figures["events"] == 600
+    assert figures["accepted"] + figures["duplicate"] == 600
+    assert figures["duplicate"] > 0
+    assert mark in shell.run("campaigns").stdout
+    assert "another machine" in shell.run("load", "--url", "http://dmp.example", expect=2).stderr
+    assert "more than a million" in shell.run("load", "--rate", "20000", "--seconds", "60", expect=2).stderr
+
+
+def test_live_in_a_pipe(shell: Shell) -> None:
+    assert shell.run("live", "--seconds", "2").stdout.count(" accepted, ") == 2
+    snapshots = [json.loads(line) for line in shell.run("live", "--seconds", "1", "--json").stdout.splitlines()]
+    assert all("events_per_sec" in snapshot for snapshot in snapshots)
+
+
+def test_live_on_the_full_screen(shell: Shell, make_client: Make, gateway_url: str, campaign: str) -> None:
+    client = make_client(gateway_url)
+    for number in range(60):
+        client.track("click", campaign_id=campaign, user_id=f"u_{number}")
+    assert client.flush(20)
+    terminal = shell.terminal("live", rows=28, columns=100)
+    terminal.wait_for(campaign)
+    screen = terminal.wait_for("q Quit")
+    for text in ("events a second", "users in a minute", "accepted", "ctr"):
+        assert text in screen, screen
+    terminal.type("p")
+    terminal.wait_for("paused, p goes on")
+    terminal.type("q")
+    assert terminal.end() == 0
+
+
+def test_colours_only_where_they_are_wanted(shell: Shell, two_people: tuple[str, str, str]) -> None:
+    _, one, _ = two_people
+    assert "\x1b[" not in shell.run("user", one).stdout
+    coloured = shell.terminal("user", one)
+    assert coloured.end() == 0
+    assert b"\x1b[1m" in coloured.bytes
+    for plain in (shell.terminal("user", one, NO_COLOR="1"), shell.terminal("user", one, "--no-color")):
+        assert plain.end() == 0
+        assert b"\x1b[3" not in plain.bytes
+    interrupted = shell.terminal("live", "--lines")
+    interrupted.wait_for("accepted")
+    interrupted.type("\x03")
+    assert interrupted.end() == 130
+
+
+def test_a_reader_that_has_enough_is_no_error(shell: Shell) -> None:
+    running = shell.start("live", "--json")
+    assert running.stdout is not None
+    assert running.stderr is not None
+    running.stdout.readline()
+    running.stdout.close()
+    assert running.wait(20) == 0
+    assert running.stderr.read() == b""
+    running.stderr.close()
+
+
+def test_values_of_strangers_do_not_change_the_terminal(shell: Shell, between: Interposed) -> None:
+    body = {"internal_user_id": "user_1", "identifiers": {"emails": ["\x1b[2Ja@b.com"]}}
+    between.behaviour = lambda _: Said(status=200, body=json.dumps(body).encode())
+    assert "\\x1b[2Ja@b.com" in shell.run("user", "user_1", "--url", between.url).stdout
+
+
+def test_shells_can_complete(shell: Shell) -> None:
+    first = shell.run(_DMP_COMPLETE="complete_bash", COMP_WORDS="dmp us", COMP_CWORD="1")
+    assert first.stdout.split() == ["user"]
+    second = shell.run(_DMP_COMPLETE="complete_bash", COMP_WORDS="dmp stats --pl", COMP_CWORD="2")
+    assert second.stdout.split() == ["--plot"]
+
+
+def test_help_names_exit_codes_and_every_command(shell: Shell) -> None:
+    shown = shell.run("--help").stdout
+    for word in ("Exit codes", "send", "erase", "live", "reference", "--json"):
+        assert word in shown
+    assert shell.run("--version").stdout.strip()

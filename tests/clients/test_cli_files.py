@@ -12,7 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dmp_cli.commands.counts import bars
+from dmp_cli.commands.load import is_this_machine
 from dmp_cli.failures import CommandError
+from dmp_cli.mixture import Mixture
 from dmp_cli.moments import clock, moment
 from dmp_cli.sending.files import Form, Reading, form_of, records
 from dmp_cli.sending.mapping import ColumnMapping
@@ -166,6 +168,10 @@ def test_small_things() -> None:
         Form.NDJSON,
         Form.NDJSON,
     ]
+    for mine in ("http://localhost:8080", "http://127.0.0.9", "http://[::1]:1"):
+        assert is_this_machine(mine)
+    for other in ("http://dmp.example", "http://10.0.0.1", "http://localhost.example", "http://"):
+        assert not is_this_machine(other)
 
 
 def test_bars_are_as_long_as_their_counts() -> None:
@@ -176,3 +182,16 @@ def test_bars_are_as_long_as_their_counts() -> None:
     assert bars([], 80) == []
     many = bars([(datetime.fromtimestamp(second * 60, UTC), 1) for second in range(1000)], 80)
     assert len(many) <= 60
+
+
+def test_the_mixture_is_of_the_kinds_and_repeats_that_it_says() -> None:
+    mixture = Mixture(mark="m", campaigns=5, people=50, seed=3)
+    events = [json.loads(mixture.event(NOW)) for _ in range(5000)]
+    again = Mixture(mark="m", campaigns=5, people=50, seed=3)
+    assert [json.loads(again.event(NOW)) for _ in range(5000)] == events
+    kinds = [event.get("type") or event["event_type"] for event in events]
+    assert 0.75 < kinds.count("impression") / 5000 < 0.85
+    assert 0.01 < 1 - len({event["event_id"] for event in events}) / 5000 < 0.03
+    assert all(
+        "@m.example" in event["identifiers"]["email"] for event in events if "email" in event.get("identifiers", {})
+    )

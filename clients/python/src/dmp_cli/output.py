@@ -43,7 +43,7 @@ class Output:
 
     def line(self, text: str, style: str = "") -> None:
         """One line of data."""
-        self.data().print(Text(_printable(text), style=style))
+        self.data().print(Text(printable(text), style=style))
 
     def tree(self, tree: Tree) -> None:
         """A tree as data. Its lines are as long as they are: rich would cut them off at the width of the terminal."""
@@ -54,7 +54,7 @@ class Output:
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         """Rows in columns, two spaces apart; numbers stand right. Nothing is cut off, whatever the terminal's width."""
-        texts = [[_printable(str(cell)) for cell in row] for row in rows]
+        texts = [[printable(str(cell)) for cell in row] for row in rows]
         numeric = [
             bool(rows) and all(isinstance(row[place], (int, float)) for row in rows) for place in range(len(columns))
         ]
@@ -78,14 +78,14 @@ class Output:
     def status(self, text: str, style: str = "") -> None:
         """A line for people."""
         if not self.quiet:
-            self.messages().print(Text(_printable(text), style=style))
+            self.messages().print(Text(printable(text), style=style))
 
     def error(self, lines: Sequence[str]) -> None:
         """An error for people: the first line says what, the others what to do. It is said also when quiet."""
         console = self.messages()
-        console.print(Text.assemble(("dmp: ", "bold red"), _printable(lines[0])))
+        console.print(Text.assemble(("dmp: ", "bold red"), printable(lines[0])))
         for line in lines[1:]:
-            console.print(Text(_printable(line)))
+            console.print(Text(printable(line)))
 
 
 def _branches(tree: Tree, before: str) -> Iterator[Text]:
@@ -96,7 +96,7 @@ def _branches(tree: Tree, before: str) -> Iterator[Text]:
         yield from _branches(branch, before + ("    " if is_last else "│   "))
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """Without characters that would change the terminal: values come from strangers."""
     if text.isprintable():
         return text

@@ -1,13 +1,15 @@
-"""`dmp merge`, `dmp undo`, `dmp apart`: decisions about who is one person."""
+"""`dmp merge`, `dmp undo`, `dmp apart`, `dmp review`: decisions about who is one person."""
 
 from __future__ import annotations
 
+import itertools
 from typing import Annotated
 
 import typer
 
 from dmp_cli import people
 from dmp_cli.failures import CommandError
+from dmp_cli.moments import clock
 from dmp_cli.session import Session, command
 
 _Reason = Annotated[str, typer.Option("--reason", "-r", help="Why; it is kept with the decision.")]
@@ -63,6 +65,41 @@ def register(app: typer.Typer) -> None:
             session.out.value(kept)
         else:
             session.out.line(f"{' and '.join(kept.internal_user_ids)} are kept apart by {kept.never_merge_id}")
+
+    @command(app, "review")
+    def review(
+        session: Session,
+        rule: Annotated[str | None, typer.Option(help="Only this rule: limit, shared, blocked, never_merge, …")] = None,
+        user: Annotated[str | None, typer.Option(metavar="PERSON", help="Only what went to this person.")] = None,
+        limit: Annotated[int, typer.Option(min=1, help="How many to list.")] = 50,
+    ) -> None:
+        """Lists evidence that was not followed, and why.
+
+        The last one first. Somebody may know better: see `dmp merge` and `dmp apart`.
+        """
+        client = session.client()
+        whom = None if user is None else people.user_id(client, user)
+        found = itertools.islice(client.review(rule=rule, internal_user_id=whom), limit)
+        if session.out.json:
+            for refusal in found:
+                session.out.value(refusal)
+            return
+        session.out.table(
+            ["last", "times", "rule", "identifier", "value", "person", "other", "source"],
+            [
+                [
+                    clock(refusal.last_at),
+                    refusal.times,
+                    refusal.rule,
+                    refusal.identifier,
+                    refusal.value,
+                    refusal.internal_user_id,
+                    refusal.other_user_id,
+                    refusal.source,
+                ]
+                for refusal in found
+            ],
+        )
 
 
 def _at_least_two(persons: list[str]) -> list[str]:
