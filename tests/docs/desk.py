@@ -1,0 +1,73 @@
+"""The directory in which somebody types the commands of a document."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from dmp_stack.programs import repository_root
+from tests.clients.zygote import Zygote
+from tests.docs.document import ADDRESS, steps
+from tests.docs.printed import Printed
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """A home with a desk in it, for a system at an address (host and port). `dmp` runs in the zygote."""
+
+    home: Path
+    address: str
+    zygote: Zygote
+
+    def prepare(self) -> None:
+        """Makes the directories, and the programs that are found there."""
+        root = repository_root()
+        programs = self.home / "bin"
+        programs.mkdir()
+        self.zygote.stand_in(programs / "dmp")
+        for name, arguments in (("python", ""), ("curl", f"-SE {root / 'tests' / 'docs' / 'curl.py'}")):
+            program = programs / name
+            program.write_text(f'#!/bin/sh\nexec {sys.executable} {arguments} "$@"\n')
+            program.chmod(0o755)
+        (self.home / "desk").mkdir()
+        (self.home / "desk" / "services").symlink_to(root / "services")
+
+    def run(self, document: Path) -> tuple[int, list[str]]:
+        """Does what a document says. How many commands it has, and where one printed something else."""
+        printed = Printed()
+        differences: list[str] = []
+        commands = 0
+        for step in steps(document.read_text()):
+            text = printed.put_in(ADDRESS.sub(self.address, step.text if step.file else step.command))
+            if step.file:
+                (self.home / "desk" / step.file).write_text(text)
+                continue
+            commands += 1
+            if difference := printed.difference(step.text, self._output(text)):
+                differences.append(f"{document.name}:{step.line}: {step.command}\n{difference}")
+        return commands, differences
+
+    def _output(self, command: str) -> str:
+        """What a command prints: stdout, then stderr."""
+        root = repository_root()
+        environment = {
+            "PATH": f"{self.home / 'bin'}:{os.environ['PATH']}",
+            "HOME": str(self.home),
+            "PYTHONPATH": str(root / "clients" / "python" / "src"),
+            "DMP_URL": f"http://{self.address}",
+            "LC_ALL": "C.UTF-8",
+            "no_proxy": "*",
+        }
+        ran = subprocess.run(
+            ["bash", "-c", command],
+            cwd=self.home / "desk",
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        return f"{ran.stdout.rstrip()}\n{ran.stderr}".replace(self.address, "localhost:8080")
