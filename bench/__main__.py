@@ -155,7 +155,7 @@ class _Bench:
         if not self._options.no_limits:
             self._measure_limits()
         for case in chosen_cases(self._options.only):
-            with System() as system:
+            with System(api_keys=case.keys) as system:
                 self._measurement.use(system)
                 self._measure(case, case.name)
 

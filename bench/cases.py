@@ -8,28 +8,34 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One kind of load. `known_percent` of the events are in the log already, with the same content."""
+    """One kind of load. `known_percent` of the events are in the log already, with the same content.
+
+    keys: the gateway asks for API keys.
+    """
 
     transport: str
     batch: int
     connections: int
     known_percent: int = 0
+    keys: bool = False
 
     @property
     def name(self) -> str:
         """`json/1000/c8`, `json/1000/c8/dup50`"""
         known = f"/dup{self.known_percent}" if self.known_percent else ""
-        return f"{self.transport}/{self.batch}/c{self.connections}{known}"
+        return f"{self.transport}/{self.batch}/c{self.connections}{known}{'/keys' if self.keys else ''}"
 
 
 CASES: tuple[Case, ...] = (
     Case(transport="json", batch=1, connections=1),
     Case(transport="json", batch=1, connections=16),
     Case(transport="json", batch=1, connections=64),
+    Case(transport="json", batch=1, connections=64, keys=True),
     Case(transport="json", batch=10, connections=32),
     Case(transport="json", batch=100, connections=16),
     Case(transport="json", batch=1000, connections=8),
     Case(transport="json", batch=1000, connections=16),
+    Case(transport="json", batch=1000, connections=16, keys=True),
     Case(transport="json", batch=1000, connections=8, known_percent=50),
     Case(transport="json", batch=1000, connections=8, known_percent=100),
     Case(transport="grpc", batch=1, connections=1),

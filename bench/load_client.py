@@ -53,15 +53,25 @@ class LoadClient:
             raise LoadError(f"the load client could not be built:\n{built.stderr}")
 
     def run(
-        self, *, transport: str, address: tuple[str, int], path: str, bodies: Path, connections: int, requests: int
+        self,
+        *,
+        transport: str,
+        address: tuple[str, int],
+        path: str,
+        bodies: Path,
+        connections: int,
+        requests: int,
+        key: str | None = None,
     ) -> LoadResult:
         """Sends `requests` requests, each with the next body of the file, over `connections` connections.
 
-        transport: `json` or `grpc`. Raises LoadError if the system cannot be reached or stops answering.
+        transport: `json` or `grpc`. key: an API key, for JSON only.
+        Raises LoadError if the system cannot be reached or stops answering.
         """
         host, port = address
+        arguments = [transport, host, str(port), path, str(bodies), str(connections), str(requests)]
         finished = subprocess.run(
-            [str(self._program), transport, host, str(port), path, str(bodies), str(connections), str(requests)],
+            [str(self._program), *arguments, *([] if key is None else [key])],
             capture_output=True,
             text=True,
             check=False,

@@ -118,6 +118,7 @@ class Measurement:
             bodies=self._bodies,
             connections=case.connections,
             requests=requests,
+            key=self._system.key,
         )
 
     @staticmethod

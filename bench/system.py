@@ -41,8 +41,8 @@ class WrongAnswerError(Exception):
 class System:
     """A running stack whose data is thrown away at the end, with fsync and everything else as in production."""
 
-    def __init__(self) -> None:
-        self.stack = Stack(StackSettings(http_port=0, data_directory=None))
+    def __init__(self, *, api_keys: bool = False) -> None:
+        self.stack = Stack(StackSettings(http_port=0, data_directory=None, api_keys=api_keys))
 
     def __enter__(self) -> System:
         self.stack.start()
@@ -62,6 +62,11 @@ class System:
         """The gateway's host and port, for JSON and gRPC alike."""
         host, _, port = self.stack.grpc_address.rpartition(":")
         return host, int(port)
+
+    @property
+    def key(self) -> str | None:
+        """An API key with every scope; None when the gateway asks for none."""
+        return self.stack.keys.first_key.read_text().strip() if self.stack.settings.api_keys else None
 
     @property
     def pids(self) -> Mapping[str, int]:
@@ -106,7 +111,8 @@ class System:
                 "granularity": "day",
             }
             url = f"{self.stack.http_url}/stats?{urlencode(query)}"
-            with urllib.request.urlopen(url, timeout=60) as answer:  # noqa: S310 - always http
+            request = urllib.request.Request(url, headers={"x-api-key": self.key or ""})  # noqa: S310 - always http
+            with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310 - always http
                 for point in json.load(answer)["series"]:
                     totals[campaign] += point["impressions"] + point["clicks"]
         return totals

@@ -1,25 +1,33 @@
 """Generate the Python stubs and the gateway's descriptor set from the protos.
 
 Writes `gen/python` (messages, gRPC stubs and their types, the package `dmp-protos`) and `gen/dmp.binpb` (all files
-with their imports, for the gateway's transcoder), after `buf lint` has found nothing. With `--check` it writes nothing
-and fails if what is checked in differs from what the protos give.
+with their imports, for the gateway's transcoder), after `buf lint` has found nothing. Writes the tables from RPCs and
+paths to scopes, too, into the gateway's Lua filters that ask for keys. With `--check` it writes nothing and fails if
+what is checked in differs from what the protos give.
 """
 
 from __future__ import annotations
 
 import argparse
 import filecmp
+import re
 import shutil
 import subprocess
 import sys
 import sysconfig
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 ROOT = Path(__file__).resolve().parent
 GENERATED = ROOT / "gen"
 ERROR_DETAILS = "google/rpc/error_details.proto"
 """No proto of ours imports it, but the gateway prints what errors carry in it."""
+FILTERS = (ROOT.parent / "gateway" / "authenticate.lua", ROOT.parent / "gateway" / "authorize.lua")
+"""The gateway's filters that have tables made from the protos, `RPCS` and `PATHS`."""
 SCRIPTS = Path(sysconfig.get_path("scripts"))
 SITE_PACKAGES = Path(sysconfig.get_path("purelib"))
 
@@ -52,6 +60,57 @@ def generate(target: Path) -> None:
     (python / "dmp" / "py.typed").touch()
 
 
+class UnscopedRpcError(Exception):
+    """An RPC does not say which scope it needs."""
+
+
+def scopes(descriptors: Path) -> tuple[dict[str, str], dict[str, str]]:
+    """The scope of each RPC by its full path, and of each method and path in JSON (`GET /users/*`).
+
+    An RPC between services has none: nobody can have it. Raises UnscopedRpcError if the proto of an RPC names none.
+    """
+    files = descriptor_pb2.FileDescriptorSet.FromString(descriptors.read_bytes())
+    pool = descriptor_pool.DescriptorPool()
+    for file in files.file:
+        pool.Add(file)
+    options_class = message_factory.GetMessageClass(pool.FindMessageTypeByName("google.protobuf.MethodOptions"))
+    scope: Any = pool.FindExtensionByName("dmp.access.v1.scope")
+    http: Any = pool.FindExtensionByName("google.api.http")
+    names = {value.number: value.name.removeprefix("SCOPE_").lower() for value in scope.enum_type.values}
+    rpcs: dict[str, str] = {}
+    paths: dict[str, str] = {}
+    for file in files.file:
+        for service in file.service:
+            for method in service.method:
+                rpc = f"/{file.package}.{service.name}/{method.name}"
+                options: Any = options_class.FromString(method.options.SerializeToString())
+                name = names[options.Extensions[scope]]
+                if name == "unspecified":
+                    raise UnscopedRpcError(f"{rpc} has no option (dmp.access.v1.scope): who may call it?")
+                if name == "internal":
+                    continue
+                rpcs[rpc] = name
+                rule = options.Extensions[http]
+                for binding in (rule, *rule.additional_bindings):
+                    verb = binding.WhichOneof("pattern")
+                    if verb is not None:
+                        template = re.sub(r"\{[^}]*\}", "*", getattr(binding, verb))
+                        paths[f"{verb.upper()} {template}"] = name
+    return rpcs, paths
+
+
+def stale_filters(descriptors: Path) -> Iterator[tuple[Path, str]]:
+    """The gateway's filters whose tables are not those of the protos, with the text that they should have."""
+    for path in FILTERS:
+        text = wanted = path.read_text()
+        for name, table in zip(("RPCS", "PATHS"), scopes(descriptors), strict=True):
+            lines = "".join(f'  ["{key}"] = "{table[key]}",\n' for key in sorted(table))
+            made = f"local {name} = {{\n{lines}}}\n"
+            wanted = re.sub(rf"^local {name} = {{\n.*?^}}\n", made, wanted, flags=re.MULTILINE | re.DOTALL)
+        if wanted != text:
+            yield path, wanted
+
+
 def files_below(folder: Path) -> set[Path]:
     """All generated files below a folder, relative to it."""
     return {
@@ -72,7 +131,10 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as scratch:
         fresh = Path(scratch) / "gen"
         generate(fresh)
+        filters = list(stale_filters(fresh / "dmp.binpb"))
         if not check:
+            for path, text in filters:
+                path.write_text(text)
             shutil.rmtree(GENERATED / "python" / "dmp", ignore_errors=True)
             shutil.copytree(fresh, GENERATED, dirs_exist_ok=True)
             return 0
@@ -86,6 +148,7 @@ def main() -> int:
                 and filecmp.cmp(fresh / name, GENERATED / name, shallow=False)
             )
         )
+    stale += [path.name for path, _ in filters]
     for name in stale:
         print(f"stale: {name}", file=sys.stderr)
     if stale:

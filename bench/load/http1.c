@@ -8,8 +8,8 @@
 void h1_request(Connection *c) {
     char head[512];
     int length = snprintf(head, sizeof head,
-        "POST %s HTTP/1.1\r\nHost: %s:%d\r\nContent-Type: application/json\r\nContent-Length: %u\r\n\r\n",
-        load.path, load.host, load.port, c->body.length);
+        "POST %s HTTP/1.1\r\nHost: %s:%d\r\nContent-Type: application/json\r\n%s%s%sContent-Length: %u\r\n\r\n",
+        load.path, load.host, load.port, load.key ? "X-Api-Key: " : "", load.key ? load.key : "", load.key ? "\r\n" : "", c->body.length);
     put(&c->out, head, (size_t)length);
     put(&c->out, c->body.at, c->body.length);
     c->body.length = 0;

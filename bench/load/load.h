@@ -24,7 +24,7 @@ typedef struct {
 
 typedef struct {
     int grpc, port;
-    const char *host, *path;
+    const char *host, *path, *key; /* key: NULL for none; JSON only */
     Body *bodies;
     size_t body_count, connection_count, requests;
 } Load;

@@ -197,8 +197,8 @@ static void report(uint64_t nanoseconds) {
 }
 
 int main(int argc, char **argv) {
-    if (argc != 8) {
-        fprintf(stderr, "usage: load json|grpc HOST PORT PATH BODIES CONNECTIONS REQUESTS\n");
+    if (argc != 8 && argc != 9) {
+        fprintf(stderr, "usage: load json|grpc HOST PORT PATH BODIES CONNECTIONS REQUESTS [KEY]\n");
         return 2;
     }
     load.grpc = strcmp(argv[1], "grpc") == 0;
@@ -208,6 +208,8 @@ int main(int argc, char **argv) {
     read_bodies(argv[5]);
     load.connection_count = strtoul(argv[6], NULL, 10);
     load.requests = strtoul(argv[7], NULL, 10);
+    load.key = argc == 9 ? argv[8] : NULL;
+    if (load.key && (load.grpc || strlen(load.key) > 64)) die("arguments");
     if (!load.connection_count || !load.requests || strlen(load.path) > 126) die("arguments");
     if (load.connection_count > load.requests) load.connection_count = load.requests;
     result.latencies_us = calloc(load.requests, sizeof(double));

@@ -54,8 +54,8 @@ def settings(context: str) -> dict[str, str | None]:
 
 
 def dockerfile(context: str) -> list[tuple[str, str]]:
-    """The instructions of the Dockerfile of a service, or of the gateway, as pairs of name and arguments."""
-    folder = ROOT / "gateway" if context == "gateway" else ROOT / "services" / context
+    """The instructions of the Dockerfile of a service, the gateway or the keys, as pairs of name and arguments."""
+    folder = {"gateway": ROOT / "gateway", "keys": ROOT / "deploy" / "keys"}.get(context, ROOT / "services" / context)
     text = re.sub(r"^\s*#.*\n", "", (folder / "Dockerfile").read_text(), flags=re.MULTILINE).replace("\\\n", " ")
     return [
         (name, arguments.strip()) for name, _, arguments in (line.partition(" ") for line in text.splitlines() if line)

@@ -164,6 +164,14 @@ def test_nothing_with_a_password_starts_before_the_passwords_are_checked() -> No
         assert name in services["passwords"]["environment"]["PASSWORDS"]
 
 
+def test_the_gateway_starts_with_keys_and_cannot_write_or_read_the_first_one() -> None:
+    services = compose()
+    assert services["gateway"]["depends_on"]["keys"] == {"condition": "service_completed_successfully"}
+    assert services["gateway"]["volumes"] == ["gateway-keys:/etc/envoy/keys:ro"]
+    assert services["keys"]["volumes"] == ["keys:/keys", "gateway-keys:/keys/gateway"]
+    assert services["keys"]["environment"] == {"DMP_OPEN_TO_ANYBODY": "${DMP_OPEN_TO_ANYBODY:-0}"}
+
+
 def test_everything_that_keeps_running_has_a_health_check_and_comes_back() -> None:
     for name, service in compose().items():
         if service["restart"] != "no":

@@ -53,14 +53,14 @@ def test_an_image_takes_the_stubs_the_chassis_its_own_folder_and_nothing_else(co
     assert sources == {"protos/gen/python", "libs/chassis/src", own, f"{own}/requirements.lock"}
 
 
-@pytest.mark.parametrize("context", [*CONTEXTS, "gateway"])
+@pytest.mark.parametrize("context", [*CONTEXTS, "gateway", "keys"])
 def test_an_image_does_not_run_as_root(context: str) -> None:
     user, _, group = final_stage(context)["USER"].partition(":")
     assert int(user) > 0
     assert int(group) > 0
 
 
-@pytest.mark.parametrize("context", [*CONTEXTS, "gateway"])
+@pytest.mark.parametrize("context", [*CONTEXTS, "gateway", "keys"])
 def test_an_image_is_built_from_named_releases(context: str) -> None:
     versions = dict(arguments.split("=") for name, arguments in dockerfile(context) if name == "ARG")
     bases = [arguments.split()[0] for name, arguments in dockerfile(context) if name == "FROM"]
@@ -131,7 +131,7 @@ def test_the_gateway_has_every_file_that_its_configuration_names() -> None:
         if name == "COPY" and "/etc/envoy" in arguments:
             *sources, target = [word for word in arguments.split() if not word.startswith("--")]
             copied |= {target} if len(sources) == 1 else {f"{target}{source.rpartition('/')[2]}" for source in sources}
-    for file in named:
+    for file in named - {"keys", "keys/authenticate.json", "keys/limit.json"}:  # mounted from the volume of the keys
         path = f"/etc/envoy/{file}"
         assert path in copied or path.rpartition("/")[0] in copied, path
 
@@ -141,4 +141,26 @@ def test_what_is_not_listed_does_not_reach_the_builder() -> None:
     rules = [line for line in lines if line and not line.startswith("#")]
     assert rules[0] == "*"
     kept = {rule.removeprefix("!") for rule in rules if rule.startswith("!")}
-    assert kept == {"gateway", "libs/chassis/src", "protos/gen", "services"}
+    keys = {f"stack/src/dmp_stack/{name}" for name in ("__init__.py", "keys", "private_file.py")}
+    assert kept == {"gateway", "libs/chassis/src", "protos/gen", "services", *keys}
+
+
+def test_the_image_of_the_keys_has_their_code_and_needs_the_standard_library_only() -> None:
+    sources = {
+        source
+        for name, arguments in dockerfile("keys")
+        if name == "COPY"
+        for source in arguments.split()[:-1]
+        if not source.startswith("--")
+    }
+    package = "stack/src/dmp_stack"
+    modules = {f"{package}/__init__.py", f"{package}/private_file.py"}
+    assert sources == {"gateway/authenticate.lua", f"{package}/keys", *modules}
+    for path in [*(ROOT / name for name in modules), *(ROOT / package / "keys").glob("*.py")]:
+        assert imported(path) - sys.stdlib_module_names <= {"dmp_stack"}, path
+        for module in re.findall(r"^from dmp_stack\.([\w.]+) import", path.read_text(), re.MULTILINE):
+            assert module == "keys" or module.startswith("keys.") or module == "private_file", path
+
+
+def test_who_makes_the_keys_and_who_reads_them_is_one_user() -> None:
+    assert final_stage("keys")["USER"] == final_stage("gateway")["USER"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +28,11 @@ class Backends:
     def all(self) -> tuple[Backend, ...]:
         return (self.ingest, self.identity, self.stats)
 
+    def reset(self) -> None:
+        """Forgets calls and answers."""
+        for backend in self.all():
+            backend.reset()
+
 
 class GatewayRunner:
     """Starts gateways and ends them with itself."""
@@ -40,6 +45,13 @@ class GatewayRunner:
 
     def run(self, kind: type[Gateway] = Gateway, **upstreams: list[int]) -> str:
         """Starts a gateway of this kind; returns its URL once it answers."""
+        return self._run(kind, None, upstreams)
+
+    def run_with_keys(self, keys_folder: Path, **upstreams: list[int]) -> str:
+        """Starts a gateway that asks for the keys in a folder; returns its URL once it answers."""
+        return self._run(Gateway, keys_folder, upstreams)
+
+    def _run(self, kind: type[Gateway], keys_folder: Path | None, upstreams: Mapping[str, list[int]]) -> str:
         reservation = reserve_port("127.0.0.1")
         folder = self._directory / f"gateway-{reservation.port}"
         folder.mkdir()
@@ -50,6 +62,7 @@ class GatewayRunner:
             run_directory=folder,
             log_path=folder / "envoy.log",
             environment=self._environment,
+            keys_folder=keys_folder,
         )
         child = Child(gateway.child_spec(), report=print)
         self._children.append(child)
@@ -67,6 +80,11 @@ class GatewayRunner:
                 line.split(": ") for line in admin.get(f"http://admin/stats?filter=^{name}$").text.splitlines()
             ]
         return int(value)
+
+    def dump(self, url: str) -> str:
+        """All that the admin interface of the gateway at this URL says of its configuration."""
+        with httpx.Client(transport=httpx.HTTPTransport(uds=str(self._admin_sockets[url]))) as admin:
+            return admin.get("http://admin/config_dump?include_eds").text
 
     def log(self, url: str) -> Path:
         """The log of the gateway at this URL."""
@@ -104,8 +122,7 @@ def _backends() -> Iterator[Backends]:
 @pytest.fixture
 def backends(_backends: Backends) -> Backends:
     """The servers behind the gateway, without memory of other tests."""
-    for backend in _backends.all():
-        backend.reset()
+    _backends.reset()
     return _backends
 
 

@@ -68,8 +68,10 @@ def test_envoy_takes_the_file_as_a_container_has_it(tmp_path: Path) -> None:
         (found,) = [path for folder in folders if (path := folder / name.removeprefix("swagger-ui/")).is_file()]
         return str(found)
 
-    text = re.sub(r"/etc/envoy/([\w./-]+\w)", here, (GATEWAY / "envoy.yaml").read_text().split("\nadmin:", 1)[1])
-    (tmp_path / "envoy.yaml").write_text("admin:" + text)
+    for name in ("authenticate.json", "limit.json"):
+        (tmp_path / name).touch()
+    text = (GATEWAY / "envoy.yaml").read_text().split("\nnode:", 1)[1].replace("/etc/envoy/keys", str(tmp_path))
+    (tmp_path / "envoy.yaml").write_text("node:" + re.sub(r"/etc/envoy/([\w./-]+\w)", here, text))
     result = subprocess.run(
         [str(envoy_program()), "--mode", "validate", "--log-level", "warning", "-c", str(tmp_path / "envoy.yaml")],
         capture_output=True,
@@ -142,6 +144,8 @@ def test_the_document_says_which_statuses_a_path_can_have(document: dict[str, An
     for path, operations in document["paths"].items():
         for verb, operation in operations.items():
             expected = {"503", "504", "default"}
+            if operation.get("security") != []:
+                expected |= {"401", "403", "429"}
             if operation.get("parameters") or verb != "get":
                 expected |= {"400"}
             if "requestBody" in operation:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,29 @@ def test_all_else_is_as_in_the_file(run_path: Path) -> None:
     ):
         same = set(before) - {"type", "load_assignment"} - {key for key in before if key.startswith("dns_")}
         assert {key: before[key] for key in same} == {key: after[key] for key in same}
+
+
+def filters(configuration: dict[str, Any]) -> list[dict[str, Any]]:
+    (chain,) = configuration["static_resources"]["listeners"][0]["filter_chains"]
+    found: list[dict[str, Any]] = chain["filters"][0]["typed_config"]["http_filters"]
+    return found
+
+
+def test_without_keys_no_filter_asks_for_one_and_with_keys_they_come_from_the_folder(run_path: Path) -> None:
+    upstreams = {"ingest": ["127.0.0.1:1001"], "identity": ["127.0.0.1:1002"], "stats": ["127.0.0.1:1003"]}
+    asking = filters(replace(gateway(run_path, **upstreams), keys_folder=run_path / "told").configuration())
+    names = [each["name"] for each in asking]
+    assert names.index("authenticate") < names.index("limit") < names.index("whole_body")
+    assert names.index("transcoder") < names.index("authorize") < names.index("router")
+    assert {text for each in asking[:3] for text in strings(each) if text.startswith(str(run_path))} == {
+        str(run_path / "told"),
+        str(run_path / "told" / "authenticate.json"),
+        str(run_path / "told" / "limit.json"),
+    }
+    silent = filters(gateway(run_path, **upstreams).configuration())
+    assert [each["name"] for each in silent] == [
+        name for name in names if name not in ("authenticate", "limit", "authorize")
+    ]
 
 
 def test_envoy_accepts_it(run_path: Path) -> None:

@@ -187,7 +187,11 @@ def test_an_ephemeral_stack_leaves_nothing(temporary: Path) -> None:
     data = temporary / "never-made"
     everywhere = "0.0.0.0"  # noqa: S104 - what a person may ask for
     with launcher(
-        DMP_EPHEMERAL="1", TMPDIR=str(temporary), DMP_DATA_DIR=str(data), DMP_HTTP_HOST=everywhere
+        DMP_EPHEMERAL="1",
+        TMPDIR=str(temporary),
+        DMP_DATA_DIR=str(data),
+        DMP_HTTP_HOST=everywhere,
+        DMP_OPEN_TO_ANYBODY="1",
     ) as running:
         url = running.wait_ready()
         assert url.startswith("http://127.0.0.1:")

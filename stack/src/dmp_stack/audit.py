@@ -1,8 +1,12 @@
-"""`make audit`: asks a running system whether what it counted is what it logged, and says where it is not."""
+"""`make audit`: asks a running system whether what it counted is what it logged, and says where it is not.
+
+A system that asks for keys wants one with the scope `admin`, in DMP_API_KEY.
+"""
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -28,7 +32,7 @@ def audit(options: argparse.Namespace) -> int:
     if options.campaign:
         query["campaign_id"] = options.campaign
     try:
-        with DemoClient(options.address, timeout_seconds=90) as client:
+        with DemoClient(options.address, timeout_seconds=90, api_key=os.environ.get("DMP_API_KEY") or None) as client:
             answer = _all_pages(client, query)
     except DemoError as error:
         print(f"audit: {error}", file=sys.stderr)

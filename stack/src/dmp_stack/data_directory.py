@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from dmp_stack.errors import StackError
+from dmp_stack.private_file import write_private
 from dmp_stack.run_directory import end_leftovers
 
 
@@ -97,12 +98,3 @@ def _close_to_others(path: Path) -> None:
     logs.chmod(0o700)
     for log in logs.iterdir():
         log.chmod(0o600)
-
-
-def write_private(path: Path, text: str) -> None:
-    """Writes a file that only its owner can read; readers see the old content or the new."""
-    fresh = path.with_name(path.name + ".new")
-    fresh.unlink(missing_ok=True)
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)
-    fresh.replace(path)

@@ -20,9 +20,12 @@ class DemoError(Exception):
 
 
 class DemoClient:
-    """JSON over HTTP to `host:port`. Not thread-safe."""
+    """JSON over HTTP to `host:port`. Not thread-safe. `api_key`: None where none is asked for."""
 
-    def __init__(self, address: str, *, timeout_seconds: float = _TIMEOUT_SECONDS) -> None:
+    def __init__(self, address: str, *, timeout_seconds: float = _TIMEOUT_SECONDS, api_key: str | None = None) -> None:
+        self._headers = {"content-type": "application/json"}
+        if api_key is not None:
+            self._headers["authorization"] = f"Bearer {api_key}"
         self._connection = http.client.HTTPConnection(address, timeout=timeout_seconds)
 
     def get(self, path: str, **query: str) -> Answer:
@@ -40,7 +43,7 @@ class DemoClient:
     def _send(self, method: str, path: str, body: object, *, expected: Sequence[int]) -> Answer:
         content = None if body is None else json.dumps(body).encode()
         try:
-            self._connection.request(method, path, content, {"content-type": "application/json"})
+            self._connection.request(method, path, content, self._headers)
             answer = self._connection.getresponse()
             text = answer.read().decode()
         except (OSError, http.client.HTTPException) as error:

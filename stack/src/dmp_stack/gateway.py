@@ -25,12 +25,18 @@ IMAGE_FOLDER = "/etc/envoy/"
 STREAMS = "_streams"
 """How the name of a cluster ends that has the streams of a service: the same endpoints with a limit of their own."""
 
+KEY_FILTERS = ("authenticate", "limit", "authorize")
+"""The filters that ask for API keys."""
+
 ACTIVE_REQUESTS = "downstream_rq_active"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gateway:
-    """One Envoy. `upstreams` has, by cluster name, the addresses (`unix:/path` or `host:port`) of its endpoints."""
+    """One Envoy. `upstreams` has, by cluster name, the addresses (`unix:/path` or `host:port`) of its endpoints.
+
+    keys_folder: what `dmp_stack.keys` has written for it; None asks nobody for a key.
+    """
 
     host: str
     port: int
@@ -38,6 +44,7 @@ class Gateway:
     run_directory: Path
     log_path: Path
     environment: Mapping[str, str]
+    keys_folder: Path | None = None
 
     @property
     def admin_socket(self) -> Path:
@@ -71,6 +78,7 @@ class Gateway:
         if others:
             raise StackError(f"{source} has more than one listener; the embedded stack knows only the first")
         listener["address"] = {"socket_address": {"address": self.host, "port_value": self.port}}
+        _ask_for_keys(listener, self.keys_folder)
         listener["enable_reuse_port"] = False  # a second gateway on the port must fail, not share its connections
         for cluster in configuration["static_resources"]["clusters"]:
             addresses = self.upstreams.get(cluster["name"].removesuffix(STREAMS))
@@ -117,6 +125,19 @@ def health(host: str, port: int) -> tuple[int, str] | None:
             return response.status, response.read().decode(errors="replace")
     except (OSError, http.client.HTTPException):
         return None
+
+
+def _ask_for_keys(listener: dict[str, Any], folder: Path | None) -> None:
+    """Has the filters read the keys in `folder`, or takes them out."""
+    manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
+    if folder is None:
+        manager["http_filters"] = [each for each in manager["http_filters"] if each["name"] not in KEY_FILTERS]
+        return
+    for each in manager["http_filters"]:
+        if "config_discovery" in each:
+            source = each["config_discovery"]["config_source"]["path_config_source"]
+            source["path"] = str(folder / Path(source["path"]).name)
+            source["watched_directory"]["path"] = str(folder)
 
 
 def _point_to(cluster: dict[str, Any], addresses: Sequence[str]) -> None:

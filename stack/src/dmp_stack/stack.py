@@ -24,6 +24,9 @@ from dmp_stack.child import Child, ChildSpec
 from dmp_stack.data_directory import DataDirectory, open_data_directory
 from dmp_stack.errors import StackError
 from dmp_stack.gateway import Gateway, wait_healthy
+from dmp_stack.keys.api_key import KeysError
+from dmp_stack.keys.commands import make_first_key
+from dmp_stack.keys.keys_file import KeysDirectory
 from dmp_stack.ports import PortReservation, reserve_port
 from dmp_stack.postgres import PostgresServer
 from dmp_stack.run_directory import (
@@ -75,6 +78,7 @@ class Stack:
         self._postgres: PostgresServer | None = None
         self._gateway: Gateway | None = None
         self._services: Services | None = None
+        self._keys: KeysDirectory | None = None
 
     # -- life
 
@@ -158,6 +162,11 @@ class Stack:
         return _started(self._services).redis_url
 
     @property
+    def keys(self) -> KeysDirectory:
+        """The API keys. Raises StackError when callers need none."""
+        return _started(self._keys)
+
+    @property
     def postgres(self) -> PostgresServer:
         """The embedded PostgreSQL. Raises StackError when every database is an external one."""
         return _started(self._postgres)
@@ -209,6 +218,7 @@ class Stack:
             run_directory=run_directory.path,
             log_path=data.logs / "gateway.log",
             environment=environment,
+            keys_folder=self._keys_folder(data.path),
         )
         self._add(self._gateway.child_spec())
         stores.wait_ready(self._children, pause=self._pause)
@@ -223,6 +233,19 @@ class Stack:
         self.wait_healthy()
         self._starting = False
         data.write_endpoints(self._endpoints())
+
+    def _keys_folder(self, data_path: Path) -> Path | None:
+        """What the gateway reads of the keys, with a first key if there is none; None when nobody is asked for one."""
+        if not self.settings.api_keys:
+            return None
+        keys = self._keys = KeysDirectory(path=self.settings.keys_directory or data_path / "keys")
+        try:
+            made = make_first_key(keys)
+        except KeysError as error:
+            raise StackError(f"the API keys are not usable: {error}") from error
+        if made:
+            self._report(f"the first admin key is in {keys.first_key}")
+        return keys.gateway
 
     def _start_services(self, services: Services) -> None:
         migrations = Migrations({context: services.migrate_spec(context) for context in CONTEXTS})

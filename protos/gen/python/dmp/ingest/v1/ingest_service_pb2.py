@@ -22,6 +22,7 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from dmp.access.v1 import scope_pb2 as dmp_dot_access_dot_v1_dot_scope__pb2
 from dmp.ingest.v1 import audit_pb2 as dmp_dot_ingest_dot_v1_dot_audit__pb2
 from dmp.ingest.v1 import erasure_pb2 as dmp_dot_ingest_dot_v1_dot_erasure__pb2
 from dmp.ingest.v1 import event_pb2 as dmp_dot_ingest_dot_v1_dot_event__pb2
@@ -30,71 +31,75 @@ from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"dmp/ingest/v1/ingest_service.proto\x12\rdmp.ingest.v1\x1a\x19\x64mp/ingest/v1/audit.proto\x1a\x1b\x64mp/ingest/v1/erasure.proto\x1a\x19\x64mp/ingest/v1/event.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa0\x01\n\x14PublishEventsRequest\x12$\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x14.dmp.ingest.v1.Event\x12\x0e\n\x06source\x18\x02 \x01(\t\x12(\n\x0fidempotency_key\x18\x03 \x01(\tR\x0fidempotency_key\x12(\n\x0fminimal_results\x18\x04 \x01(\x08R\x0fminimal_results\"\x8d\x01\n\x15PublishEventsResponse\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x01 \x01(\x05\x12\x12\n\nduplicates\x18\x02 \x01(\x05\x12\x10\n\x08rejected\x18\x03 \x01(\x05\x12\x0f\n\x07\x61pplied\x18\x04 \x01(\x08\x12+\n\x07results\x18\x05 \x03(\x0b\x32\x1a.dmp.ingest.v1.EventResult\"{\n\x19PublishEventStreamRequest\x12$\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x14.dmp.ingest.v1.Event\x12\x0e\n\x06source\x18\x02 \x01(\t\x12(\n\x0fidempotency_key\x18\x03 \x01(\tR\x0fidempotency_key\"\x92\x01\n\x1aPublishEventStreamResponse\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x01 \x01(\x05\x12\x12\n\nduplicates\x18\x02 \x01(\x05\x12\x10\n\x08rejected\x18\x03 \x01(\x05\x12\x0f\n\x07\x61pplied\x18\x04 \x01(\x08\x12+\n\x07results\x18\x05 \x03(\x0b\x32\x1a.dmp.ingest.v1.EventResult\">\n\x18PublishEventsJsonRequest\x12\"\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"?\n\x19PublishEventsJsonResponse\x12\"\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"?\n\x19ValidateEventsJsonRequest\x12\"\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"@\n\x1aValidateEventsJsonResponse\x12\"\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"-\n\x0fGetEventRequest\x12\x1a\n\x08\x65vent_id\x18\x01 \x01(\tR\x08\x65vent_id\"\xde\x01\n\x10GetEventResponse\x12)\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x1a.dmp.ingest.v1.StoredEvent\x12\x11\n\tdelivered\x18\x02 \x01(\x08\x12\x38\n\ncounted_in\x18\x03 \x01(\x0b\x32\x18.dmp.ingest.v1.CountedInR\ncounted_in\x12*\n\x10internal_user_id\x18\x04 \x01(\tR\x10internal_user_id\x12&\n\x08rendered\x18\x0f \x01(\x0b\x32\x14.google.api.HttpBody\"\x85\x01\n\tCountedIn\x12 \n\x0b\x63\x61mpaign_id\x18\x01 \x01(\tR\x0b\x63\x61mpaign_id\x12*\n\x06minute\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04type\x18\x03 \x01(\t\x12\x1c\n\tcounts_as\x18\x04 \x01(\tR\tcounts_as\"p\n\x12\x41uditEventsRequest\x12 \n\x0b\x63\x61mpaign_id\x18\x01 \x01(\tR\x0b\x63\x61mpaign_id\x12\x0c\n\x04\x66rom\x18\x02 \x01(\t\x12\n\n\x02to\x18\x03 \x01(\t\x12\x1e\n\npage_token\x18\x04 \x01(\tR\npage_token\"\xe5\x02\n\x13\x41uditEventsResponse\x12\r\n\x05\x63lean\x18\x01 \x01(\x08\x12\x0e\n\x06\x65vents\x18\x02 \x01(\x05\x12\r\n\x05\x63\x65lls\x18\x03 \x01(\x05\x12\x32\n\x0b\x64ifferences\x18\x04 \x03(\x0b\x32\x1d.dmp.ingest.v1.CellDifference\x12\x11\n\tunsettled\x18\x05 \x01(\x05\x12,\n\x11identified_events\x18\x06 \x01(\x05R\x11identified_events\x12*\n\x10timeline_entries\x18\x07 \x01(\x05R\x10timeline_entries\x12U\n\x14timeline_differences\x18\x08 \x03(\x0b\x32!.dmp.ingest.v1.TimelineDifferenceR\x14timeline_differences\x12(\n\x0fnext_page_token\x18\t \x01(\tR\x0fnext_page_token\"s\n\x15RepairCampaignRequest\x12 \n\x0b\x63\x61mpaign_id\x18\x01 \x01(\tR\x0b\x63\x61mpaign_id\x12\x0c\n\x04\x66rom\x18\x02 \x01(\t\x12\n\n\x02to\x18\x03 \x01(\t\x12\x1e\n\npage_token\x18\x04 \x01(\tR\npage_token\"o\n\x16RepairCampaignResponse\x12+\n\x07minutes\x18\x01 \x03(\x0b\x32\x1a.google.protobuf.Timestamp\x12(\n\x0fnext_page_token\x18\x02 \x01(\tR\x0fnext_page_token\"{\n\x10\x45raseUserRequest\x12*\n\x10internal_user_id\x18\x01 \x01(\tR\x10internal_user_id\x12\x18\n\x07\x64ry_run\x18\x02 \x01(\x08R\x07\x64ry_run\x12\x12\n\nidentifier\x18\x03 \x01(\t\x12\r\n\x05value\x18\x04 \x01(\t\"C\n\x11\x45raseUserResponse\x12.\n\x07receipt\x18\x01 \x01(\x0b\x32\x1d.dmp.ingest.v1.ErasureReceipt\"3\n\x11GetErasureRequest\x12\x1e\n\nerasure_id\x18\x01 \x01(\tR\nerasure_id\"D\n\x12GetErasureResponse\x12.\n\x07receipt\x18\x01 \x01(\x0b\x32\x1d.dmp.ingest.v1.ErasureReceipt\"\x14\n\x12\x43heckHealthRequest\"C\n\x13\x43heckHealthResponse\x12\n\n\x02ok\x18\x01 \x01(\x08\x12\x0e\n\x06status\x18\x02 \x01(\t\x12\x10\n\x08\x64\x65graded\x18\x03 \x03(\t2\xae\t\n\rIngestService\x12Z\n\rPublishEvents\x12#.dmp.ingest.v1.PublishEventsRequest\x1a$.dmp.ingest.v1.PublishEventsResponse\x12m\n\x12PublishEventStream\x12(.dmp.ingest.v1.PublishEventStreamRequest\x1a).dmp.ingest.v1.PublishEventStreamResponse(\x01\x30\x01\x12\x83\x01\n\x11PublishEventsJson\x12\'.dmp.ingest.v1.PublishEventsJsonRequest\x1a(.dmp.ingest.v1.PublishEventsJsonResponse\"\x1b\x82\xd3\xe4\x93\x02\x15\"\x07/events:\x04\x62odyb\x04\x62ody\x12\x8f\x01\n\x12ValidateEventsJson\x12(.dmp.ingest.v1.ValidateEventsJsonRequest\x1a).dmp.ingest.v1.ValidateEventsJsonResponse\"$\x82\xd3\xe4\x93\x02\x1e\"\x10/events:validate:\x04\x62odyb\x04\x62ody\x12q\n\x08GetEvent\x12\x1e.dmp.ingest.v1.GetEventRequest\x1a\x1f.dmp.ingest.v1.GetEventResponse\"$\x82\xd3\xe4\x93\x02\x1e\x12\x12/events/{event_id}b\x08rendered\x12\x64\n\x0b\x41uditEvents\x12!.dmp.ingest.v1.AuditEventsRequest\x1a\".dmp.ingest.v1.AuditEventsResponse\"\x0e\x82\xd3\xe4\x93\x02\x08\x12\x06/audit\x12w\n\x0eRepairCampaign\x12$.dmp.ingest.v1.RepairCampaignRequest\x1a%.dmp.ingest.v1.RepairCampaignResponse\"\x18\x82\xd3\xe4\x93\x02\x12\"\r/audit/repair:\x01*\x12\x81\x01\n\tEraseUser\x12\x1f.dmp.ingest.v1.EraseUserRequest\x1a .dmp.ingest.v1.EraseUserResponse\"1\x82\xd3\xe4\x93\x02+*\x19/users/{internal_user_id}Z\x0e\"\t/erasures:\x01*\x12q\n\nGetErasure\x12 .dmp.ingest.v1.GetErasureRequest\x1a!.dmp.ingest.v1.GetErasureResponse\"\x1e\x82\xd3\xe4\x93\x02\x18\x12\x16/erasures/{erasure_id}\x12q\n\x0b\x43heckHealth\x12!.dmp.ingest.v1.CheckHealthRequest\x1a\".dmp.ingest.v1.CheckHealthResponse\"\x1b\x82\xd3\xe4\x93\x02\x15\x12\x07/healthZ\n\x12\x08/healthzb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"dmp/ingest/v1/ingest_service.proto\x12\rdmp.ingest.v1\x1a\x19\x64mp/access/v1/scope.proto\x1a\x19\x64mp/ingest/v1/audit.proto\x1a\x1b\x64mp/ingest/v1/erasure.proto\x1a\x19\x64mp/ingest/v1/event.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa0\x01\n\x14PublishEventsRequest\x12$\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x14.dmp.ingest.v1.Event\x12\x0e\n\x06source\x18\x02 \x01(\t\x12(\n\x0fidempotency_key\x18\x03 \x01(\tR\x0fidempotency_key\x12(\n\x0fminimal_results\x18\x04 \x01(\x08R\x0fminimal_results\"\x8d\x01\n\x15PublishEventsResponse\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x01 \x01(\x05\x12\x12\n\nduplicates\x18\x02 \x01(\x05\x12\x10\n\x08rejected\x18\x03 \x01(\x05\x12\x0f\n\x07\x61pplied\x18\x04 \x01(\x08\x12+\n\x07results\x18\x05 \x03(\x0b\x32\x1a.dmp.ingest.v1.EventResult\"{\n\x19PublishEventStreamRequest\x12$\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x14.dmp.ingest.v1.Event\x12\x0e\n\x06source\x18\x02 \x01(\t\x12(\n\x0fidempotency_key\x18\x03 \x01(\tR\x0fidempotency_key\"\x92\x01\n\x1aPublishEventStreamResponse\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x01 \x01(\x05\x12\x12\n\nduplicates\x18\x02 \x01(\x05\x12\x10\n\x08rejected\x18\x03 \x01(\x05\x12\x0f\n\x07\x61pplied\x18\x04 \x01(\x08\x12+\n\x07results\x18\x05 \x03(\x0b\x32\x1a.dmp.ingest.v1.EventResult\">\n\x18PublishEventsJsonRequest\x12\"\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"?\n\x19PublishEventsJsonResponse\x12\"\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"?\n\x19ValidateEventsJsonRequest\x12\"\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"@\n\x1aValidateEventsJsonResponse\x12\"\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"-\n\x0fGetEventRequest\x12\x1a\n\x08\x65vent_id\x18\x01 \x01(\tR\x08\x65vent_id\"\xde\x01\n\x10GetEventResponse\x12)\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x1a.dmp.ingest.v1.StoredEvent\x12\x11\n\tdelivered\x18\x02 \x01(\x08\x12\x38\n\ncounted_in\x18\x03 \x01(\x0b\x32\x18.dmp.ingest.v1.CountedInR\ncounted_in\x12*\n\x10internal_user_id\x18\x04 \x01(\tR\x10internal_user_id\x12&\n\x08rendered\x18\x0f \x01(\x0b\x32\x14.google.api.HttpBody\"\x85\x01\n\tCountedIn\x12 \n\x0b\x63\x61mpaign_id\x18\x01 \x01(\tR\x0b\x63\x61mpaign_id\x12*\n\x06minute\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04type\x18\x03 \x01(\t\x12\x1c\n\tcounts_as\x18\x04 \x01(\tR\tcounts_as\"p\n\x12\x41uditEventsRequest\x12 \n\x0b\x63\x61mpaign_id\x18\x01 \x01(\tR\x0b\x63\x61mpaign_id\x12\x0c\n\x04\x66rom\x18\x02 \x01(\t\x12\n\n\x02to\x18\x03 \x01(\t\x12\x1e\n\npage_token\x18\x04 \x01(\tR\npage_token\"\xe5\x02\n\x13\x41uditEventsResponse\x12\r\n\x05\x63lean\x18\x01 \x01(\x08\x12\x0e\n\x06\x65vents\x18\x02 \x01(\x05\x12\r\n\x05\x63\x65lls\x18\x03 \x01(\x05\x12\x32\n\x0b\x64ifferences\x18\x04 \x03(\x0b\x32\x1d.dmp.ingest.v1.CellDifference\x12\x11\n\tunsettled\x18\x05 \x01(\x05\x12,\n\x11identified_events\x18\x06 \x01(\x05R\x11identified_events\x12*\n\x10timeline_entries\x18\x07 \x01(\x05R\x10timeline_entries\x12U\n\x14timeline_differences\x18\x08 \x03(\x0b\x32!.dmp.ingest.v1.TimelineDifferenceR\x14timeline_differences\x12(\n\x0fnext_page_token\x18\t \x01(\tR\x0fnext_page_token\"s\n\x15RepairCampaignRequest\x12 \n\x0b\x63\x61mpaign_id\x18\x01 \x01(\tR\x0b\x63\x61mpaign_id\x12\x0c\n\x04\x66rom\x18\x02 \x01(\t\x12\n\n\x02to\x18\x03 \x01(\t\x12\x1e\n\npage_token\x18\x04 \x01(\tR\npage_token\"o\n\x16RepairCampaignResponse\x12+\n\x07minutes\x18\x01 \x03(\x0b\x32\x1a.google.protobuf.Timestamp\x12(\n\x0fnext_page_token\x18\x02 \x01(\tR\x0fnext_page_token\"{\n\x10\x45raseUserRequest\x12*\n\x10internal_user_id\x18\x01 \x01(\tR\x10internal_user_id\x12\x18\n\x07\x64ry_run\x18\x02 \x01(\x08R\x07\x64ry_run\x12\x12\n\nidentifier\x18\x03 \x01(\t\x12\r\n\x05value\x18\x04 \x01(\t\"C\n\x11\x45raseUserResponse\x12.\n\x07receipt\x18\x01 \x01(\x0b\x32\x1d.dmp.ingest.v1.ErasureReceipt\"3\n\x11GetErasureRequest\x12\x1e\n\nerasure_id\x18\x01 \x01(\tR\nerasure_id\"D\n\x12GetErasureResponse\x12.\n\x07receipt\x18\x01 \x01(\x0b\x32\x1d.dmp.ingest.v1.ErasureReceipt\"\x14\n\x12\x43heckHealthRequest\"C\n\x13\x43heckHealthResponse\x12\n\n\x02ok\x18\x01 \x01(\x08\x12\x0e\n\x06status\x18\x02 \x01(\t\x12\x10\n\x08\x64\x65graded\x18\x03 \x03(\t2\xda\t\n\rIngestService\x12`\n\rPublishEvents\x12#.dmp.ingest.v1.PublishEventsRequest\x1a$.dmp.ingest.v1.PublishEventsResponse\"\x04\xa0\xdb\x18\x02\x12s\n\x12PublishEventStream\x12(.dmp.ingest.v1.PublishEventStreamRequest\x1a).dmp.ingest.v1.PublishEventStreamResponse\"\x04\xa0\xdb\x18\x02(\x01\x30\x01\x12\x87\x01\n\x11PublishEventsJson\x12\'.dmp.ingest.v1.PublishEventsJsonRequest\x1a(.dmp.ingest.v1.PublishEventsJsonResponse\"\x1f\xa0\xdb\x18\x02\x82\xd3\xe4\x93\x02\x15\"\x07/events:\x04\x62odyb\x04\x62ody\x12\x93\x01\n\x12ValidateEventsJson\x12(.dmp.ingest.v1.ValidateEventsJsonRequest\x1a).dmp.ingest.v1.ValidateEventsJsonResponse\"(\xa0\xdb\x18\x02\x82\xd3\xe4\x93\x02\x1e\"\x10/events:validate:\x04\x62odyb\x04\x62ody\x12u\n\x08GetEvent\x12\x1e.dmp.ingest.v1.GetEventRequest\x1a\x1f.dmp.ingest.v1.GetEventResponse\"(\xa0\xdb\x18\x04\x82\xd3\xe4\x93\x02\x1e\x12\x12/events/{event_id}b\x08rendered\x12h\n\x0b\x41uditEvents\x12!.dmp.ingest.v1.AuditEventsRequest\x1a\".dmp.ingest.v1.AuditEventsResponse\"\x12\xa0\xdb\x18\x05\x82\xd3\xe4\x93\x02\x08\x12\x06/audit\x12{\n\x0eRepairCampaign\x12$.dmp.ingest.v1.RepairCampaignRequest\x1a%.dmp.ingest.v1.RepairCampaignResponse\"\x1c\xa0\xdb\x18\x05\x82\xd3\xe4\x93\x02\x12\"\r/audit/repair:\x01*\x12\x85\x01\n\tEraseUser\x12\x1f.dmp.ingest.v1.EraseUserRequest\x1a .dmp.ingest.v1.EraseUserResponse\"5\xa0\xdb\x18\x05\x82\xd3\xe4\x93\x02+*\x19/users/{internal_user_id}Z\x0e\"\t/erasures:\x01*\x12u\n\nGetErasure\x12 .dmp.ingest.v1.GetErasureRequest\x1a!.dmp.ingest.v1.GetErasureResponse\"\"\xa0\xdb\x18\x05\x82\xd3\xe4\x93\x02\x18\x12\x16/erasures/{erasure_id}\x12u\n\x0b\x43heckHealth\x12!.dmp.ingest.v1.CheckHealthRequest\x1a\".dmp.ingest.v1.CheckHealthResponse\"\x1f\xa0\xdb\x18\x01\x82\xd3\xe4\x93\x02\x15\x12\x07/healthZ\n\x12\x08/healthzb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'dmp.ingest.v1.ingest_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_INGESTSERVICE'].methods_by_name['PublishEvents']._loaded_options = None
+  _globals['_INGESTSERVICE'].methods_by_name['PublishEvents']._serialized_options = b'\240\333\030\002'
+  _globals['_INGESTSERVICE'].methods_by_name['PublishEventStream']._loaded_options = None
+  _globals['_INGESTSERVICE'].methods_by_name['PublishEventStream']._serialized_options = b'\240\333\030\002'
   _globals['_INGESTSERVICE'].methods_by_name['PublishEventsJson']._loaded_options = None
-  _globals['_INGESTSERVICE'].methods_by_name['PublishEventsJson']._serialized_options = b'\202\323\344\223\002\025\"\007/events:\004bodyb\004body'
+  _globals['_INGESTSERVICE'].methods_by_name['PublishEventsJson']._serialized_options = b'\240\333\030\002\202\323\344\223\002\025\"\007/events:\004bodyb\004body'
   _globals['_INGESTSERVICE'].methods_by_name['ValidateEventsJson']._loaded_options = None
-  _globals['_INGESTSERVICE'].methods_by_name['ValidateEventsJson']._serialized_options = b'\202\323\344\223\002\036\"\020/events:validate:\004bodyb\004body'
+  _globals['_INGESTSERVICE'].methods_by_name['ValidateEventsJson']._serialized_options = b'\240\333\030\002\202\323\344\223\002\036\"\020/events:validate:\004bodyb\004body'
   _globals['_INGESTSERVICE'].methods_by_name['GetEvent']._loaded_options = None
-  _globals['_INGESTSERVICE'].methods_by_name['GetEvent']._serialized_options = b'\202\323\344\223\002\036\022\022/events/{event_id}b\010rendered'
+  _globals['_INGESTSERVICE'].methods_by_name['GetEvent']._serialized_options = b'\240\333\030\004\202\323\344\223\002\036\022\022/events/{event_id}b\010rendered'
   _globals['_INGESTSERVICE'].methods_by_name['AuditEvents']._loaded_options = None
-  _globals['_INGESTSERVICE'].methods_by_name['AuditEvents']._serialized_options = b'\202\323\344\223\002\010\022\006/audit'
+  _globals['_INGESTSERVICE'].methods_by_name['AuditEvents']._serialized_options = b'\240\333\030\005\202\323\344\223\002\010\022\006/audit'
   _globals['_INGESTSERVICE'].methods_by_name['RepairCampaign']._loaded_options = None
-  _globals['_INGESTSERVICE'].methods_by_name['RepairCampaign']._serialized_options = b'\202\323\344\223\002\022\"\r/audit/repair:\001*'
+  _globals['_INGESTSERVICE'].methods_by_name['RepairCampaign']._serialized_options = b'\240\333\030\005\202\323\344\223\002\022\"\r/audit/repair:\001*'
   _globals['_INGESTSERVICE'].methods_by_name['EraseUser']._loaded_options = None
-  _globals['_INGESTSERVICE'].methods_by_name['EraseUser']._serialized_options = b'\202\323\344\223\002+*\031/users/{internal_user_id}Z\016\"\t/erasures:\001*'
+  _globals['_INGESTSERVICE'].methods_by_name['EraseUser']._serialized_options = b'\240\333\030\005\202\323\344\223\002+*\031/users/{internal_user_id}Z\016\"\t/erasures:\001*'
   _globals['_INGESTSERVICE'].methods_by_name['GetErasure']._loaded_options = None
-  _globals['_INGESTSERVICE'].methods_by_name['GetErasure']._serialized_options = b'\202\323\344\223\002\030\022\026/erasures/{erasure_id}'
+  _globals['_INGESTSERVICE'].methods_by_name['GetErasure']._serialized_options = b'\240\333\030\005\202\323\344\223\002\030\022\026/erasures/{erasure_id}'
   _globals['_INGESTSERVICE'].methods_by_name['CheckHealth']._loaded_options = None
-  _globals['_INGESTSERVICE'].methods_by_name['CheckHealth']._serialized_options = b'\202\323\344\223\002\025\022\007/healthZ\n\022\010/healthz'
-  _globals['_PUBLISHEVENTSREQUEST']._serialized_start=227
-  _globals['_PUBLISHEVENTSREQUEST']._serialized_end=387
-  _globals['_PUBLISHEVENTSRESPONSE']._serialized_start=390
-  _globals['_PUBLISHEVENTSRESPONSE']._serialized_end=531
-  _globals['_PUBLISHEVENTSTREAMREQUEST']._serialized_start=533
-  _globals['_PUBLISHEVENTSTREAMREQUEST']._serialized_end=656
-  _globals['_PUBLISHEVENTSTREAMRESPONSE']._serialized_start=659
-  _globals['_PUBLISHEVENTSTREAMRESPONSE']._serialized_end=805
-  _globals['_PUBLISHEVENTSJSONREQUEST']._serialized_start=807
-  _globals['_PUBLISHEVENTSJSONREQUEST']._serialized_end=869
-  _globals['_PUBLISHEVENTSJSONRESPONSE']._serialized_start=871
-  _globals['_PUBLISHEVENTSJSONRESPONSE']._serialized_end=934
-  _globals['_VALIDATEEVENTSJSONREQUEST']._serialized_start=936
-  _globals['_VALIDATEEVENTSJSONREQUEST']._serialized_end=999
-  _globals['_VALIDATEEVENTSJSONRESPONSE']._serialized_start=1001
-  _globals['_VALIDATEEVENTSJSONRESPONSE']._serialized_end=1065
-  _globals['_GETEVENTREQUEST']._serialized_start=1067
-  _globals['_GETEVENTREQUEST']._serialized_end=1112
-  _globals['_GETEVENTRESPONSE']._serialized_start=1115
-  _globals['_GETEVENTRESPONSE']._serialized_end=1337
-  _globals['_COUNTEDIN']._serialized_start=1340
-  _globals['_COUNTEDIN']._serialized_end=1473
-  _globals['_AUDITEVENTSREQUEST']._serialized_start=1475
-  _globals['_AUDITEVENTSREQUEST']._serialized_end=1587
-  _globals['_AUDITEVENTSRESPONSE']._serialized_start=1590
-  _globals['_AUDITEVENTSRESPONSE']._serialized_end=1947
-  _globals['_REPAIRCAMPAIGNREQUEST']._serialized_start=1949
-  _globals['_REPAIRCAMPAIGNREQUEST']._serialized_end=2064
-  _globals['_REPAIRCAMPAIGNRESPONSE']._serialized_start=2066
-  _globals['_REPAIRCAMPAIGNRESPONSE']._serialized_end=2177
-  _globals['_ERASEUSERREQUEST']._serialized_start=2179
-  _globals['_ERASEUSERREQUEST']._serialized_end=2302
-  _globals['_ERASEUSERRESPONSE']._serialized_start=2304
-  _globals['_ERASEUSERRESPONSE']._serialized_end=2371
-  _globals['_GETERASUREREQUEST']._serialized_start=2373
-  _globals['_GETERASUREREQUEST']._serialized_end=2424
-  _globals['_GETERASURERESPONSE']._serialized_start=2426
-  _globals['_GETERASURERESPONSE']._serialized_end=2494
-  _globals['_CHECKHEALTHREQUEST']._serialized_start=2496
-  _globals['_CHECKHEALTHREQUEST']._serialized_end=2516
-  _globals['_CHECKHEALTHRESPONSE']._serialized_start=2518
-  _globals['_CHECKHEALTHRESPONSE']._serialized_end=2585
-  _globals['_INGESTSERVICE']._serialized_start=2588
-  _globals['_INGESTSERVICE']._serialized_end=3786
+  _globals['_INGESTSERVICE'].methods_by_name['CheckHealth']._serialized_options = b'\240\333\030\001\202\323\344\223\002\025\022\007/healthZ\n\022\010/healthz'
+  _globals['_PUBLISHEVENTSREQUEST']._serialized_start=254
+  _globals['_PUBLISHEVENTSREQUEST']._serialized_end=414
+  _globals['_PUBLISHEVENTSRESPONSE']._serialized_start=417
+  _globals['_PUBLISHEVENTSRESPONSE']._serialized_end=558
+  _globals['_PUBLISHEVENTSTREAMREQUEST']._serialized_start=560
+  _globals['_PUBLISHEVENTSTREAMREQUEST']._serialized_end=683
+  _globals['_PUBLISHEVENTSTREAMRESPONSE']._serialized_start=686
+  _globals['_PUBLISHEVENTSTREAMRESPONSE']._serialized_end=832
+  _globals['_PUBLISHEVENTSJSONREQUEST']._serialized_start=834
+  _globals['_PUBLISHEVENTSJSONREQUEST']._serialized_end=896
+  _globals['_PUBLISHEVENTSJSONRESPONSE']._serialized_start=898
+  _globals['_PUBLISHEVENTSJSONRESPONSE']._serialized_end=961
+  _globals['_VALIDATEEVENTSJSONREQUEST']._serialized_start=963
+  _globals['_VALIDATEEVENTSJSONREQUEST']._serialized_end=1026
+  _globals['_VALIDATEEVENTSJSONRESPONSE']._serialized_start=1028
+  _globals['_VALIDATEEVENTSJSONRESPONSE']._serialized_end=1092
+  _globals['_GETEVENTREQUEST']._serialized_start=1094
+  _globals['_GETEVENTREQUEST']._serialized_end=1139
+  _globals['_GETEVENTRESPONSE']._serialized_start=1142
+  _globals['_GETEVENTRESPONSE']._serialized_end=1364
+  _globals['_COUNTEDIN']._serialized_start=1367
+  _globals['_COUNTEDIN']._serialized_end=1500
+  _globals['_AUDITEVENTSREQUEST']._serialized_start=1502
+  _globals['_AUDITEVENTSREQUEST']._serialized_end=1614
+  _globals['_AUDITEVENTSRESPONSE']._serialized_start=1617
+  _globals['_AUDITEVENTSRESPONSE']._serialized_end=1974
+  _globals['_REPAIRCAMPAIGNREQUEST']._serialized_start=1976
+  _globals['_REPAIRCAMPAIGNREQUEST']._serialized_end=2091
+  _globals['_REPAIRCAMPAIGNRESPONSE']._serialized_start=2093
+  _globals['_REPAIRCAMPAIGNRESPONSE']._serialized_end=2204
+  _globals['_ERASEUSERREQUEST']._serialized_start=2206
+  _globals['_ERASEUSERREQUEST']._serialized_end=2329
+  _globals['_ERASEUSERRESPONSE']._serialized_start=2331
+  _globals['_ERASEUSERRESPONSE']._serialized_end=2398
+  _globals['_GETERASUREREQUEST']._serialized_start=2400
+  _globals['_GETERASUREREQUEST']._serialized_end=2451
+  _globals['_GETERASURERESPONSE']._serialized_start=2453
+  _globals['_GETERASURERESPONSE']._serialized_end=2521
+  _globals['_CHECKHEALTHREQUEST']._serialized_start=2523
+  _globals['_CHECKHEALTHREQUEST']._serialized_end=2543
+  _globals['_CHECKHEALTHRESPONSE']._serialized_start=2545
+  _globals['_CHECKHEALTHRESPONSE']._serialized_end=2612
+  _globals['_INGESTSERVICE']._serialized_start=2615
+  _globals['_INGESTSERVICE']._serialized_end=3857
 # @@protoc_insertion_point(module_scope)

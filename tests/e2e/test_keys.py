@@ -1,0 +1,139 @@
+"""The whole system with keys on: from the first admin key to a revoked one, by curl's way, the client's and `dmp`."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import httpx
+import pytest
+
+from dmp_client import DmpClient, NotAllowedError
+from dmp_stack.programs import repository_root
+from dmp_stack.settings import StackSettings
+from dmp_stack.stack import Stack
+from tests.clients.terminal import Shell, environment
+from tests.clients.zygote import Zygote
+from tests.conditions import wait_until
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    said: list[str] = []
+    settings = StackSettings(
+        http_port=0, data_directory=None, api_keys=True, keys_directory=tmp_path_factory.mktemp("keys")
+    )
+    with Stack(settings, report=said.append) as running:
+        assert f"the first admin key is in {running.keys.first_key}" in said
+        yield running
+
+
+@pytest.fixture(scope="module")
+def first(system: Stack) -> str:
+    """The first admin key."""
+    return system.keys.first_key.read_text().strip()
+
+
+def keys(system: Stack, *arguments: str) -> str:
+    """What `python -m dmp_stack keys` prints."""
+    command = [sys.executable, "-m", "dmp_stack.keys", "--directory", str(system.keys.path), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.strip()
+
+
+def test_a_key_from_its_making_to_its_end(system: Stack, first: str) -> None:
+    campaign = f"camp_{secrets.token_hex(6)}"
+    path, event = f"/stats?campaign_id={campaign}&from=2026-01-01T00:00:00Z&to=2026-01-01T01:00:00Z", {"type": "click"}
+    event |= {"event_id": secrets.token_hex(8), "campaign_id": campaign, "creative_id": "c", "source": "test"}
+    event |= {"occurred_at": "2026-01-01T00:00:00Z", "user_id": "u"}
+    with httpx.Client(base_url=system.http_url, timeout=30.0, trust_env=False) as client:
+        assert client.post("/events", json=event).status_code == 401
+        assert client.get("/healthz").status_code == 200
+        sender = {"x-api-key": keys(system, "create", "sender", "--scopes", "ingest")}
+        reader = {"authorization": f"Bearer {keys(system, 'create', 'reader', '--scopes', 'read')}"}
+        wait_until(lambda: client.get(path, headers=reader).status_code == 200, "the reader's key")
+        assert client.post("/events", json=event, headers=sender).status_code == 202
+        assert client.post("/events", json=event, headers=reader).status_code == 403
+        assert client.get(path, headers=sender).status_code == 403
+        assert client.delete("/users/user_x", headers=sender).status_code == 403
+        assert client.get("/audit", headers={"x-api-key": first}).status_code == 400
+        keys(system, "revoke", "reader")
+        wait_until(lambda: client.get(path, headers=reader).status_code == 401, "the reader's key is refused")
+        assert client.post("/events", json=event, headers=sender).status_code == 202
+
+
+@pytest.mark.parametrize("transport", ["http", "grpc"])
+def test_the_python_client_presents_its_key(system: Stack, first: str, transport: str) -> None:
+    campaign = f"camp_{secrets.token_hex(6)}"
+    verdicts: list[str] = []
+    with DmpClient(
+        system.http_url,
+        api_key=first,
+        source="test",
+        spool=":memory:",
+        transport=transport,
+        on_verdict=lambda verdict: verdicts.append(verdict.kind.value),
+    ) as client:
+        client.track("click", campaign_id=campaign, creative_id="c", user_id="u")
+        assert client.flush(20)
+        assert client.health().failures == 0
+    assert verdicts == ["accepted"]
+    unkeyed = DmpClient(system.http_url, source="test", spool=":memory:", transport=transport)
+    unkeyed.track("click", campaign_id=campaign, creative_id="c", user_id="u")
+    assert not unkeyed.flush(1)
+    assert unkeyed.health().waiting == 1, "an event is kept until there is a key"
+    unkeyed.close(0)
+
+
+def test_a_question_without_its_scope_is_not_allowed(system: Stack) -> None:
+    key = keys(system, "create", "only-ingest", "--scopes", "ingest")
+    with DmpClient(system.http_url, api_key=key, source="test", spool=":memory:") as client:
+
+        def refused() -> str:
+            with pytest.raises(NotAllowedError) as refusal:
+                client.match("email", "nobody@nowhere.example")
+            return refusal.value.status
+
+        wait_until(lambda: refused() == "PERMISSION_DENIED", "the key is known")
+
+
+def test_dmp_takes_its_key_from_a_flag_the_environment_or_its_file(system: Stack, first: str, tmp_path: Path) -> None:
+    question, not_found, not_allowed = ("match", "email:nobody@nowhere.example"), 3, 6
+    zygote = Zygote(tmp_path, environment(tmp_path, ""))
+    try:
+        shell = Shell(tmp_path, system.http_url, zygote)
+        assert "Give an API key" in shell.run(*question, expect=not_allowed).stderr
+        shell.run(*question, "--api-key", first, expect=not_found)
+        shell.run(*question, expect=not_found, DMP_API_KEY=first)
+        shell.run("config", "api_key", first)
+        shell.run(*question, expect=not_found)
+    finally:
+        zygote.close()
+
+
+def test_the_commands_of_the_guide_do_what_it_says(system: Stack) -> None:
+    guide = (repository_root() / "docs" / "open-to-the-world.md").read_text()
+    lines = re.findall(r"^python -m dmp_stack keys ([^#\n]+)", guide, re.MULTILINE)
+    assert len(lines) == 8
+    said = [keys(system, *shlex.split(line)) for line in lines]
+    assert [bool(re.fullmatch(r"dmp_(secret|public)_\w{32}", text)) for text in said[:4]] == [True] * 4
+    assert said[3].startswith("dmp_public_")
+    assert all(name in said[4] for name in ("bidder", "dashboard", "support", "shop"))
+    assert {key.name for key in system.keys.read()} >= {"dashboard", "support", "shop"}
+    assert "bidder" not in {key.name for key in system.keys.read()}, "rotated, revoked and forgotten"
+
+
+def test_native_callers_need_a_key_too(system: Stack, first: str) -> None:
+    with grpc.insecure_channel(system.grpc_address, options=[("grpc.enable_http_proxy", 0)]) as channel:
+        call: Any = channel.unary_unary("/dmp.stats.v1.StatsService/GetReference")
+        with pytest.raises(grpc.RpcError) as refusal:
+            call(b"", timeout=20)
+        assert refusal.value.code() == grpc.StatusCode.UNAUTHENTICATED
+        assert refusal.value.details() == "a key is required: Authorization: Bearer, or x-api-key"
+        call(b"", timeout=20, metadata=(("authorization", f"Bearer {first}"),))
