@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install --qui
 PACKAGES := protos libs/chassis $(sort $(patsubst %/pyproject.toml,%,$(wildcard services/*/pyproject.toml))) stack
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo audit bench chaos mutants test lint format types imports protos protos-check lock clean ci
+.PHONY: help run demo audit bench chaos mutants test lint format types imports protos protos-check docs lock clean ci
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 16
@@ -55,6 +55,9 @@ protos-check: .venv/.developing  ## are the stubs those of the protos, and the p
 ci:  ## everything that a change must pass
 	@.ci/run
 
+docs: .venv/.developing  ## the documents and the client's reference as a site in .site/; a broken link fails
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --clean --strict
+
 # -- things that are made
 
 protos: .venv/.developing  ## regenerate the stubs
@@ -72,7 +75,7 @@ lock: .venv/.developing  ## pin and hash the requirements again; UPGRADE=--upgra
 	@echo swagger-ui-bundle | $(LOCK) - --no-deps --constraint requirements.lock --output-file gateway/requirements.lock
 
 clean:  ## remove the virtual environment and every cache; keeps .data/
-	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	@rm -rf .site .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	@find bench libs protos services stack tests -name __pycache__ -prune -exec rm -rf {} +
 
 # -- the virtual environment

@@ -34,11 +34,13 @@ from bench.measure import Measurement
 from bench.stats_scale import measure_stats
 from bench.system import System, WrongAnswerError
 from bench.targets import Promise, promises, promises_table
+from bench.tracking import measure_tracking
 from bench.yardstick import Yardstick
 from dmp_stack.errors import StackError
 
-_PARTS = ("ingest", "identity", "stats", "erasures")
+_PARTS = ("ingest", "identity", "stats", "erasures", "client")
 _ENTRIES = 1_000_000
+_TRACKED = 50_000
 _EMPTY_HANDLER_CONNECTIONS = (1, 16, 64)
 
 
@@ -83,6 +85,9 @@ def run(options: argparse.Namespace, directory: Path) -> dict[str, Any]:
         if "erasures" in options.parts:
             print("\nerasures", flush=True)
             measure_erasures(figures, entries=max(1000, round(_ENTRIES * options.scale)))
+        if "client" in options.parts:
+            print("\nclient", flush=True)
+            measure_tracking(figures, directory, events=round(_TRACKED * options.scale), runs=options.runs)
     except (LoadError, WrongAnswerError, AssertionError) as error:
         failure = str(error) or type(error).__name__
     judged += figures.promises()
