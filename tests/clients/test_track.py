@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
+import tracemalloc
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import numpy as np
 import pytest
 
-from dmp_client import InvalidEventError
+from dmp_client import InvalidEventError, SpoolFullError
 from dmp_client.event import MAX_EVENT_BYTES, encode_event
 from dmp_client.event_id import new_event_id
+from dmp_client.spool import MemorySpool
 
 _NOTHING: dict[str, Any] = {
     "event_id": None,
@@ -104,3 +107,18 @@ def test_metadata_that_contains_itself_is_refused() -> None:
 
 def test_text_beyond_ascii_arrives_whole() -> None:
     assert encoded(metadata={"name": "Zoë 🎉"})["metadata"] == {"name": "Zoë 🎉"}
+
+
+def test_the_spool_in_memory_takes_no_more_memory_than_it_may() -> None:
+    spool = MemorySpool(max_bytes=2 << 20)
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        with contextlib.suppress(SpoolFullError):
+            while True:
+                spool.append(*encode_event(type="click", **{**_NOTHING, "campaign_id": "c", "source": "s"}))
+        taken = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert 1 << 20 < taken <= 2 << 20
+    assert 2000 < spool.waiting()[0] < 8000

@@ -16,14 +16,12 @@ from dmp_client.backoff import Circuit, RetryPolicy
 from dmp_client.delivery_options import DeliveryOptions
 from dmp_client.errors import ClosedError, SpoolError, SpoolFullError
 from dmp_client.health import Counters
-from dmp_client.http import PASSING_STATUSES, NoReplyError, Reply, Request, refusal
-from dmp_client.publishing import publishing, threads_do_not_run
+from dmp_client.http import NoReplyError, Reply, Request, refusal
+from dmp_client.publishing import publishing, refuses_events, threads_do_not_run
 from dmp_client.spool import MemorySpool, Spool, SpooledEvent
 from dmp_client.verdicts import Verdict, VerdictKind, read_verdicts, tell
 
 _LOGGER: Final = logging.getLogger("dmp_client")
-_LATER: Final = frozenset({401, 402, 403, 404, 405, 407})
-"""Statuses that a wrong key or address gives: nothing is wrong with the events, so they are kept."""
 _INLINE_SECONDS: Final = 5.0
 """An attempt takes at most so long where no thread can send: somebody waits for it."""
 
@@ -90,7 +88,7 @@ class Delivery:
 
     def flush(self, timeout: float) -> bool:
         """Waits until all that is in the spool by now was answered; false if that took longer."""
-        if self._thread is not None and threading.current_thread() is self._thread:
+        if threading.current_thread() is self._thread:
             return False  # a verdict's callback runs in the thread that would have to send
         ends = time.monotonic() + timeout
         if self._inline:
@@ -228,7 +226,7 @@ class Delivery:
                         self._settle(batch, verdicts)
                         return True
                     self.counters.last_error = "the answer is not one of DMP: is something else at this address?"
-                elif reply.status not in PASSING_STATUSES and reply.status not in _LATER and 400 <= reply.status < 500:
+                elif refuses_events(reply.status):
                     return self._split(batch, reply)
                 else:
                     self.counters.last_error = str(refusal(reply))
@@ -249,8 +247,7 @@ class Delivery:
     def _split(self, batch: Sequence[SpooledEvent], reply: Reply) -> bool:
         """Sends halves of a request that the server does not take as it is: it is too large, or one event spoils it."""
         if len(batch) == 1:
-            error = refusal(reply)
-            errors = {"event": [str(error)]}
+            errors = {"event": [str(refusal(reply))]}
             self._settle(batch, [Verdict(kind=VerdictKind.REJECTED, event_id=batch[0].event_id, errors=errors)])
             return True
         middle = len(batch) // 2

@@ -8,11 +8,13 @@ import sys
 from collections.abc import Sequence
 from typing import Any, Final
 
-from dmp_client.http import Request
+from dmp_client.http import PASSING_STATUSES, Request
 from dmp_client.spool import SpooledEvent
 
 _LOGGER: Final = logging.getLogger("dmp_client")
 _GZIP_FROM_BYTES: Final = 2048
+_LATER: Final = frozenset({401, 402, 403, 404, 405, 407})
+"""Statuses that a wrong key or address gives: nothing is wrong with the events, so they are kept."""
 
 
 def publishing(batch: Sequence[SpooledEvent]) -> Request:
@@ -31,6 +33,11 @@ def compressed(body: bytes) -> tuple[bytes, str]:
     if len(body) < _GZIP_FROM_BYTES:
         return body, ""
     return gzip.compress(body, compresslevel=1, mtime=0), "gzip"
+
+
+def refuses_events(status: int) -> bool:
+    """True for an answer after which the same request would be refused again, for what it holds."""
+    return 400 <= status < 500 and status not in PASSING_STATUSES and status not in _LATER
 
 
 def threads_do_not_run() -> bool:

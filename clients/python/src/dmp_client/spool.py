@@ -8,11 +8,14 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
 from dmp_client.errors import SpoolFullError
+
+_BESIDE_THE_BODY: Final = 400
+"""Bytes that an event takes in memory on top of its body: its id, its numbers, its place in the order."""
 
 
 class SpooledEvent(msgspec.Struct, frozen=True, gc=False):
@@ -74,14 +77,15 @@ class MemorySpool:
         self._next = 1
 
     def append(self, event_id: str, body: bytes) -> int:
-        if self._bytes + len(body) > self._max_bytes:
+        size = len(body) + _BESIDE_THE_BODY
+        if self._bytes + size > self._max_bytes:
             raise SpoolFullError(
                 f"{len(self._events)} events ({self._bytes} bytes) are waiting; the limit is {self._max_bytes} bytes"
             )
         seq = self._next
         self._next += 1
         self._events[seq] = SpooledEvent(seq, event_id, body, time.time())
-        self._bytes += len(body)
+        self._bytes += size
         return seq
 
     def after(self, seq: int, *, most_events: int, most_bytes: int) -> list[SpooledEvent]:
@@ -101,7 +105,7 @@ class MemorySpool:
         for seq in seqs:
             gone = self._events.pop(seq, None)
             if gone is not None:
-                self._bytes -= len(gone.body)
+                self._bytes -= len(gone.body) + _BESIDE_THE_BODY
 
     def tidy(self) -> None:
         pass
