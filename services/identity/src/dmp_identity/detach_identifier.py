@@ -13,10 +13,10 @@ from dmp_chassis.database import Database
 from dmp_chassis.domain_events import DomainEvent
 from dmp_chassis.uuid7 import uuid7_text
 from dmp_chassis.violations import InvalidArgument, Violation
-from dmp_identity.adapters import merge_store
+from dmp_identity.adapters import never_merge_store
 from dmp_identity.adapters.domain_event_store import add_domain_events
 from dmp_identity.adapters.graph_locks import lock_stripes, stripe
-from dmp_identity.adapters.merge_store import StoredNeverMerge
+from dmp_identity.adapters.never_merge_store import StoredNeverMerge
 from dmp_identity.adapters.profile_reads import find_root, members_of
 from dmp_identity.adapters.separation_store import StoredIdentifier, find_identifier, move_to_new_profiles
 from dmp_identity.domain.errors import NoMatchError, ProfileNotFoundError
@@ -106,7 +106,7 @@ async def detach_identifier(
             merge_id="",
         )
         await regroup_people(connection, [*members, profile], undone=(), now_us=now_us, compared=parser.compared)
-        await merge_store.add_never_merges(connection, [kept])
+        await never_merge_store.add_never_merges(connection, [kept])
         payload = {"internal_user_ids": [public_id(profile)]}
         await add_domain_events(connection, [DomainEvent(kind="ProfileCreated", payload=payload)])
         return Detached(root=root, profile=profile, never_merge=kept)
@@ -139,10 +139,10 @@ async def attach_identifier(
         others = await members_of(connection, found.root)
         now_us = clock_us()
         # Who has it already stays apart from everybody from whom they are kept apart.
-        between = await merge_store.never_merges_of(connection, members) if found.root != root else []
+        between = await never_merge_store.never_merges_of(connection, members) if found.root != root else []
         for kept in between:
             if kept.profile_a in others or kept.profile_b in others:
-                await merge_store.remove_never_merge(connection, kept.id, wanted.reason, now_us)
+                await never_merge_store.remove_never_merge(connection, kept.id, wanted.reason, now_us)
         merge_id = await merge_in_graph(
             connection,
             [MergeEnd(profile=profile_id, key=None), MergeEnd(profile=found.profile, key=None)],

@@ -10,7 +10,7 @@ import psycopg
 from dmp_chassis.database import Database, raw
 from dmp_chassis.violations import InvalidArgument, Violation
 from dmp_identity.adapters import explanation_reads as reads
-from dmp_identity.adapters import merge_store, profile_reads
+from dmp_identity.adapters import merge_store, never_merge_store, profile_reads
 from dmp_identity.adapters.explanation_reads import StoredRefusal
 from dmp_identity.domain.errors import ProfileNotFoundError
 from dmp_identity.domain.explain import Link, Node, SeenIdentifier, links_of_identifiers, shortest_chain, weakest
@@ -202,7 +202,7 @@ async def _objections(connection: psycopg.AsyncConnection[Any], first: _End, sec
         await profile_reads.members_of(connection, end.root) if end.root is not None else [] for end in (first, second)
     ]
     if of_first and of_second and first.root != second.root:
-        for kept in await merge_store.never_merges_of(connection, of_first):
+        for kept in await never_merge_store.never_merges_of(connection, of_first):
             if kept.profile_a in of_second or kept.profile_b in of_second:
                 message = f"they are kept apart: {kept.reason}"
                 found.append(Objection(rule="never_merge", message=message, ref=kept.id, at_us=kept.created_at_us))

@@ -9,10 +9,11 @@ import msgspec
 
 from dmp_chassis.database import Database, raw
 from dmp_chassis.violations import InvalidArgument
-from dmp_identity.adapters import merge_store
+from dmp_identity.adapters import merge_store, never_merge_store
 from dmp_identity.adapters import profile_reads as reads
 from dmp_identity.adapters.contact_store import load_contact_values, load_contacts
-from dmp_identity.adapters.merge_store import StoredMerge, StoredNeverMerge
+from dmp_identity.adapters.merge_store import StoredMerge
+from dmp_identity.adapters.never_merge_store import StoredNeverMerge
 from dmp_identity.adapters.profile_reads import ExportedIdentifier, TimelineRow
 from dmp_identity.domain.contacts import ContactAnswer, ContactBook, ContactRow
 from dmp_identity.domain.errors import ProfileNotFoundError
@@ -77,7 +78,7 @@ async def export_profile(
             contacts=list(book.rows(root)),
             answer=book.answer(root) if contacts else None,
             merges=[_own_part_of(merge) for merge in await merge_store.merges_of(connection, members)],
-            never_merges=await merge_store.never_merges_of(connection, members),
+            never_merges=await never_merge_store.never_merges_of(connection, members),
             events=events,
             next_page_token=token,
         )

@@ -12,9 +12,10 @@ import psycopg
 from dmp_chassis.database import Database, raw
 from dmp_chassis.uuid7 import uuid7_text
 from dmp_chassis.violations import InvalidArgument, Violation
-from dmp_identity.adapters import merge_store
+from dmp_identity.adapters import merge_store, never_merge_store
 from dmp_identity.adapters.graph_locks import lock_merges
-from dmp_identity.adapters.merge_store import StoredMerge, StoredNeverMerge
+from dmp_identity.adapters.merge_store import StoredMerge
+from dmp_identity.adapters.never_merge_store import StoredNeverMerge
 from dmp_identity.adapters.profile_reads import find_profiles, find_root, members_of
 from dmp_identity.domain.errors import NeverMergeNotFoundError, ProfileNotFoundError
 from dmp_identity.domain.request_checks import profile_id_asked_for, reason_violations
@@ -54,7 +55,7 @@ async def create_never_merge(
         kept = StoredNeverMerge(
             id=uuid7_text(), profile_a=a, profile_b=b, reason=reason, created_at_us=clock_us(), merge_id=""
         )
-        await merge_store.add_never_merges(connection, [kept])
+        await never_merge_store.add_never_merges(connection, [kept])
         return kept
 
     return await in_graph_transaction(database, unit)
@@ -74,7 +75,7 @@ async def remove_never_merge(
 
     async def unit(connection: psycopg.AsyncConnection[Any], _: bool) -> bool:
         await lock_merges(connection)
-        removed = await merge_store.remove_never_merge(connection, wanted, reason, clock_us())
+        removed = await never_merge_store.remove_never_merge(connection, wanted, reason, clock_us())
         if removed is None:
             raise NeverMergeNotFoundError(never_merge_id)
         return removed
@@ -94,5 +95,5 @@ async def list_merges(database: Database, internal_user_id: str) -> MergeHistory
         return MergeHistory(
             root=root,
             merges=await merge_store.merges_of(connection, members),
-            never_merges=await merge_store.never_merges_of(connection, members),
+            never_merges=await never_merge_store.never_merges_of(connection, members),
         )

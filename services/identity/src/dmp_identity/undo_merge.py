@@ -15,11 +15,12 @@ from dmp_chassis.database import Database
 from dmp_chassis.domain_events import DomainEvent
 from dmp_chassis.uuid7 import uuid7_text
 from dmp_chassis.violations import InvalidArgument
-from dmp_identity.adapters import merge_store
+from dmp_identity.adapters import merge_store, never_merge_store, undo_store
 from dmp_identity.adapters.contact_store import load_contact_values, load_contacts, save_split_rows
 from dmp_identity.adapters.domain_event_store import add_domain_events
 from dmp_identity.adapters.graph_locks import lock_merges
-from dmp_identity.adapters.merge_store import StoredMerge, StoredNeverMerge
+from dmp_identity.adapters.merge_store import StoredMerge
+from dmp_identity.adapters.never_merge_store import StoredNeverMerge
 from dmp_identity.adapters.profile_reads import find_profiles, members_of
 from dmp_identity.domain.contacts import Compared
 from dmp_identity.domain.errors import MergeNotFoundError
@@ -67,7 +68,9 @@ async def undo_merge(
             return UndoneMerge(
                 merge_id=wanted,
                 people=await _people(connection, sides),
-                never_merges=[n for n in await merge_store.never_merges_of(connection, sides) if n.merge_id == wanted],
+                never_merges=[
+                    n for n in await never_merge_store.never_merges_of(connection, sides) if n.merge_id == wanted
+                ],
                 already_undone=True,
             )
         now_us = clock_us()
@@ -78,7 +81,7 @@ async def undo_merge(
             )
             for a, b in itertools.combinations(sides, 2)
         ]
-        await merge_store.add_never_merges(connection, kept)
+        await never_merge_store.add_never_merges(connection, kept)
         people = await _people(connection, sides)
         payload = {"merge_id": wanted, "internal_user_ids": [public_id(root) for root in people]}
         await add_domain_events(connection, [DomainEvent(kind="MergeUndone", payload=payload)])
@@ -98,7 +101,7 @@ async def split_people(
     compared: Compared,
 ) -> None:
     """Regroups the cluster's profiles by the merges that stay, and puts its contacts where these leave them."""
-    await merge_store.mark_undone(connection, merge.id, reason, now_us)
+    await undo_store.mark_undone(connection, merge.id, reason, now_us)
     root = (await find_profiles(connection, sides[:1]))[sides[0]].root
     await regroup_people(
         connection, await members_of(connection, root), undone={merge.id}, now_us=now_us, compared=compared
@@ -119,14 +122,14 @@ async def regroup_people(
     """
     merges = await merge_store.active_merges(connection, members)
     groups = components(members, (edge for active in merges for edge in active.edges))
-    await merge_store.regroup(connection, groups)
-    await merge_store.note_separation(connection, uuid7_text(), members)
+    await undo_store.regroup(connection, groups)
+    await undo_store.note_separation(connection, uuid7_text(), members)
     await split_contacts(connection, groups, compared)
     rows = [row for of_root in (await load_contacts(connection, [g[0] for g in groups])).values() for row in of_root]
-    made_by = await merge_store.contacts_made_by_merges(connection, [row.id for row in rows])
+    made_by = await undo_store.contacts_made_by_merges(connection, [row.id for row in rows])
     gone = [row.id for row in rows if made_by.get(row.id) in undone]
     if gone:
-        await merge_store.delete_contacts(connection, gone, now_us)
+        await undo_store.delete_contacts(connection, gone, now_us)
     rows = [row for row in rows if row.id not in gone]
     states = contact_states(rows, merges, made_by)
     changed = {
@@ -134,7 +137,7 @@ async def regroup_people(
         for row in rows
         if (row.linked_id, row.updated_at) != (states[row.id].linked_id, states[row.id].updated_at)
     }
-    await merge_store.set_contact_states(connection, changed)
+    await undo_store.set_contact_states(connection, changed)
 
 
 async def split_contacts(

@@ -14,8 +14,8 @@ from dmp_chassis.domain_events import DomainEvent
 from dmp_chassis.page_token import position_of, token_of
 from dmp_chassis.violations import InvalidArgument
 from dmp_identity.adapters import explanation_reads as reads
-from dmp_identity.adapters import merge_store
 from dmp_identity.adapters import separation_store as store
+from dmp_identity.adapters import undo_store
 from dmp_identity.adapters.domain_event_store import add_domain_events
 from dmp_identity.adapters.graph_locks import lock_stripes, stripe
 from dmp_identity.adapters.profile_reads import find_profiles, members_of
@@ -97,7 +97,7 @@ async def undo_shared_value(
         joined = [found.root, *await store.people_of_merges(connection, merge_ids)]
         members = [profile for root in dict.fromkeys(joined) for profile in await members_of(connection, root)]
         for merge_id in merge_ids:
-            await merge_store.mark_undone(connection, merge_id, reason, now_us)
+            await undo_store.mark_undone(connection, merge_id, reason, now_us)
         arrivals = await reads.arrivals_at(connection, [found.profile], strengths, _MOST_IDENTIFIERS)
         pairs = await reads.pairs_among(connection, [seen.key for seen in arrivals])
         parts = parts_without(key, arrivals, [(link.a, link.b) for link in pairs])[1:]

@@ -17,7 +17,7 @@ from dmp_chassis.service import Api, Parts, ServiceDefinition
 from dmp_ingest.adapters.claims import Claims
 from dmp_ingest.adapters.consumers import Consumers
 from dmp_ingest.adapters.counted_cells import CountedCells
-from dmp_ingest.adapters.erasures import Erasures
+from dmp_ingest.adapters.erasure_store import Erasures
 from dmp_ingest.adapters.event_log import EventLog
 from dmp_ingest.adapters.group_writer import GroupWriter
 from dmp_ingest.adapters.known_users import KnownUsers
@@ -36,7 +36,7 @@ from dmp_ingest.api.publish_rpcs import PublishRpcs
 from dmp_ingest.api.servicer import SERVICE_NAME, IngestServicer, SystemChecks
 from dmp_ingest.commit_groups import GroupCommitter
 from dmp_ingest.deliver_batch import Deliverer
-from dmp_ingest.erase_user import Stores, sweep_loop
+from dmp_ingest.erase_everywhere import Stores, sweep_loop
 from dmp_ingest.gather_groups import GroupGathering
 from dmp_ingest.hand_over_group import GroupHandOver
 from dmp_ingest.hold_batches import HeldBatches

@@ -1,8 +1,8 @@
-"""Stores merges, what undoes them, and what keeps people apart; reads their history. Writers hold the merge lock."""
+"""Stores merges and reads their history. Writers hold the merge lock."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -12,7 +12,7 @@ import psycopg
 from dmp_identity.adapters.bulk import Bigints, bulk_cursor, copy_rows, escaped, nullable
 from dmp_identity.domain.parsed_identifier import Key
 from dmp_identity.domain.plan import MergeEdge, NewMerge
-from dmp_identity.domain.undo_merge import ActiveMerge, ContactState
+from dmp_identity.domain.undo_merge import ActiveMerge
 
 Connection = psycopg.AsyncConnection[Any]
 _MOST: Final = 1000
@@ -46,12 +46,6 @@ SELECT merge_id::text, survivor_id, merged_id, profile_a, profile_b, type_a, val
 FROM merge_edge WHERE merge_id = ANY(%s::uuid[]) ORDER BY merge_id, ordinal
 """
 
-_NEVER: Final = """
-SELECT id::text, profile_a, profile_b, reason, created_at_us, coalesce(merge_id::text, '')
-FROM never_merge WHERE (profile_a = ANY(%s) OR profile_b = ANY(%s)) AND removed_at_us IS NULL
-ORDER BY created_at_us, id LIMIT %s
-"""
-
 
 class StoredMerge(msgspec.Struct, frozen=True):
     """A merge as the history has it."""
@@ -65,17 +59,6 @@ class StoredMerge(msgspec.Struct, frozen=True):
     undone_at_us: int | None
     undo_reason: str
     edges: tuple[MergeEdge, ...]
-
-
-class StoredNeverMerge(msgspec.Struct, frozen=True):
-    """What keeps two profiles' people apart."""
-
-    id: str
-    profile_a: int
-    profile_b: int
-    reason: str
-    created_at_us: int
-    merge_id: str
 
 
 async def store_merges(
@@ -128,13 +111,6 @@ async def merges_of(connection: Connection, profiles: Sequence[int]) -> list[Sto
     return (await _with_edges(connection, await cursor.fetchall()))[::-1]
 
 
-async def never_merges_of(connection: Connection, profiles: Sequence[int]) -> list[StoredNeverMerge]:
-    """What is in force and concerns any of the profiles, oldest first."""
-    given = list(profiles)
-    cursor = await connection.execute(_NEVER, (given, given, _MOST))
-    return [StoredNeverMerge(*row) for row in await cursor.fetchall()]
-
-
 async def active_merges(connection: Connection, profiles: Sequence[int]) -> list[ActiveMerge]:
     """All merges in force among the profiles."""
     cursor = bulk_cursor(connection)
@@ -154,95 +130,6 @@ async def active_merges(connection: Connection, profiles: Sequence[int]) -> list
         ActiveMerge(id=merge_id, merged_at=datetime.fromtimestamp(at_us / 1e6, UTC), edges=tuple(pairs))
         for (merge_id, at_us), pairs in edges.items()
     ]
-
-
-async def mark_undone(connection: Connection, merge_id: str, reason: str, now_us: int) -> None:
-    """Takes the merge out of force."""
-    await connection.execute(
-        "UPDATE merge SET undone_at_us = %s, undo_reason = %s WHERE id = %s", (now_us, reason, merge_id)
-    )
-
-
-async def regroup(connection: Connection, groups: Iterable[Sequence[int]]) -> None:
-    """Makes the first profile of each group the root of the group; groups that are whole already cost a probe."""
-    for group in groups:
-        root, members = group[0], Bigints(list(group))
-        cursor = bulk_cursor(connection)
-        await cursor.execute(
-            b"UPDATE profile SET root_id = %s WHERE id = ANY(%b) AND root_id <> %s", (root, members, root)
-        )
-        await cursor.execute(
-            b"""
-            UPDATE profile SET identified = EXISTS (SELECT FROM identifier i WHERE i.profile_id = ANY(%b)) WHERE id = %s
-            """,
-            (members, root),
-        )
-
-
-async def note_separation(connection: Connection, separation_id: str, profiles: Sequence[int]) -> None:
-    """Remembers that these profiles were one person until now: each may have events that show the others."""
-    await bulk_cursor(connection).execute(
-        b"INSERT INTO separated_profile (separation_id, profile_id) SELECT %s::uuid, n FROM unnest(%b::bigint[]) AS n"
-        b" ON CONFLICT DO NOTHING",
-        (separation_id, Bigints(list(profiles))),
-    )
-
-
-async def add_never_merges(connection: Connection, rows: Sequence[StoredNeverMerge]) -> None:
-    """Keeps the pairs apart."""
-    await copy_rows(
-        bulk_cursor(connection),
-        "never_merge (id, profile_a, profile_b, merge_id, reason, created_at_us)",
-        (
-            f"{row.id}\t{row.profile_a}\t{row.profile_b}\t{row.merge_id or chr(92) + 'N'}\t{escaped(row.reason)}\t"
-            f"{row.created_at_us}"
-            for row in rows
-        ),
-    )
-
-
-async def remove_never_merge(connection: Connection, never_merge_id: str, reason: str, now_us: int) -> bool | None:
-    """Takes it out of force: True if it was in force, False if it was not, None if there is none of this id."""
-    cursor = await connection.execute(
-        "SELECT removed_at_us FROM never_merge WHERE id = %s FOR UPDATE", (never_merge_id,)
-    )
-    row = await cursor.fetchone()
-    if row is None:
-        return None
-    if row[0] is not None:
-        return False
-    await connection.execute(
-        "UPDATE never_merge SET removed_at_us = %s, removal_reason = %s WHERE id = %s", (now_us, reason, never_merge_id)
-    )
-    return True
-
-
-async def contacts_made_by_merges(connection: Connection, contacts: Sequence[int]) -> dict[int, str]:
-    """Contact -> the merge whose own request made it, for those that have one."""
-    cursor = await connection.execute(
-        "SELECT contact_id, merge_id::text FROM merge_contact WHERE contact_id = ANY(%s)", (list(contacts),)
-    )
-    return dict(await cursor.fetchall())
-
-
-async def delete_contacts(connection: Connection, contacts: Sequence[int], now_us: int) -> None:
-    """Soft-deletes rows."""
-    now = datetime.fromtimestamp(now_us / 1e6, UTC)
-    await connection.execute(
-        'UPDATE contact SET "deletedAt" = %s, "updatedAt" = %s WHERE id = ANY(%s)', (now, now, list(contacts))
-    )
-
-
-async def set_contact_states(connection: Connection, states: dict[int, ContactState]) -> None:
-    """Links rows anew."""
-    async with connection.cursor() as cursor:
-        await cursor.executemany(
-            'UPDATE contact SET "linkedId" = %s, "linkPrecedence" = %s, "updatedAt" = %s WHERE id = %s',
-            [
-                (s.linked_id, "primary" if s.linked_id is None else "secondary", s.updated_at, contact)
-                for contact, s in sorted(states.items())
-            ],
-        )
 
 
 async def _with_edges(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> list[StoredMerge]:

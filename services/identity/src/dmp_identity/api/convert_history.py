@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dmp.identity.v1 import merge_pb2
-from dmp_identity.adapters.merge_store import StoredMerge, StoredNeverMerge
+from dmp_identity.adapters.merge_store import StoredMerge
+from dmp_identity.adapters.never_merge_store import StoredNeverMerge
 from dmp_identity.domain.parsed_identifier import Key
 from dmp_identity.domain.profile_id import public_id
 from dmp_identity.keep_apart import MergeHistory

@@ -8,7 +8,7 @@ from typing import Final
 from dmp.ingest.v1 import ingest_service_pb2 as pb
 from dmp_ingest.api.convert_erasure import erasure_to_proto, preview_to_proto, whom_from_proto
 from dmp_ingest.domain.errors import ErasureNotFoundError
-from dmp_ingest.erase_user import Stores, erase_user, find_erasure, preview_erasure
+from dmp_ingest.erase_everywhere import Stores, erase_user, find_erasure, preview_erasure
 
 _MAX_ID_LENGTH: Final = 255
 _UUID: Final = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}").fullmatch

@@ -15,7 +15,7 @@ from typing import Final
 from dmp_chassis.outages import outage
 from dmp_chassis.uuid7 import uuid7_text
 from dmp_chassis.violations import InvalidArgument
-from dmp_ingest.adapters.erasures import Erasures
+from dmp_ingest.adapters.erasure_store import Erasures
 from dmp_ingest.adapters.known_users import KnownUsers
 from dmp_ingest.adapters.log_cleaning import LogCleaner
 from dmp_ingest.adapters.people import People
