@@ -371,6 +371,7 @@ while time.monotonic() < begun + 600:
     answer.read()
     counted[answer.status] = counted.get(answer.status, 0) + 1
     print(counted.get(200, 0), counted.get(429, 0), flush=True)
+    # The rate is what is tested: 200 a second.
     time.sleep(max(0, begun + sum(counted.values()) / 200 - time.monotonic()))
 """
 """Sends 200 requests a second over one connection, and says after each how many were answered and refused."""
