@@ -20,8 +20,8 @@ _USER_ID: Final = "user_id"
 
 
 class EventCleaner:
-    """Cleans for one erasure. Other spellings of the person's user ids than those known are told to stats before they
-    go.
+    """Cleans events for one erasure. If it finds other spellings of the person's user ids than those that are known, it
+    tells stats of them before they are gone.
     """
 
     def __init__(self, erasure_id: str, *, log: LogCleaner, people: People, users: KnownUsers) -> None:

@@ -2,7 +2,7 @@
 
 The unique key of the table `event` decides what is a duplicate. Redis only saves the question, and the order keeps it
 harmless:
-- An id that were marked as stored before the commit could lose an event. If the process dies in between, the log does
+- An id that is marked as stored before the commit can lose an event. If the process dies in between, the log does
   not have the event, and when it is sent again it is taken for a duplicate.
 - An id that is marked after the commit is unknown to Redis if the process dies in between. Without the unique key, the
   event would be counted twice when it is sent again.

@@ -24,7 +24,9 @@ RETURNING seq, CASE WHEN seq = ANY(%b) THEN NULL ELSE cells END
 
 
 class Delta:
-    """One batch's cells, and where each campaign's are (found when first asked: most deltas are folded before)."""
+    """One batch's cells, and the rows of each campaign among them. The rows are looked for when first asked for: most
+    deltas are folded before anybody asks.
+    """
 
     __slots__ = ("_rows", "cells")
 
@@ -46,12 +48,11 @@ class Delta:
 
 
 class DeltaCache:
-    """Decoded rows of `rollup_delta` by seq.
+    """Decoded rows of `rollup_delta`, by their number (`seq`), so that a read does not decode them again.
 
-    Rows never change, so a cached one is right for as long as the table lists it.
-
-    What the table no longer lists is dropped at the next look, and what is not here is read: so it may be bounded, for
-    the time in which nobody folds.
+    A row never changes, so a cached one is right for as long as the table has it. A read asks which rows there are: it
+    drops those from the cache that are gone and decodes those that are missing. So the cache may be small: what does
+    not fit is only decoded again.
     """
 
     def __init__(self) -> None:

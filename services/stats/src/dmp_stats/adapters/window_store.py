@@ -41,7 +41,12 @@ class WindowChanges:
 
 
 async def changes_since(connection: AsyncConnection, horizon: int) -> WindowChanges:
-    """The batches whose transaction is not below the horizon, as this transaction sees them."""
+    """The batches that may have been committed since an earlier look.
+
+    horizon: what the earlier look returned as its horizon: all transactions below it had ended then. Batches of these
+    are left out.
+    Returns batches that the earlier look had already seen, too, if their transactions are not below the horizon.
+    """
     async with array_cursor(raw(connection)) as cursor:
         await cursor.execute(_CHANGES, (horizon,))
         row = await cursor.fetchone()

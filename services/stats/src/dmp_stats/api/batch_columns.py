@@ -53,17 +53,18 @@ _REQUEST: Final = _request_class()
 
 
 def parse_request(data: bytes, *, columns_from_bytes: int = 5_000) -> RequestColumns | pb.ApplyBatchRequest:
-    """An encoded `ApplyBatchRequest`, as columns if it is so large. Raises what protobuf raises.
+    """An encoded `ApplyBatchRequest`; as columns if it has at least so many bytes. Raises what protobuf raises.
 
-    Of a few dozen events the calls of numpy cost more than taking the numbers one by one.
+    For a batch of a few dozen events the calls of numpy cost more than reading the numbers one by one.
     """
     return (_REQUEST if len(data) >= columns_from_bytes else pb.ApplyBatchRequest).FromString(data)
 
 
 def decoded_columns(batch: Any, size: int) -> Ints | None:  # noqa: ANN401 -- `RequestColumns.batch`
-    """A row for each of COLUMNS with `size` numbers each.
+    """The columns of a batch as an array with a row for each of COLUMNS, each with `size` numbers.
 
-    None if a column has another length, or a number that no encoder of ours would write: then protobuf must say.
+    Returns None if a column has another length, or a number in a form that our encoders never write. Then the batch has
+    to be parsed by protobuf, which says what is wrong.
     """
     table = np.empty((len(COLUMNS), size), np.int64)
     longer: list[int] = []
