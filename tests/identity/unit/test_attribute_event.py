@@ -178,3 +178,26 @@ def test_the_person_of_an_anonymous_profile_is_the_one_that_it_is_part_of_now(ca
     profile, assumptions = rely(cache, BROWSER)
     assert profile == 4
     assert (assumptions.anonymous, assumptions.apart) == ({(BROWSER, 3)}, {3})
+
+
+def test_those_that_arrived_together_and_another_need_pairs_with_the_other_only(cache: GraphCache) -> None:
+    together = ("email", "b@x.com")
+    cache.remember(learned(owners={together: (1, -1), B: (1, -1)}))
+    assert place(cache, A, B, together) is None
+    cache.remember(learned(owners={}, pairs=[(A, together)]))
+    assert place(cache, A, B, together) is None
+    cache.remember(learned(owners={}, pairs=[(A, B)]))
+    assert place(cache, A, B, together) == (1, 1, [])
+
+
+def test_after_another_merge_each_of_several_has_to_be_looked_up_again(cache: GraphCache) -> None:
+    cache.remember(learned(pairs=[(A, B)]))
+    assert place(cache, A, B) == (1, 1, [])
+    merged = VERSION._replace(people=2)
+    assert cache.follow(merged)
+    cache.remember(learned(merged, owners={A: (1, 11)}, persons={1: 1}))
+    assert place(cache, A) == (1, 1, [])
+    assert place(cache, A, B) is None
+    assert place(cache, B, A) is None
+    cache.remember(learned(merged))
+    assert place(cache, A, B) == (1, 1, [])

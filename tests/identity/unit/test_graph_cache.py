@@ -11,6 +11,7 @@ import pytest
 from dmp_identity.domain.attribute_event import EventAttributor
 from dmp_identity.domain.graph_cache import GraphCache
 from dmp_identity.domain.normalisation import LONGEST_TEXT
+from dmp_identity.domain.parsed_identifier import Key
 from dmp_identity.domain.snapshot import GraphVersion
 from tests.identity.cached_graph import (
     ADDRESS,
@@ -20,12 +21,14 @@ from tests.identity.cached_graph import (
     VERSION,
     A,
     B,
+    C,
     cache_of_two,
     learned,
     place,
     read,
     rely,
 )
+from tests.identity.graphs import Known, plan_for
 
 
 @pytest.fixture
@@ -165,3 +168,34 @@ def test_entries_with_the_longest_texts_take_a_bounded_amount_of_memory(kind: st
         tracemalloc.stop()
     sent_bytes = entries * LONGEST_TEXT * 4
     assert most_bytes < (320 if kind == "links" else 100) << 20 < sent_bytes
+
+
+@pytest.mark.parametrize(
+    ("keys", "are"),
+    [((), True), ((A,), True), ((A, B), True), ((A, C), False), ((A, ("email", "new@x.com")), False), ((C,), True)],
+)
+def test_identifiers_are_one_persons_if_all_are_known_to_be(
+    cache: GraphCache, keys: tuple[Key, ...], are: bool
+) -> None:
+    assert cache.are_one_person(keys) is are
+
+
+def test_after_another_merge_nobody_is_known_to_be_one_person(cache: GraphCache) -> None:
+    assert cache.follow(VERSION._replace(people=2))
+    assert not cache.are_one_person([A])
+    assert not cache.are_one_person([A, B])
+
+
+def test_only_what_may_not_be_stored_yet_is_stored(cache: GraphCache) -> None:
+    cache.remember(learned(links=[(("ip_address", "1"), 1)], pairs=[(("email", "a"), ("phone", "1"))]))
+    made = plan_for(
+        [Known(1, "email:a"), Known(9, "phone:1", of=1)],
+        ["email:a phone:1 ip_address:1", "email:a ip_address:2", "phone:1 ip_address:1"],
+    )
+    assert [(link.parsed.key, link.profile) for link in cache.links_to_store(made)] == [
+        (("ip_address", "2"), 1),
+        (("ip_address", "1"), 9),
+    ]
+    assert cache.new_pairs(made) == {}
+    assert list(GraphCache().new_pairs(made)) == [(("email", "a"), ("phone", "1"))]
+    assert len(GraphCache().links_to_store(made)) == 3

@@ -196,3 +196,11 @@ def test_the_edges_of_merges_are_told_with_the_position_of_their_merge() -> None
     resolver.resolve(observation("email:ann user_id:cam", policy))
     assert [(position, edge.merged) for position, edge in resolver.edges_since(0)] == [(0, 2), (1, 3)]
     assert [(position, edge.merged) for position, edge in resolver.edges_since(1)] == [(1, 3)]
+
+
+def test_what_is_new_names_the_event_that_brought_it() -> None:
+    made = plan_for([ANN], ["email:ann", "email:ann phone:new", "user_id:other"])
+    assert [(new.parsed.key, new.observation.ref) for new in made.identifiers] == [
+        (("phone", "new"), "e1"),
+        (("user_id", "other"), "e2"),
+    ]

@@ -107,6 +107,22 @@ GUARDS: dict[str, tuple[list[Known], Also, list[str], dict[str, Any]]] = {
             "refused": [("shared", "phone:ben", -1, 0)],
         },
     ),
+    "another person's value counts as one more": (
+        [BEN, Known(3, "email:b3")],
+        Also(seen_with={"phone:ben": "email:b1 email:b2"}),
+        ["phone:ben email:b3"],
+        {"goes_to": [3], "shared": ["phone:ben"], "refused": [("shared", "phone:ben", 3, 0)]},
+    ),
+    "the person's own does not": (
+        [Known(2, "phone:ben email:b3", together=5)],
+        Also(seen_with={"phone:ben": "email:b1 email:b2"}),
+        ["phone:ben email:b3 user_id:new"],
+        {
+            "goes_to": [2],
+            "arrives": {"user_id:new": (2, "email:b3")},
+            "pairs": [("phone:ben", "user_id:new")],
+        },
+    ),
     "the next event of the batch does not follow it either": (
         [BEN],
         Also(seen_with={"phone:ben": "email:b1 email:b2"}),
