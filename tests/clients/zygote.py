@@ -17,7 +17,7 @@ from tests.conditions import wait_until
 
 _PROGRAM = """
 import json, os, signal, socket, sys, traceback
-import dmp_cli.app, httpcore2, pydantic
+import dmp_cli.app, httpx2, httpcore2, dmp_client.client
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 listening = socket.socket(socket.AF_UNIX)
 listening.bind(sys.argv[1] + ".new")

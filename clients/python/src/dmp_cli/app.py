@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Any, Final
 
 import typer
@@ -73,6 +72,8 @@ def _before() -> Any:  # noqa: ANN401 - a function whose signature is made
 
 def _say_version(wanted: bool) -> None:
     if wanted:
+        from importlib.metadata import PackageNotFoundError, version
+
         try:
             typer.echo(version("dmp-client"))
         except PackageNotFoundError:

@@ -61,7 +61,8 @@ def explained(error: DmpError, url: str) -> Iterator[str]:
     yield str(error)
     if isinstance(error, RefusedError):
         for field, problems in error.violations.items():
-            yield f"  {field} {'; '.join(problems)}"
+            if (problem := f"{field} {'; '.join(problems)}") != str(error):
+                yield f"  {problem}"
     if isinstance(error, NotAllowedError):
         yield "Give an API key with --api-key, DMP_API_KEY or `dmp config api_key KEY`."
     elif isinstance(error, ConflictError):

@@ -1,16 +1,22 @@
-"""Data goes to stdout, everything else to stderr; `--json` makes data JSON whatever stdout is."""
+"""Data goes to stdout, everything else to stderr; `--json` makes data JSON whatever stdout is.
+
+Rich is imported where something is drawn: importing it takes longer than most commands work.
+"""
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 import msgspec
-from rich.console import Console
-from rich.text import Text
-from rich.tree import Tree
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+    from rich.tree import Tree
 
 _JSON: Final = msgspec.json.Encoder()
 
@@ -25,11 +31,26 @@ class Output:
 
     def data(self) -> Console:
         """For data: colours only in a terminal, and lines that are never broken."""
-        return Console(file=sys.stdout, no_color=not self.color or None, soft_wrap=True, highlight=False, emoji=False)
+        return self._console(sys.stdout)
 
     def messages(self) -> Console:
         """For people: progress and status."""
-        return Console(file=sys.stderr, no_color=not self.color or None, highlight=False, emoji=False, soft_wrap=True)
+        return self._console(sys.stderr)
+
+    def _console(self, file: TextIO) -> Console:
+        from rich.console import Console
+
+        return Console(file=file, no_color=not self.color or None, soft_wrap=True, highlight=False, emoji=False)
+
+    def _print(self, file: TextIO, *parts: tuple[str, str]) -> None:
+        """One line of texts with their styles, which only a terminal sees."""
+        if file.isatty() or os.environ.get("FORCE_COLOR"):
+            from rich.text import Text
+
+            self._console(file).print(Text.assemble(*parts))
+        else:
+            file.write("".join(text for text, _ in parts) + "\n")
+            file.flush()
 
     @property
     def may_draw(self) -> bool:
@@ -43,7 +64,7 @@ class Output:
 
     def line(self, text: str, style: str = "") -> None:
         """One line of data."""
-        self.data().print(Text(printable(text), style=style))
+        self._print(sys.stdout, (printable(text), style))
 
     def tree(self, tree: Tree) -> None:
         """A tree as data. Its lines are as long as they are: rich would cut them off at the width of the terminal."""
@@ -70,25 +91,25 @@ class Output:
             ]
             return "  ".join(parts).rstrip()
 
-        console = self.data()
-        console.print(Text(aligned([name.upper() for name in columns]), style="bold"))
+        self._print(sys.stdout, (aligned([name.upper() for name in columns]), "bold"))
         for row in texts:
-            console.print(Text(aligned(row)))
+            self._print(sys.stdout, (aligned(row), ""))
 
     def status(self, text: str, style: str = "") -> None:
         """A line for people."""
         if not self.quiet:
-            self.messages().print(Text(printable(text), style=style))
+            self._print(sys.stderr, (printable(text), style))
 
     def error(self, lines: Sequence[str]) -> None:
         """An error for people: the first line says what, the others what to do. It is said also when quiet."""
-        console = self.messages()
-        console.print(Text.assemble(("dmp: ", "bold red"), printable(lines[0])))
+        self._print(sys.stderr, ("dmp: ", "bold red"), (printable(lines[0]), ""))
         for line in lines[1:]:
-            console.print(Text(printable(line)))
+            self._print(sys.stderr, (printable(line), ""))
 
 
 def _branches(tree: Tree, before: str) -> Iterator[Text]:
+    from rich.text import Text
+
     for branch in tree.children:
         is_last = branch is tree.children[-1]
         label = branch.label if isinstance(branch.label, Text) else Text(str(branch.label))

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from dmp_cli.failures import CommandError
-from dmp_client import DmpClient
+
+if TYPE_CHECKING:
+    from dmp_client import DmpClient
 
 HELP = "An id (user_7), or an identifier (email:a@b.com)."
 

@@ -6,8 +6,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Protocol
 
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
-
 from dmp_cli.output import Output
 
 
@@ -23,6 +21,8 @@ def drawing(out: Output, title: str, total: int | None) -> Iterator[Show]:
     if not out.may_draw:
         yield lambda done, counts, rate: None
         return
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
     columns = [SpinnerColumn(), TextColumn("{task.description}", markup=False)]
     if total is not None:
         columns += [BarColumn(), TaskProgressColumn(), TimeRemainingColumn()]

@@ -10,14 +10,17 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from dmp_cli import settings
 from dmp_cli.failures import CommandError, ExitCode, exit_code, explained
 from dmp_cli.output import Output
-from dmp_client import MEMORY, DmpClient, DmpError, RetryPolicy
+from dmp_client import DmpError, RetryPolicy
+
+if TYPE_CHECKING:
+    from dmp_client import DmpClient
 
 _PANEL: Final = "Before or after any command"
 
@@ -70,6 +73,8 @@ class Session:
 
         patient: it tries until the timeout; else somebody waits, and a gateway that is away is told after two seconds.
         """
+        from dmp_client import MEMORY, DmpClient
+
         chosen = self.settings
         client = DmpClient(
             chosen.url,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -87,6 +86,8 @@ async def ask_async(
     timeout: float,  # noqa: ASYNC109 - a deadline for all attempts together
 ) -> _Answer:
     """The same for asyncio."""
+    import asyncio  # who blocks needs none of it
+
     attempts = _Attempts(question.request, circuit, policy, time.monotonic() + timeout)
     while True:
         seconds = attempts.begin()

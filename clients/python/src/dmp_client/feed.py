@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
@@ -119,6 +118,8 @@ async def listen_async(
     patience: float,
 ) -> AsyncIterator[_Answer]:
     """The same for asyncio."""
+    import asyncio  # who blocks needs none of it
+
     listening = _Listening(ask, messages, policy, patience)
     while not listening.is_done:
         question = listening.question()

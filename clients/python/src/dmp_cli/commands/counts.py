@@ -8,16 +8,19 @@ import sys
 from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
-from rich.text import Text
 
 from dmp_cli.failures import CommandError
 from dmp_cli.moments import HELP, moment, written
 from dmp_cli.output import Output
 from dmp_cli.session import Session, command
-from dmp_client import answers
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from dmp_client import answers
 
 _PLOT_ROWS: Final = 60
 _From = Annotated[str, typer.Option("--from", metavar="TIME", help=f"The first bucket. {HELP}")]
@@ -125,6 +128,8 @@ def _show_stats(out: Output, counted: answers.Stats, *, as_csv: bool, plot: bool
 
 def bars(points: Sequence[tuple[datetime, int]], width: int) -> list[Text]:
     """A line for each bucket with a bar as long as its count; many buckets are put together into few."""
+    from rich.text import Text
+
     totals: dict[datetime, int] = {}
     for at, count in points:
         totals[at] = totals.get(at, 0) + count

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -12,7 +12,9 @@ from dmp_cli import people
 from dmp_cli.failures import CommandError, ExitCode
 from dmp_cli.output import Output
 from dmp_cli.session import Session, command
-from dmp_client import DmpClient, answers
+
+if TYPE_CHECKING:
+    from dmp_client import DmpClient, answers
 
 _LOOK_AGAIN_SECONDS: Final = 0.5
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dmp_cli.failures import CommandError
 from dmp_cli.session import Session, command
-from dmp_client import answers
+
+if TYPE_CHECKING:
+    from dmp_client import answers
 
 
 def register(app: typer.Typer) -> None:

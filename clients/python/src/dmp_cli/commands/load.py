@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from ipaddress import ip_address
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 from urllib.parse import urlsplit
 
 import typer
@@ -18,7 +18,10 @@ from dmp_cli.failures import CommandError, ExitCode
 from dmp_cli.mixture import Mixture
 from dmp_cli.progress import drawing, in_words
 from dmp_cli.session import Session, command
-from dmp_client import DmpClient, VerdictKind
+from dmp_client import VerdictKind
+
+if TYPE_CHECKING:
+    from dmp_client import DmpClient
 
 _MOST_EVENTS: Final = 1_000_000
 _MOST_IN_ONE_REQUEST: Final = 1000

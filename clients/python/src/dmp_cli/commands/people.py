@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import itertools
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.text import Text
-from rich.tree import Tree
 
 from dmp_cli import people
 from dmp_cli.moments import clock
 from dmp_cli.output import Output
 from dmp_cli.session import Session, command
-from dmp_client import answers
+
+if TYPE_CHECKING:
+    from rich.tree import Tree
+
+    from dmp_client import answers
 
 _Person = Annotated[str, typer.Argument(metavar="PERSON", help=people.HELP)]
 
@@ -93,6 +95,9 @@ def register(app: typer.Typer) -> None:
 
 def evidence(explanation: answers.Explanation, first: str, second: str) -> Tree:
     """The chain from one end to the other, each link with what showed it; or what stands between them."""
+    from rich.text import Text
+    from rich.tree import Tree
+
     if explanation.same_person:
         tree = Tree(Text.assemble((explanation.from_user_id, "bold"), f": {first} and {second} are one person"))
         branch = tree.add(explanation.chain[0].from_) if explanation.chain else tree

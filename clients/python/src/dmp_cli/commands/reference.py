@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 import typer
@@ -13,7 +13,9 @@ import typer
 from dmp_cli.failures import CommandError
 from dmp_cli.moments import written
 from dmp_cli.session import Session, command
-from dmp_client import answers
+
+if TYPE_CHECKING:
+    from dmp_client import answers
 
 _SHAPES: Final = 'JSON {"user": {"plan": "pro"}}, or CSV with a user_id column; - is stdin.'
 _File = Annotated[

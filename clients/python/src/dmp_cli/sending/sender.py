@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from dmp_cli.sending.records import Position, Record
-from dmp_client import DmpClient, RefusedError, VerdictKind
+from dmp_client import RefusedError, VerdictKind
+
+if TYPE_CHECKING:
+    from dmp_client import DmpClient
 
 _JUDGED_BYTES: Final = 900_000
 """Of one question to the validation, which takes a mebibyte."""
