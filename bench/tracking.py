@@ -24,7 +24,7 @@ _SLOWEST_US: Final = 1000.0
 
 
 def measure_tracking(figures: Figures, directory: Path, *, events: int, runs: int) -> None:
-    """Notes calls a second of CPU time, of the clock, and the p99.9 of one call, for each library."""
+    """Notes calls a second of CPU time and of the clock, and the p99.9 of one call by both, for each library."""
     peers = _peers(directory)
     libraries = {"dmp, memory": sys.executable, "dmp, spool": sys.executable}
     if peers is not None:
@@ -41,10 +41,11 @@ def measure_tracking(figures: Figures, directory: Path, *, events: int, runs: in
         floor = _FLOORS.get(library)
         figures.note(f"{library}: track() a second of CPU", "/s", [cpu], floor=floor, target=floor)
         figures.note(f"{library}: track() a second of the clock", "/s", [wall])
-        slowest = statistics.median(one["p999_us"] for one in found)
-        figures.note(
-            f"{library}: p99.9 of one call, nothing answers", "us", [slowest], target=_SLOWEST_US if floor else None
-        )
+        for name, key, target in (
+            ("p99.9 of one call, its own work", "p999_cpu_us", _SLOWEST_US if floor else None),
+            ("p99.9 of one call, by the clock", "p999_us", None),  # other processes take the core, too
+        ):
+            figures.note(f"{library}: {name}", "us", [statistics.median(one[key] for one in found)], target=target)
 
 
 def _run(python: str, library: str, events: int, directory: Path) -> dict[str, float]:
