@@ -9,7 +9,7 @@ from contextlib import contextmanager
 class Share:
     """What one request holds of a budget. Made by `Budget.share`."""
 
-    def __init__(self, change: Callable[[int], None]) -> None:
+    def __init__(self, change: Callable[[int, int], None]) -> None:
         self._change = change
         self._held = 0
 
@@ -19,13 +19,20 @@ class Share:
         return self._held
 
     def hold(self, amount: int) -> None:
-        """From now on it holds so much. Raises the budget's refusal if there is no room for more; less always fits."""
-        self._change(amount - self._held)
+        """From now on it holds so much.
+
+        Raises the budget's refusal if there is no room for more. Less always fits, and any amount if nobody else holds
+        anything.
+        """
+        self._change(self._held, amount)
         self._held = amount
 
 
 class Budget:
-    """So much may be held together, of whatever the caller counts: bytes, events."""
+    """So much may be held together, of whatever the caller counts: bytes, events.
+
+    A request that is alone is taken, even if it is larger: otherwise it would be refused for ever.
+    """
 
     def __init__(self, most: int, *, refusal: Callable[[], Exception]) -> None:
         """refusal: makes what is raised when there is no room."""
@@ -43,7 +50,8 @@ class Budget:
         finally:
             share.hold(0)
 
-    def _change(self, amount: int) -> None:
-        if amount > 0 and self._held + amount > self._most:
+    def _change(self, before: int, after: int) -> None:
+        others = self._held - before
+        if after > before and others > 0 and others + after > self._most:
             raise self._refusal()
-        self._held += amount
+        self._held = others + after
