@@ -87,7 +87,7 @@ class _Bench:
         with self._asking() as spent, self._erasing(others) as waited:
             receipt = caller.ask("DELETE", f"/users/{person}")["receipt"]
             self._note("DELETE answered", "s", [time.monotonic() - began])
-            seconds = self._wait_erased(caller, receipt["erasure_id"], began)
+            seconds = self._wait_erased(caller, receipt["erasure_id"], began, events.left)
         cpu = read_usage(self._system.pids).since(usage)
         grown = {name: now["pss"] - memory[name]["pss"] for name, now in read_memory(self._system.pids).items()}
         per_entry = {part: round(total / self._entries * 1e6, 1) for part, total in cpu.items()}
@@ -98,8 +98,6 @@ class _Bench:
         if waited:
             self._note("erasures of others, until complete", "s", waited)
         self._note("largest growth of a process", "MiB", [max(grown.values())], more=grown)
-        if any(events.left().values()):
-            raise WrongAnswerError(f"not erased: {events.left()}")
 
     @contextmanager
     def _asking(self) -> Iterator[list[float]]:
@@ -142,14 +140,14 @@ class _Bench:
 
         yield from _beside(loop, over, waited)
 
-    def _wait_erased(self, caller: _Caller, erasure_id: str, began: float) -> float:
+    def _wait_erased(self, caller: _Caller, erasure_id: str, began: float, left: Callable[[], dict[str, int]]) -> float:
         """Seconds until nothing about the person was left."""
         shown = time.monotonic()
         while True:
             receipt = caller.ask("GET", f"/erasures/{erasure_id}")["receipt"]
             now = time.monotonic()
-            if receipt["state"] in ("ERASURE_STATE_SETTLING", "ERASURE_STATE_COMPLETE"):
-                return now - began
+            if receipt["state"] in ("ERASURE_STATE_SETTLING", "ERASURE_STATE_COMPLETE") and not any(left().values()):
+                return time.monotonic() - began
             if now - began > _LONGEST_SECONDS:
                 raise WrongAnswerError(f"not erased: {receipt}")
             if now - shown > 10:

@@ -44,6 +44,7 @@ def test_erasing_a_person_with_many_entries_keeps_nobody_waiting(system: System)
                 "everything erased",
                 timeout_seconds=120,
             )
-        assert events.left() == {"ingest": 0, "identity": 0}
+        # What is settling may have a last slice of the log to clean.
+        wait_until(lambda: not any(events.left().values()), "the log is clean, too")
 
     system.assert_nobody_else_is_harmed_by(erase, opening=a_person_with_many_entries)
