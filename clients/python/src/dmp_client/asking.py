@@ -75,7 +75,7 @@ def ask(
         if pause is None:
             assert isinstance(outcome, Reply)
             return question.read(outcome.body)
-        time.sleep(pause)
+        time.sleep(pause)  # before the same question is asked again
 
 
 async def ask_async(

@@ -106,7 +106,7 @@ def listen(
         except NoReplyError as error:
             broken = error
         if not listening.is_done:
-            time.sleep(listening.pause(refused, broken))
+            time.sleep(listening.pause(refused, broken))  # before it connects again
 
 
 async def listen_async(

@@ -43,7 +43,7 @@ def register(app: typer.Typer) -> None:
         receipt = _erase(client, person, dry_run=False)
         ends = time.monotonic() + wait
         while not receipt.complete and time.monotonic() < ends:
-            time.sleep(_LOOK_AGAIN_SECONDS)
+            time.sleep(_LOOK_AGAIN_SECONDS)  # between two questions whether it is done
             receipt = client.erasure(receipt.erasure_id)
         _show(session.out, receipt)
         return ExitCode.DONE

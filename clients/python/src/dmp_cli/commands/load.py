@@ -84,7 +84,7 @@ class _Measured:
         while sent < self.events:
             due = self.began + sent / self.rate
             self.late_seconds = max(time.monotonic() - due, 0.0)
-            time.sleep(max(due - time.monotonic(), 0.0))
+            time.sleep(max(due - time.monotonic(), 0.0))  # the rate is what was asked for
             now = datetime.now(UTC)
             bodies = [mixture.event(now) for _ in range(min(size, self.events - sent))]
             asked = time.monotonic()

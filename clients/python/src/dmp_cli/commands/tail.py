@@ -145,7 +145,7 @@ class _Tail:
                     ) from None
                 if failures == 0:
                     self.session.out.status("no connection, trying again; nothing is skipped")
-                time.sleep(pause)
+                time.sleep(pause)  # before it tries to connect again
             except RedisError as error:
                 raise CommandError(f"Redis refuses: {error}", hint=_WHERE, code=ExitCode.REFUSED) from None
         raise AssertionError  # it counts for ever
