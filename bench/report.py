@@ -50,7 +50,7 @@ def limits_table(limits: Iterable[Mapping[str, Any]]) -> str:
         cpu = " + ".join(f"{part} {spent:.0f}" for part, spent in limit.get("cpu_us_per_event", {}).items())
         latencies = [_number(limit.get(f"{name}_ms")) for name in ("p50", "p95", "p99")]
         rows.append([limit["name"], f"{limit['events_s']:,.0f}", *latencies, cpu])
-    return _aligned(rows)
+    return aligned(rows)
 
 
 def cases_table(cases: Mapping[str, Mapping[str, Any]]) -> str:
@@ -78,7 +78,7 @@ def cases_table(cases: Mapping[str, Mapping[str, Any]]) -> str:
         applied = [f"{case['catch_up_s']:.2f}", f"{case['applied_share']:.0%}"]
         stored = [_number(case["events_per_batch"]), _number(case["wal_bytes_per_event"])]
         rows.append([name, *rates, *latencies, *applied, *stored, _number(case["yardstick"])])
-    return _aligned(rows)
+    return aligned(rows)
 
 
 def cpu_table(cases: Mapping[str, Mapping[str, Any]]) -> str:
@@ -88,17 +88,18 @@ def cpu_table(cases: Mapping[str, Mapping[str, Any]]) -> str:
         cpu = case["cpu_us_per_event"]
         row = [_number(cpu.get(part, 0.0)) for part, _ in _PARTS]
         rows.append([name, *row, _number(sum(cpu.values())), _number(case["client_cpu_us_per_event"])])
-    return _aligned(rows)
+    return aligned(rows)
 
 
 def memory_table(memory: Mapping[str, Mapping[str, float]]) -> str:
     """Resident memory at the end; shared pages are counted once under `PSS`, in every process under `RSS`."""
     rows = [["memory MiB", "RSS", "PSS"]]
     rows += [[name, _number(kinds["rss"]), _number(kinds["pss"])] for name, kinds in memory.items()]
-    return _aligned(rows)
+    return aligned(rows)
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> str:
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """The rows as lines of text: the first column to the left, the others to the right."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = []
     for row in rows:
