@@ -13,7 +13,7 @@ import pytest
 from dmp.ingest.v1 import event_pb2
 from dmp.ingest.v1 import ingest_service_pb2 as pb
 from dmp_chassis.database import Database
-from dmp_ingest.adapters.event_log import EventLog
+from dmp_ingest.adapters.event_store import EventLog
 from dmp_ingest.adapters.group_writer import GroupWriter
 from dmp_ingest.domain.duplicate import Verdict
 from dmp_ingest.domain.event_key import event_key

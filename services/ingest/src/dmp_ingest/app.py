@@ -18,7 +18,7 @@ from dmp_ingest.adapters.claims import Claims
 from dmp_ingest.adapters.consumers import Consumers
 from dmp_ingest.adapters.counted_cells import CountedCells
 from dmp_ingest.adapters.erasure_store import Erasures
-from dmp_ingest.adapters.event_log import EventLog
+from dmp_ingest.adapters.event_store import EventLog
 from dmp_ingest.adapters.group_writer import GroupWriter
 from dmp_ingest.adapters.known_users import KnownUsers
 from dmp_ingest.adapters.log_cells import LogCells

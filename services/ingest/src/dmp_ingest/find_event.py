@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import Final
 
-from dmp_ingest.adapters.event_log import EventLog, Row
+from dmp_ingest.adapters.event_store import EventLog, Row
 from dmp_ingest.adapters.owners import Owners
 from dmp_ingest.domain.errors import EventNotFoundError
 from dmp_ingest.domain.event_key import event_key

@@ -9,7 +9,7 @@ from typing import Final
 
 from dmp_chassis.outages import outage
 from dmp_ingest.adapters.claims import Claims
-from dmp_ingest.adapters.event_log import EventLog
+from dmp_ingest.adapters.event_store import EventLog
 from dmp_ingest.deliver_batch import Delivered, Deliverer
 from dmp_ingest.gather_groups import Committed, Group
 from dmp_ingest.judge_group import judge_group

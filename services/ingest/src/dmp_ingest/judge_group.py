@@ -7,7 +7,7 @@ import logging
 from collections.abc import Sequence
 from typing import Final
 
-from dmp_ingest.adapters.event_log import EventLog, content_from_row
+from dmp_ingest.adapters.event_store import EventLog, content_from_row
 from dmp_ingest.domain.duplicate import Verdict, content_of, judge, same_content, standing_fingerprint
 from dmp_ingest.domain.event import AcceptableEvent
 from dmp_ingest.store_group import StoredGroup

@@ -20,7 +20,7 @@ from dmp_chassis.domain_events import DomainEvent
 from dmp_chassis.uuid7 import uuid7_text
 from dmp_ingest.adapters.batch_payload import batch_payload
 from dmp_ingest.adapters.claims import Claims
-from dmp_ingest.adapters.event_log import AlreadyStoredError, EventLog
+from dmp_ingest.adapters.event_store import AlreadyStoredError, EventLog
 from dmp_ingest.adapters.group_writer import NewGroup
 from dmp_ingest.adapters.outbox import LEASE_SECONDS
 from dmp_ingest.domain.batch import Batch

@@ -9,7 +9,7 @@ import grpc
 from dmp.ingest.v1 import ingest_service_pb2 as pb
 from dmp_chassis.http_body import came_through_gateway, json_body
 from dmp_chassis.violations import InvalidArgument, Violation
-from dmp_ingest.adapters.event_log import EventLog
+from dmp_ingest.adapters.event_store import EventLog
 from dmp_ingest.adapters.owners import Owners
 from dmp_ingest.api.convert import found_to_json, found_to_proto
 from dmp_ingest.domain.event_policy import EventPolicy

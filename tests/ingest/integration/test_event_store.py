@@ -16,7 +16,7 @@ from dmp_chassis.domain_events import DomainEvent
 from dmp_chassis.errors import DependencyUnavailable
 from dmp_chassis.instants import EARLIEST_US, LATEST_US
 from dmp_chassis.uuid7 import uuid7_text
-from dmp_ingest.adapters.event_log import AlreadyStoredError, EventLog
+from dmp_ingest.adapters.event_store import AlreadyStoredError, EventLog
 from dmp_ingest.adapters.group_writer import GroupWriter, NewGroup
 from dmp_ingest.domain.batch import Batch
 from dmp_ingest.domain.event import AcceptableEvent
