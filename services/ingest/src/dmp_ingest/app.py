@@ -14,7 +14,7 @@ from dmp_chassis.database import Database
 from dmp_chassis.domain_events import RedisStreamPublisher, drain_loop
 from dmp_chassis.redis_client import check_redis, connect_redis
 from dmp_chassis.service import Api, Parts, ServiceDefinition
-from dmp_ingest.adapters.claims import Claims
+from dmp_ingest.adapters.claim_cache import Claims
 from dmp_ingest.adapters.consumers import Consumers
 from dmp_ingest.adapters.counted_cells import CountedCells
 from dmp_ingest.adapters.erasure_store import Erasures

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from dmp_chassis.outages import outage
-from dmp_ingest.adapters.claims import Claims
+from dmp_ingest.adapters.claim_cache import Claims
 from dmp_ingest.adapters.event_store import EventLog
 from dmp_ingest.deliver_batch import Delivered, Deliverer
 from dmp_ingest.gather_groups import Committed, Group

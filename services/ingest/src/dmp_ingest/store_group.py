@@ -19,7 +19,7 @@ from typing import Final
 from dmp_chassis.domain_events import DomainEvent
 from dmp_chassis.uuid7 import uuid7_text
 from dmp_ingest.adapters.batch_payload import batch_payload
-from dmp_ingest.adapters.claims import Claims
+from dmp_ingest.adapters.claim_cache import Claims
 from dmp_ingest.adapters.event_store import AlreadyStoredError, EventLog
 from dmp_ingest.adapters.group_writer import NewGroup
 from dmp_ingest.adapters.outbox import LEASE_SECONDS

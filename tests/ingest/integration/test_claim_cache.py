@@ -9,7 +9,7 @@ import pytest
 from redis.asyncio import Redis
 
 from dmp_chassis.redis_client import connect_redis
-from dmp_ingest.adapters.claims import Claimed, Claims
+from dmp_ingest.adapters.claim_cache import Claimed, Claims
 from tests.servers import running_valkey
 
 KEYS = [bytes([number]) * 16 for number in range(5)]
