@@ -13,7 +13,7 @@ from dmp_chassis.slices import Slices
 from dmp_ingest.adapters.known_users import KnownUsers
 from dmp_ingest.adapters.log_cleaning import LogCleaner, UntoldUserIdsError
 from dmp_ingest.adapters.people import People
-from dmp_ingest.domain.erasure import ListedEvent
+from dmp_ingest.domain.erasure_steps import ListedEvent
 from dmp_ingest.domain.event_key import event_keys
 
 _USER_ID: Final = "user_id"

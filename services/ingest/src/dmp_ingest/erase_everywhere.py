@@ -20,7 +20,7 @@ from dmp_ingest.adapters.known_users import KnownUsers
 from dmp_ingest.adapters.log_cleaning import LogCleaner
 from dmp_ingest.adapters.people import People
 from dmp_ingest.clean_events import EventCleaner
-from dmp_ingest.domain.erasure import Erased, Erasure, Whom
+from dmp_ingest.domain.erasure_steps import Erased, Erasure, ErasureStep, Whom, next_step
 from dmp_ingest.domain.errors import CannotAskError, ErasureNotFoundError, UserNotFoundError
 
 _LOG: Final = logging.getLogger(__name__)
@@ -117,21 +117,26 @@ async def _advance(erasure: Erasure, stores: Stores, *, seconds: float) -> bool:
     """Continues an erasure for about this time. Returns whether everything that is known of it is done."""
     until, erasure_id = time.monotonic() + seconds, erasure.erasure_id
     cleaner = EventCleaner(erasure_id, log=stores.log, people=stores.people, users=stores.users)
-    settled_before = erasure.erased is not None and erasure.erased.finished
+    finished_before = erasure.erased is not None and erasure.erased.finished
     while True:
         erased, user_ids = await stores.people.erase(erasure_id, erasure.whom)
         await stores.erasures.note_erased(erasure_id, erased)
         # This must be asked before the list is read: an event may be listed between the two.
         late = await stores.erasures.may_still_arrive(erasure_id, settled_seconds=stores.settled_seconds)
         listed = await stores.people.listed_events(erasure_id)
-        if listed:
+        step = next_step(
+            events_are_listed=bool(listed),
+            finished=erased.finished,
+            finished_before=finished_before,
+            may_still_arrive=late,
+        )
+        if step is ErasureStep.CLEAN_EVENTS:
             await stores.erasures.add_cleaned(erasure_id, await cleaner.clean(listed, user_ids))
             await stores.people.forget_events(erasure_id, [event.event_id for event in listed])
-        elif erased.finished:
-            # Stats forgets the user ids when the person's events are clean, and again when no batch can bring one back.
-            if not late or not settled_before:
+        elif step is not ErasureStep.ERASE_MORE:
+            if step is not ErasureStep.WAIT:
                 await stores.users.forget(user_ids)
-            if not late:
+            if step is ErasureStep.COMPLETE:
                 await stores.people.confirm(erasure_id)
                 await stores.erasures.complete(erasure_id)
             return True

@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from dmp_chassis.database import Database, raw
-from dmp_ingest.domain.erasure import Erased, Erasure, Whom
+from dmp_ingest.domain.erasure_steps import Erased, Erasure, Whom
 
 _COLUMNS: Final = (
     "id::text, internal_user_id, identifier, value, requested_at, receipt, cleaned_events, completed_at IS NOT NULL"

@@ -12,7 +12,7 @@ from dmp.identity.v1 import audit_pb2, identity_service_pb2_grpc
 from dmp.identity.v1 import erasure_pb2 as pb
 from dmp_chassis.violations import InvalidArgument, Violation
 from dmp_ingest.domain.audit import MinuteSum
-from dmp_ingest.domain.erasure import Erased, ListedEvent, Whom
+from dmp_ingest.domain.erasure_steps import Erased, ListedEvent, Whom
 from dmp_ingest.domain.errors import CannotAskError, RangeTooLargeError, UserNotFoundError
 
 _SECONDS: Final = 8.0

@@ -7,7 +7,7 @@ from typing import Final
 
 from dmp.ingest.v1 import erasure_pb2, ingest_service_pb2
 from dmp_chassis.violations import InvalidArgument, Violation
-from dmp_ingest.domain.erasure import Erased, Erasure, Whom
+from dmp_ingest.domain.erasure_steps import Erased, Erasure, Whom
 from dmp_ingest.domain.errors import UserNotFoundError
 
 _USER_ID: Final = re.compile("user_[0-9a-z]{1,64}").fullmatch
