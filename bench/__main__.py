@@ -24,6 +24,7 @@ from typing import Any
 
 from bench import report
 from bench.cases import CASES, STORED_CASES, Case, chosen_cases
+from bench.catch_up import measure_catch_up
 from bench.erasures import measure_erasures
 from bench.figures import Figures
 from bench.identity_graph import measure_identity
@@ -38,10 +39,11 @@ from bench.tracking import measure_tracking
 from bench.yardstick import Yardstick
 from dmp_stack.errors import StackError
 
-_PARTS = ("ingest", "identity", "stats", "erasures", "client")
+_PARTS = ("ingest", "identity", "stats", "catch-up", "erasures", "client")
 _ENTRIES = 1_000_000
 _TRACKED = 50_000
 _EMPTY_HANDLER_CONNECTIONS = (1, 16, 64)
+_OWN_GATEWAY_CONNECTIONS = (64, 512)
 
 
 def main() -> int:
@@ -82,6 +84,9 @@ def run(options: argparse.Namespace, directory: Path) -> dict[str, Any]:
         if "stats" in options.parts:
             print("\nstats", flush=True)
             measured["stats_memory_mib"] = measure_stats(figures, scale=options.scale)
+        if "catch-up" in options.parts:
+            print("\ncatch-up", flush=True)
+            measure_catch_up(figures, directory, runs=options.runs, seconds=options.seconds, seed=options.seed)
         if "erasures" in options.parts:
             print("\nerasures", flush=True)
             measure_erasures(figures, entries=max(1000, round(_ENTRIES * options.scale)))
@@ -207,7 +212,11 @@ class _Bench:
             self._client, directory=self._directory, connections=_EMPTY_HANDLER_CONNECTIONS, seconds=seconds
         )
         own = measure_empty_handler(
-            self._client, directory=self._directory, connections=(64,), seconds=seconds, own_gateway=True
+            self._client,
+            directory=self._directory,
+            connections=_OWN_GATEWAY_CONNECTIONS,
+            seconds=seconds,
+            own_gateway=True,
         )
         for limit in [*copies, *bare, *own]:
             self._limits.setdefault(limit["name"], []).append(limit)

@@ -15,7 +15,7 @@ from bench.load_client import LoadClient, LoadResult
 from bench.processes import read_memory, read_usage
 from bench.system import PATHS, System, WrongAnswerError
 
-_FIRST_REQUESTS = {1: 300, 10: 120, 100: 60, 1000: 24}
+_FIRST_REQUESTS = {1: 300, 10: 120, 100: 60, 500: 32, 1000: 24}
 _WARM_UP_EVENTS = 50_000
 
 
@@ -44,11 +44,29 @@ class Measurement:
         Raises WrongAnswerError if any answer, or `/stats` afterwards, is not what it must be.
         """
         if case.name not in self._rates:
-            self._send(case, _FIRST_REQUESTS[case.batch])
+            self._send(case, max(case.connections, _FIRST_REQUESTS[case.batch]))
         requests = max(case.connections * 2, round(self._rates[case.name] * seconds))
         figures = self._send(case, requests)
         self._check_stats()
         return figures
+
+    def catch_up(self, case: Case, consumer: str, *, seconds: float) -> float:
+        """Sends the load of a case, which has been run before, while a consumer is stopped; then starts it.
+
+        Returns the events a second that it applies until it is up to date. Raises as `run` does.
+        """
+        requests = max(case.connections * 2, round(self._rates[case.name] * seconds))
+        events = requests * case.batch
+        self._requests(case).write(self._bodies, self._pool.fresh(events, self._randomness))
+        with self._system.without(consumer):
+            loaded = self._load(case, requests)
+        began = time.monotonic()
+        self._system.wait_up_to_date()
+        caught_up = time.monotonic() - began
+        _check(case, loaded, events=events, new=events)
+        self._counted += self._pool.counted(events)
+        self._check_stats()
+        return events / caught_up
 
     def fill_up(self, events: int) -> None:
         """Stores that many more events, in large batches."""

@@ -6,7 +6,8 @@ import json
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
@@ -22,6 +23,7 @@ PATHS = {"json": "/events", "grpc": "/dmp.ingest.v1.IngestService/PublishEvents"
 """Where events go, by transport."""
 
 _UP_TO_DATE_SECONDS = 600.0
+_STOP_SECONDS = 20.0
 _POLL_SECONDS = 0.002
 _CONSUMERS = ("identity", "stats")
 
@@ -77,6 +79,14 @@ class System:
     def log(self) -> psycopg.Connection:
         """A superuser's connection to the database of the event log, in autocommit mode."""
         return self._log
+
+    @contextmanager
+    def without(self, service: str) -> Iterator[None]:
+        """The service is stopped while the block runs, and serves again when this returns."""
+        self.stack.child(service).stop(timeout_seconds=_STOP_SECONDS)
+        yield
+        self.stack.child(service).start()
+        self.stack.wait_healthy()
 
     def wait_up_to_date(self) -> None:
         """Returns once identity and stats have applied every batch that ingest has committed.

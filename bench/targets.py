@@ -45,6 +45,14 @@ def promises(cases: Mapping[str, Mapping[str, Any]], limits: Sequence[Mapping[st
     judge("JSON, 1000 a request, of bare COPY", ratio(large, copy), 0, 0.5)
     judge("JSON, single at 64 connections, events/s", single, 1_400, 1_400)
     judge("JSON, single at 64, of the empty handler", ratio(single, limit.get("empty handler/c64")), 0, 0.85)
+    for connections, floor, target in ((64, 0.40, 0.55), (512, 0.65, 0.75)):
+        bare = limit.get(f"own gateway, empty handler/c{connections}")
+        judge(
+            f"JSON, single at {connections}, of our own gateway with an empty handler",
+            ratio(rates.get(f"json/1/c{connections}"), bare),
+            floor,
+            target,
+        )
     judge("JSON, single at 64, p99 ms", cases.get("json/1/c64", {}).get("p99_ms"), 150, 100, at_most=True)
     judge("gRPC, 1000 a request, events/s", _best(rates, "grpc/1000/c8", "grpc/1000/c16"), 30_000, 60_000)
     judge("100 % duplicates, of new ones", ratio(rates.get("json/1000/c8/dup100"), rates.get("json/1000/c8")), 1, 2)
