@@ -19,10 +19,11 @@ from dmp_ingest.adapters.outbox import Outbox, Waiting
 from dmp_ingest.hold_batches import HeldBatches
 
 _LIMIT: Final = 8
-_LIMIT_OF_SMALL: Final = 32
+_LIMIT_OF_SMALL: Final = 128
 _BYTES: Final = 8 << 20
 """Batches under way to one consumer at most: so many, and of small ones more, as long as they have about so many bytes
-in all. Consumers join small batches that come together. A batch may have 4,000 events, about a megabyte."""
+in all. Identity joins up to 64 small batches in each of its two transactions, and can only join what is under way. A
+batch may have 4,000 events, about a megabyte."""
 _TIMEOUT_SECONDS: Final = 10.0
 _IDLE_SECONDS: Final = 0.25
 _FIRST_PAUSE_SECONDS: Final = 0.1
