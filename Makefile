@@ -72,6 +72,7 @@ lock: .venv/.developing  ## pin and hash the requirements again; UPGRADE=--upgra
 	@for context in ingest identity stats; do printf './%s\n' protos libs/chassis services/$$context | \
 	  $(LOCK) - --constraint requirements.lock --no-emit-package dmp-protos --no-emit-package dmp-chassis \
 	  --no-emit-package dmp-$$context --output-file services/$$context/requirements.lock || exit 1; done
+	@echo cryptography | $(LOCK) - --constraint requirements-dev.lock --output-file deploy/certificates/requirements.lock
 	@echo swagger-ui-bundle | $(LOCK) - --no-deps --constraint requirements.lock --output-file gateway/requirements.lock
 
 clean:  ## remove the virtual environment and every cache; keeps .data/

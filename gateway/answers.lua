@@ -8,6 +8,7 @@ local STATUS = {
   [12] = "UNIMPLEMENTED", [13] = "INTERNAL", [14] = "UNAVAILABLE", [15] = "INTERNAL", [16] = "UNAUTHENTICATED",
 }
 
+local ONLY_WITH_TLS = "max-age=31536000" -- what browsers remember of this host, and only of one that they reached with TLS
 local LONGEST_STATUS = 131072 -- bytes
 local LONGEST_NAME = 100 -- bytes of a parameter's name that an answer repeats
 
@@ -121,6 +122,7 @@ end
 
 function envoy_on_response(handle)
   local headers = handle:headers()
+  if handle:connection():ssl() ~= nil then headers:replace("strict-transport-security", ONLY_WITH_TLS) end
   local content_type = headers:get("content-type") or ""
   local grpc = is_grpc(content_type)
   -- A native gRPC answer always has the HTTP status 200, whatever its grpc-status.

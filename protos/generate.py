@@ -16,7 +16,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ ERROR_DETAILS = "google/rpc/error_details.proto"
 """No proto of ours imports it, but the gateway prints what errors carry in it."""
 FILTERS = (ROOT.parent / "gateway" / "authenticate.lua", ROOT.parent / "gateway" / "authorize.lua")
 """The gateway's filters that have tables made from the protos, `RPCS` and `PATHS`."""
+_GATEWAY = 1  # dmp.access.v1.CALLER_GATEWAY
 SCRIPTS = Path(sysconfig.get_path("scripts"))
 SITE_PACKAGES = Path(sysconfig.get_path("purelib"))
 
@@ -61,13 +62,14 @@ def generate(target: Path) -> None:
 
 
 class UnscopedRpcError(Exception):
-    """An RPC does not say which scope it needs."""
+    """An RPC does not say which scope it needs, or which services it believes."""
 
 
 def scopes(descriptors: Path) -> tuple[dict[str, str], dict[str, str]]:
     """The scope of each RPC by its full path, and of each method and path in JSON (`GET /users/*`).
 
-    An RPC between services has none: nobody can have it. Raises UnscopedRpcError if the proto of an RPC names none.
+    An RPC between services has none: nobody can have it. Raises UnscopedRpcError if the proto of an RPC names none, or
+    does not name the services that may call it: the gateway for what has a scope, others for the rest.
     """
     files = descriptor_pb2.FileDescriptorSet.FromString(descriptors.read_bytes())
     pool = descriptor_pool.DescriptorPool()
@@ -76,6 +78,7 @@ def scopes(descriptors: Path) -> tuple[dict[str, str], dict[str, str]]:
     options_class = message_factory.GetMessageClass(pool.FindMessageTypeByName("google.protobuf.MethodOptions"))
     scope: Any = pool.FindExtensionByName("dmp.access.v1.scope")
     http: Any = pool.FindExtensionByName("google.api.http")
+    callers: Any = pool.FindExtensionByName("dmp.access.v1.callers")
     names = {value.number: value.name.removeprefix("SCOPE_").lower() for value in scope.enum_type.values}
     rpcs: dict[str, str] = {}
     paths: dict[str, str] = {}
@@ -87,6 +90,7 @@ def scopes(descriptors: Path) -> tuple[dict[str, str], dict[str, str]]:
                 name = names[options.Extensions[scope]]
                 if name == "unspecified":
                     raise UnscopedRpcError(f"{rpc} has no option (dmp.access.v1.scope): who may call it?")
+                _check_callers(rpc, options.Extensions[callers], inside=name == "internal")
                 if name == "internal":
                     continue
                 rpcs[rpc] = name
@@ -97,6 +101,13 @@ def scopes(descriptors: Path) -> tuple[dict[str, str], dict[str, str]]:
                         template = re.sub(r"\{[^}]*\}", "*", getattr(binding, verb))
                         paths[f"{verb.upper()} {template}"] = name
     return rpcs, paths
+
+
+def _check_callers(rpc: str, callers: Sequence[int], *, inside: bool) -> None:
+    if not callers or 0 in callers:
+        raise UnscopedRpcError(f"{rpc} has no option (dmp.access.v1.callers): which services may call it?")
+    if (_GATEWAY in callers) == inside:
+        raise UnscopedRpcError(f"{rpc}: the gateway calls what has a scope for keys, and nothing else")
 
 
 def stale_filters(descriptors: Path) -> Iterator[tuple[Path, str]]:

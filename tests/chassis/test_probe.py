@@ -14,10 +14,10 @@ from tests.chassis.echo_service import serving
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-async def probe(address: str) -> tuple[int | None, str]:
+async def probe(address: str, *arguments: str) -> tuple[int | None, str]:
     """The command's exit code and what it prints."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "dmp_chassis.probe", address, stdout=asyncio.subprocess.PIPE
+        sys.executable, "-m", "dmp_chassis.probe", address, *arguments, stdout=asyncio.subprocess.PIPE
     )
     output, _ = await process.communicate()
     return process.returncode, output.decode()

@@ -26,17 +26,24 @@ A_FILE = re.compile(r"DMP_\w+_POLICY_FILE")
 """A file has to be mounted, which a variable cannot do."""
 
 
+OF_A_CERTIFICATE = re.compile(r"DMP_TLS_\w+_FILE")
+"""Files of the volume that compose gives the service."""
+
+NOT_IN_COMPOSE = {"DMP_PLAIN_INSIDE"}
+"""Compose has certificates."""
+
+
 @pytest.mark.parametrize("context", CONTEXTS)
 def test_a_service_is_given_every_setting_that_it_reads_and_no_other(context: str) -> None:
     read = {name for name in settings(context) if not OF_THE_IMAGE.fullmatch(name) and not A_FILE.fullmatch(name)}
-    assert set(compose()[context]["environment"]) == read
+    assert set(compose()[context]["environment"]) == read - NOT_IN_COMPOSE
 
 
 @pytest.mark.parametrize("context", CONTEXTS)
 def test_an_optional_setting_can_be_set_from_outside(context: str) -> None:
     environment = compose()[context]["environment"]
     for name, default in settings(context).items():
-        if default is not None and name in environment:
+        if default is not None and name in environment and not OF_A_CERTIFICATE.fullmatch(name):
             assert environment[name] in {f"${{{name}:-}}", f"${{{name}:-{default}}}"}
 
 
@@ -95,7 +102,7 @@ def test_gateway_image_and_health_check_agree_on_the_port(context: str) -> None:
 
 def test_only_the_gateway_is_published_and_by_default_on_this_machine_only() -> None:
     published = {name: service["ports"] for name, service in compose().items() if "ports" in service}
-    assert published == {"gateway": ["${DMP_HTTP_HOST:-127.0.0.1}:${DMP_HTTP_PORT:-8080}:8080"]}
+    assert published == {"gateway": ["${DMP_HTTP_HOST:-127.0.0.1}:${DMP_HTTP_PORT:-8080}:${DMP_GATEWAY_PORT:-8080}"]}
 
 
 @pytest.mark.parametrize("name", sorted(compose()))
@@ -111,6 +118,35 @@ def test_containers_may_do_as_little_as_possible(name: str) -> None:
     assert "cap_add" not in service
     if "build" not in service:  # ours name their user in the image
         assert service["user"] not in ("root", "0", "0:0")
+
+
+@pytest.mark.parametrize("context", CONTEXTS)
+def test_a_service_has_its_own_certificate_and_nobody_elses_key(context: str) -> None:
+    service, makes = compose()[context], compose()["certificates"]
+    assert service["volumes"] == [f"{context}-certificates:/certificates:ro"]
+    assert f"{context}-certificates:/certificates/{context}" in makes["volumes"]
+    files = {name: path for name, path in service["environment"].items() if OF_A_CERTIFICATE.fullmatch(name)}
+    assert sorted(files.values()) == ["/certificates/ca.pem", "/certificates/cert.pem", "/certificates/key.pem"]
+    assert service["healthcheck"]["test"][-3:-1] == ["--service", context]
+    assert service["depends_on"]["certificates"] == {"condition": "service_healthy"}
+
+
+def test_the_authority_is_for_nobody_but_who_makes_certificates() -> None:
+    mounted = {name: [text.split(":")[0] for text in service.get("volumes", ())] for name, service in compose().items()}
+    assert [name for name, volumes in mounted.items() if "authority" in volumes] == ["certificates"]
+    assert compose()["certificates"]["network_mode"] == "none"
+    certificates = [volume for volume in mounted["gateway"] if volume.endswith("-certificates")]
+    assert certificates == ["gateway-certificates", "public-certificates"]
+
+
+def test_the_gateway_has_a_port_with_tls_and_one_without() -> None:
+    listeners = yaml.safe_load((ROOT / "gateway" / "envoy.yaml").read_text())["static_resources"]["listeners"]
+    ports = {each["name"]: each["address"]["socket_address"]["port_value"] for each in listeners}
+    assert ports == {"public": 8080, "public_tls": 8443}
+    assert final_stage("gateway")["EXPOSE"].split() == ["8080", "8443"]
+    secured = {each["name"]: "transport_socket" in each["filter_chains"][0] for each in listeners}
+    assert secured == {"public": False, "public_tls": True}
+    assert listeners[0]["filter_chains"][0]["filters"] == listeners[1]["filter_chains"][0]["filters"]
 
 
 def test_the_gateway_reaches_no_store_and_no_store_reaches_out() -> None:
@@ -167,7 +203,8 @@ def test_nothing_with_a_password_starts_before_the_passwords_are_checked() -> No
 def test_the_gateway_starts_with_keys_and_cannot_write_or_read_the_first_one() -> None:
     services = compose()
     assert services["gateway"]["depends_on"]["keys"] == {"condition": "service_completed_successfully"}
-    assert services["gateway"]["volumes"] == ["gateway-keys:/etc/envoy/keys:ro"]
+    assert "gateway-keys:/etc/envoy/keys:ro" in services["gateway"]["volumes"]
+    assert "keys" not in {volume.split(":")[0] for volume in services["gateway"]["volumes"]}
     assert services["keys"]["volumes"] == ["keys:/keys", "gateway-keys:/keys/gateway"]
     assert services["keys"]["environment"] == {"DMP_OPEN_TO_ANYBODY": "${DMP_OPEN_TO_ANYBODY:-0}"}
 
@@ -187,6 +224,6 @@ def test_the_database_keeps_what_has_been_committed() -> None:
 
 def _number_or_text(text: str) -> float | str:
     try:
-        return float(text)
+        return float({"False": "0", "True": "1"}.get(text, text))
     except ValueError:
         return text

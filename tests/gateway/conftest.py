@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import grpc
 import httpx
@@ -12,6 +13,7 @@ import pytest
 
 from dmp_stack.child import Child
 from dmp_stack.gateway import Gateway
+from dmp_stack.gateway_certificates import GatewayCertificates, PublicCertificate
 from dmp_stack.ports import reserve_port
 from tests.conditions import wait_until
 from tests.gateway.backends import Backend
@@ -45,13 +47,17 @@ class GatewayRunner:
 
     def run(self, kind: type[Gateway] = Gateway, **upstreams: list[int]) -> str:
         """Starts a gateway of this kind; returns its URL once it answers."""
-        return self._run(kind, None, upstreams)
+        return self._run(kind, upstreams)
 
     def run_with_keys(self, keys_folder: Path, **upstreams: list[int]) -> str:
         """Starts a gateway that asks for the keys in a folder; returns its URL once it answers."""
-        return self._run(Gateway, keys_folder, upstreams)
+        return self._run(Gateway, upstreams, keys_folder=keys_folder)
 
-    def _run(self, kind: type[Gateway], keys_folder: Path | None, upstreams: Mapping[str, list[int]]) -> str:
+    def run_with_tls(self, certificate: PublicCertificate, **upstreams: list[int]) -> str:
+        """Starts a gateway that shows this certificate to callers; returns its URL once it answers."""
+        return self._run(Gateway, upstreams, certificates=GatewayCertificates(public=certificate))
+
+    def _run(self, kind: type[Gateway], upstreams: Mapping[str, list[int]], **others: Any) -> str:  # noqa: ANN401
         reservation = reserve_port("127.0.0.1")
         folder = self._directory / f"gateway-{reservation.port}"
         folder.mkdir()
@@ -62,13 +68,13 @@ class GatewayRunner:
             run_directory=folder,
             log_path=folder / "envoy.log",
             environment=self._environment,
-            keys_folder=keys_folder,
+            **others,
         )
         child = Child(gateway.child_spec(), report=print)
         self._children.append(child)
         child.start()
         reservation.close()
-        url = f"http://127.0.0.1:{gateway.port}"
+        url = f"{'http' if gateway.certificates.public is None else 'https'}://127.0.0.1:{gateway.port}"
         wait_until(lambda: answers(url), f"a gateway at {url}")
         self._admin_sockets[url] = gateway.admin_socket
         return url
@@ -97,7 +103,7 @@ class GatewayRunner:
 
 def answers(url: str) -> bool:
     try:
-        return httpx.get(f"{url}/docs", trust_env=False).status_code == 200
+        return httpx.get(f"{url}/docs", trust_env=False, verify=False).status_code == 200  # noqa: S501 -- is it there?
     except httpx.TransportError:
         return False
 

@@ -246,6 +246,31 @@ def test_an_rpc_without_a_scope_cannot_be_generated(tmp_path: Path) -> None:
         scopes(forgotten)
 
 
+@pytest.mark.parametrize(
+    ("rpc", "callers", "problem"),
+    [
+        ("EraseUser", [], r" has no option \(dmp\.access\.v1\.callers\)"),
+        ("EraseUser", [scope_pb2.CALLER_UNSPECIFIED], r" has no option \(dmp\.access\.v1\.callers\)"),
+        ("EraseUser", [scope_pb2.CALLER_INGEST], ": the gateway calls what has a scope"),
+        ("ErasePerson", [scope_pb2.CALLER_GATEWAY], ": the gateway calls what has a scope"),
+    ],
+)
+def test_an_rpc_without_its_callers_cannot_be_generated(
+    rpc: str, callers: list[scope_pb2.Caller.ValueType], problem: str, tmp_path: Path
+) -> None:
+    files = descriptor_pb2.FileDescriptorSet.FromString(DESCRIPTORS.read_bytes())
+    for file in files.file:
+        for service in file.service:
+            for method in service.method:
+                if method.name == rpc:
+                    method.options.ClearExtension(scope_pb2.callers)
+                    method.options.Extensions[scope_pb2.callers].extend(callers)
+    wrong = tmp_path / "wrong.binpb"
+    wrong.write_bytes(files.SerializeToString())
+    with pytest.raises(UnscopedRpcError, match=rf"Service/{rpc}{problem}"):
+        scopes(wrong)
+
+
 def test_what_is_internal_is_what_the_gateway_hides() -> None:
     text = (repository_root() / "gateway" / "envoy.yaml").read_text()
     listener = yaml.safe_load(text)["static_resources"]["listeners"][0]

@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
+from dmp.access.v1 import scope_pb2
 from dmp_chassis.service import AnyService, ServiceDefinition
 from dmp_chassis.settings import SettingsError
 
@@ -33,6 +34,7 @@ FILES = {
     "py.typed",
 }
 ENVIRONMENT = {
+    "DMP_PLAIN_INSIDE": "1",
     "DMP_REDIS_URL": "unix:///nowhere",
     "DMP_IDENTITY_ADDRESS": "localhost:1",
     "DMP_STATS_ADDRESS": "localhost:2",
@@ -100,6 +102,31 @@ def test_its_settings_hold_those_of_every_service(context: str) -> None:
     problems = "\n".join(raised.value.problems)
     for name in (url, "DMP_REDIS_URL", "DMP_LOG_LEVEL", "DMP_DRAIN_SECONDS", f"DMP_{context.upper()}_LISTEN"):
         assert name in problems
+
+
+def test_a_service_that_others_reach_needs_certificates_or_the_word_that_it_needs_none(context: str) -> None:
+    read, listen = definition(context).read_settings, f"DMP_{context.upper()}_LISTEN"
+    plain = {name: value for name, value in ENVIRONMENT.items() if name != "DMP_PLAIN_INSIDE"}
+    plain[f"DMP_{context.upper()}_DATABASE_URL"] = "postgresql://u@h/d"
+    for open_to_others in ("0.0.0.0:1", "[::]:1", "10.0.0.7:1", f"{context}:1"):
+        with pytest.raises(SettingsError) as raised:
+            read({**plain, listen: open_to_others})
+        assert [problem.split()[0] for problem in raised.value.problems] == [listen]
+    for for_this_machine in ("127.0.0.1:1", "[::1]:1", "localhost:1", "unix:/nowhere"):
+        assert read({**plain, listen: for_this_machine}).common.listen == for_this_machine
+
+
+def test_each_rpc_believes_the_gateway_or_ingest_as_its_proto_says(context: str) -> None:
+    stubs = importlib.import_module(f"dmp.{context}.v1.{context}_service_pb2")
+    (described,) = stubs.DESCRIPTOR.services_by_name.values()
+    believed = definition(context).api.callers
+    assert believed.keys() == {f"/{described.full_name}/{method.name}" for method in described.methods}
+    for method in described.methods:
+        inside = method.GetOptions().Extensions[scope_pb2.scope] == scope_pb2.SCOPE_INTERNAL
+        expected = {"ingest"} if inside else {"gateway"}
+        if method.name == "MatchIdentifier":
+            expected.add("ingest")
+        assert believed[f"/{described.full_name}/{method.name}"] == expected, method.name
 
 
 def test_serving_names_every_missing_setting_and_exits_with_2(context: str) -> None:

@@ -7,16 +7,19 @@ import http.client
 import json
 import os
 import socket
+import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import yaml
 
 from dmp_stack.child import ChildSpec
 from dmp_stack.errors import StackError
+from dmp_stack.gateway_certificates import GatewayCertificates
 from dmp_stack.programs import envoy_program, repository_root, swagger_ui_directory
 
 IMAGE_FOLDER = "/etc/envoy/"
@@ -36,6 +39,7 @@ class Gateway:
     """One Envoy. `upstreams` has, by cluster name, the addresses (`unix:/path` or `host:port`) of its endpoints.
 
     keys_folder: what `dmp_stack.keys` has written for it; None asks nobody for a key.
+    certificates: what it shows to callers and to the services, and so whether it speaks TLS to them.
     """
 
     host: str
@@ -45,6 +49,7 @@ class Gateway:
     log_path: Path
     environment: Mapping[str, str]
     keys_folder: Path | None = None
+    certificates: GatewayCertificates = field(default_factory=GatewayCertificates)
 
     @property
     def admin_socket(self) -> Path:
@@ -74,9 +79,7 @@ class Gateway:
         source = repository_root() / "gateway" / "envoy.yaml"
         configuration: dict[str, Any] = yaml.safe_load(source.read_text())
         configuration["admin"] = {"address": {"pipe": {"path": str(self.admin_socket), "mode": 0o600}}}
-        listener, *others = configuration["static_resources"]["listeners"]
-        if others:
-            raise StackError(f"{source} has more than one listener; the embedded stack knows only the first")
+        listener = self.certificates.apply(configuration["static_resources"], self.run_directory)
         listener["address"] = {"socket_address": {"address": self.host, "port_value": self.port}}
         _ask_for_keys(listener, self.keys_folder)
         listener["enable_reuse_port"] = False  # a second gateway on the port must fail, not share its connections
@@ -106,25 +109,36 @@ class Gateway:
             return connection.getresponse().read().decode()
 
 
-def wait_healthy(host: str, port: int, *, timeout_seconds: float, pause: Callable[[float], None] = time.sleep) -> None:
+def wait_healthy(url: str, *, timeout_seconds: float, pause: Callable[[float], None] = time.sleep) -> None:
     """Returns once `GET /healthz` answers 200. Raises StackError, with the last answer, when time is up."""
     deadline = time.monotonic() + timeout_seconds
-    while (answer := health(host, port)) is None or answer[0] != 200:
+    while (answer := health(url)) is None or answer[0] != 200:
         if time.monotonic() > deadline:
             said = f"GET /healthz answers {answer[0]}: {answer[1]}" if answer else "the gateway does not answer"
             raise StackError(f"the stack is not healthy after {timeout_seconds:g} s; {said}")
         pause(0.03)
 
 
-def health(host: str, port: int) -> tuple[int, str] | None:
-    """Status and body of `GET /healthz`; None when nobody answers."""
+def health(url: str) -> tuple[int, str] | None:
+    """Status and body of `GET /healthz`; None when nobody answers. Whoever answers is believed to be our gateway."""
     try:
-        with contextlib.closing(http.client.HTTPConnection(host, port, timeout=5)) as connection:
+        with contextlib.closing(_connection(url)) as connection:
             connection.request("GET", "/healthz")
             response = connection.getresponse()
             return response.status, response.read().decode(errors="replace")
     except (OSError, http.client.HTTPException):
         return None
+
+
+def _connection(url: str) -> http.client.HTTPConnection:
+    parts = urlsplit(url)
+    host, port = parts.hostname or "", parts.port
+    if parts.scheme == "http":
+        return http.client.HTTPConnection(host, port, timeout=5)
+    # The certificate is for the name that callers use, which is not the one here.
+    anybody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    anybody.check_hostname, anybody.verify_mode = False, ssl.CERT_NONE
+    return http.client.HTTPSConnection(host, port, timeout=5, context=anybody)
 
 
 def _ask_for_keys(listener: dict[str, Any], folder: Path | None) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dmp_chassis.service_settings import CERTIFICATE_VARIABLES
 from dmp_stack.child import ChildSpec, child_command, describe_exit, log_tail, open_log, rotate_log
 from dmp_stack.errors import StackError
 from dmp_stack.settings import CONTEXTS, database_variable
@@ -17,13 +18,17 @@ from dmp_stack.settings import CONTEXTS, database_variable
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """What the services need to find each other. `addresses` has one socket (`unix:/path`) per replica, by context."""
+    """What the services need to find each other. `addresses` has one socket (`unix:/path`) per replica, by context.
+
+    certificates_directory: as `deploy/certificates` makes it; None has them speak without TLS.
+    """
 
     database_urls: Mapping[str, str]
     redis_url: str
     addresses: Mapping[str, Sequence[str]]
     log_directory: Path
     environment: Mapping[str, str]
+    certificates_directory: Path | None = None
 
     def serve_specs(self, context: str) -> list[ChildSpec]:
         """One child per replica: `ingest`, `ingest-2`, ..."""
@@ -45,6 +50,7 @@ class Services:
         environment = dict(self.environment)
         for other in CONTEXTS:
             environment.pop(database_variable(other), None)  # nobody learns the way into another's database
+        environment |= self._certificate_files(context)
         environment |= {
             database_variable(context): self.database_urls[context],
             "DMP_REDIS_URL": self.redis_url,
@@ -58,6 +64,13 @@ class Services:
             environment=environment,
             log_path=self.log_directory / f"{name}.log",
         )
+
+    def _certificate_files(self, context: str) -> dict[str, str]:
+        """The variables of a service's own certificate; empty ones win over those of this process."""
+        folder = self.certificates_directory
+        files = ("cert.pem", "key.pem", "ca.pem")
+        paths = [str(folder.absolute() / context / file) if folder is not None else "" for file in files]
+        return dict(zip(CERTIFICATE_VARIABLES, paths, strict=True))
 
 
 def service_addresses(directory: Path, replicas: Mapping[str, int]) -> dict[str, list[str]]:

@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from dmp_chassis.certificates import CertificateFiles, CertificatesUnusableError
 from dmp_chassis.settings import EnvReader, SettingsError
+from dmp_stack.gateway_certificates import PublicCertificate
 
 CONTEXTS: Final = ("ingest", "identity", "stats")
 """The services, in the order in which a request meets them."""
@@ -31,6 +33,9 @@ class StackSettings:
     service_environment: further variables for the services, over those of this process.
     api_keys: whether callers need a key. keys_directory: where the keys are; None for `keys` in the data directory.
     open_to_anybody: lets a stack without keys listen where others reach it.
+    public_certificate: what the gateway shows to callers, with TLS; None: they speak plain HTTP.
+    certificates_directory: what the gateway and the services show to each other, as `deploy/certificates` makes it;
+    None: they speak without TLS, over sockets that only their user can reach.
     """
 
     http_host: str = "127.0.0.1"
@@ -43,6 +48,8 @@ class StackSettings:
     api_keys: bool = False
     keys_directory: Path | None = None
     open_to_anybody: bool = False
+    public_certificate: PublicCertificate | None = None
+    certificates_directory: Path | None = None
 
     def __post_init__(self) -> None:
         """Raises SettingsError if others could do what they like with people."""
@@ -65,9 +72,44 @@ class StackSettings:
             "api_keys": env.boolean("DMP_API_KEYS", False),
             "keys_directory": Path(keys_directory).absolute() if keys_directory else None,
             "open_to_anybody": env.boolean("DMP_OPEN_TO_ANYBODY", False),
+            "public_certificate": _public_certificate(env),
+            "certificates_directory": _certificates_directory(env),
         }
         env.finish()
         return cls(**given)
+
+
+def _public_certificate(env: EnvReader) -> PublicCertificate | None:
+    paths = {name: env.text(name, "") for name in ("DMP_HTTP_CERT_FILE", "DMP_HTTP_KEY_FILE")}
+    if not any(paths.values()):
+        return None
+    missing = [name for name, path in paths.items() if not path]
+    if missing:
+        env.problem(missing[0], "must be set, as the other one is")
+    certificate, key = (Path(path).absolute() for path in paths.values())
+    # A certificate is an authority of itself: what is asked is whether both can be read and belong together.
+    _check(env, " and ".join(paths), CertificateFiles(certificate=certificate, key=key, authority=certificate))
+    return PublicCertificate(certificate=certificate, key=key)
+
+
+def _certificates_directory(env: EnvReader) -> Path | None:
+    name = "DMP_CERTIFICATES_DIR"
+    text = env.text(name, "")
+    if not text:
+        return None
+    directory = Path(text).absolute()
+    for part in ("gateway", *CONTEXTS):
+        folder = directory / part
+        files = CertificateFiles(certificate=folder / "cert.pem", key=folder / "key.pem", authority=folder / "ca.pem")
+        _check(env, name, files, what=f" for {part}")
+    return directory
+
+
+def _check(env: EnvReader, name: str, files: CertificateFiles, *, what: str = "") -> None:
+    try:
+        files.read()
+    except CertificatesUnusableError as error:
+        env.problem(name, f"cannot be used{what}: {error}")
 
 
 def database_variable(context: str) -> str:

@@ -24,6 +24,7 @@ from dmp_stack.child import Child, ChildSpec
 from dmp_stack.data_directory import DataDirectory, open_data_directory
 from dmp_stack.errors import StackError
 from dmp_stack.gateway import Gateway, wait_healthy
+from dmp_stack.gateway_certificates import GatewayCertificates
 from dmp_stack.keys.api_key import KeysError
 from dmp_stack.keys.commands import make_first_key
 from dmp_stack.keys.keys_file import KeysDirectory
@@ -122,8 +123,7 @@ class Stack:
 
     def wait_healthy(self, timeout_seconds: float = HEALTHY_TIMEOUT_SECONDS) -> None:
         """Returns once `GET /healthz` through the gateway answers 200."""
-        gateway = _started(self._gateway)
-        wait_healthy(gateway.host, gateway.port, timeout_seconds=timeout_seconds, pause=self._pause)
+        wait_healthy(self.http_url, timeout_seconds=timeout_seconds, pause=self._pause)
 
     def __enter__(self) -> Stack:
         self.start()
@@ -139,7 +139,8 @@ class Stack:
     @property
     def http_url(self) -> str:
         """The gateway, for JSON."""
-        return f"http://{self.grpc_address}"
+        scheme = "http" if self.settings.public_certificate is None else "https"
+        return f"{scheme}://{self.grpc_address}"
 
     @property
     def grpc_address(self) -> str:
@@ -219,6 +220,9 @@ class Stack:
             log_path=data.logs / "gateway.log",
             environment=environment,
             keys_folder=self._keys_folder(data.path),
+            certificates=GatewayCertificates(
+                public=self.settings.public_certificate, inside=self.settings.certificates_directory
+            ),
         )
         self._add(self._gateway.child_spec())
         stores.wait_ready(self._children, pause=self._pause)
@@ -228,6 +232,7 @@ class Stack:
             addresses=addresses,
             log_directory=data.logs,
             environment=environment,
+            certificates_directory=self.settings.certificates_directory,
         )
         self._start_services(self._services)
         self.wait_healthy()

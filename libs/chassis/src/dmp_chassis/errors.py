@@ -44,6 +44,11 @@ class TooManyStreams(DomainError):
     limit: int
 
 
+@dataclass(slots=True, eq=False)
+class CallerNotBelieved(DomainError):
+    """The certificate of the caller is not that of a service that this RPC believes."""
+
+
 @dataclass(slots=True, kw_only=True, eq=False)
 class BodyDamaged(DomainError):
     """The body of a request is not what its content coding says; `problem` completes the sentence "the body …"."""
@@ -113,6 +118,11 @@ BUILT_IN: Final[ErrorTable] = {
         message="as many streams are open as this service holds, please try again later",
         metadata=lambda error: {"limit": str(error.limit)},
         retry_after_seconds=5.0,
+    ),
+    CallerNotBelieved: ErrorSpec(
+        code=grpc.StatusCode.PERMISSION_DENIED,
+        reason="CALLER_NOT_BELIEVED",
+        message="the certificate of this caller is not that of a service that may call this",
     ),
 }
 """Part of every service's table; a service's own table may override an entry."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 import grpc
 
+from dmp_chassis.callers import CallerCheck
 from dmp_chassis.error_answers import ErrorAnswers
 from dmp_chassis.errors import ErrorTable
 from dmp_chassis.requests import RequestReader
@@ -49,6 +50,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
     * a request that protobuf cannot parse, or of more than `max_request_bytes` once inflated: INVALID_ARGUMENT
     * a database, cache or service that does not answer: UNAVAILABLE
     * a stream beyond those that `streams` allows (health and reflection are not counted): RESOURCE_EXHAUSTED
+    * a caller that `callers` does not believe, before its message is read: PERMISSION_DENIED
     * anything else: INTERNAL, "internal error" and a request id, logged once with its traceback under the same id
 
     `grpc.aio.AbortError` and cancellation pass untouched. Handlers are coroutine functions or asynchronous generators.
@@ -60,11 +62,16 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         domain: str,
         max_request_bytes: Mapping[str, int] | None = None,
         streams: StreamLimit | None = None,
+        callers: CallerCheck | None = None,
     ) -> None:
-        """`max_request_bytes`: for an RPC by its name, such as `GetProfile`; `""` for all others of any service."""
+        """`max_request_bytes`: for an RPC by its name, such as `GetProfile`; `""` for all others of any service.
+
+        callers: None believes everybody, where nobody shows a certificate.
+        """
         self._answers = ErrorAnswers(table, domain)
         self._max_request_bytes = max_request_bytes or {}
         self._streams = streams or StreamLimit()
+        self._require = callers.require if callers is not None else None
         # One entry per method, made at its first call: the handler as registered and the guarded one.
         self._guarded: dict[str, tuple[_Handler, _Handler]] = {}
 
@@ -117,11 +124,13 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
     def _guard_coroutine(
         self, function: Callable[..., Awaitable[Any]], method: str, logged: bool, place: _Place, read: _Read | None
     ) -> Callable[[Any, Context], Awaitable[Any]]:
-        answer = self._answers.answer
+        answer, require = self._answers.answer, self._require
 
         async def guarded(request: object, context: Context) -> object:
             started = time.monotonic() if logged and _LOG.isEnabledFor(logging.DEBUG) else 0.0
             try:
+                if require is not None:
+                    require(context, method)
                 if read is not None:
                     request = await read(request)
                 with place():
@@ -137,12 +146,14 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
     def _guard_generator(
         self, function: Callable[..., AsyncGenerator[Any]], method: str, logged: bool, place: _Place, read: _Read | None
     ) -> Callable[[Any, Context], AsyncGenerator[Any]]:
-        answer = self._answers.answer
+        answer, require = self._answers.answer, self._require
 
         async def guarded(request: object, context: Context) -> AsyncGenerator[Any]:
             started = time.monotonic() if logged and _LOG.isEnabledFor(logging.DEBUG) else 0.0
             responses = None
             try:
+                if require is not None:
+                    require(context, method)
                 if read is not None:
                     request = await read(request)
                 with place():

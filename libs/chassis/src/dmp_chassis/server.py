@@ -8,12 +8,14 @@ import logging
 import signal
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import grpc
 from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from dmp_chassis.callers import CallerCheck
+from dmp_chassis.certificates import CertificateFiles, Certificates, CertificateSet
 from dmp_chassis.client import MAX_MESSAGE_BYTES
 from dmp_chassis.errors import ErrorTable
 from dmp_chassis.health import Check, DependencyHealth
@@ -27,6 +29,7 @@ __all__ = ["Api", "Callback", "Check", "Parts", "RunningServer", "Servicer", "ru
 _LOG: Final = logging.getLogger(__name__)
 _YOUNG_OBJECTS: Final = 50_000
 _METADATA_BYTES: Final = 32 * 1024
+_CERTIFIED_SECONDS: Final = 600
 
 
 class Servicer(Protocol):
@@ -48,6 +51,8 @@ class Api:
     """The domain of every `google.rpc.ErrorInfo`."""
     max_request_bytes: Mapping[str, int] = field(default_factory=dict)
     """Of an RPC's message by the RPC's name, `""` for all others. Larger ones, inflated, are not parsed."""
+    callers: Mapping[str, Collection[str]] = field(default_factory=dict)
+    """The services that an RPC believes, by its path (`dmp_chassis.callers`), where callers show certificates."""
     max_streams: int = MAX_STREAMS
     """How many streams of callers may be open at a time. One more is answered RESOURCE_EXHAUSTED."""
 
@@ -70,14 +75,24 @@ class Parts:
     """Called after the loops are cancelled: close."""
 
 
-async def start_server(api: Api, parts: Parts, *, listen: str = "127.0.0.1:0") -> RunningServer:
+async def start_server(
+    api: Api, parts: Parts, *, listen: str = "127.0.0.1:0", certificates: CertificateFiles | None = None
+) -> RunningServer:
     """Starts serving; returns once the port is open, the health is known and the line `serving` is logged.
 
-    listen: `host:port`, port 0 for any, or `unix:/path`.
+    listen: `host:port`, port 0 for any, or `unix:/path`. certificates: serves only those who show one of the same
+    authority, each RPC only the services that it believes; new ones count for connections from then on. None: plain,
+    everybody who reaches the port. Raises CertificatesUnusableError.
     """
+    credentials = _credentials(Certificates(certificates)) if certificates is not None else None
+    callers = CallerCheck(api.callers) if certificates is not None else None
     server = grpc.aio.server(
-        interceptors=(ErrorInterceptor(api.errors, api.domain, api.max_request_bytes, StreamLimit(api.max_streams)),),
+        interceptors=(
+            ErrorInterceptor(api.errors, api.domain, api.max_request_bytes, StreamLimit(api.max_streams), callers),
+        ),
         options=[
+            # A connection outlives its certificates, unless it ends: calls go on, the next ones take another.
+            *([("grpc.max_connection_age_ms", _CERTIFIED_SECONDS * 1000)] if certificates is not None else []),
             ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
             ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
             *COMPRESSION_OPTIONS,
@@ -98,10 +113,10 @@ async def start_server(api: Api, parts: Parts, *, listen: str = "127.0.0.1:0") -
     parts.servicer.add_to(server)
     health_pb2_grpc.add_HealthServicer_to_server(report.servicer, server)
     reflection.enable_server_reflection((*api.services, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
-    port = server.add_insecure_port(listen)
+    port = server.add_insecure_port(listen) if credentials is None else server.add_secure_port(listen, credentials)
     await report.start()
     await server.start()
-    _LOG.info("serving", extra={"port": port, "listen": listen})
+    _LOG.info("serving", extra={"port": port, "listen": listen, "certificates": certificates is not None})
     return RunningServer(
         server,
         report,
@@ -119,6 +134,7 @@ async def run_server(
     listen: str,
     drain_seconds: float,
     ready: Callable[[RunningServer], None] | None = None,
+    certificates: CertificateFiles | None = None,
 ) -> None:
     """Serves until SIGTERM or SIGINT, then ends as `RunningServer` describes; a second signal cuts the draining short.
 
@@ -137,7 +153,7 @@ async def run_server(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, tell)
-    running = await start_server(api, parts, listen=listen)
+    running = await start_server(api, parts, listen=listen, certificates=certificates)
     _collect_garbage_rarely()
     if ready is not None:
         ready(running)
@@ -150,6 +166,27 @@ async def run_server(
         failure.result()
     failure.cancel()
     await running.close(drain_seconds=drain_seconds)
+
+
+def _credentials(certificates: Certificates) -> grpc.ServerCredentials:
+    """What the server shows and whom it believes, asked for at each new connection, in a thread of gRPC's library."""
+    used: CertificateSet = certificates.current()
+
+    def changed() -> Any:  # noqa: ANN401 -- None means "as before", which the types of the library leave out
+        nonlocal used
+        current = certificates.current()
+        if current is used:
+            return None
+        used = current
+        return _configuration(current)
+
+    return grpc.dynamic_ssl_server_credentials(_configuration(used), changed, require_client_authentication=True)
+
+
+def _configuration(current: CertificateSet) -> grpc.ServerCertificateConfiguration:
+    return grpc.ssl_server_certificate_configuration(
+        [(current.key, current.certificate)], root_certificates=current.authority
+    )
 
 
 def _collect_garbage_rarely() -> None:

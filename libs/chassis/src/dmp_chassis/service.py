@@ -56,11 +56,20 @@ class ServiceDefinition(Generic[_Settings]):
         settings = self.read_settings(os.environ)
         common = settings.common
         configure(common.log_level, self.name)
-        await run_server(self.api, self.assemble(settings), listen=common.listen, drain_seconds=common.drain_seconds)
+        await run_server(
+            self.api,
+            self.assemble(settings),
+            listen=common.listen,
+            drain_seconds=common.drain_seconds,
+            certificates=common.certificates,
+        )
 
     async def start(self, settings: _Settings) -> RunningServer:
         """A running server, for a test that has several in its process."""
-        return await start_server(self.api, self.assemble(settings), listen=settings.common.listen)
+        common = settings.common
+        return await start_server(
+            self.api, self.assemble(settings), listen=common.listen, certificates=common.certificates
+        )
 
 
 AnyService = ServiceDefinition[Any]

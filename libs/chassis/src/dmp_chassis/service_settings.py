@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
+from dmp_chassis.certificates import CertificateFiles, CertificatesUnusableError
 from dmp_chassis.settings import EnvReader
+
+CERTIFICATE_VARIABLES: Final = ("DMP_TLS_CERT_FILE", "DMP_TLS_KEY_FILE", "DMP_TLS_CA_FILE")
+"""The certificate that a service shows, its key, and the authority of those that it believes."""
 
 _LEVELS: Final = ("debug", "info", "warning", "error")
 
@@ -25,17 +31,56 @@ class CommonSettings:
     """`DMP_LOG_LEVEL`."""
     drain_seconds: float
     """`DMP_DRAIN_SECONDS`: how long health says NOT_SERVING before the port closes, for the gateway to notice."""
+    certificates: CertificateFiles | None = None
+    """`DMP_TLS_CERT_FILE`, `DMP_TLS_KEY_FILE`, `DMP_TLS_CA_FILE`: what the service shows to other services, and whom it
+    believes; None: they talk without TLS."""
 
 
 def read_common(env: EnvReader, service: str, *, port: int) -> CommonSettings:
     """Reads them for a service, which listens on `port` unless it is told otherwise. Problems are noted in `env`."""
+    listen = env.address(f"DMP_{service.upper()}_LISTEN", f"0.0.0.0:{port}")
+    certificates = read_certificates(env)
+    plain = env.boolean("DMP_PLAIN_INSIDE", False)
+    if certificates is None and not plain and not _is_only_for_this_machine(listen):
+        env.problem(
+            f"DMP_{service.upper()}_LISTEN",
+            "lets other machines call this service, and without certificates it believes whoever calls: set "
+            "DMP_TLS_CERT_FILE, DMP_TLS_KEY_FILE and DMP_TLS_CA_FILE, or, in a network that you trust, "
+            "DMP_PLAIN_INSIDE=1",
+        )
     return CommonSettings(
         database_url=read_database_url(env, service),
         redis_url=env.url("DMP_REDIS_URL", schemes=("redis", "rediss", "unix")),
-        listen=env.address(f"DMP_{service.upper()}_LISTEN", f"0.0.0.0:{port}"),
+        listen=listen,
+        certificates=certificates,
         log_level=read_log_level(env),
         drain_seconds=env.seconds("DMP_DRAIN_SECONDS", 2.5, maximum=60),
     )
+
+
+def read_certificates(env: EnvReader) -> CertificateFiles | None:
+    """The files of the service's certificate, all or none. Their content is read once, for problems to be noted."""
+    paths = {name: env.text(name, "") for name in CERTIFICATE_VARIABLES}
+    missing = [name for name, path in paths.items() if not path]
+    if missing:
+        if len(missing) < len(paths):
+            env.problem(" and ".join(missing), "must be set, as the others are")
+        return None
+    certificate, key, authority = map(Path, paths.values())
+    files = CertificateFiles(certificate=certificate, key=key, authority=authority)
+    try:
+        files.read()
+    except CertificatesUnusableError as error:
+        env.problem(", ".join(paths), f"cannot be used: {error}")
+    return files
+
+
+def _is_only_for_this_machine(listen: str) -> bool:
+    host = listen.rpartition(":")[0]
+    try:
+        return host == "unix" or host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
 
 
 def read_database_url(env: EnvReader, service: str) -> str:

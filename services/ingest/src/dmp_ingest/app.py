@@ -9,6 +9,9 @@ from typing import Final
 import grpc
 from grpc_health.v1 import health_pb2
 
+from dmp.access.v1 import scope_pb2
+from dmp_chassis.callers import believed_callers
+from dmp_chassis.certificates import Certificates
 from dmp_chassis.client import channel
 from dmp_chassis.database import Database
 from dmp_chassis.domain_events import RedisStreamPublisher, drain_loop
@@ -63,7 +66,10 @@ def assemble(settings: Settings) -> Parts:
     database = Database.connect(settings.common.database_url, pool_size=settings.pool_size, application_name="ingest")
     redis = connect_redis(settings.common.redis_url, client_name="dmp_ingest")
     publisher = RedisStreamPublisher(redis)
-    identity, stats = channel(settings.identity_address), channel(settings.stats_address)
+    files = settings.common.certificates
+    certificates = Certificates(files) if files is not None else None
+    identity = channel(settings.identity_address, service="identity", certificates=certificates)
+    stats = channel(settings.stats_address, service="stats", certificates=certificates)
     groups = GroupWriter(settings.common.database_url)
     log = EventLog(database, groups)
     patience_seconds = settings.apply_wait_seconds
@@ -148,7 +154,13 @@ def assemble(settings: Settings) -> Parts:
 
 SERVICE: Final = ServiceDefinition(
     name="ingest",
-    api=Api(services=(SERVICE_NAME,), errors=ERRORS, domain=DOMAIN, max_request_bytes=MAX_REQUEST_BYTES),
+    api=Api(
+        services=(SERVICE_NAME,),
+        errors=ERRORS,
+        domain=DOMAIN,
+        callers=believed_callers(SERVICE_NAME, scope_pb2.callers),
+        max_request_bytes=MAX_REQUEST_BYTES,
+    ),
     tables=METADATA,
     read_settings=read_settings,
     assemble=assemble,

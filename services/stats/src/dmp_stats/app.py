@@ -6,6 +6,8 @@ import asyncio
 import os
 from typing import Final
 
+from dmp.access.v1 import scope_pb2
+from dmp_chassis.callers import believed_callers
 from dmp_chassis.client import MAX_MESSAGE_BYTES
 from dmp_chassis.clock import Clock, now_us
 from dmp_chassis.database import Database
@@ -115,7 +117,13 @@ def assemble(settings: Settings, *, clock: Clock = now_us) -> Parts:
 
 SERVICE: Final = ServiceDefinition(
     name="stats",
-    api=Api(services=(SERVICE_NAME,), errors=ERRORS, domain=DOMAIN, max_request_bytes=MAX_REQUEST_BYTES),
+    api=Api(
+        services=(SERVICE_NAME,),
+        errors=ERRORS,
+        domain=DOMAIN,
+        callers=believed_callers(SERVICE_NAME, scope_pb2.callers),
+        max_request_bytes=MAX_REQUEST_BYTES,
+    ),
     tables=METADATA,
     read_settings=read_settings,
     assemble=assemble,

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x64mp/access/v1/scope.proto\x12\rdmp.access.v1\x1a google/protobuf/descriptor.proto*\x89\x01\n\x05Scope\x12\x15\n\x11SCOPE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSCOPE_PUBLIC\x10\x01\x12\x10\n\x0cSCOPE_INGEST\x10\x02\x12\x0e\n\nSCOPE_READ\x10\x03\x12\x10\n\x0cSCOPE_PEOPLE\x10\x04\x12\x0f\n\x0bSCOPE_ADMIN\x10\x05\x12\x12\n\x0eSCOPE_INTERNAL\x10\x06:E\n\x05scope\x12\x1e.google.protobuf.MethodOptions\x18\xb4\x8b\x03 \x01(\x0e\x32\x14.dmp.access.v1.Scopeb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x64mp/access/v1/scope.proto\x12\rdmp.access.v1\x1a google/protobuf/descriptor.proto*\x89\x01\n\x05Scope\x12\x15\n\x11SCOPE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSCOPE_PUBLIC\x10\x01\x12\x10\n\x0cSCOPE_INGEST\x10\x02\x12\x0e\n\nSCOPE_READ\x10\x03\x12\x10\n\x0cSCOPE_PEOPLE\x10\x04\x12\x0f\n\x0bSCOPE_ADMIN\x10\x05\x12\x12\n\x0eSCOPE_INTERNAL\x10\x06*G\n\x06\x43\x61ller\x12\x16\n\x12\x43\x41LLER_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x43\x41LLER_GATEWAY\x10\x01\x12\x11\n\rCALLER_INGEST\x10\x02:E\n\x05scope\x12\x1e.google.protobuf.MethodOptions\x18\xb4\x8b\x03 \x01(\x0e\x32\x14.dmp.access.v1.Scope:H\n\x07\x63\x61llers\x12\x1e.google.protobuf.MethodOptions\x18\xb5\x8b\x03 \x03(\x0e\x32\x15.dmp.access.v1.Callerb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,4 +34,6 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_SCOPE']._serialized_start=79
   _globals['_SCOPE']._serialized_end=216
+  _globals['_CALLER']._serialized_start=218
+  _globals['_CALLER']._serialized_end=289
 # @@protoc_insertion_point(module_scope)

@@ -58,6 +58,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 16
     """INTERNAL (HTTP 500): the service failed; its log knows why."""
+    ERROR_REASON_CALLER_NOT_BELIEVED: _ErrorReason.ValueType  # 20
+    """PERMISSION_DENIED (HTTP 403): the certificate of the caller is not that of a service that this RPC believes. Only between services."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason names the failures of the identity API. Each appears as `reason` in the `google.rpc.ErrorInfo` of an error, without its
@@ -100,4 +102,6 @@ ERROR_REASON_TOO_MANY_STREAMS: ErrorReason.ValueType  # 15
 """
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 16
 """INTERNAL (HTTP 500): the service failed; its log knows why."""
+ERROR_REASON_CALLER_NOT_BELIEVED: ErrorReason.ValueType  # 20
+"""PERMISSION_DENIED (HTTP 403): the certificate of the caller is not that of a service that this RPC believes. Only between services."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n dmp/ingest/v1/error_reason.proto\x12\rdmp.ingest.v1*\xeb\x03\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12!\n\x1d\x45RROR_REASON_INVALID_ARGUMENT\x10\x01\x12\x1f\n\x1b\x45RROR_REASON_MALFORMED_BODY\x10\x02\x12\x1a\n\x16\x45RROR_REASON_TOO_LARGE\x10\x03\x12\x1b\n\x17\x45RROR_REASON_OVERLOADED\x10\x04\x12\x1d\n\x19\x45RROR_REASON_CANNOT_STORE\x10\x05\x12 \n\x1c\x45RROR_REASON_EVENT_NOT_FOUND\x10\x06\x12\x1b\n\x17\x45RROR_REASON_CANNOT_ASK\x10\x08\x12\x1f\n\x1b\x45RROR_REASON_USER_NOT_FOUND\x10\t\x12\"\n\x1e\x45RROR_REASON_ERASURE_NOT_FOUND\x10\n\x12\x1b\n\x17\x45RROR_REASON_AUDIT_BUSY\x10\x0b\x12\x1a\n\x16\x45RROR_REASON_UNHEALTHY\x10\x07\x12\'\n#ERROR_REASON_DEPENDENCY_UNAVAILABLE\x10\x0c\x12!\n\x1d\x45RROR_REASON_TOO_MANY_STREAMS\x10\r\x12\x19\n\x15\x45RROR_REASON_INTERNAL\x10\x0e\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n dmp/ingest/v1/error_reason.proto\x12\rdmp.ingest.v1*\x91\x04\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12!\n\x1d\x45RROR_REASON_INVALID_ARGUMENT\x10\x01\x12\x1f\n\x1b\x45RROR_REASON_MALFORMED_BODY\x10\x02\x12\x1a\n\x16\x45RROR_REASON_TOO_LARGE\x10\x03\x12\x1b\n\x17\x45RROR_REASON_OVERLOADED\x10\x04\x12\x1d\n\x19\x45RROR_REASON_CANNOT_STORE\x10\x05\x12 \n\x1c\x45RROR_REASON_EVENT_NOT_FOUND\x10\x06\x12\x1b\n\x17\x45RROR_REASON_CANNOT_ASK\x10\x08\x12\x1f\n\x1b\x45RROR_REASON_USER_NOT_FOUND\x10\t\x12\"\n\x1e\x45RROR_REASON_ERASURE_NOT_FOUND\x10\n\x12\x1b\n\x17\x45RROR_REASON_AUDIT_BUSY\x10\x0b\x12\x1a\n\x16\x45RROR_REASON_UNHEALTHY\x10\x07\x12\'\n#ERROR_REASON_DEPENDENCY_UNAVAILABLE\x10\x0c\x12!\n\x1d\x45RROR_REASON_TOO_MANY_STREAMS\x10\r\x12\x19\n\x15\x45RROR_REASON_INTERNAL\x10\x0e\x12$\n ERROR_REASON_CALLER_NOT_BELIEVED\x10\x14\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,5 +32,5 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'dmp.ingest.v1.error_reason_
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ERRORREASON']._serialized_start=52
-  _globals['_ERRORREASON']._serialized_end=543
+  _globals['_ERRORREASON']._serialized_end=581
 # @@protoc_insertion_point(module_scope)

@@ -50,6 +50,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 11
     """INTERNAL (HTTP 500): the service failed; its log knows why."""
+    ERROR_REASON_CALLER_NOT_BELIEVED: _ErrorReason.ValueType  # 20
+    """PERMISSION_DENIED (HTTP 403): the certificate of the caller is not that of a service that this RPC believes. Only between services."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason names the failures of the stats API. Each appears as `reason` in the `google.rpc.ErrorInfo` of an error, without its prefix
@@ -84,4 +86,6 @@ ERROR_REASON_TOO_MANY_STREAMS: ErrorReason.ValueType  # 10
 """
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 11
 """INTERNAL (HTTP 500): the service failed; its log knows why."""
+ERROR_REASON_CALLER_NOT_BELIEVED: ErrorReason.ValueType  # 20
+"""PERMISSION_DENIED (HTTP 403): the certificate of the caller is not that of a service that this RPC believes. Only between services."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
