@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from dmp_chassis.settings import EnvReader, SettingsError
@@ -117,3 +119,34 @@ def test_booleans(value: str, expected: bool) -> None:
     env = EnvReader({"X": value})
     assert env.boolean("X") is expected
     env.finish()
+
+
+def test_a_url_may_stand_in_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "url"
+    file.write_text("postgresql://u:hunter2@h/d\n")
+    env = EnvReader({"X_FILE": str(file)})
+    assert env.url("X") == "postgresql://u:hunter2@h/d"
+    env.finish()
+
+
+@pytest.mark.parametrize(
+    ("content", "given", "problem"),
+    [
+        (None, {}, "X_FILE names a file that cannot be read"),
+        ("", {}, "X_FILE names a file that is empty or too long"),
+        ("x" * 8193, {}, "X_FILE names a file that is empty or too long"),
+        ("http://hunter2", {}, "X must be a URL that starts with redis://"),
+        ("redis://h", {"X": "redis://h"}, "X and X_FILE cannot both be set"),
+    ],
+)
+def test_a_file_without_a_usable_url_is_a_problem(
+    content: str | None, given: dict[str, str], problem: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "url"
+    if content is not None:
+        file.write_text(content)
+    env = EnvReader({"X_FILE": str(file), **given})
+    env.url("X", schemes=("redis",))
+    with pytest.raises(SettingsError) as raised:
+        env.finish()
+    assert raised.value.problems == [problem]

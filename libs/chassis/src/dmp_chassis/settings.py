@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import Final, TypeVar, final
 from urllib.parse import urlsplit
 
@@ -20,6 +21,7 @@ _Number = TypeVar("_Number", int, float)
 
 _HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?)")
 _TRUE: Final = frozenset({"1", "true", "yes", "on"})
+_LONGEST_TEXT: Final = 8192
 _FALSE: Final = frozenset({"0", "false", "no", "off"})
 
 
@@ -104,8 +106,18 @@ class EnvReader:
         *,
         schemes: Collection[str] = ("postgresql", "redis", "rediss", "unix"),
     ) -> str:
-        """A URL with one of the schemes, as given. `postgresql:///db?host=/run/pg` is one too."""
+        """A URL with one of the schemes, as given. `postgresql:///db?host=/run/pg` is one too.
+
+        A URL may have a password in it: with `_FILE` behind its name, the variable says which file the URL stands in.
+        """
         value = self._raw(name)
+        file = self._raw(f"{name}_FILE")
+        if file is not None:
+            if value is not None:
+                return self._problem(f"{name} and {name}_FILE", "cannot both be set", "")
+            value = self._content(f"{name}_FILE", file)
+            if value is None:
+                return ""
         if value is None:
             return self._default(name, default, "")
         try:
@@ -140,6 +152,17 @@ class EnvReader:
 
     def _raw(self, name: str) -> str | None:
         return self._environ.get(name, "").strip() or None
+
+    def _content(self, name: str, path: str) -> str | None:
+        """The text in a file, without white space around it; None when that is noted as a problem."""
+        try:
+            with Path(path).open("rb") as file:
+                text = file.read(_LONGEST_TEXT + 1).decode().strip()
+        except (OSError, ValueError):
+            return self._problem(name, "names a file that cannot be read", None)
+        if not text or len(text) > _LONGEST_TEXT:
+            return self._problem(name, "names a file that is empty or too long", None)
+        return text
 
     def _default(self, name: str, default: _Value | _Required, placeholder: _Value) -> _Value:
         return self._problem(name, "is required", placeholder) if isinstance(default, _Required) else default
