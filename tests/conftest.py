@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+
 import hypothesis
+from httpx._transports import default as transports
 
 pytest_plugins = ["tests.servers"]
 
 # A property is about results: on a machine that others keep busy an example may take any time.
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
+
+# Each client of httpx reads the certificates of this machine again, which takes longer than most requests of the tests.
+transports.create_ssl_context = functools.cache(transports.create_ssl_context)  # type: ignore[attr-defined]  # it is private
