@@ -35,9 +35,12 @@ asyncio_mode = "auto"
 asyncio_default_fixture_loop_scope = "function"
 """
 _CONFTEST: Final = """
-from hypothesis import settings
+from hypothesis import Phase, settings
 
-settings.register_profile("mutants", derandomize=True, database=None, deadline=None, max_examples=25)
+# A failing example need not be made small: that takes longer than a mutant is given.
+settings.register_profile(
+    "mutants", derandomize=True, database=None, deadline=None, max_examples=25, phases=(Phase.explicit, Phase.generate)
+)
 settings.load_profile("mutants")
 """
 _LAST_DIGITS: Final = "1638502749"

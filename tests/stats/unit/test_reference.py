@@ -148,6 +148,16 @@ def test_a_table_follows_a_new_numbering(kept: list[bool]) -> None:
     assert len(snapshot.is_known) == len(staying)
 
 
+def test_a_new_numbering_may_come_in_any_order_and_takes_four_bytes_a_user() -> None:
+    users = UserIndex()
+    snapshot = filled({"u": {"plan": "pro"}, "v": {"plan": "free"}, "w": {}, "x": {"plan": "team"}}, users)
+    snapshot.renumber(np.array([2, 0, -1, 3]), 5)
+    found = [snapshot.of_user(number) for number in range(5)]
+    assert found == [{"plan": "free"}, None, {"plan": "pro"}, {"plan": "team"}, None]
+    snapshot.cover(6)
+    assert snapshot.attributes["plan"].codes.dtype == np.int32
+
+
 def test_large_chunks_are_applied_in_short_steps() -> None:
     users = UserIndex()
     snapshot = ReferenceSnapshot(generation=1)
