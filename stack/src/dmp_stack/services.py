@@ -49,8 +49,8 @@ class Services:
     def _spec(self, context: str, command: str, *, name: str, extra: Mapping[str, str]) -> ChildSpec:
         environment = dict(self.environment)
         for other in CONTEXTS:
-            for name in (database_variable(other), f"{database_variable(other)}_FILE"):
-                environment.pop(name, None)  # nobody learns the way into another's database
+            for variable in (database_variable(other), f"{database_variable(other)}_FILE"):
+                environment.pop(variable, None)  # nobody learns the way into another's database
         environment.pop("DMP_REDIS_URL_FILE", None)  # what it says is in DMP_REDIS_URL
         environment |= self._certificate_files(context)
         environment |= {
