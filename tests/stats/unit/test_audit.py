@@ -64,3 +64,8 @@ def test_digests_are_two_words_each_of_the_first_bytes_first() -> None:
     words = digest_words([bytes(7) + b"\x01" + bytes(7) + b"\x02", b"\xff" * 16])
     assert words.tolist() == [[1, 2], [2**64 - 1, 2**64 - 1]]
     assert digest_words([]).shape == (0, 2)
+
+
+def test_a_digest_of_another_length_is_no_digest() -> None:
+    with pytest.raises(ValueError, match="shorter"):
+        Fingerprint(count=1, digest=bytes(16)).plus(Fingerprint(count=1, digest=bytes(8)))

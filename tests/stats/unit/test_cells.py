@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -97,6 +98,7 @@ def test_coarser_buckets_hold_the_same_events(batch: list[Event]) -> None:
         totals = coarsen(cells, minutes=1440, by_detail=False)
         assert int(totals.counts.sum()) == sum(1 for event in batch if event.campaign)
         assert set(totals.sources.tolist()) == set(totals.creatives.tolist()) == {0}
+        assert totals.campaigns.dtype == totals.sources.dtype == np.int64
 
 
 @QUICK
@@ -169,29 +171,45 @@ def test_columns_of_any_width_survive_storing(lowest: int, highest: int) -> None
         digests=np.zeros((count, 2), np.uint64),
     )
     again = unpack_cells(pack_cells(cells))
+    assert again.minutes.dtype == np.int64
     assert again.minutes.tolist() == minutes.tolist()
     assert (set(again.campaigns.tolist()), set(again.counts.tolist())) == ({1}, {7})
 
 
-def test_a_narrow_column_is_stored_in_few_bytes() -> None:
-    def size(highest: int) -> int:
-        column = np.full(1000, highest, np.int64)
-        nothing = np.zeros(1000, np.int64)
-        return len(
-            pack_cells(
-                Cells(
-                    texts=[""],
-                    campaigns=nothing,
-                    minutes=column,
-                    types=nothing,
-                    counts_as=nothing,
-                    sources=nothing,
-                    creatives=nothing,
-                    counts=nothing,
-                    digests=np.zeros((1000, 2), np.uint64),
-                )
-            )
-        )
-
-    sizes = [size(highest) for highest in (255, 256, 65_536, 2**31)]
-    assert [bytes_more // 1000 for bytes_more in np.diff(sizes).tolist()] == [1, 2, 4]
+@pytest.mark.parametrize(
+    ("lowest", "highest", "entries", "bytes_each"),
+    [
+        (0, 255, 64, 1),
+        (1, 255, 64, 1),
+        (0, 255, 63, 8),
+        (0, 256, 64, 2),
+        (0, 65_535, 64, 2),
+        (0, 65_536, 64, 4),
+        (0, 2**31 - 1, 64, 4),
+        (0, 2**31, 64, 8),
+        (-1, 0, 64, 4),
+        (-1, 2**31 - 1, 64, 4),
+        (-1, 2**31, 64, 8),
+        (-(2**31), 0, 64, 4),
+        (-(2**31) - 1, 0, 64, 8),
+    ],
+)
+def test_a_column_is_stored_in_the_narrowest_width_unless_it_is_short(
+    lowest: int, highest: int, entries: int, bytes_each: int
+) -> None:
+    nothing = np.zeros(entries, np.int64)
+    minutes = nothing.copy()
+    minutes[0], minutes[1:] = lowest, highest
+    cells = Cells(
+        texts=[""],
+        campaigns=nothing,
+        minutes=minutes,
+        types=nothing,
+        counts_as=nothing,
+        sources=nothing,
+        creatives=nothing,
+        counts=nothing,
+        digests=np.zeros((entries, 2), np.uint64),
+    )
+    _, columns, _ = msgspec.msgpack.decode(pack_cells(cells))
+    assert len(columns[1][1]) == entries * bytes_each

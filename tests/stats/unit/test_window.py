@@ -293,7 +293,7 @@ def test_a_window_that_restarts_has_forgotten_its_events_and_knows_its_users(now
     assert (counts.generation, counts.unknown, counts.unique_users, counts.unknown_users) == (7, 1, 1, 1)
     assert counts.by == {"plan": {"pro": 1}}
     target.adopt()
-    counts = target.counts(1, ("plan",))
+    counts = target.counts(1_800, ("plan",))
     assert (counts.generation, counts.unknown, counts.events, counts.by) == (8, 0, 2, {"plan": {"team": 1}})
 
 
