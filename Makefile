@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install --qui
 PACKAGES := protos libs/chassis $(sort $(patsubst %/pyproject.toml,%,$(wildcard services/*/pyproject.toml))) stack
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo audit bench chaos mutants test lint format types imports protos protos-check docs lock clean ci
+.PHONY: help run demo audit bench chaos mutants test lint format types imports protos protos-check docs lock sbom vulnerabilities clean ci
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 16
@@ -73,7 +73,14 @@ lock: .venv/.developing  ## pin and hash the requirements again; UPGRADE=--upgra
 	  $(LOCK) - --constraint requirements.lock --no-emit-package dmp-protos --no-emit-package dmp-chassis \
 	  --no-emit-package dmp-$$context --output-file services/$$context/requirements.lock || exit 1; done
 	@echo cryptography | $(LOCK) - --constraint requirements-dev.lock --output-file deploy/certificates/requirements.lock
+	@printf 'cyclonedx-bom\npip-audit\n' | $(LOCK) - --output-file deploy/supply/requirements.lock
 	@echo swagger-ui-bundle | $(LOCK) - --no-deps --constraint requirements.lock --output-file gateway/requirements.lock
+
+sbom: .venv/.supplying  ## what the system consists of, as CycloneDX, in sbom.json
+	@$(SUPPLY)/cyclonedx-py requirements requirements.lock --output-reproducible --spec-version 1.6 --output-file sbom.json
+
+vulnerabilities: .venv/.supplying  ## is a weakness known in a package that runs? Fails, too, when that could not be found out
+	@$(SUPPLY)/python deploy/supply/vulnerabilities.py
 
 clean:  ## remove the virtual environment and every cache; keeps .data/
 	@rm -rf .site .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
@@ -92,6 +99,13 @@ clean:  ## remove the virtual environment and every cache; keeps .data/
 	@echo "Installing what running needs into .venv (once; about a minute)"
 	@$(PIP) --no-deps --require-hashes -r requirements.lock
 	@$(PIP) --no-deps --no-build-isolation $(PACKAGES:%=-e %)
+	@touch $@
+
+SUPPLY := .venv/supply/bin
+
+.venv/.supplying: .venv/.made deploy/supply/requirements.lock
+	@$(PYTHON) -m venv .venv/supply
+	@$(SUPPLY)/python -m pip --disable-pip-version-check --no-input install --quiet --no-deps --require-hashes -r deploy/supply/requirements.lock
 	@touch $@
 
 .venv/.developing: .venv/.running requirements-dev.lock

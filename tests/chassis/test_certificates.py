@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 from pathlib import Path
+from typing import IO, Any
 
 import pytest
 
@@ -65,6 +66,23 @@ def test_what_is_no_set_is_not_used_and_said_once(
     assert str(folder) not in f"{raised.value}{caplog.text}"
     make_certificates(made, renew=True)
     assert certificates.current().key == (folder / "key.pem").read_bytes() != before.key
+
+
+def test_files_that_change_while_they_are_read_are_read_again(
+    made: Path, certificates: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, read = certificates.current(), Path.open
+    make_certificates(made, renew=True)
+
+    def renewed_meanwhile(path: Path, mode: str) -> IO[Any]:
+        monkeypatch.setattr(Path, "open", read)
+        opened = path.open(mode)
+        make_certificates(made, renew=True)
+        return opened
+
+    monkeypatch.setattr(Path, "open", renewed_meanwhile)
+    assert certificates.current() is before
+    assert certificates.current().certificate == (made / "ingest" / "cert.pem").read_bytes()
 
 
 def test_a_set_shows_no_key_when_it_is_printed(certificates: Certificates) -> None:

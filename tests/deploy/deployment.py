@@ -54,8 +54,9 @@ def settings(context: str) -> dict[str, str | None]:
 
 
 def dockerfile(context: str) -> list[tuple[str, str]]:
-    """The instructions of the Dockerfile of a service, the gateway or the keys, as pairs of name and arguments."""
-    folder = {"gateway": ROOT / "gateway", "keys": ROOT / "deploy" / "keys"}.get(context, ROOT / "services" / context)
+    """The instructions of the Dockerfile of a service or another part of the system, as pairs of name and arguments."""
+    others = {"gateway": "gateway", "keys": "deploy/keys", "certificates": "deploy/certificates"}
+    folder = ROOT / others.get(context, f"services/{context}")
     text = re.sub(r"^\s*#.*\n", "", (folder / "Dockerfile").read_text(), flags=re.MULTILINE).replace("\\\n", " ")
     return [
         (name, arguments.strip()) for name, _, arguments in (line.partition(" ") for line in text.splitlines() if line)

@@ -20,7 +20,9 @@ _SHOWN = 20
 def add_arguments(parser: argparse.ArgumentParser, *, address: str) -> None:
     """The options of the command; `address` is where a system runs unless told otherwise."""
     now = datetime.now(UTC)
-    parser.add_argument("--address", default=address, metavar="HOST:PORT", help=f"default: {address}")
+    parser.add_argument(
+        "--address", default=address, metavar="HOST:PORT", help=f"or https://HOST:PORT; default: {address}"
+    )
     parser.add_argument("--campaign", default="", metavar="ID", help="default: all, and the timelines")
     parser.add_argument("--from", dest="first", default=f"{now - timedelta(days=1):{_FORMAT}}", metavar="TIME")
     parser.add_argument("--to", dest="last", default=f"{now:{_FORMAT}}", metavar="TIME", help="default: the last day")

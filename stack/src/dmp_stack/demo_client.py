@@ -20,13 +20,18 @@ class DemoError(Exception):
 
 
 class DemoClient:
-    """JSON over HTTP to `host:port`. Not thread-safe. `api_key`: None where none is asked for."""
+    """JSON over HTTP to `host:port`, or with TLS to `https://host:port`. Not thread-safe.
+
+    `api_key`: None where none is asked for. An authority that the system does not know stands in SSL_CERT_FILE.
+    """
 
     def __init__(self, address: str, *, timeout_seconds: float = _TIMEOUT_SECONDS, api_key: str | None = None) -> None:
         self._headers = {"content-type": "application/json"}
         if api_key is not None:
             self._headers["authorization"] = f"Bearer {api_key}"
-        self._connection = http.client.HTTPConnection(address, timeout=timeout_seconds)
+        plain, secure = http.client.HTTPConnection, http.client.HTTPSConnection
+        kind = secure if address.startswith("https://") else plain
+        self._connection = kind(address.rpartition("//")[2].rstrip("/"), timeout=timeout_seconds)
 
     def get(self, path: str, **query: str) -> Answer:
         """The answer, which must be a 200."""
