@@ -67,6 +67,7 @@ local READ = {
 
 local LONGEST_NAME = 100 -- bytes of a parameter's name that an answer repeats
 local MIB = 1048576
+local KEPT_BACK = "\0\0\0\0\1\7" -- dmp_chassis.requests knows it
 local READ_AND_DROPPED = 128 * MIB -- of a body over the limit of its path
 
 -- As Envoy's own matchers have it: parameters (`application/grpc;x`) make it another type.
@@ -225,13 +226,47 @@ local function drop_what_is_too_large(handle, headers)
   end
 end
 
+-- Keeps a message of a native stream back that is longer than it may be: gRPC's library holds all of a message, up to 4 GiB, before it looks at the
+-- length. In its place the service gets a message that none can be, and answers it; nothing that follows is passed on.
+local function keep_long_messages_back(handle, most)
+  local left, cut, dropping, dropped = 0, "", false, false -- of the message under way: the bytes to come, or its first ones if these are not five yet
+  for chunk in handle:bodyChunks() do
+    if cut ~= "" then chunk:setBytes(cut .. chunk:getBytes(0, chunk:length())) end
+    local size, position = chunk:length(), left
+    cut = ""
+    while position + 5 <= size and not dropping do
+      local a, b, c, d = chunk:getBytes(position + 1, 4):byte(1, 4)
+      local length = ((a * 256 + b) * 256 + c) * 256 + d
+      if length > most then
+        dropping = true
+        chunk:setBytes(chunk:getBytes(0, position) .. KEPT_BACK)
+      else
+        position = position + 5 + length
+      end
+    end
+    if dropped then
+      chunk:setBytes("")
+    elseif dropping then
+      dropped = true
+    elseif position < size then
+      left, cut = 0, chunk:getBytes(position, size - position)
+      chunk:setBytes(chunk:getBytes(0, position))
+    else
+      left = position - size
+    end
+  end
+end
+
 function envoy_on_request(handle)
   local headers = handle:headers()
   local native = is_grpc(headers:get("content-type"))
   local target = headers:get(":path")
   if native then
     note(handle, "path", target:match("^/dmp%.%l+%.v1%.%a+/%a+$"))
-    return check_headers(handle, headers, true) and check_deadline(handle, headers) and check_message_coding(handle, headers)
+    if not (check_headers(handle, headers, true) and check_deadline(handle, headers) and check_message_coding(handle, headers)) then return end
+    local most = handle:filterContext():get("most_bytes_of_a_message")
+    if most ~= nil then keep_long_messages_back(handle, most) end
+    return
   end
   local path, query = target:match("^([^?]*)%??(.*)$")
   local allowed, name = methods_of(path)

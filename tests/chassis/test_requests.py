@@ -28,6 +28,12 @@ def test_a_message_is_read_as_it_came_or_inflated() -> None:
         assert reader.read_now(message(size)) == reader.read_now(gzip.compress(message(size)))
 
 
+def test_a_message_that_the_gateway_kept_back_is_too_large() -> None:
+    for parse in (StringValue.FromString, None):
+        with pytest.raises(InvalidArgument, match=f"at most {MIB} bytes"):
+            RequestReader(parse, MIB).read_now(b"\x07")
+
+
 @pytest.mark.parametrize("size", [MIB + 1, 100 * MIB])
 async def test_what_is_over_the_limit_is_never_there(size: int) -> None:
     reader = RequestReader(StringValue.FromString, MIB)

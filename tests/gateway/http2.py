@@ -60,6 +60,10 @@ class Http2Client:
             self._send_body(stream, body, end)
         return stream
 
+    def more(self, stream: int, body: bytes, *, end: bool) -> None:
+        """Sends more of a body, in frames of its own."""
+        self._send_body(stream, body, end)
+
     def wait(self, stream: int) -> list[Event]:
         """All events of the stream, once it has ended. Raises ConnectionError when the connection ends before."""
         while not self._is_over(stream):
@@ -127,6 +131,11 @@ def headers_of(events: Sequence[Event]) -> dict[str, str]:
         if isinstance(event, ResponseReceived | TrailersReceived)
         for name, value in event.headers or ()
     }
+
+
+def body_of(events: Sequence[Event]) -> bytes:
+    """The body of an answer."""
+    return b"".join(event.data or b"" for event in events if isinstance(event, DataReceived))
 
 
 def native_call(base_url: str, method: str, headers: Sequence[Header] = ()) -> dict[str, str]:

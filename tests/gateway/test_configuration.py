@@ -25,6 +25,7 @@ FOR_CALLERS_WITHOUT_A_PATH = {
     "Identify",
     "PublishEvents",
     "PublishEventStream",
+    "PublishEventStreamJson",
     "ReplaceReferenceUsers",
     "QueryStats",
 }

@@ -21,6 +21,12 @@ SERVICES = (
     "stats.v1.StatsService/GetMetrics",
 )
 MALFORMED_DEADLINES = ("abc", "1", "S", "1s", "123456789S", "-1S")
+LONG = 10 << 20
+LONG_STREAMS = (
+    "/dmp.ingest.v1.IngestService/PublishEventStream",
+    "/dmp.ingest.v1.IngestService/PublishEventStreamJson",
+    "/dmp.stats.v1.StatsService/ReplaceReferenceUsers",
+)
 HELD_SECONDS = 2.0
 
 
@@ -96,3 +102,19 @@ def test_half_sent_bodies_are_held_within_bounds(system: System) -> None:
             yield
 
     hold(system, bodies)
+
+
+def test_long_messages_of_streams_are_held_by_nobody(system: System) -> None:
+    """gRPC's library would hold each of them, up to 4 GiB, until its end."""
+    half = b"\0" + (1 << 30).to_bytes(4, "big") + b"x" * LONG
+
+    @contextlib.contextmanager
+    def messages() -> Iterator[None]:
+        with contextlib.ExitStack() as held:
+            for path in LONG_STREAMS:
+                client = held.enter_context(Http2Client(system.url))
+                for _ in range(30):
+                    client.send("POST", path, GRPC_HEADERS, body=half, end=False)
+            yield
+
+    hold(system, messages)

@@ -14,7 +14,7 @@ import grpc
 from dmp_chassis.callers import CallerCheck
 from dmp_chassis.error_answers import ErrorAnswers
 from dmp_chassis.errors import ErrorTable
-from dmp_chassis.requests import RequestReader
+from dmp_chassis.requests import MAX_STREAMED_BYTES, RequestReader
 from dmp_chassis.streams import StreamLimit
 
 if TYPE_CHECKING:  # generic in the stubs only
@@ -64,7 +64,8 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         streams: StreamLimit | None = None,
         callers: CallerCheck | None = None,
     ) -> None:
-        """`max_request_bytes`: for an RPC by its name, such as `GetProfile`; `""` for all others of any service.
+        """`max_request_bytes`: for an RPC by its name, such as `GetProfile`; `""` for all others of any service. Not
+        for streams: each of their messages has at most MAX_STREAMED_BYTES.
 
         callers: None believes everybody, where nobody shows a certificate.
         """
@@ -101,7 +102,8 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         if streams and not method.startswith(_UNCOUNTED_PREFIX) and not getattr(function, _PARTS_MARK, False):
             place = self._streams.one
         limits = self._max_request_bytes
-        reader = RequestReader(handler.request_deserializer, limits.get(name, limits.get("", 0)))
+        most = MAX_STREAMED_BYTES if handler.request_streaming else limits.get(name, limits.get("", 0))
+        reader = RequestReader(handler.request_deserializer, most)
         # A stream's requests are read within the handler's iteration, so what that raises is answered. A single one is
         # read by the guard: what gRPC's library calls before the handler can answer nothing.
         read = None if handler.request_streaming else reader.read

@@ -21,6 +21,11 @@ COMPRESSION_OPTIONS: Final = (
 )
 """Options of a server that leave messages as they came."""
 
+MAX_STREAMED_BYTES: Final = (1 << 20) + (64 << 10)
+"""Of one message of a stream. The gateway passes none on that is longer (`gateway/envoy.yaml`): gRPC's library would
+hold all of it, for each stream that is open, before anything here can look at its length."""
+_KEPT_BACK: Final = b"\x07"
+"""What the gateway sends in place of a longer message (`gateway/requests.lua`): the wire type 7 does not exist."""
 _GZIP: Final = b"\x1f\x8b"
 """No message begins so: it would be field 3 of the wire type 7, which does not exist."""
 _INLINE_BYTES: Final = 4_096
@@ -47,7 +52,7 @@ class RequestReader:
         """The message, for a caller who cannot wait. Raises as `read` does."""
         if data[:2] == _GZIP:
             data = self._inflated(data)
-        if len(data) > self._most:
+        if len(data) > self._most or data == _KEPT_BACK:
             raise self._too_large()
         if self._parse is None:
             return data

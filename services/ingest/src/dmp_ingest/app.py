@@ -34,8 +34,10 @@ from dmp_ingest.api.audit_rpcs import AuditRpcs
 from dmp_ingest.api.erasure_rpcs import ErasureRpcs
 from dmp_ingest.api.errors import DOMAIN, ERRORS
 from dmp_ingest.api.event_rpcs import EventRpcs
+from dmp_ingest.api.json_publishing import JsonPublishing
 from dmp_ingest.api.publish_request import MOST_BYTES
 from dmp_ingest.api.publish_rpcs import PublishRpcs
+from dmp_ingest.api.publish_streams import PublishStreams
 from dmp_ingest.api.servicer import SERVICE_NAME, IngestServicer, SystemChecks
 from dmp_ingest.commit_groups import GroupCommitter
 from dmp_ingest.deliver_batch import Deliverer
@@ -54,7 +56,6 @@ MAX_REQUEST_BYTES: Final = {
     "": 1 << 20,
     "PublishEvents": _PUBLISHED,
     "PublishEventsJson": _PUBLISHED,
-    "PublishEventStream": _PUBLISHED,
 }
 """Of a message once it is inflated. Those with events have room, so that their own limits are what callers are told."""
 _CLOCK_DIFFERENCE_SECONDS: Final = 2.0
@@ -109,8 +110,10 @@ def assemble(settings: Settings) -> Parts:
         settled_seconds=settings.commit_timeout_seconds + _CLOCK_DIFFERENCE_SECONDS,
     )
     policy = settings.policy
+    bodies = JsonPublishing(policy=policy, large=large, gathering=gathering)
     servicer = IngestServicer(
-        publishing=PublishRpcs(policy=policy, large=large, gathering=gathering),
+        publishing=PublishRpcs(policy=policy, large=large, gathering=gathering, json=bodies),
+        streams=PublishStreams(policy=policy, large=large, gathering=gathering, json=bodies),
         events=EventRpcs(policy=policy, log=log, owners=Owners(identity)),
         audits=AuditRpcs(cells=LogCells(auditing), counted=CountedCells(stats), people=stores.people, policy=policy),
         erasures=ErasureRpcs(stores),

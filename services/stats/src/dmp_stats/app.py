@@ -37,7 +37,6 @@ MAX_REQUEST_BYTES: Final = {
         (
             "ApplyBatch",
             "ReplaceCells",
-            "ReplaceReferenceUsers",
             "ReplaceReferenceUsersJson",
             "UpdateReferenceUsersJson",
         ),

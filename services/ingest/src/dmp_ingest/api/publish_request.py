@@ -23,7 +23,11 @@ from dmp_ingest.domain.event_policy import EventPolicy
 from dmp_ingest.publish_events import PublishEvents
 
 MOST_BYTES: Final = 16 * 1024 * 1024
-"""Of one request, or of one message of a stream."""
+"""Of one request."""
+MOST_STREAMED_BYTES: Final = 1024 * 1024
+"""Of one message of a stream: gRPC's library holds it before anybody can count it, for as many streams as are open."""
+MOST_KEY_BYTES: Final = 1_024
+"""Of an idempotency key: it is hashed for each event that has no id."""
 _MOST_OTHER_FIELDS: Final = 1_000
 _EVENTS_TAG: Final = 0x0A
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
@@ -33,15 +37,15 @@ _Request = TypeVar("_Request", pb.PublishEventsRequest, pb.PublishEventStreamReq
 
 
 async def read_publish_request(
-    data: bytes, message: type[_Request], policy: EventPolicy
+    data: bytes, message: type[_Request], policy: EventPolicy, *, most_bytes: int = MOST_BYTES
 ) -> tuple[_Request, PublishEvents]:
     """The request, whose events may be missing, and all of them as they are to be published.
 
     Raises TooLargeError before any event is read, InvalidArgument if the bytes are no such message or have no event.
     Others get their turn while many events are read.
     """
-    if len(data) > MOST_BYTES:
-        raise TooLargeError(limit=MOST_BYTES, unit="bytes")
+    if len(data) > most_bytes:
+        raise TooLargeError(limit=most_bytes, unit="bytes")
     most = policy.max_events_per_request
     sent: list[event_pb2.Event | bytes]
     try:
@@ -57,6 +61,8 @@ async def read_publish_request(
         raise TooLargeError(limit=most, unit="events")
     if not sent:
         raise _invalid("events", "at least one event is required")
+    if len(request.idempotency_key.encode()) > MOST_KEY_BYTES:
+        raise key_too_long()
     events = await _read_events(sent, policy)
     return request, PublishEvents(
         events=events,
@@ -140,6 +146,11 @@ def _varint(data: bytes, position: int) -> tuple[int, int]:
         shift += 7
         if shift > 63:
             raise DecodeError
+
+
+def key_too_long() -> InvalidArgument:
+    """What is wrong with an idempotency key of more than `MOST_KEY_BYTES`."""
+    return _invalid("idempotency_key", f"must have at most {MOST_KEY_BYTES:,} bytes")
 
 
 def _invalid(field: str, description: str) -> InvalidArgument:

@@ -1,10 +1,8 @@
-"""The RPCs that publish events: read the request, publish its events, write the answer."""
+"""The calls that publish events: read the request, publish its events, write the answer."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from contextlib import ExitStack
-from dataclasses import replace
 from typing import Any, TypeAlias
 
 import grpc
@@ -14,8 +12,8 @@ from dmp_chassis.budget import Share
 from dmp_chassis.content_coding import decoded_body
 from dmp_chassis.http_body import json_body, send_http_status
 from dmp_ingest.api.convert import add_results
-from dmp_ingest.api.json_answer import write_answer, write_invalid_body, write_refusal, write_validation
-from dmp_ingest.api.json_body import BRACES_OF_AN_EVENT, BodyReader, EventsBody
+from dmp_ingest.api.json_answer import write_invalid_body, write_validation
+from dmp_ingest.api.json_publishing import JsonPublishing, hold_answer
 from dmp_ingest.api.publish_request import read_publish_request
 from dmp_ingest.domain.event_policy import EventPolicy
 from dmp_ingest.gather_groups import GroupGathering
@@ -27,13 +25,15 @@ Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 
 
 class PublishRpcs:
-    """Publishes what callers send, in three forms. Each raises what the proto lists."""
+    """Publishes or judges what one call sends. Each raises what the proto lists."""
 
-    def __init__(self, *, policy: EventPolicy, large: LargeRequests, gathering: GroupGathering) -> None:
+    def __init__(
+        self, *, policy: EventPolicy, large: LargeRequests, gathering: GroupGathering, json: JsonPublishing
+    ) -> None:
         self._policy = policy
         self._large = large
         self._gathering = gathering
-        self._reader = BodyReader(policy)
+        self._json = json
 
     async def publish(self, data: bytes, context: Context) -> pb.PublishEventsResponse:
         """Publishes a serialized `PublishEventsRequest`."""
@@ -55,22 +55,6 @@ class PublishRpcs:
             _hold_until_taken(held, share, answer_bytes=response.ByteSize(), context=context)
             return response
 
-    async def publish_stream(self, requests: AsyncIterator[bytes]) -> AsyncIterator[pb.PublishEventStreamResponse]:
-        """Publishes serialized `PublishEventStreamRequest`s, one after another; waits while too many events wait."""
-        async for data in requests:
-            await self._gathering.wait_for_room()
-            _, events = await read_publish_request(data, pb.PublishEventStreamRequest, self._policy)
-            published = await self._publish(events)
-            response = pb.PublishEventStreamResponse(
-                accepted=published.accepted,
-                duplicates=published.duplicates,
-                rejected=published.rejected,
-                applied=published.applied,
-            )
-            async with self._large.turn(len(published.outcomes)):
-                await add_results(response, published.outcomes, minimal=False)
-            yield response
-
     async def publish_json(
         self, request: pb.PublishEventsJsonRequest, context: Context
     ) -> pb.PublishEventsJsonResponse:
@@ -82,25 +66,16 @@ class PublishRpcs:
         with ExitStack() as held:
             share = held.enter_context(self._large.share())
             data = await decoded_body(request.body.data, context, limit=self._policy.max_body_bytes)
-            body = await self._read(data, share)
-            if errors := body.errors:
-                await send_http_status(context, 422)
-                return pb.PublishEventsJsonResponse(body=json_body(write_refusal(errors)))
-            published = await self._publish(
-                PublishEvents(
-                    events=body.events,
-                    size_bytes=len(data),
-                    source=body.source,
-                    idempotency_key=str(headers.get("idempotency-key", "")),
-                )
+            answer = await self._json.publish(
+                data,
+                share,
+                idempotency_key=str(headers.get("idempotency-key", "")),
+                minimal=_wants_minimal(str(headers.get("prefer", ""))),
             )
-            if not published.accepted and not published.duplicates:
-                await send_http_status(context, 422)
-            minimal = _wants_minimal(str(headers.get("prefer", "")))
-            async with self._large.turn(len(published.outcomes)):
-                answer = await write_answer(published, single=body.single, minimal=minimal)
-            _hold_until_taken(held, share, answer_bytes=len(answer), context=context)
-            return pb.PublishEventsJsonResponse(body=json_body(answer))
+            if answer.http_status != 202:
+                await send_http_status(context, answer.http_status)
+            _hold_until_taken(held, share, answer_bytes=len(answer.body), context=context)
+            return pb.PublishEventsJsonResponse(body=json_body(answer.body))
 
     async def validate_json(
         self, request: pb.ValidateEventsJsonRequest, context: Context
@@ -108,7 +83,7 @@ class PublishRpcs:
         """Judges the body of `POST /events:validate` as if it were published, and stores nothing."""
         data = request.body.data
         with self._large.share() as share:
-            body = await self._read(data, share)
+            body = await self._json.read(data, share)
             if errors := body.errors:
                 await send_http_status(context, 422)
                 return pb.ValidateEventsJsonResponse(body=json_body(write_invalid_body(errors)))
@@ -118,24 +93,13 @@ class PublishRpcs:
                 answer = await write_validation(validated)
             return pb.ValidateEventsJsonResponse(body=json_body(answer))
 
-    async def _read(self, data: bytes, share: Share) -> EventsBody:
-        """The events of a body, or what is wrong with it: it has at least one event then, or errors."""
-        # Before it is read: a full house costs nothing but a look at the bytes.
-        share.hold(weight_of(events=data.count(b"{") // BRACES_OF_AN_EVENT, size_bytes=len(data)))
-        body = await self._reader.read(data)
-        share.hold(weight_of(events=len(body.events), size_bytes=len(data)))
-        if not body.events and not body.errors:
-            return replace(body, errors={"events": ["at least one event is required"]})
-        return body
-
     async def _publish(self, request: PublishEvents) -> Published:
         return await publish_events(request, policy=self._policy, large=self._large, gathering=self._gathering)
 
 
 def _hold_until_taken(held: ExitStack, share: Share, *, answer_bytes: int, context: Context) -> None:
     """Keeps what `held` holds, but of a large answer only, until it is taken: gRPC's library keeps it for so long."""
-    # Never more than before, which could be refused: the events are stored, and their caller gets the answer.
-    share.hold(min(share.held, weight_of(events=0, size_bytes=answer_bytes)))
+    hold_answer(share, answer_bytes)
     if share.held:
         until_taken = held.pop_all()
         context.add_done_callback(lambda _: until_taken.close())  # type: ignore[arg-type]  # a class in the stubs

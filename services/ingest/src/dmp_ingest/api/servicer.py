@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -14,6 +15,7 @@ from dmp_ingest.api.audit_rpcs import AuditRpcs
 from dmp_ingest.api.erasure_rpcs import ErasureRpcs
 from dmp_ingest.api.event_rpcs import EventRpcs
 from dmp_ingest.api.publish_rpcs import PublishRpcs
+from dmp_ingest.api.publish_streams import PublishStreams
 from dmp_ingest.check_health import check_health
 
 Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
@@ -41,12 +43,14 @@ class IngestServicer(ingest_service_pb2_grpc.IngestServiceServicer):
         self,
         *,
         publishing: PublishRpcs,
+        streams: PublishStreams,
         events: EventRpcs,
         audits: AuditRpcs,
         erasures: ErasureRpcs,
         checks: SystemChecks,
     ) -> None:
         self._publishing = publishing
+        self._streams = streams
         self._events = events
         self._audits = audits
         self._erasures = erasures
@@ -74,8 +78,16 @@ class IngestServicer(ingest_service_pb2_grpc.IngestServiceServicer):
     async def PublishEventStream(  # type: ignore[override]  # it is registered without a parser of requests
         self, request_iterator: AsyncIterator[bytes], context: Context
     ) -> AsyncIterator[pb.PublishEventStreamResponse]:
-        async for response in self._publishing.publish_stream(request_iterator):
-            yield response
+        async with aclosing(self._streams.publish(request_iterator)) as responses:
+            async for response in responses:
+                yield response
+
+    async def PublishEventStreamJson(
+        self, request_iterator: AsyncIterator[pb.PublishEventStreamJsonRequest], context: Context
+    ) -> AsyncIterator[pb.PublishEventStreamJsonResponse]:
+        async with aclosing(self._streams.publish_json(request_iterator)) as responses:
+            async for response in responses:
+                yield response
 
     async def PublishEventsJson(
         self, request: pb.PublishEventsJsonRequest, context: Context

@@ -12,6 +12,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.rpc import status_pb2 as _status_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -103,7 +104,7 @@ Global___PublishEventsResponse: _TypeAlias = PublishEventsResponse  # noqa: Y015
 
 @_typing.final
 class PublishEventStreamRequest(_message.Message):
-    """PublishEventStreamRequest carries 1 to 10,000 events of a stream, at most 16 MiB; one event has at most 256 KiB."""
+    """PublishEventStreamRequest carries 1 to 10,000 events of a stream, at most 1 MiB; one event has at most 256 KiB."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -172,6 +173,72 @@ class PublishEventStreamResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PublishEventStreamResponse: _TypeAlias = PublishEventStreamResponse  # noqa: Y015
+
+@_typing.final
+class PublishEventStreamJsonRequest(_message.Message):
+    """PublishEventStreamJsonRequest carries one body of a stream."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BODY_FIELD_NUMBER: _builtins.int
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    MINIMAL_RESULTS_FIELD_NUMBER: _builtins.int
+    body: _builtins.bytes
+    """A body of `POST /events` in one of its three shapes, as it is or as gzip, which is known by its first two bytes. At most 1 MiB as it is
+    sent, and 8 MiB and 10,000 events when it is inflated.
+    """
+    idempotency_key: _builtins.str
+    """Makes the ids of events that have none, as the header `Idempotency-Key` does. Empty: such events get a new id each time."""
+    minimal_results: _builtins.bool
+    """Lists only events that were not simply accepted, as `Prefer: return=minimal` does."""
+    def __init__(
+        self,
+        *,
+        body: _builtins.bytes = ...,
+        idempotency_key: _builtins.str = ...,
+        minimal_results: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "idempotency_key", b"idempotency_key", "minimal_results", b"minimal_results"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PublishEventStreamJsonRequest: _TypeAlias = PublishEventStreamJsonRequest  # noqa: Y015
+
+@_typing.final
+class PublishEventStreamJsonResponse(_message.Message):
+    """PublishEventStreamJsonResponse answers one PublishEventStreamJsonRequest."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HTTP_STATUS_FIELD_NUMBER: _builtins.int
+    BODY_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    http_status: _builtins.int
+    """The status with which `POST /events` would answer: 202 or 422 with `body`, 400, 413, 429 or 503 with `error`."""
+    body: _builtins.bytes
+    """The JSON answer of `POST /events`; empty if there is an error."""
+    @_builtins.property
+    def error(self) -> _status_pb2.Status:
+        """Why nothing of the body was stored, or why it is not known whether it was (CANNOT_STORE), with ErrorInfo and, where it is worth sending
+        again, RetryInfo. Absent if there is an answer.
+        """
+
+    def __init__(
+        self,
+        *,
+        http_status: _builtins.int = ...,
+        body: _builtins.bytes = ...,
+        error: _status_pb2.Status | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "error", b"error", "http_status", b"http_status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PublishEventStreamJsonResponse: _TypeAlias = PublishEventStreamJsonResponse  # noqa: Y015
 
 @_typing.final
 class PublishEventsJsonRequest(_message.Message):

@@ -46,6 +46,11 @@ class IngestServiceStub(object):
                 request_serializer=dmp_dot_ingest_dot_v1_dot_ingest__service__pb2.PublishEventStreamRequest.SerializeToString,
                 response_deserializer=dmp_dot_ingest_dot_v1_dot_ingest__service__pb2.PublishEventStreamResponse.FromString,
                 _registered_method=True)
+        self.PublishEventStreamJson = channel.stream_stream(
+                '/dmp.ingest.v1.IngestService/PublishEventStreamJson',
+                request_serializer=dmp_dot_ingest_dot_v1_dot_ingest__service__pb2.PublishEventStreamJsonRequest.SerializeToString,
+                response_deserializer=dmp_dot_ingest_dot_v1_dot_ingest__service__pb2.PublishEventStreamJsonResponse.FromString,
+                _registered_method=True)
         self.PublishEventsJson = channel.unary_unary(
                 '/dmp.ingest.v1.IngestService/PublishEventsJson',
                 request_serializer=dmp_dot_ingest_dot_v1_dot_ingest__service__pb2.PublishEventsJsonRequest.SerializeToString,
@@ -106,7 +111,19 @@ class IngestServiceServicer(object):
         """PublishEventStream stores events for as long as the caller sends them and answers each request message with one response message, in
         order. It is flow-controlled: a busy log slows the stream down instead of refusing it. After an error, send again everything that
         has no answer yet.
-        Errors: INVALID_ARGUMENT, TOO_LARGE, CANNOT_STORE.
+        Errors: INVALID_ARGUMENT, TOO_LARGE, OVERLOADED (more large messages are in hand than a replica takes), CANNOT_STORE, TOO_MANY_STREAMS.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PublishEventStreamJson(self, request_iterator, context):
+        """PublishEventStreamJson stores the JSON bodies of a stream, each as PublishEventsJson stores its body, and answers each request message with
+        one response message, in order. So an event has the same content, and is known again, whichever way it is sent. A body that is not taken is
+        answered in its place and the stream goes on: the others are stored. The next body is read when the one before it is answered; a caller may
+        send a few ahead. A busy log slows the stream down, for five seconds; then it answers OVERLOADED. The gateway ends a stream after ten
+        minutes, so that a revoked key stops and replicas share the work. After an end, send again everything that has no answer yet.
+        Errors in a response: MALFORMED_BODY, TOO_LARGE, OVERLOADED, CANNOT_STORE. Errors of the stream: INVALID_ARGUMENT, TOO_MANY_STREAMS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -202,6 +219,11 @@ def add_IngestServiceServicer_to_server(servicer, server):
                     servicer.PublishEventStream,
                     request_deserializer=dmp_dot_ingest_dot_v1_dot_ingest__service__pb2.PublishEventStreamRequest.FromString,
                     response_serializer=dmp_dot_ingest_dot_v1_dot_ingest__service__pb2.PublishEventStreamResponse.SerializeToString,
+            ),
+            'PublishEventStreamJson': grpc.stream_stream_rpc_method_handler(
+                    servicer.PublishEventStreamJson,
+                    request_deserializer=dmp_dot_ingest_dot_v1_dot_ingest__service__pb2.PublishEventStreamJsonRequest.FromString,
+                    response_serializer=dmp_dot_ingest_dot_v1_dot_ingest__service__pb2.PublishEventStreamJsonResponse.SerializeToString,
             ),
             'PublishEventsJson': grpc.unary_unary_rpc_method_handler(
                     servicer.PublishEventsJson,
@@ -300,6 +322,33 @@ class IngestService(object):
             '/dmp.ingest.v1.IngestService/PublishEventStream',
             dmp_dot_ingest_dot_v1_dot_ingest__service__pb2.PublishEventStreamRequest.SerializeToString,
             dmp_dot_ingest_dot_v1_dot_ingest__service__pb2.PublishEventStreamResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PublishEventStreamJson(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/dmp.ingest.v1.IngestService/PublishEventStreamJson',
+            dmp_dot_ingest_dot_v1_dot_ingest__service__pb2.PublishEventStreamJsonRequest.SerializeToString,
+            dmp_dot_ingest_dot_v1_dot_ingest__service__pb2.PublishEventStreamJsonResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -44,7 +44,15 @@ class IngestServiceStub:
     """PublishEventStream stores events for as long as the caller sends them and answers each request message with one response message, in
     order. It is flow-controlled: a busy log slows the stream down instead of refusing it. After an error, send again everything that
     has no answer yet.
-    Errors: INVALID_ARGUMENT, TOO_LARGE, CANNOT_STORE.
+    Errors: INVALID_ARGUMENT, TOO_LARGE, OVERLOADED (more large messages are in hand than a replica takes), CANNOT_STORE, TOO_MANY_STREAMS.
+    """
+    PublishEventStreamJson: _grpc.StreamStreamMultiCallable[_ingest_service_pb2.PublishEventStreamJsonRequest, _ingest_service_pb2.PublishEventStreamJsonResponse]
+    """PublishEventStreamJson stores the JSON bodies of a stream, each as PublishEventsJson stores its body, and answers each request message with
+    one response message, in order. So an event has the same content, and is known again, whichever way it is sent. A body that is not taken is
+    answered in its place and the stream goes on: the others are stored. The next body is read when the one before it is answered; a caller may
+    send a few ahead. A busy log slows the stream down, for five seconds; then it answers OVERLOADED. The gateway ends a stream after ten
+    minutes, so that a revoked key stops and replicas share the work. After an end, send again everything that has no answer yet.
+    Errors in a response: MALFORMED_BODY, TOO_LARGE, OVERLOADED, CANNOT_STORE. Errors of the stream: INVALID_ARGUMENT, TOO_MANY_STREAMS.
     """
     PublishEventsJson: _grpc.UnaryUnaryMultiCallable[_ingest_service_pb2.PublishEventsJsonRequest, _ingest_service_pb2.PublishEventsJsonResponse]
     """PublishEventsJson is `POST /events` of the public contract: the same effect as PublishEvents for a JSON body in one of its three
@@ -109,7 +117,15 @@ class IngestServiceAsyncStub(IngestServiceStub):
     """PublishEventStream stores events for as long as the caller sends them and answers each request message with one response message, in
     order. It is flow-controlled: a busy log slows the stream down instead of refusing it. After an error, send again everything that
     has no answer yet.
-    Errors: INVALID_ARGUMENT, TOO_LARGE, CANNOT_STORE.
+    Errors: INVALID_ARGUMENT, TOO_LARGE, OVERLOADED (more large messages are in hand than a replica takes), CANNOT_STORE, TOO_MANY_STREAMS.
+    """
+    PublishEventStreamJson: _aio.StreamStreamMultiCallable[_ingest_service_pb2.PublishEventStreamJsonRequest, _ingest_service_pb2.PublishEventStreamJsonResponse]  # type: ignore[assignment]
+    """PublishEventStreamJson stores the JSON bodies of a stream, each as PublishEventsJson stores its body, and answers each request message with
+    one response message, in order. So an event has the same content, and is known again, whichever way it is sent. A body that is not taken is
+    answered in its place and the stream goes on: the others are stored. The next body is read when the one before it is answered; a caller may
+    send a few ahead. A busy log slows the stream down, for five seconds; then it answers OVERLOADED. The gateway ends a stream after ten
+    minutes, so that a revoked key stops and replicas share the work. After an end, send again everything that has no answer yet.
+    Errors in a response: MALFORMED_BODY, TOO_LARGE, OVERLOADED, CANNOT_STORE. Errors of the stream: INVALID_ARGUMENT, TOO_MANY_STREAMS.
     """
     PublishEventsJson: _aio.UnaryUnaryMultiCallable[_ingest_service_pb2.PublishEventsJsonRequest, _ingest_service_pb2.PublishEventsJsonResponse]  # type: ignore[assignment]
     """PublishEventsJson is `POST /events` of the public contract: the same effect as PublishEvents for a JSON body in one of its three
@@ -183,7 +199,21 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
         """PublishEventStream stores events for as long as the caller sends them and answers each request message with one response message, in
         order. It is flow-controlled: a busy log slows the stream down instead of refusing it. After an error, send again everything that
         has no answer yet.
-        Errors: INVALID_ARGUMENT, TOO_LARGE, CANNOT_STORE.
+        Errors: INVALID_ARGUMENT, TOO_LARGE, OVERLOADED (more large messages are in hand than a replica takes), CANNOT_STORE, TOO_MANY_STREAMS.
+        """
+
+    @_abc_1.abstractmethod
+    def PublishEventStreamJson(
+        self,
+        request_iterator: _MaybeAsyncIterator[_ingest_service_pb2.PublishEventStreamJsonRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_ingest_service_pb2.PublishEventStreamJsonResponse], _abc.AsyncIterator[_ingest_service_pb2.PublishEventStreamJsonResponse]]:
+        """PublishEventStreamJson stores the JSON bodies of a stream, each as PublishEventsJson stores its body, and answers each request message with
+        one response message, in order. So an event has the same content, and is known again, whichever way it is sent. A body that is not taken is
+        answered in its place and the stream goes on: the others are stored. The next body is read when the one before it is answered; a caller may
+        send a few ahead. A busy log slows the stream down, for five seconds; then it answers OVERLOADED. The gateway ends a stream after ten
+        minutes, so that a revoked key stops and replicas share the work. After an end, send again everything that has no answer yet.
+        Errors in a response: MALFORMED_BODY, TOO_LARGE, OVERLOADED, CANNOT_STORE. Errors of the stream: INVALID_ARGUMENT, TOO_MANY_STREAMS.
         """
 
     @_abc_1.abstractmethod

@@ -628,7 +628,7 @@ Global___ReferenceUser: _TypeAlias = ReferenceUser  # noqa: Y015
 
 @_typing.final
 class ReplaceReferenceUsersRequest(_message.Message):
-    """ReplaceReferenceUsersRequest is a part of a new reference table."""
+    """ReplaceReferenceUsersRequest is a part of a new reference table, of at most 1 MiB."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

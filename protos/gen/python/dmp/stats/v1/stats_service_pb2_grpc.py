@@ -162,8 +162,9 @@ class StatsServiceServicer(object):
     def ReplaceReferenceUsers(self, request_iterator, context):
         """ReplaceReferenceUsers replaces the whole reference table at once: readers see the old or the new one, never a mixture. The first
         message names `ts`, which is judged at once: not older than the current table's, at most 24 h ahead of the server's clock. Users come in
-        as many messages as the caller likes, and of a user that comes twice the last counts. A user has at most 64 attributes, a table 256
-        different attribute names, and users times names are at most 50,000,000. One stream of more than 20,000 users at a time. Idempotent.
+        as many messages as the caller likes, each of at most 1 MiB, and of a user that comes twice the last counts. A user has at most 64
+        attributes, a table 256 different attribute names, and users times names are at most 50,000,000. One stream of more than 20,000 users
+        at a time. Idempotent.
         Errors: INVALID_ARGUMENT, STALE_REFERENCE, TOO_LARGE, BUSY, CANNOT_STORE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -64,8 +64,9 @@ class StatsServiceStub:
     ReplaceReferenceUsers: _grpc.StreamUnaryMultiCallable[_stats_service_pb2.ReplaceReferenceUsersRequest, _stats_service_pb2.ReplaceReferenceUsersResponse]
     """ReplaceReferenceUsers replaces the whole reference table at once: readers see the old or the new one, never a mixture. The first
     message names `ts`, which is judged at once: not older than the current table's, at most 24 h ahead of the server's clock. Users come in
-    as many messages as the caller likes, and of a user that comes twice the last counts. A user has at most 64 attributes, a table 256
-    different attribute names, and users times names are at most 50,000,000. One stream of more than 20,000 users at a time. Idempotent.
+    as many messages as the caller likes, each of at most 1 MiB, and of a user that comes twice the last counts. A user has at most 64
+    attributes, a table 256 different attribute names, and users times names are at most 50,000,000. One stream of more than 20,000 users
+    at a time. Idempotent.
     Errors: INVALID_ARGUMENT, STALE_REFERENCE, TOO_LARGE, BUSY, CANNOT_STORE.
     """
     ReplaceReferenceUsersJson: _grpc.UnaryUnaryMultiCallable[_stats_service_pb2.ReplaceReferenceUsersJsonRequest, _stats_service_pb2.ReplaceReferenceUsersJsonResponse]
@@ -149,8 +150,9 @@ class StatsServiceAsyncStub(StatsServiceStub):
     ReplaceReferenceUsers: _aio.StreamUnaryMultiCallable[_stats_service_pb2.ReplaceReferenceUsersRequest, _stats_service_pb2.ReplaceReferenceUsersResponse]  # type: ignore[assignment]
     """ReplaceReferenceUsers replaces the whole reference table at once: readers see the old or the new one, never a mixture. The first
     message names `ts`, which is judged at once: not older than the current table's, at most 24 h ahead of the server's clock. Users come in
-    as many messages as the caller likes, and of a user that comes twice the last counts. A user has at most 64 attributes, a table 256
-    different attribute names, and users times names are at most 50,000,000. One stream of more than 20,000 users at a time. Idempotent.
+    as many messages as the caller likes, each of at most 1 MiB, and of a user that comes twice the last counts. A user has at most 64
+    attributes, a table 256 different attribute names, and users times names are at most 50,000,000. One stream of more than 20,000 users
+    at a time. Idempotent.
     Errors: INVALID_ARGUMENT, STALE_REFERENCE, TOO_LARGE, BUSY, CANNOT_STORE.
     """
     ReplaceReferenceUsersJson: _aio.UnaryUnaryMultiCallable[_stats_service_pb2.ReplaceReferenceUsersJsonRequest, _stats_service_pb2.ReplaceReferenceUsersJsonResponse]  # type: ignore[assignment]
@@ -267,8 +269,9 @@ class StatsServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_stats_service_pb2.ReplaceReferenceUsersResponse, _abc.Awaitable[_stats_service_pb2.ReplaceReferenceUsersResponse]]:
         """ReplaceReferenceUsers replaces the whole reference table at once: readers see the old or the new one, never a mixture. The first
         message names `ts`, which is judged at once: not older than the current table's, at most 24 h ahead of the server's clock. Users come in
-        as many messages as the caller likes, and of a user that comes twice the last counts. A user has at most 64 attributes, a table 256
-        different attribute names, and users times names are at most 50,000,000. One stream of more than 20,000 users at a time. Idempotent.
+        as many messages as the caller likes, each of at most 1 MiB, and of a user that comes twice the last counts. A user has at most 64
+        attributes, a table 256 different attribute names, and users times names are at most 50,000,000. One stream of more than 20,000 users
+        at a time. Idempotent.
         Errors: INVALID_ARGUMENT, STALE_REFERENCE, TOO_LARGE, BUSY, CANNOT_STORE.
         """
 
