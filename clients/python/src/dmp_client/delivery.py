@@ -1,4 +1,5 @@
-"""Sends what the spool holds until it was answered: one thread, started with the first event, one request at a time.
+"""Sends what the spool holds until it was answered: one thread, started with the first event. Over HTTP there is one
+request at a time; on a stream a few are sent ahead of the answers to those before them.
 
 The same bytes are sent again until there is an answer; the server knows repeats by their ids. Only an answer removes an
 event from the spool, so whatever dies when, each event is counted once.
@@ -12,24 +13,25 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from dmp_client.backoff import Circuit, RetryPolicy
+from dmp_client.backoff import RetryPolicy
+from dmp_client.batch_delivery import BatchDelivery, Begin
 from dmp_client.delivery_options import DeliveryOptions
 from dmp_client.errors import ClosedError, SpoolError, SpoolFullError
-from dmp_client.health import Counters
-from dmp_client.http import NoReplyError, Reply, Request, refusal
-from dmp_client.publishing import publishing, refuses_events, threads_do_not_run
+from dmp_client.http import Reply, Request
+from dmp_client.publishing import threads_do_not_run
 from dmp_client.spool import MemorySpool, Spool, SpooledEvent
-from dmp_client.verdicts import Verdict, VerdictKind, read_verdicts, tell
+from dmp_client.verdicts import Verdict, VerdictKind, tell
 
 _LOGGER: Final = logging.getLogger("dmp_client")
 _INLINE_SECONDS: Final = 5.0
 """An attempt takes at most so long where no thread can send: somebody waits for it."""
 
 
-class Delivery:
+class Delivery(BatchDelivery):
     """Events of one process on their way. Threads may share it.
 
     exchange: makes one attempt to send, which may take so many seconds; raises NoReplyError.
+    begin: sends a request and returns what waits for its reply so long; replies come in order. None if that is one.
     on_verdict: called by the delivery's thread.
     """
 
@@ -41,19 +43,18 @@ class Delivery:
         options: DeliveryOptions,
         policy: RetryPolicy,
         on_verdict: Callable[[Verdict], None] | None,
+        begin: Begin | None = None,
     ) -> None:
+        super().__init__(exchange, begin, policy)
         self._spool = spool
-        self._exchange = exchange
         self._options = options
-        self._policy = policy
         self._on_verdict = on_verdict
-        self.circuit, self.counters = Circuit(policy), Counters()
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
         self._thread: threading.Thread | None = None
         self._inline = threads_do_not_run()
         self._sending_inline = threading.RLock()  # a verdict's callback may track events
-        self._inline_seconds, self._not_before = _INLINE_SECONDS, 0.0
+        self._not_before = 0.0
         self._unsent = spool.waiting()[0]
         self._flushes = 0
         self._stopping = self._has_ended = False
@@ -183,7 +184,7 @@ class Delivery:
                 batch = self._next_batch()
                 if batch is None:
                     return
-                self._deliver(batch)
+                self._deliver_ahead(batch)
             except Exception:  # whatever it is, later events must not wait for ever
                 _LOGGER.exception("delivering events failed; it goes on")
                 self.counters.failures += 1
@@ -210,48 +211,6 @@ class Delivery:
             if not batch:
                 self._unsent = 0
             return batch
-
-    def _deliver(self, batch: Sequence[SpooledEvent]) -> bool:
-        """Sends events until they are answered; false if it was told to end before."""
-        batch = self._without_expired(batch)
-        if not batch:
-            return True
-        request = publishing(batch)
-        while True:
-            reply = self._attempt(request)
-            if reply is not None:
-                if reply.status in (202, 422):
-                    if verdicts := read_verdicts(reply.body, [event.event_id for event in batch]):
-                        self.circuit.succeeded()
-                        self._settle(batch, verdicts)
-                        return True
-                    self.counters.last_error = "the answer is not one of DMP: is something else at this address?"
-                elif refuses_events(reply.status):
-                    return self._split(batch, reply)
-                else:
-                    self.counters.last_error = str(refusal(reply))
-            self.circuit.failed()
-            self.counters.failures += 1
-            retry_after = None if reply is None else reply.retry_after
-            if not self._pause(self._policy.pause(self.circuit.failures, retry_after)):
-                return False
-
-    def _attempt(self, request: Request) -> Reply | None:
-        self.counters.requests += 1
-        try:
-            return self._exchange(request, self._inline_seconds if self._inline else None)
-        except NoReplyError as error:
-            self.counters.last_error = str(error)
-            return None
-
-    def _split(self, batch: Sequence[SpooledEvent], reply: Reply) -> bool:
-        """Sends halves of a request that the server does not take as it is: it is too large, or one event spoils it."""
-        if len(batch) == 1:
-            errors = {"event": [str(refusal(reply))]}
-            self._settle(batch, [Verdict(kind=VerdictKind.REJECTED, event_id=batch[0].event_id, errors=errors)])
-            return True
-        middle = len(batch) // 2
-        return self._deliver(batch[:middle]) and self._deliver(batch[middle:])
 
     def _settle(self, batch: Sequence[SpooledEvent], verdicts: Sequence[Verdict]) -> None:
         """Forgets answered events, by identity, and tells what became of them."""
@@ -292,14 +251,23 @@ class Delivery:
         with self._sending_inline:
             if time.monotonic() < self._not_before:
                 return False
-            self._inline_seconds = min(max(seconds, 0.001), _INLINE_SECONDS)
-            while batch := self._waiting():
-                if not self._deliver(batch):
-                    return False
-            return True
+            self._attempt_seconds = min(max(seconds, 0.001), _INLINE_SECONDS)
+            try:
+                while batch := self._waiting():
+                    if not self._deliver(batch):
+                        return False
+                return True
+            finally:
+                self._attempt_seconds = None
 
-    def _waiting(self) -> list[SpooledEvent]:
-        """As many events as one request may have."""
+    def _waiting(self, behind: int = 0) -> list[SpooledEvent]:
+        """As many events as one request may have, behind a seq."""
         with self._lock:
             options = self._options
-            return self._spool.after(0, most_events=options.max_events, most_bytes=options.max_bytes)
+            return self._spool.after(behind, most_events=options.max_events, most_bytes=options.max_bytes)
+
+    def _behind(self, seq: int, under_way: int) -> Sequence[SpooledEvent]:
+        with self._lock:
+            waiting = self._unsent - under_way
+            enough = waiting >= self._options.max_events or (waiting > 0 and self._flushes > 0)
+            return self._waiting(seq) if enough and not self._stopping else []

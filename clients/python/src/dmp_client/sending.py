@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, Protocol
 
 from dmp_client.backoff import RetryPolicy
+from dmp_client.batch_delivery import Begin
 from dmp_client.delivery import Delivery
 from dmp_client.delivery_options import DeliveryOptions
 from dmp_client.disk_spool import DiskSpool, default_spool_path
@@ -26,7 +27,7 @@ from dmp_client.errors import ClosedError
 from dmp_client.event import encode_event
 from dmp_client.health import Health
 from dmp_client.http import Connection, HttpTransport, Reply, Request
-from dmp_client.publishing import threads_are_greenlets
+from dmp_client.publishing import threads_are_greenlets, threads_do_not_run
 from dmp_client.spool import MemorySpool, Spool
 from dmp_client.verdicts import Verdict
 
@@ -45,7 +46,8 @@ class SendingOptions:
     durable: wait for the disk on each event, so that it survives a loss of power too.
     source: for events that name none.
     exit_seconds: how long the end of the process waits for events to be answered.
-    transport: how events are sent: `json` over HTTP, or `grpc`, which needs `dmp-client[grpc]`. Questions are JSON.
+    transport: how events are sent: `json`, a request of HTTP/1.1 for each batch, or `grpc`, one stream for all of them,
+        which needs `dmp-client[grpc]`. Questions are asked over HTTP in both cases.
     """
 
     spool: str | os.PathLike[str] | None = None
@@ -222,7 +224,7 @@ class Sending:
     def _make(self) -> _Process:
         spool = self._open_spool()
         try:
-            transport = self._open_transport()
+            transport, begin = self._open_transport()
         except BaseException:
             spool.close()
             raise
@@ -232,16 +234,22 @@ class Sending:
             options=self._options.delivery,
             policy=self._options.retry,
             on_verdict=self._on_verdict,
+            begin=begin,
         )
         return _Process(os.getpid(), spool, transport, delivery)
 
-    def _open_transport(self) -> Transport:
+    def _open_transport(self) -> tuple[Transport, Begin | None]:
+        """What sends, and its way to send requests ahead of answers if it has one."""
         if self._options.transport == "json":
-            return HttpTransport(self._connection)
+            return HttpTransport(self._connection), None
         # Here, because who sends JSON need not have grpc.
         from dmp_client.grpc_transport import GrpcTransport
 
-        return GrpcTransport(self._connection)
+        if threads_are_greenlets() or threads_do_not_run():
+            _LOGGER.warning("events are sent over HTTP: gRPC needs threads, which do not run here")
+            return HttpTransport(self._connection), None
+        stream = GrpcTransport(self._connection)
+        return stream, stream.begin
 
     def _open_spool(self) -> Spool:
         options = self._options
