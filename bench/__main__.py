@@ -32,6 +32,7 @@ from bench.limits import CopyLimit, measure_empty_handler
 from bench.load_client import LoadClient, LoadError
 from bench.machine import describe_machine
 from bench.measure import Measurement
+from bench.publishing import measure_publishing
 from bench.stats_scale import measure_stats
 from bench.system import System, WrongAnswerError
 from bench.targets import Promise, promises, promises_table
@@ -93,6 +94,7 @@ def run(options: argparse.Namespace, directory: Path) -> dict[str, Any]:
         if "client" in options.parts:
             print("\nclient", flush=True)
             measure_tracking(figures, directory, events=round(_TRACKED * options.scale), runs=options.runs)
+            measure_publishing(figures, events=round(_TRACKED * options.scale), runs=options.runs)
     except (LoadError, WrongAnswerError, AssertionError) as error:
         failure = str(error) or type(error).__name__
     judged += figures.promises()
