@@ -206,6 +206,14 @@ def test_a_stream_without_work_or_of_some_age_ends_and_the_next_event_opens_anot
     assert client.health().failures == 0
 
 
+def test_a_transport_that_cannot_be_used_is_refused_when_the_client_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValueError, match="json or grpc"):
+        DmpClient("http://127.0.0.1:9", transport="carrier-pigeon")
+    monkeypatch.setattr("dmp_client.publishing.find_spec", lambda name: None)
+    with pytest.raises(ImportError, match=r"dmp-client\[grpc\]"):
+        DmpClient("http://127.0.0.1:9", transport="grpc")
+
+
 def test_clients_leave_no_thread_behind(gateway_url: str, campaign: str, assert_counted: AssertCounted) -> None:
     before = threading.active_count()
     for _ in range(20):

@@ -23,15 +23,21 @@ ROUNDS = int(os.environ.get("DMP_CHAOS_ROUNDS", "6"))
 PROGRAM = Path(__file__).parent / "serving" / "killed.py"
 
 
+@pytest.mark.parametrize("transport", ["json", "grpc"])
 @pytest.mark.timeout(120 + 10 * ROUNDS)
 def test_client_and_gateway_killed_in_turn(
-    stack: Stack, gateway_url: str, campaign: str, assert_counted: Callable[[str, int], None], tmp_path: Path
+    stack: Stack,
+    gateway_url: str,
+    campaign: str,
+    assert_counted: Callable[[str, int], None],
+    tmp_path: Path,
+    transport: str,
 ) -> None:
     chance = random.Random(15)
     spool = tmp_path / "killed.spool"
     tracked: list[int] = []
     with subprocess.Popen(
-        [sys.executable, str(PROGRAM), gateway_url, str(spool), campaign],
+        [sys.executable, str(PROGRAM), gateway_url, str(spool), campaign, transport],
         env={**os.environ, "PYTHONPATH": str(repository_root() / "clients" / "python" / "src")},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -53,7 +59,7 @@ def test_client_and_gateway_killed_in_turn(
             tracked.append(len(dots.strip()))
         process.stdin.close()
     verdicts: list[Verdict] = []
-    with DmpClient(gateway_url, spool=spool, on_verdict=verdicts.append) as client:
+    with DmpClient(gateway_url, spool=spool, on_verdict=verdicts.append, transport=transport) as client:
         client.resume()
         assert client.flush(60)
         # The process may have died between keeping an event and saying so.

@@ -1,7 +1,7 @@
 """For each line of stdin, forks a process that tracks events until it is killed; then ends the line on stdout.
 
 The line holds the process's id, and a dot for each event that was tracked. An event's id says its place.
-Arguments: the gateway's address, a spool, a campaign.
+Arguments: the gateway's address, a spool, a campaign, a transport.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import sys
 
 from dmp_client import DeliveryOptions, DmpClient, RetryPolicy
 
-url, spool, campaign = sys.argv[1:]
+url, spool, campaign, transport = sys.argv[1:]
 
 
 def track_until_killed(line: str) -> None:
@@ -21,6 +21,7 @@ def track_until_killed(line: str) -> None:
         url,
         spool=spool,
         source="test",
+        transport=transport,
         delivery=DeliveryOptions(max_events=20, linger_seconds=0.002),
         retry=RetryPolicy(first_seconds=0.02, most_seconds=0.1),
     )

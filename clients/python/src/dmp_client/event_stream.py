@@ -137,8 +137,8 @@ def _fail(unanswered: Future[Reply], error: Any, *, alone: bool) -> None:  # noq
     if status is None or (code is _OF_ONE_BODY and not alone):  # whose body it was is found out one by one
         unanswered.set_exception(NoReplyError(f"no answer from the gateway ({code.name})", sent=True))
         return
-    body, retry_after = _envelope(code.name, str(error.details())), _retry_after(_status_of(error))
-    unanswered.set_result(Reply(status=status, body=body, headers={}, retry_after=retry_after))
+    body = _envelope(code.name, str(error.details()))
+    unanswered.set_result(Reply(status=status, body=body, headers={}, retry_after=_asked_to_wait(error)))
 
 
 def _envelope(status: str, message: str) -> bytes:
@@ -146,11 +146,13 @@ def _envelope(status: str, message: str) -> bytes:
     return msgspec.json.encode({"error": {"status": status, "message": message}})
 
 
-def _status_of(error: Any) -> status_pb2.Status:  # noqa: ANN401 - see above
-    for name, value in error.trailing_metadata() or ():
-        if name == "grpc-status-details-bin":
-            return status_pb2.Status.FromString(value)
-    return status_pb2.Status()
+def _asked_to_wait(error: Any) -> float | None:  # noqa: ANN401 - see above
+    """The seconds that the service asks to wait in its status, or the gateway in a header."""
+    said = dict((*(error.initial_metadata() or ()), *(error.trailing_metadata() or ())))
+    if "grpc-status-details-bin" in said:
+        return _retry_after(status_pb2.Status.FromString(said["grpc-status-details-bin"]))
+    header = str(said.get("retry-after", ""))
+    return float(header) if header.isdecimal() else None
 
 
 def _retry_after(status: status_pb2.Status) -> float | None:

@@ -6,6 +6,7 @@ import gzip
 import logging
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import Any, Final
 
 from dmp_client.http import PASSING_STATUSES, Request
@@ -38,6 +39,14 @@ def compressed(body: bytes) -> tuple[bytes, str]:
 def refuses_events(status: int) -> bool:
     """True for an answer after which the same request would be refused again, for what it holds."""
     return 400 <= status < 500 and status not in PASSING_STATUSES and status not in _LATER
+
+
+def check_transport(transport: str) -> None:
+    """Raises ValueError if events are sent in no such way, ImportError if what it needs is not installed."""
+    if transport not in ("json", "grpc"):
+        raise ValueError(f"transport must be json or grpc, not {transport!r}")
+    if transport == "grpc" and not all(find_spec(needed) for needed in ("grpc", "dmp")):
+        raise ImportError("transport=\"grpc\" needs the extra grpc: pip install 'dmp-client[grpc]' (and dmp-protos)")
 
 
 def threads_do_not_run() -> bool:

@@ -27,7 +27,7 @@ from dmp_client.errors import ClosedError
 from dmp_client.event import encode_event
 from dmp_client.health import Health
 from dmp_client.http import Connection, HttpTransport, Reply, Request
-from dmp_client.publishing import threads_are_greenlets, threads_do_not_run
+from dmp_client.publishing import check_transport, threads_are_greenlets, threads_do_not_run
 from dmp_client.spool import MemorySpool, Spool
 from dmp_client.verdicts import Verdict
 
@@ -83,12 +83,14 @@ class _Process:
 
 
 def sending_options(options: SendingOptions | None, named: Mapping[str, Any]) -> SendingOptions:
-    """The options that were given, with single ones by name. Raises TypeError for a name that is none."""
+    """The options that were given, with single ones by name. Raises TypeError, ValueError, ImportError."""
     known = {field.name for field in dataclasses.fields(SendingOptions)}
     for name in named:
         if name not in known:
             raise TypeError(f"{name} is not an option; there are {', '.join(sorted(known))}")
-    return dataclasses.replace(options or SendingOptions(), **named)
+    chosen = dataclasses.replace(options or SendingOptions(), **named)
+    check_transport(chosen.transport)
+    return chosen
 
 
 class Sending:
