@@ -15,6 +15,7 @@ from cryptography import x509
 
 from deploy.certificates.make_certificates import make_certificates
 from dmp.ingest.v1 import ingest_service_pb2, ingest_service_pb2_grpc
+from dmp_client import DmpClient
 from dmp_stack.gateway_certificates import PublicCertificate
 from tests.conditions import wait_until
 from tests.gateway.conftest import Backends, GatewayRunner
@@ -82,6 +83,17 @@ def test_native_calls_go_over_the_same_port(secured: Secured, backends: Backends
         stub = ingest_service_pb2_grpc.IngestServiceStub(channel)
         stub.PublishEvents(ingest_service_pb2.PublishEventsRequest(), timeout=10)
     assert backends.ingest.only_call().method == "PublishEvents"
+
+
+@pytest.mark.parametrize("transport", ["json", "grpc"])
+def test_the_python_client_believes_the_authority_that_it_is_told(
+    secured: Secured, backends: Backends, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, transport: str
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(secured.authority))
+    client = DmpClient(secured.url, spool=tmp_path / "events.spool", source="test", transport=transport)
+    client.track("click", campaign_id="c")
+    wait_until(lambda: bool(backends.ingest.calls), "the events arrive")
+    client.close(0)
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/docs", "/nothing-here", "/users/user_1"])

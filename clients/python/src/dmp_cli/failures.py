@@ -68,4 +68,4 @@ def explained(error: DmpError, url: str) -> Iterator[str]:
     elif isinstance(error, ConflictError):
         yield "Look at what is in place now, then decide."
     elif isinstance(error, UnavailableError):
-        yield f"Is DMP running at {url}? `dmp health` says more; --url, DMP_URL or `dmp config url URL` name another."
+        yield f"Is DMP running at {url}? --url, DMP_URL or `dmp config url URL` name another address."

@@ -8,10 +8,12 @@ while a process forks. What had no answer is sent again over a new channel.
 from __future__ import annotations
 
 import os
+import ssl
 import threading
 import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -129,8 +131,14 @@ def _open(connection: Connection) -> grpc.Channel:
     parts = urlsplit(connection.url)
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
     if parts.scheme == "https":
-        return grpc.secure_channel(f"{host}:{parts.port or 443}", grpc.ssl_channel_credentials(), options)
+        return grpc.secure_channel(f"{host}:{parts.port or 443}", grpc.ssl_channel_credentials(_authorities()), options)
     return grpc.insecure_channel(f"{host}:{parts.port or 80}", options)
+
+
+def _authorities() -> bytes | None:
+    """Whom Python believes: the file of SSL_CERT_FILE, or the system's. None: those that came with gRPC."""
+    path = Path(ssl.get_default_verify_paths().cafile or "")
+    return path.read_bytes() if path.is_file() else None
 
 
 class _Opening:
