@@ -29,6 +29,7 @@ local RPCS = {
   ["/dmp.ingest.v1.IngestService/EraseUser"] = "admin",
   ["/dmp.ingest.v1.IngestService/GetErasure"] = "admin",
   ["/dmp.ingest.v1.IngestService/GetEvent"] = "people",
+  ["/dmp.ingest.v1.IngestService/ListActions"] = "admin",
   ["/dmp.ingest.v1.IngestService/PublishEventStream"] = "ingest",
   ["/dmp.ingest.v1.IngestService/PublishEventStreamJson"] = "ingest",
   ["/dmp.ingest.v1.IngestService/PublishEvents"] = "ingest",
@@ -48,6 +49,7 @@ local RPCS = {
 }
 local PATHS = {
   ["DELETE /users/*"] = "admin",
+  ["GET /admin/actions"] = "admin",
   ["GET /audit"] = "admin",
   ["GET /campaigns"] = "read",
   ["GET /debug/explain"] = "people",

@@ -4,6 +4,7 @@
 -- The methods of each path; `*` stands for a variable. Whoever may GET may HEAD too. A path that is not here is left to the transcoder, which answers 404 to a method
 -- it does not know. A test holds this against the annotations of the protos.
 local METHODS = {
+  ["/admin/actions"] = "GET",
   ["/audit"] = "GET",
   ["/audit/repair"] = "POST",
   ["/campaigns"] = "GET",

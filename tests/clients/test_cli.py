@@ -195,6 +195,25 @@ def test_evidence_for_review(shell: Shell, make_client: Make, gateway_url: str) 
     assert "rule" in shell.run("review", "--rule", "nothing", expect=4).stderr
 
 
+def test_what_was_decided_and_by_whom(shell: Shell, two_people: tuple[str, str, str]) -> None:
+    mark, one, other = two_people
+    shell.run("merge", one, other, "--reason", f"desk {mark}")
+    table = shell.run("actions", "--from", "10m", "--kind", "merge_profiles", "--limit", "20").stdout.splitlines()
+    assert table[0].lower().split() == ["when", "actor", "what", "result", "people", "details", "reason"]
+    (row,) = [line for line in table if f"desk {mark}" in line]
+    assert "-      merge_profiles  done" in row
+    assert one in row
+    assert other in row
+    assert "merge_id=" in row
+    (told,) = [
+        action
+        for line in shell.run("actions", "--json", "--limit", "20").stdout.splitlines()
+        if (action := json.loads(line))["reason"] == f"desk {mark}"
+    ]
+    assert told["internal_user_ids"] == [one, other]
+    assert "kind" in shell.run("actions", "--kind", "nothing", expect=4).stderr
+
+
 def test_load_is_bounded_and_measured(shell: Shell) -> None:
     mark = f"l{secrets.token_hex(4)}"
     loaded = shell.run("load", "--rate", "300", "--seconds", "2", "--mark", mark, "--json")

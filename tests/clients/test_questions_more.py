@@ -56,6 +56,7 @@ def test_every_path_of_the_document_has_a_question(between: Interposed, make_cli
         lambda: client.undo_shared("email", "a@b.com", "shop"),
         lambda: client.try_policy("x = 1"),
         lambda: client.erase_identifier("email", "a@b.com"),
+        lambda: list(client.actions()),
         lambda: client.repair("c", "2026-01-01T00:00:00Z", "2026-01-01T00:10:00Z"),
     ]
     between.behaviour = lambda _: Said(status=404, body=b'{"error":{"status":"NOT_FOUND","message":"nothing here"}}')
@@ -73,6 +74,19 @@ def test_pages_of_a_list_are_read_one_after_the_other(make_client: Make, gateway
     wait_until(lambda: any(r.rule == "blocked" for r in client.review(rule="blocked")), "refusals are listed")
     first = next(iter(client.review(rule="blocked")))
     assert (first.identifier, first.value) == ("email", "test@example.com")
+
+
+def test_what_was_decided_is_read_page_after_page(make_client: Make, gateway_url: str) -> None:
+    client, since = make_client(gateway_url), datetime.now(UTC)
+    email = f"{secrets.token_hex(6)}@x.example"
+    client.track("page_view", identifiers={"email": email})
+    assert client.flush(20)
+    person = client.match("email", email).internal_user_id
+    for number in range(101):
+        client.merge([person], f"{number}")
+    acts = list(client.actions(from_=since, kind="merge_profiles", actor="-"))
+    assert [act.reason for act in acts if act.internal_user_ids == [person]] == [f"{n}" for n in reversed(range(101))]
+    assert acts[0].acted_at >= since
 
 
 def test_possible_matches_and_detaching(make_client: Make, gateway_url: str) -> None:

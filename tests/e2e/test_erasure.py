@@ -184,14 +184,20 @@ def _places_of(stack: Stack, marks: list[str]) -> list[str]:
     return sorted(set(found))
 
 
+def _stranger(url: str) -> str:
+    """The id of somebody whom nobody else knows."""
+    body = _identified(uuid.uuid4().hex, {"email": f"{uuid.uuid4().hex}@x.com"})
+    person: str = httpx.post(f"{url}/events", json=body).raise_for_status().json()["results"][0]["internal_user_id"]
+    return person
+
+
 def test_no_store_has_anything_of_an_erased_person(own_stack: Stack) -> None:
     stack = own_stack  # what others sent would all be searched
     url, mark = stack.http_url, uuid.uuid4().hex[:12]
     number = int(mark, 16) % 10**10
     mine = {"email": f"{mark}@pii.example", "phone": f"+49 17 {number}", "user_id": f"User-{mark}"}
     marks = [mark, str(number), f"reason about {mark}"]
-    stranger = httpx.post(f"{url}/events", json=_identified(uuid.uuid4().hex, {"email": f"{uuid.uuid4().hex}@x.com"}))
-    other = stranger.json()["results"][0]["internal_user_id"]
+    other = _stranger(url)
     metadata = {"name": f"Jane {mark}", "mail": mine["email"]}
     now = {
         "event_id": uuid.uuid4().hex,
@@ -209,9 +215,12 @@ def test_no_store_has_anything_of_an_erased_person(own_stack: Stack) -> None:
     merged = httpx.post(f"{url}/merge", json={"internal_user_ids": [person, other], "reason": f"reason about {mark}"})
     merge_id = merged.raise_for_status().json()["merge_id"]
     httpx.post(f"{url}/merges/{merge_id}:undo", json={"reason": f"reason about {mark}"}).raise_for_status()
+    apart = {"internal_user_ids": [other, _stranger(url)], "reason": f"neither is {mine['email'].upper()}"}
+    httpx.post(f"{url}/never-merges", json=apart).raise_for_status()
     assert httpx.get(f"{url}/reference/users/{mine['user_id']}").status_code == 200
     before = _places_of(stack, marks)
-    assert {"ingest.event", "identity.identifier", "identity.contact", "stats.window_batch"} <= set(before)
+    assert {"ingest.event", "identity.identifier", "identity.contact", "identity.action"} <= set(before)
+    assert {"identity.never_merge", "stats.window_batch"} <= set(before)
     _completed(url, _receipt(httpx.delete(f"{url}/users/{person}")))
     wait_until(lambda: _places_of(stack, marks) == [], f"nothing is left (there was {before})", timeout_seconds=20)
     assert httpx.get(f"{url}/reference/users/{mine['user_id']}").status_code == 404

@@ -13,8 +13,11 @@ from typing import Any
 
 import grpc
 import httpx
+import psycopg
 import pytest
 
+from dmp.identity.v1 import merge_pb2
+from dmp.identity.v1.identity_service_pb2_grpc import IdentityServiceStub
 from dmp_client import DmpClient, NotAllowedError
 from dmp_stack.programs import repository_root
 from dmp_stack.settings import StackSettings
@@ -120,7 +123,7 @@ def test_dmp_takes_its_key_from_a_flag_the_environment_or_its_file(system: Stack
 def test_the_commands_of_the_guide_do_what_it_says(system: Stack) -> None:
     guide = (repository_root() / "docs" / "open-to-the-world.md").read_text()
     lines = re.findall(r"^python -m dmp_stack keys ([^#\n]+)", guide, re.MULTILINE)
-    assert len(lines) == 8
+    assert len(lines) == 9
     said = [keys(system, *shlex.split(line)) for line in lines]
     assert [bool(re.fullmatch(r"dmp_(secret|public)_\w{32}", text)) for text in said[:4]] == [True] * 4
     assert said[3].startswith("dmp_public_")
@@ -137,3 +140,75 @@ def test_native_callers_need_a_key_too(system: Stack, first: str) -> None:
         assert refusal.value.code() == grpc.StatusCode.UNAUTHENTICATED
         assert refusal.value.details() == "a key is required: Authorization: Bearer, or x-api-key"
         call(b"", timeout=20, metadata=(("authorization", f"Bearer {first}"),))
+
+
+def test_the_audit_log_names_the_key_whatever_callers_say_of_themselves(system: Stack, first: str) -> None:
+    desk = keys(system, "create", "desk", "--scopes", "admin,people,ingest")
+    events = [
+        {
+            "event_type": "view",
+            "timestamp": 1700000000,
+            "source": "test",
+            "identifiers": {"email": f"{secrets.token_hex(6)}@x.example"},
+        }
+        for _ in range(2)
+    ]
+    forged = {"authorization": f"Bearer {desk}", "x-internal-caller": "operator"}
+    with (
+        httpx.Client(base_url=system.http_url, timeout=30.0, trust_env=False) as client,
+        grpc.insecure_channel(system.grpc_address, options=[("grpc.enable_http_proxy", 0)]) as channel,
+    ):
+        wait_until(lambda: client.post("/events", json=events, headers=forged).status_code == 202, "the key is known")
+        answer = client.post("/events", json=events, headers=forged).json()
+        people = [result["internal_user_id"] for result in answer["results"]]
+        merged = client.post("/merge", json={"internal_user_ids": people, "reason": "by JSON"}, headers=forged)
+        assert merged.status_code == 200
+        request = merge_pb2.UndoMergeRequest(merge_id=merged.json()["merge_id"], reason="natively")
+        IdentityServiceStub(channel).UndoMerge(request, timeout=20, metadata=tuple(forged.items()))
+        actions = client.get("/admin/actions", params={"actor": "desk"}, headers=forged).json()["actions"]
+        assert [(action["kind"], action["actor"], action["reason"]) for action in actions] == [
+            ("undo_merge", "desk", "natively"),
+            ("merge_profiles", "desk", "by JSON"),
+        ]
+        assert client.get("/admin/actions", params={"actor": "operator"}, headers=forged).json()["actions"] == []
+        assert client.get("/admin/actions").status_code == 401
+        people_only = {"x-api-key": keys(system, "create", "people-only", "--scopes", "people,read,ingest")}
+        wait_until(lambda: client.get("/admin/actions", headers=people_only).status_code == 403, "the key is known")
+
+
+def test_the_audit_log_names_whoever_asked_for_an_erasure_and_a_repair(system: Stack, first: str) -> None:
+    campaign, admin = f"camp_{secrets.token_hex(6)}", {"x-api-key": first}
+    event = {"event_id": secrets.token_hex(8), "type": "click", "campaign_id": campaign, "source": "test"}
+    event |= {"occurred_at": "2026-01-01T00:00:00Z", "user_id": secrets.token_hex(8)}
+    with httpx.Client(base_url=system.http_url, timeout=30.0, trust_env=False, headers=admin) as client:
+        person = client.post("/events", json=event).json()["results"][0]["internal_user_id"]
+        erasure_id = client.delete(f"/users/{person}").json()["receipt"]["erasure_id"]
+        # Something else than an event changes what is counted.
+        with psycopg.connect(system.database_url("stats")) as connection:
+            statement = "UPDATE rollup SET count = count + 1 WHERE campaign_id = %s"
+            wait_until(lambda: connection.execute(statement, (campaign,)).rowcount > 0, "the event is in the rollups")
+        minute = {"campaign_id": campaign, "from": "2026-01-01T00:00:00Z", "to": "2026-01-01T00:00:00Z"}
+        assert client.post("/audit/repair", json=minute).json()["minutes"] == ["2026-01-01T00:00:00Z"]
+        wait_until(
+            lambda: client.get(f"/erasures/{erasure_id}").json()["receipt"]["complete"],
+            "the erasure is complete",
+            timeout_seconds=60,
+        )
+        actions = client.get("/admin/actions").json()["actions"]
+    repair = next(action for action in actions if action["kind"] == "repair_campaign")
+    assert (repair["actor"], repair["refs"], repair["counts"]) == (
+        "first-admin",
+        {"campaign_id": campaign},
+        {"minutes": 1},
+    )
+    erased = [action for action in actions if action["refs"].get("erasure_id") == erasure_id]
+    assert [(action["result"], action["actor"]) for action in erased] == [
+        ("complete", "first-admin"),
+        ("requested", "first-admin"),
+    ]
+
+
+def test_no_log_has_a_key_in_it(system: Stack, first: str) -> None:
+    logs = {path.name: path.read_text() for path in system.log_directory.glob("*.log")}
+    assert logs["gateway.log"]
+    assert [name for name, text in logs.items() if first in text or "dmp_secret_" in text] == []

@@ -119,6 +119,7 @@ def settings(database_url: str, redis_url: str, policy: IdentifierPolicy) -> Set
             listen="127.0.0.1:0",
             log_level="info",
             drain_seconds=0.0,
+            action_retention_days=0,
         ),
         policy=policy,
         pool_size=8,

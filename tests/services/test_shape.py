@@ -90,6 +90,7 @@ def test_its_settings_hold_those_of_every_service(context: str) -> None:
     read = definition(context).read_settings
     port = 50051 + CONTEXTS.index(context)
     common = read({**ENVIRONMENT, url: "postgresql://u@h/d"}).common
+    assert common.action_retention_days == 1095
     assert (common.database_url, common.redis_url, common.listen, common.log_level, common.drain_seconds) == (
         "postgresql://u@h/d",
         "unix:///nowhere",
@@ -98,9 +99,17 @@ def test_its_settings_hold_those_of_every_service(context: str) -> None:
         2.5,
     )
     with pytest.raises(SettingsError) as raised:
-        read({"DMP_LOG_LEVEL": "loud", "DMP_DRAIN_SECONDS": "-1", f"DMP_{context.upper()}_LISTEN": "nowhere"})
+        read(
+            {
+                "DMP_LOG_LEVEL": "loud",
+                "DMP_DRAIN_SECONDS": "-1",
+                "DMP_ACTION_RETENTION_DAYS": "-1",
+                f"DMP_{context.upper()}_LISTEN": "nowhere",
+            }
+        )
     problems = "\n".join(raised.value.problems)
-    for name in (url, "DMP_REDIS_URL", "DMP_LOG_LEVEL", "DMP_DRAIN_SECONDS", f"DMP_{context.upper()}_LISTEN"):
+    common_names = ("DMP_REDIS_URL", "DMP_LOG_LEVEL", "DMP_DRAIN_SECONDS", "DMP_ACTION_RETENTION_DAYS")
+    for name in (url, *common_names, f"DMP_{context.upper()}_LISTEN"):
         assert name in problems
 
 

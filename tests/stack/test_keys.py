@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
+import pwd
 import re
 import stat
 import subprocess
@@ -21,7 +23,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dmp_chassis.settings import SettingsError
-from dmp_stack.keys import commands
+from dmp_stack.keys import commands, key_history
 from dmp_stack.keys.api_key import MAX_KEYS, SCOPES, ApiKey, KeysError, check, digest, generate, new_id, now, problems
 from dmp_stack.keys.commands import add_arguments
 from dmp_stack.keys.keys_file import KeysDirectory
@@ -184,6 +186,49 @@ def test_a_revoked_key_is_gone_from_the_gateway_and_stays_in_the_list(keys: Comm
     assert keys("revoke", "bidder").returncode == 1
     assert keys("prune").stdout == "forgotten: 1\n"
     assert [key.name for key in directory.read()] == ["reader"]
+
+
+def test_each_act_is_kept_with_the_keys_and_never_the_key(keys: Command, directory: KeysDirectory) -> None:
+    secret = keys("create", "bidder", "--scopes", "ingest").stdout.strip()
+    keys("rotate", "bidder", "--overlap", "1h")
+    keys("revoke", "bidder")
+    keys("prune")
+    old, new = (one.id for one in directory.history()[:2])
+    assert [(one.act, one.id) for one in directory.history()] == [
+        ("created", old),
+        ("created", new),
+        ("expires", old),
+        ("revoked", old),
+        ("revoked", new),
+        ("forgotten", old),
+        ("forgotten", new),
+    ]
+    assert {one.name for one in directory.history()} == {"bidder"}
+    said = keys("history").stdout.splitlines()
+    assert [line.split()[2:] for line in said[1:]] == [[one.act, one.id, "bidder"] for one in directory.history()]
+    assert {one.by for one in directory.history()} == {pwd.getpwuid(os.getuid()).pw_name}
+    assert secret not in directory.keys_file.read_text()
+
+
+def test_a_command_that_is_refused_is_no_act(keys: Command, directory: KeysDirectory) -> None:
+    keys("create", "bidder", "--scopes", "ingest")
+    assert keys("revoke", "nobody").returncode == 1
+    assert keys("create", "operator", "--scopes", "ingest").returncode == 1
+    assert [one.act for one in directory.history()] == ["created"]
+
+
+def test_the_history_is_bounded_and_a_file_without_one_is_read(
+    keys: Command, directory: KeysDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys("create", "bidder", "--scopes", "ingest")
+    document = json.loads(directory.keys_file.read_text())
+    del document["history"]
+    directory.keys_file.write_text(json.dumps(document))
+    assert directory.history() == []
+    monkeypatch.setattr(key_history, "MOST_ENTRIES", 2)
+    for name in ("a", "b", "c"):
+        keys("create", name, "--scopes", "ingest")
+    assert [one.name for one in directory.history()] == ["b", "c"]
 
 
 def test_the_first_key_is_made_once(keys: Command, directory: KeysDirectory) -> None:

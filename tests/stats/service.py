@@ -132,6 +132,7 @@ class StatsCluster:
                 listen="127.0.0.1:0",
                 log_level="info",
                 drain_seconds=0.0,
+                action_retention_days=0,
             ),
             pool_size=4,
             window_seconds=1800,

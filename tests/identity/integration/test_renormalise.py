@@ -113,6 +113,9 @@ async def test_an_installation_is_upgraded_and_nobody_is_split(
         assert (await after.identify(phone="+49301234567")).primary_contact_id == contact.primary_contact_id
         assert await after.apply(*(event(**{kind: spelling}) for kind, _, spelling in SPELLINGS)) == people
         assert shown(await after.profile(people[0]), "phones") == ["0049 30 1234567"]
+        acts = await after.rows("SELECT result, counts FROM action WHERE refs ->> 'run' = %s ORDER BY id", (done.run,))
+        assert [result for result, _ in acts] == ["begun", "done"]
+        assert (acts[1][1]["read"], acts[1][1]["moved"]) == (done.read, done.moved)
         check(after)
     # Done is done: the next start finds nothing to read again.
     assert (await renormalise(identity_database_url, new)).read == 0

@@ -184,6 +184,12 @@ async def test_an_operator_resets_the_clock_of_the_table(cluster: StatsCluster) 
         kept = await replica.stub.GetReferenceUser(pb.GetReferenceUserRequest(user_id="u"))
         assert (dict(kept.attributes), kept.generation, kept.ts.seconds) == ({"plan": "pro"}, 2, 0)
     assert await second.put_reference({}, TS) == 3
+    told = (await first.stub.ListActions(pb.ListActionsRequest())).actions
+    assert [(act.kind, act.actor, act.refs["generation"]) for act in told] == [
+        ("replace_reference", "-", "3"),
+        ("reset_reference_clock", "operator", "2"),
+        ("replace_reference", "-", "1"),
+    ]
 
 
 @pytest.mark.parametrize("users", [400_000, 10])

@@ -7,7 +7,21 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from dmp_cli.commands import audit, counts, erase, events, live, load, merging, people, reference, send, system, tail
+from dmp_cli.commands import (
+    actions,
+    audit,
+    counts,
+    erase,
+    events,
+    live,
+    load,
+    merging,
+    people,
+    reference,
+    send,
+    system,
+    tail,
+)
 from dmp_cli.session import EVERYWHERE, given_before
 
 _HELP: Final = """Sends events to DMP and asks it about people and campaigns.
@@ -33,7 +47,7 @@ def build() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_before())
-    for group in (send, load, events, people, merging, erase, counts, live, tail, audit, reference, system):
+    for group in (send, load, events, people, merging, erase, counts, live, tail, audit, actions, reference, system):
         group.register(app)
     return app
 

@@ -107,6 +107,25 @@ class CountsQuestions(Asking):
             pages.append(self._ask(counts.repair(campaign_id, from_, to, pages[-1].next_page_token)))
         return answers.Repaired(minutes=[minute for page in pages for minute in page.minutes])
 
+    def actions(
+        self,
+        *,
+        from_: Moment | None = None,
+        to: Moment | None = None,
+        kind: str | None = None,
+        actor: str | None = None,
+    ) -> Iterator[answers.Action]:
+        """Who merged, erased, repaired or replaced what, and why: the newest first.
+
+        from_, to: both included. kind: such as `merge_profiles`. actor: the name of a key. Pages are read as they are
+        needed.
+        """
+        token: str | None = None
+        while token != "":
+            page = self._ask(counts.actions(from_, to, kind, actor, token))
+            yield from page.items
+            token = page.next_page_token
+
     def system_health(self) -> answers.SystemHealth:
         """Whether the whole system can do its work. Raises UnavailableError if not."""
         return self._ask(counts.system_health())

@@ -31,6 +31,8 @@ class CommonSettings:
     """`DMP_LOG_LEVEL`."""
     drain_seconds: float
     """`DMP_DRAIN_SECONDS`: how long health says NOT_SERVING before the port closes, for the gateway to notice."""
+    action_retention_days: int
+    """`DMP_ACTION_RETENTION_DAYS`: how long the audit log of acts is kept; 0 stands for ever."""
     certificates: CertificateFiles | None = None
     """`DMP_TLS_CERT_FILE`, `DMP_TLS_KEY_FILE`, `DMP_TLS_CA_FILE`: what the service shows to other services, and whom it
     believes; None: they talk without TLS."""
@@ -55,6 +57,7 @@ def read_common(env: EnvReader, service: str, *, port: int) -> CommonSettings:
         certificates=certificates,
         log_level=read_log_level(env),
         drain_seconds=env.seconds("DMP_DRAIN_SECONDS", 2.5, maximum=60),
+        action_retention_days=env.integer("DMP_ACTION_RETENTION_DAYS", 1095, minimum=0, maximum=36_500),
     )
 
 

@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 
 from dmp.access.v1 import scope_pb2
+from dmp_chassis.actions import expire_actions_loop
 from dmp_chassis.callers import believed_callers
 from dmp_chassis.client import MAX_MESSAGE_BYTES
 from dmp_chassis.clock import Clock, now_us
@@ -81,6 +82,9 @@ def assemble(settings: Settings, *, clock: Clock = now_us) -> Parts:
     async def publish_domain_events() -> None:
         await drain_loop(database, publisher, wake=wake)
 
+    async def remove_old_actions() -> None:
+        await expire_actions_loop(database, days=settings.common.action_retention_days)
+
     async def ask_redis() -> None:
         await check_redis(redis)
 
@@ -90,7 +94,7 @@ def assemble(settings: Settings, *, clock: Clock = now_us) -> Parts:
         # Without Redis everything works but the publishing of domain events, which wait in the outbox.
         # While keys were made by other rules values are looked up by both, which only costs a little.
         degrading=("redis", "key_rules"),
-        background=(key_rules.run, identifier.run, publish_domain_events),
+        background=(key_rules.run, identifier.run, publish_domain_events, remove_old_actions),
         on_close=(joiner.close, batches.close, database.close, redis.aclose),
     )
 

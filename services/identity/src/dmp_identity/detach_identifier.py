@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import psycopg
 
+from dmp_chassis.actions import Action, Asked, record
 from dmp_chassis.database import Database
 from dmp_chassis.domain_events import DomainEvent
+from dmp_chassis.instants import instant_from_us
 from dmp_chassis.uuid7 import uuid7_text
 from dmp_chassis.violations import InvalidArgument, Violation
 from dmp_identity.adapters import never_merge_store
@@ -33,12 +35,15 @@ from dmp_identity.undo_merge import regroup_people
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IdentifierOfPerson:
-    """A person, by any id, and one of that person's strong identifiers as it was written; why it is to move."""
+    """A person, by any id, and one of that person's strong identifiers as it was written.
+
+    asked: who wants to move it, and why.
+    """
 
     internal_user_id: str
     identifier: str
     value: str
-    reason: str
+    asked: Asked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +89,7 @@ async def detach_identifier(
     """Gives the identifier a profile of its own, kept apart from the person. Raises InvalidArgument, NoMatchError,
     ProfileNotFoundError.
     """
-    parsed = read_strong(parser, wanted.identifier, wanted.value, wanted.reason)
+    parsed = read_strong(parser, wanted.identifier, wanted.value, wanted.asked.reason)
     profile_id = profile_id_asked_for(wanted.internal_user_id)
 
     async def unit(connection: psycopg.AsyncConnection[Any], _: bool) -> Detached:
@@ -101,7 +106,7 @@ async def detach_identifier(
             id=uuid7_text(),
             profile_a=found.profile,
             profile_b=profile,
-            reason=wanted.reason,
+            reason=wanted.asked.reason,
             created_at_us=now_us,
             merge_id="",
         )
@@ -109,6 +114,7 @@ async def detach_identifier(
         await never_merge_store.add_never_merges(connection, [kept])
         payload = {"internal_user_ids": [public_id(profile)]}
         await add_domain_events(connection, [DomainEvent(kind="ProfileCreated", payload=payload)])
+        await record(connection, _action("detach_identifier", wanted, [root, profile], now_us, never_merge_id=kept.id))
         return Detached(root=root, profile=profile, never_merge=kept)
 
     detached = await in_graph_transaction(database, unit)
@@ -127,7 +133,7 @@ async def attach_identifier(
     """Makes whoever has the identifier one with the person, and removes what kept just these two apart. Raises
     InvalidArgument, NoMatchError, ProfileNotFoundError.
     """
-    parsed = read_strong(parser, wanted.identifier, wanted.value, wanted.reason)
+    parsed = read_strong(parser, wanted.identifier, wanted.value, wanted.asked.reason)
     profile_id = profile_id_asked_for(wanted.internal_user_id)
 
     async def unit(connection: psycopg.AsyncConnection[Any], _: bool) -> Attached:
@@ -142,19 +148,33 @@ async def attach_identifier(
         between = await never_merge_store.never_merges_of(connection, members) if found.root != root else []
         for kept in between:
             if kept.profile_a in others or kept.profile_b in others:
-                await never_merge_store.remove_never_merge(connection, kept.id, wanted.reason, now_us)
+                await never_merge_store.remove_never_merge(connection, kept.id, wanted.asked.reason, now_us)
         merge_id = await merge_in_graph(
             connection,
             [MergeEnd(profile=profile_id, key=None), MergeEnd(profile=found.profile, key=None)],
-            MergeAct(cause="manual", reason=wanted.reason),
+            MergeAct(cause="manual", reason=wanted.asked.reason),
             now_us=now_us,
             compared=parser.compared,
         )
+        people = [profile_id, found.profile]
+        await record(connection, _action("attach_identifier", wanted, people, now_us, merge_id=merge_id))
         return Attached(root=await _root(connection, profile_id), merge_id=merge_id)
 
     attached = await in_graph_transaction(database, unit)
     wake.set()
     return attached
+
+
+def _action(kind: str, wanted: IdentifierOfPerson, people: Sequence[int], now_us: int, **refs: str) -> Action:
+    return Action(
+        kind=kind,
+        actor=wanted.asked.actor,
+        result="done" if any(refs.values()) else "unchanged",
+        subjects=[public_id(profile) for profile in people],
+        refs={"identifier": wanted.identifier, **refs},
+        reason=wanted.asked.reason,
+        acted_at=instant_from_us(now_us),
+    )
 
 
 async def _root(connection: psycopg.AsyncConnection[Any], profile_id: int) -> int:

@@ -17,6 +17,7 @@ from typing import Any, Final
 import msgspec
 import psycopg
 
+from dmp_chassis.actions import remove_reasons
 from dmp_chassis.database import Database, raw, retrying
 from dmp_chassis.page_token import position_of, token_of
 from dmp_chassis.slices import Slices
@@ -25,7 +26,8 @@ from dmp_identity.adapters import erasure_events as listed
 from dmp_identity.adapters.contact_store import clear_contact_values
 from dmp_identity.adapters.erasure_digests import keys_of_erasure
 from dmp_identity.adapters.erasure_links import slice_of_links
-from dmp_identity.adapters.erasure_profiles import erased_values, is_refused_somewhere, take_out
+from dmp_identity.adapters.erasure_profiles import erased_texts, erased_values, is_refused_somewhere, take_out
+from dmp_identity.adapters.erasure_reasons import remove_reasons_of_acts
 from dmp_identity.adapters.erasure_receipts import Counts, Receipt, count_erasure, find_receipt, note_progress
 from dmp_identity.adapters.erasure_refusals import slice_of_refusals
 from dmp_identity.adapters.erasure_timelines import slice_of_timeline
@@ -34,6 +36,7 @@ from dmp_identity.adapters.profile_reads import find_root, members_of, owner_of
 from dmp_identity.domain.errors import ErasureNotFoundError, ProfileNotFoundError
 from dmp_identity.domain.identifier_parser import IdentifierParser
 from dmp_identity.domain.parsed_identifier import Key
+from dmp_identity.domain.profile_id import public_id
 from dmp_identity.domain.request_checks import page_size_violations, profile_id_asked_for, token_violation
 
 MOST_EVENTS: Final = 10_000
@@ -215,14 +218,19 @@ async def forget_erased_events(database: Database, *, erasure_id: str, event_ids
 
 
 async def confirm_erasure(database: Database, *, erasure_id: str, clock_us: Callable[[], int]) -> int:
-    """Forgets the erasure's events and the person's identifiers, unless the erasure is not finished; how many events
-    there were. Raises InvalidArgument, ErasureNotFoundError.
+    """Forgets the erasure's events, the person's identifiers and the reasons of acts that name them, unless the
+    erasure is not finished; how many events there were. Raises InvalidArgument, ErasureNotFoundError.
     """
     wanted = _checked_id(erasure_id)
     async with database.begin() as transaction:
         connection = raw(transaction)
         receipt = await _known(connection, wanted)
-        return await listed.forget_events(connection, wanted, clock_us()) if receipt.finished else 0
+        if not receipt.finished:
+            return 0
+        subjects = [public_id(profile) for profile in receipt.profiles]
+        acts = await remove_reasons(connection, subjects=subjects, texts=await erased_texts(connection, wanted))
+        await remove_reasons_of_acts(connection, acts)
+        return await listed.forget_events(connection, wanted, clock_us())
 
 
 async def _whom(

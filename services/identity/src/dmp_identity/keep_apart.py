@@ -9,7 +9,9 @@ from typing import Any
 
 import psycopg
 
+from dmp_chassis.actions import Action, Asked, record
 from dmp_chassis.database import Database, raw
+from dmp_chassis.instants import instant_from_us
 from dmp_chassis.uuid7 import uuid7_text
 from dmp_chassis.violations import InvalidArgument, Violation
 from dmp_identity.adapters import merge_store, never_merge_store
@@ -18,6 +20,7 @@ from dmp_identity.adapters.merge_store import StoredMerge
 from dmp_identity.adapters.never_merge_store import StoredNeverMerge
 from dmp_identity.adapters.profile_reads import find_profiles, find_root, members_of
 from dmp_identity.domain.errors import NeverMergeNotFoundError, ProfileNotFoundError
+from dmp_identity.domain.profile_id import public_id
 from dmp_identity.domain.request_checks import profile_id_asked_for, reason_violations
 from dmp_identity.graph_transaction import in_graph_transaction
 
@@ -32,10 +35,10 @@ class MergeHistory:
 
 
 async def create_never_merge(
-    database: Database, internal_user_ids: Sequence[str], *, reason: str, clock_us: Callable[[], int]
+    database: Database, internal_user_ids: Sequence[str], *, asked: Asked, clock_us: Callable[[], int]
 ) -> StoredNeverMerge:
     """Keeps two different people apart. Raises InvalidArgument, ProfileNotFoundError."""
-    problems = reason_violations(reason, required=True)
+    problems = reason_violations(asked.reason, required=True)
     if len(internal_user_ids) != 2:
         problems.append(Violation("internal_user_ids", "must have two ids"))
     if problems:
@@ -52,20 +55,31 @@ async def create_never_merge(
             raise InvalidArgument(
                 [Violation("internal_user_ids", "must be two different people; undo their merge first")]
             )
+        now_us = clock_us()
         kept = StoredNeverMerge(
-            id=uuid7_text(), profile_a=a, profile_b=b, reason=reason, created_at_us=clock_us(), merge_id=""
+            id=uuid7_text(), profile_a=a, profile_b=b, reason=asked.reason, created_at_us=now_us, merge_id=""
         )
         await never_merge_store.add_never_merges(connection, [kept])
+        action = Action(
+            kind="create_never_merge",
+            actor=asked.actor,
+            result="done",
+            subjects=[public_id(a), public_id(b)],
+            refs={"never_merge_id": kept.id},
+            reason=asked.reason,
+            acted_at=instant_from_us(now_us),
+        )
+        await record(connection, action)
         return kept
 
     return await in_graph_transaction(database, unit)
 
 
 async def remove_never_merge(
-    database: Database, never_merge_id: str, *, reason: str, clock_us: Callable[[], int]
+    database: Database, never_merge_id: str, *, asked: Asked, clock_us: Callable[[], int]
 ) -> bool:
     """Takes it back; False if that had been done. Raises InvalidArgument, NeverMergeNotFoundError."""
-    problems = reason_violations(reason, required=True)
+    problems = reason_violations(asked.reason, required=True)
     if problems:
         raise InvalidArgument(problems)
     try:
@@ -75,9 +89,20 @@ async def remove_never_merge(
 
     async def unit(connection: psycopg.AsyncConnection[Any], _: bool) -> bool:
         await lock_merges(connection)
-        removed = await never_merge_store.remove_never_merge(connection, wanted, reason, clock_us())
+        now_us = clock_us()
+        removed = await never_merge_store.remove_never_merge(connection, wanted, asked.reason, now_us)
         if removed is None:
             raise NeverMergeNotFoundError(never_merge_id)
+        action = Action(
+            kind="remove_never_merge",
+            actor=asked.actor,
+            result="done" if removed else "unchanged",
+            subjects=[public_id(profile) for profile in await never_merge_store.sides_of(connection, wanted)],
+            refs={"never_merge_id": wanted},
+            reason=asked.reason,
+            acted_at=instant_from_us(now_us),
+        )
+        await record(connection, action)
         return removed
 
     return await in_graph_transaction(database, unit)

@@ -9,7 +9,9 @@ from typing import Any, Final
 
 import psycopg
 
+from dmp_chassis.actions import Action, Asked, record
 from dmp_chassis.database import Database
+from dmp_chassis.instants import instant_from_us
 from dmp_chassis.violations import InvalidArgument, Violation
 from dmp_identity.adapters.domain_event_store import add_domain_events
 from dmp_identity.adapters.graph_locks import lock_merges
@@ -18,6 +20,7 @@ from dmp_identity.adapters.profile_reads import find_profiles
 from dmp_identity.domain.contacts import Compared
 from dmp_identity.domain.errors import ProfileNotFoundError
 from dmp_identity.domain.merge_people import MergeAct, MergeEnd, plan_merge
+from dmp_identity.domain.profile_id import public_id
 from dmp_identity.domain.request_checks import profile_id_asked_for, reason_violations
 from dmp_identity.graph_transaction import in_graph_transaction
 from dmp_identity.read_profile import PersonView, view_person
@@ -38,13 +41,13 @@ async def merge_profiles(
     database: Database,
     internal_user_ids: Sequence[str],
     *,
-    reason: str,
+    asked: Asked,
     clock_us: Callable[[], int],
     compared: Compared,
     wake: asyncio.Event,
 ) -> MergedProfiles:
     """Merges all of them into the oldest. Raises InvalidArgument, ProfileNotFoundError, NeverMergeError."""
-    problems = reason_violations(reason, required=False)
+    problems = reason_violations(asked.reason, required=False)
     if not 1 <= len(internal_user_ids) <= MOST_PROFILES:
         problems.append(Violation("internal_user_ids", f"must have 1 to {MOST_PROFILES} ids"))
     if problems:
@@ -57,19 +60,31 @@ async def merge_profiles(
         missing = [text for number, text in wanted.items() if number not in found]
         if missing:
             raise ProfileNotFoundError(missing[0])
+        now_us = clock_us()
         merge_id = await merge_in_graph(
             connection,
             [MergeEnd(profile=number, key=None) for number in wanted],
-            MergeAct(cause="manual", reason=reason),
-            now_us=clock_us(),
+            MergeAct(cause="manual", reason=asked.reason),
+            now_us=now_us,
             compared=compared,
         )
         root = (await find_profiles(connection, list(wanted)))[next(iter(wanted))].root
+        await record(
+            connection,
+            Action(
+                kind="merge_profiles",
+                actor=asked.actor,
+                result="done" if merge_id else "unchanged",
+                subjects=[public_id(number) for number in wanted],
+                refs={"merge_id": merge_id, "survivor": public_id(root)},
+                reason=asked.reason,
+                acted_at=instant_from_us(now_us),
+            ),
+        )
         return MergedProfiles(person=await view_person(connection, root), merge_id=merge_id)
 
     merged = await in_graph_transaction(database, unit)
-    if merged.merge_id:
-        wake.set()
+    wake.set()
     return merged
 
 

@@ -17,7 +17,9 @@ from typing import Any, Final, TypeVar
 import msgspec
 import psycopg
 
+from dmp_chassis.actions import OPERATOR, Action, record
 from dmp_chassis.database import Database, raw
+from dmp_chassis.instants import instant_from_us
 from dmp_chassis.uuid7 import uuid7_text
 from dmp_identity.adapters import key_rules_store as rules_store
 from dmp_identity.adapters import respelling_links as links
@@ -77,6 +79,7 @@ class Renormalisation:
         """Passes over everything until nothing is left to do, then ends the use of the other rules."""
         stored = await load_rules(self._database, self._parser)
         self.done.types = types_to_read(self._parser, stored)
+        await self._record("begun")
         for _ in range(_MOST_PASSES):
             changes = 0
             for name in self.done.types:
@@ -84,7 +87,25 @@ class Renormalisation:
             if not changes:
                 self.done.finished = await self._finish()
                 break
+        if not self.done.finished:
+            await self._record("unfinished")
         return self.done
+
+    async def _record(self, result: str) -> None:
+        async with self._database.begin() as transaction:
+            await record(raw(transaction), self._action(result))
+
+    def _action(self, result: str) -> Action:
+        done = self.done
+        names = ("read", "moved", "joined", "parted", "merges", "undone")
+        return Action(
+            kind="renormalise",
+            actor=OPERATOR,
+            result=result,
+            refs={"run": done.run, "types": ", ".join(done.types)},
+            counts={name: getattr(done, name) for name in names if result != "begun"},
+            acted_at=instant_from_us(self._clock_us()),
+        )
 
     async def _read_type(self, name: str) -> int:
         kind = self._parser.policy.types[name]
@@ -182,6 +203,7 @@ class Renormalisation:
                 if rules.type in self.done.types and rules.number != self._parser.number(rules.type)
             ]
             await rules_store.store_rules(connection, ended)
+            await record(connection, self._action("done"))
             return True
 
     def _respeller(self) -> IdentifierRespeller:

@@ -11,8 +11,10 @@ from typing import Any
 
 import psycopg
 
+from dmp_chassis.actions import Action, Asked, record
 from dmp_chassis.database import Database
 from dmp_chassis.domain_events import DomainEvent
+from dmp_chassis.instants import instant_from_us
 from dmp_chassis.uuid7 import uuid7_text
 from dmp_chassis.violations import InvalidArgument
 from dmp_identity.adapters import merge_store, never_merge_store, undo_store
@@ -44,13 +46,13 @@ async def undo_merge(
     database: Database,
     merge_id: str,
     *,
-    reason: str,
+    asked: Asked,
     clock_us: Callable[[], int],
     compared: Compared,
     wake: asyncio.Event,
 ) -> UndoneMerge:
     """Undoes the merge in one transaction. Raises InvalidArgument, MergeNotFoundError."""
-    problems = reason_violations(reason, required=True)
+    problems = reason_violations(asked.reason, required=True)
     if problems:
         raise InvalidArgument(problems)
     try:
@@ -63,33 +65,60 @@ async def undo_merge(
         merge = await merge_store.find_merge(connection, wanted)
         if merge is None:
             raise MergeNotFoundError(merge_id)
-        sides = list(dict.fromkeys(p for edge in merge.edges for p in (edge.profile_a, edge.profile_b)))
-        if merge.undone_at_us is not None:
-            return UndoneMerge(
-                merge_id=wanted,
-                people=await _people(connection, sides),
-                never_merges=[
-                    n for n in await never_merge_store.never_merges_of(connection, sides) if n.merge_id == wanted
-                ],
-                already_undone=True,
-            )
         now_us = clock_us()
-        await split_people(connection, merge, sides, reason, now_us, compared)
-        kept = [
-            StoredNeverMerge(
-                id=uuid7_text(), profile_a=a, profile_b=b, reason=reason, created_at_us=now_us, merge_id=wanted
-            )
-            for a, b in itertools.combinations(sides, 2)
-        ]
-        await never_merge_store.add_never_merges(connection, kept)
-        people = await _people(connection, sides)
-        payload = {"merge_id": wanted, "internal_user_ids": [public_id(root) for root in people]}
-        await add_domain_events(connection, [DomainEvent(kind="MergeUndone", payload=payload)])
-        return UndoneMerge(merge_id=wanted, people=people, never_merges=kept, already_undone=False)
+        undone = (
+            await _undo(connection, merge, asked.reason, now_us, compared)
+            if merge.undone_at_us is None
+            else await _as_undone(connection, merge)
+        )
+        action = Action(
+            kind="undo_merge",
+            actor=asked.actor,
+            result="unchanged" if undone.already_undone else "done",
+            subjects=[public_id(root) for root in undone.people],
+            refs={"merge_id": wanted},
+            counts={"people": len(undone.people), "never_merges": len(undone.never_merges)},
+            reason=asked.reason,
+            acted_at=instant_from_us(now_us),
+        )
+        await record(connection, action)
+        return undone
 
     undone = await in_graph_transaction(database, unit)
     wake.set()
     return undone
+
+
+async def _undo(
+    connection: psycopg.AsyncConnection[Any], merge: StoredMerge, reason: str, now_us: int, compared: Compared
+) -> UndoneMerge:
+    """Takes the merge out of force, and keeps those apart whom it made one."""
+    sides = _sides(merge)
+    await split_people(connection, merge, sides, reason, now_us, compared)
+    kept = [
+        StoredNeverMerge(
+            id=uuid7_text(), profile_a=a, profile_b=b, reason=reason, created_at_us=now_us, merge_id=merge.id
+        )
+        for a, b in itertools.combinations(sides, 2)
+    ]
+    await never_merge_store.add_never_merges(connection, kept)
+    people = await _people(connection, sides)
+    payload = {"merge_id": merge.id, "internal_user_ids": [public_id(root) for root in people]}
+    await add_domain_events(connection, [DomainEvent(kind="MergeUndone", payload=payload)])
+    return UndoneMerge(merge_id=merge.id, people=people, never_merges=kept, already_undone=False)
+
+
+async def _as_undone(connection: psycopg.AsyncConnection[Any], merge: StoredMerge) -> UndoneMerge:
+    """What an undo that was done before has left."""
+    sides = _sides(merge)
+    kept = [n for n in await never_merge_store.never_merges_of(connection, sides) if n.merge_id == merge.id]
+    return UndoneMerge(
+        merge_id=merge.id, people=await _people(connection, sides), never_merges=kept, already_undone=True
+    )
+
+
+def _sides(merge: StoredMerge) -> list[int]:
+    return list(dict.fromkeys(profile for edge in merge.edges for profile in (edge.profile_a, edge.profile_b)))
 
 
 async def split_people(

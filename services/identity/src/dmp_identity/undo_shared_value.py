@@ -9,8 +9,10 @@ from typing import Any, Final
 
 import psycopg
 
+from dmp_chassis.actions import MOST_SUBJECTS, Action, Asked, record
 from dmp_chassis.database import Database, raw
 from dmp_chassis.domain_events import DomainEvent
+from dmp_chassis.instants import instant_from_us
 from dmp_chassis.page_token import position_of, token_of
 from dmp_chassis.violations import InvalidArgument
 from dmp_identity.adapters import explanation_reads as reads
@@ -72,7 +74,7 @@ async def undo_shared_value(
     parser: IdentifierParser,
     key_text: tuple[str, str],
     *,
-    reason: str,
+    asked: Asked,
     clock_us: Callable[[], int],
     wake: asyncio.Event,
 ) -> SeparatedPeople:
@@ -81,7 +83,7 @@ async def undo_shared_value(
     From then on the value matches nobody. Nobody is kept apart: other evidence may still join them. At most 1000 merges
     at once, the last ones first. Raises InvalidArgument, NoMatchError.
     """
-    parsed = read_strong(parser, *key_text, reason)
+    parsed = read_strong(parser, *key_text, asked.reason)
     strengths = {name: kind.strong for name, kind in parser.policy.types.items()}
 
     async def unit(connection: psycopg.AsyncConnection[Any], _: bool) -> SeparatedPeople:
@@ -97,7 +99,7 @@ async def undo_shared_value(
         joined = [found.root, *await store.people_of_merges(connection, merge_ids)]
         members = [profile for root in dict.fromkeys(joined) for profile in await members_of(connection, root)]
         for merge_id in merge_ids:
-            await undo_store.mark_undone(connection, merge_id, reason, now_us)
+            await undo_store.mark_undone(connection, merge_id, asked.reason, now_us)
         arrivals = await reads.arrivals_at(connection, [found.profile], strengths, _MOST_IDENTIFIERS)
         pairs = await reads.pairs_among(connection, [seen.key for seen in arrivals])
         parts = parts_without(key, arrivals, [(link.a, link.b) for link in pairs])[1:]
@@ -116,11 +118,31 @@ async def undo_shared_value(
             new = [public_id(profile) for profile in made[:_LARGEST_PAGE]]
             events.append(DomainEvent(kind="ProfileCreated", payload={"internal_user_ids": new}))
         await add_domain_events(connection, events)
-        return SeparatedPeople(key=key, merge_ids=merge_ids, detached=sum(map(len, parts)), people=people)
+        separated = SeparatedPeople(key=key, merge_ids=merge_ids, detached=sum(map(len, parts)), people=people)
+        await record(connection, _action(separated, asked, now_us))
+        return separated
 
     separated = await in_graph_transaction(database, unit)
     wake.set()
     return separated
+
+
+def _action(separated: SeparatedPeople, asked: Asked, now_us: int) -> Action:
+    counts = {
+        "merges": len(separated.merge_ids),
+        "detached": separated.detached,
+        "people": len(separated.people),
+    }
+    return Action(
+        kind="undo_shared_value",
+        actor=asked.actor,
+        result="done",
+        subjects=[public_id(root) for root in separated.people[:MOST_SUBJECTS]],
+        refs={"identifier": separated.key[0]},
+        counts=counts,
+        reason=asked.reason,
+        acted_at=instant_from_us(now_us),
+    )
 
 
 def _position(token: str) -> tuple[int, str, str] | None:

@@ -10,6 +10,7 @@ import grpc
 from grpc_health.v1 import health_pb2
 
 from dmp.access.v1 import scope_pb2
+from dmp_chassis.actions import expire_actions_loop
 from dmp_chassis.callers import believed_callers
 from dmp_chassis.certificates import Certificates
 from dmp_chassis.client import channel
@@ -17,6 +18,7 @@ from dmp_chassis.database import Database
 from dmp_chassis.domain_events import RedisStreamPublisher, drain_loop
 from dmp_chassis.redis_client import check_redis, connect_redis
 from dmp_chassis.service import Api, Parts, ServiceDefinition
+from dmp_ingest.adapters.actions import IdentityActions, OwnActions, StatsActions
 from dmp_ingest.adapters.claim_cache import Claims
 from dmp_ingest.adapters.consumers import Consumers
 from dmp_ingest.adapters.counted_cells import CountedCells
@@ -30,6 +32,7 @@ from dmp_ingest.adapters.outbox import Outbox
 from dmp_ingest.adapters.owners import Owners
 from dmp_ingest.adapters.people import People
 from dmp_ingest.adapters.tables import METADATA
+from dmp_ingest.api.action_rpcs import ActionRpcs
 from dmp_ingest.api.audit_rpcs import AuditRpcs
 from dmp_ingest.api.erasure_rpcs import ErasureRpcs
 from dmp_ingest.api.errors import DOMAIN, ERRORS
@@ -117,6 +120,7 @@ def assemble(settings: Settings) -> Parts:
         events=EventRpcs(policy=policy, log=log, owners=Owners(identity)),
         audits=AuditRpcs(cells=LogCells(auditing), counted=CountedCells(stats), people=stores.people, policy=policy),
         erasures=ErasureRpcs(stores),
+        actions=ActionRpcs((OwnActions(database), IdentityActions(identity), StatsActions(stats))),
         checks=SystemChecks(
             needed={"ingest's database": database.check, "identity": _serving(identity), "stats": _serving(stats)},
             helpful={"redis": ask_redis, "stored keys": _serving(identity, "dependency.key_rules")},
@@ -125,6 +129,9 @@ def assemble(settings: Settings) -> Parts:
 
     async def sweep_erasures() -> None:
         await sweep_loop(stores=stores)
+
+    async def remove_old_actions() -> None:
+        await expire_actions_loop(database, days=settings.common.action_retention_days)
 
     async def publish_domain_events() -> None:
         await drain_loop(database, publisher, wake=wake)
@@ -141,6 +148,7 @@ def assemble(settings: Settings) -> Parts:
             Relay(consumers.stats, outbox=outbox, held=held).run,
             publish_domain_events,
             sweep_erasures,
+            remove_old_actions,
         ),
         on_stop=(committer.flush,),
         on_close=(

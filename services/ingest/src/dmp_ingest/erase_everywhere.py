@@ -12,6 +12,7 @@ import time
 from dataclasses import dataclass
 from typing import Final
 
+from dmp_chassis.actions import Asked
 from dmp_chassis.outages import outage
 from dmp_chassis.uuid7 import uuid7_text
 from dmp_chassis.violations import InvalidArgument
@@ -53,16 +54,16 @@ async def preview_erasure(whom: Whom, *, people: People) -> Erased:
     return await people.preview(whom)
 
 
-async def erase_user(whom: Whom, *, stores: Stores) -> Erasure:
+async def erase_user(whom: Whom, *, asked: Asked, stores: Stores) -> Erasure:
     """Erases a person as far as possible within three seconds. `sweep_loop` does the rest.
 
-    If an erasure of the same id or identifier is under way, the call goes on with that one. Raises UserNotFoundError,
-    InvalidArgument, CannotAskError.
+    If an erasure of the same id or identifier is under way, the call goes on with that one, and is no act of its own.
+    Raises UserNotFoundError, InvalidArgument, CannotAskError.
     """
     erasures = stores.erasures
     erasure = await erasures.find_open(whom)
     if erasure is None:
-        erasure = await erasures.add(uuid7_text(), whom, lease_seconds=_LEASE_SECONDS)
+        erasure = await erasures.add(uuid7_text(), whom, asked=asked, lease_seconds=_LEASE_SECONDS)
     try:
         await _advance(erasure, stores, seconds=_CALL_SECONDS)
     except (UserNotFoundError, InvalidArgument):

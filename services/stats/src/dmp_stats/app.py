@@ -7,6 +7,7 @@ import os
 from typing import Final
 
 from dmp.access.v1 import scope_pb2
+from dmp_chassis.actions import expire_actions_loop
 from dmp_chassis.callers import believed_callers
 from dmp_chassis.client import MAX_MESSAGE_BYTES
 from dmp_chassis.clock import Clock, now_us
@@ -101,6 +102,9 @@ def assemble(settings: Settings, *, clock: Clock = now_us) -> Parts:
             interval_seconds=_EXPIRE_SECONDS,
         )
 
+    async def remove_old_actions() -> None:
+        await expire_actions_loop(database, days=settings.common.action_retention_days)
+
     async def ask_redis() -> None:
         await check_redis(redis)
 
@@ -109,7 +113,7 @@ def assemble(settings: Settings, *, clock: Clock = now_us) -> Parts:
         checks={"postgres": database.check, "redis": ask_redis},
         # Without Redis everything works but the publishing of domain events, which wait in the outbox.
         degrading=("redis",),
-        background=(fold, keep_up, publish_domain_events, remove_old),
+        background=(fold, keep_up, publish_domain_events, remove_old, remove_old_actions),
         on_close=(live.close, window.close, redis.aclose, batches.close, database.close),
     )
 

@@ -6,7 +6,8 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Final
 
-from dmp_chassis.database import Database
+from dmp_chassis.actions import Action, Asked, record
+from dmp_chassis.database import Database, raw
 from dmp_stats.adapters import cell_store, delta_store, rollup_store
 from dmp_stats.adapters.delta_store import DeltaCache
 from dmp_stats.domain.audit import Fingerprints, Key, fingerprints_of, is_empty
@@ -52,7 +53,7 @@ async def list_cells(
         yield _in_order(waiting)
 
 
-async def replace_cells(correction: Correction, database: Database, deltas: DeltaCache) -> None:
+async def replace_cells(correction: Correction, database: Database, deltas: DeltaCache, *, asked: Asked) -> None:
     """Applies a correction to minutes, hours and days in one transaction.
 
     All deltas are folded first, so that the rollups are complete. Raises CellsChangedError if the minutes are not as
@@ -75,6 +76,14 @@ async def replace_cells(correction: Correction, database: Database, deltas: Delt
         if correction.cells is not None:
             await rollup_store.add(connection, correction.cells)
         await cell_store.sum_up_again(connection, campaign_id, minutes)
+        action = Action(
+            kind="repair_campaign",
+            actor=asked.actor,
+            result="done",
+            refs={"campaign_id": campaign_id},
+            counts={"minutes": len(minutes)},
+        )
+        await record(raw(connection), action)
 
 
 def _in_order(part: Fingerprints) -> Fingerprints:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from dmp_chassis import domain_events
-from dmp_chassis.database import Database
+from dmp_chassis.actions import Action, Asked, record
+from dmp_chassis.database import Database, raw
 from dmp_chassis.domain_events import DomainEvent
 from dmp_chassis.instants import format_instant
 from dmp_stats.adapters import reference_store
@@ -33,7 +34,7 @@ class ReferenceTable:
 
 
 async def replace_reference(
-    table: ReferenceTable, database: Database, window: LiveWindow, *, wake: asyncio.Event
+    table: ReferenceTable, database: Database, window: LiveWindow, *, asked: Asked, wake: asyncio.Event
 ) -> Generation:
     """Replaces the table in one transaction: readers see the old or the new one. Writers take turns.
 
@@ -53,6 +54,7 @@ async def replace_reference(
                 version = Generation(generation=number, base=number, ts=table.ts, users=snapshot.users())
                 await reference_store.insert(connection, version, table.payloads)
                 await reference_store.forget_before(connection, generation=number, base=number)
+                await record(raw(connection), reference_action("replace_reference", asked, version))
                 await domain_events.add(connection, [reference_replaced(version)], wake=wake)
         except BaseException:
             window.abandon(number)
@@ -71,4 +73,15 @@ def reference_replaced(version: Generation) -> DomainEvent:
     return DomainEvent(
         kind="ReferenceReplaced",
         payload={"generation": version.generation, "ts": format_instant(version.ts), "users": version.users},
+    )
+
+
+def reference_action(kind: str, asked: Asked, version: Generation) -> Action:
+    """The act that put a version in place."""
+    return Action(
+        kind=kind,
+        actor=asked.actor,
+        result="done",
+        refs={"generation": str(version.generation), "ts": format_instant(version.ts)},
+        counts={"users": version.users},
     )

@@ -8,11 +8,12 @@ from __future__ import annotations
 import asyncio
 
 from dmp_chassis import domain_events
-from dmp_chassis.database import Database
+from dmp_chassis.actions import OPERATOR, Asked, record
+from dmp_chassis.database import Database, raw
 from dmp_chassis.instants import EPOCH
 from dmp_stats.adapters import reference_store
 from dmp_stats.adapters.reference_store import Generation
-from dmp_stats.replace_reference import reference_replaced
+from dmp_stats.replace_reference import reference_action, reference_replaced
 
 
 async def reset_reference_clock(database: Database) -> Generation | None:
@@ -28,5 +29,6 @@ async def reset_reference_clock(database: Database) -> Generation | None:
             return None
         version = Generation(generation=current.generation + 1, base=current.base, ts=EPOCH, users=current.users)
         await reference_store.insert(connection, version, ())
+        await record(raw(connection), reference_action("reset_reference_clock", Asked(actor=OPERATOR), version))
         await domain_events.add(connection, [reference_replaced(version)], wake=asyncio.Event())
     return version

@@ -6,19 +6,20 @@ import asyncio
 from typing import Final
 
 from dmp_chassis import domain_events
-from dmp_chassis.database import Database
+from dmp_chassis.actions import Asked, record
+from dmp_chassis.database import Database, raw
 from dmp_stats.adapters import reference_store
 from dmp_stats.adapters.reference_store import Generation
 from dmp_stats.domain.reference_limits import check_size
 from dmp_stats.live_window import LiveWindow
-from dmp_stats.replace_reference import ReferenceTable, check_not_stale, reference_replaced
+from dmp_stats.replace_reference import ReferenceTable, check_not_stale, reference_action, reference_replaced
 
 _MOST_CHANGES: Final = 50
 """Changes that are kept on top of a whole table; the next one writes the table anew."""
 
 
 async def update_reference(
-    change: ReferenceTable, database: Database, window: LiveWindow, *, wake: asyncio.Event
+    change: ReferenceTable, database: Database, window: LiveWindow, *, asked: Asked, wake: asyncio.Event
 ) -> Generation:
     """Puts the next version in place, in one transaction: the current version with the change.
 
@@ -46,6 +47,7 @@ async def update_reference(
                 version = Generation(generation=number, base=base, ts=change.ts, users=snapshot.users())
                 await reference_store.insert(connection, version, payloads)
                 await reference_store.forget_before(connection, generation=base, base=base)
+                await record(raw(connection), reference_action("update_reference", asked, version))
                 await domain_events.add(connection, [reference_replaced(version)], wake=wake)
         except BaseException:
             window.abandon(number)

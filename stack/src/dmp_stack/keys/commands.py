@@ -16,6 +16,7 @@ from dmp_stack.keys.keys_file import KeysDirectory
 from dmp_stack.private_file import write_private
 
 FIRST_NAME: Final = "first-admin"
+_RESERVED: Final = "operator"
 
 _TRUE: Final = frozenset({"1", "true", "yes", "on"})  # as the settings of all services have it
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -31,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `keys` and of each of its commands."""
     parser.add_argument("--directory", type=Path, metavar="DIR", help="default: DMP_KEYS_DIR, or keys in DMP_DATA_DIR")
     commands = parser.add_subparsers(
-        dest="act", required=True, metavar="create | list | revoke | rotate | prune | first"
+        dest="act", required=True, metavar="create | list | revoke | rotate | prune | history | first"
     )
     create = commands.add_parser("create", help="make a key and show it, once")
     create.add_argument("name", help="whose key it is: services, limits and the log know its caller by this name")
@@ -55,6 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--overlap", type=_duration, default=timedelta(days=1), metavar="24h", help="default: 24h; 0s ends it now"
     )
     commands.add_parser("prune", help="forget the keys that are revoked or have expired")
+    commands.add_parser("history", help="show who made, revoked, rotated and forgot which keys, the last 10,000 acts")
     commands.add_parser(
         "first",
         help="make the first admin key if there is no key yet, and say where it is; DMP_OPEN_TO_ANYBODY=1 asks nobody",
@@ -64,7 +66,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Does what the command says; returns the exit code: 0, or 1 with a sentence on standard error."""
     directory = KeysDirectory(path=(options.directory or keys_path(os.environ)).absolute())
-    acts = {"create": create, "list": show, "revoke": revoke, "rotate": rotate, "prune": prune, "first": first}
+    acts = {
+        "create": create,
+        "list": show,
+        "revoke": revoke,
+        "rotate": rotate,
+        "prune": prune,
+        "history": history,
+        "first": first,
+    }
     try:
         acts[options.act](directory, options)
     except KeysError as error:
@@ -91,6 +101,8 @@ def create(directory: KeysDirectory, options: argparse.Namespace) -> None:
         address_requests_per_second=options.address_requests_per_second or (20 if origins else None),
         address_bytes_per_second=options.address_bytes_per_second or (262_144 if origins else None),
     )
+    if key.name == _RESERVED:
+        raise KeysError(f"the audit log names commands {_RESERVED}: choose another name")
     if wrong := problems(key):
         raise KeysError("; ".join(wrong))
 
@@ -163,6 +175,13 @@ def prune(directory: KeysDirectory, _: argparse.Namespace) -> None:
         return kept, len(keys) - len(kept)
 
     print(f"forgotten: {directory.change(decide)}")
+
+
+def history(directory: KeysDirectory, _: argparse.Namespace) -> None:
+    """Prints a line for each act, the oldest first."""
+    print(f"{'when':25} {'by':16} {'act':10} {'id':12} name")
+    for one in directory.history():
+        print(f"{one.at.isoformat():25} {one.by:16} {one.act:10} {one.id:12} {one.name}")
 
 
 def first(directory: KeysDirectory, _: argparse.Namespace) -> None:

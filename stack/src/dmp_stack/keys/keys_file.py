@@ -12,8 +12,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from dmp_stack.keys.api_key import ApiKey, KeysError, check
+from dmp_stack.keys.api_key import ApiKey, KeysError, check, now
 from dmp_stack.keys.gateway_files import write_gateway_files
+from dmp_stack.keys.key_history import KeyAct, acts_between, history_from_json, history_to_json
 from dmp_stack.private_file import write_private
 
 _LARGEST_FILE: Final = 16 * 1024 * 1024
@@ -41,23 +42,32 @@ class KeysDirectory:
 
     def read(self) -> list[ApiKey]:
         """All keys, also those that are over; none if there is no file yet. Raises KeysError if it is not one."""
+        return self._read()[0]
+
+    def history(self) -> list[KeyAct]:
+        """What was done with keys, the oldest first. Raises KeysError."""
+        return self._read()[1]
+
+    def _read(self) -> tuple[list[ApiKey], list[KeyAct]]:
         try:
             with self.keys_file.open("rb") as file:
                 raw = file.read(_LARGEST_FILE + 1)
         except FileNotFoundError:
-            return []
+            return [], []
         except OSError as error:
             raise KeysError(f"{self.keys_file} cannot be read: {error.strerror}") from error
         try:
             if len(raw) > _LARGEST_FILE:
                 raise ValueError("it is too large")
-            keys = [_from_json(entry) for entry in json.loads(raw)["keys"]]
-        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            document = json.loads(raw)
+            keys = [_from_json(entry) for entry in document["keys"]]
+            history = history_from_json(document.get("history", []))
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise KeysError(
                 f"{self.keys_file} is not a keys file ({type(error).__name__}); nothing was changed"
             ) from error
         check(keys)
-        return keys
+        return keys, history
 
     def change(self, decide: Callable[[list[ApiKey]], tuple[list[ApiKey], _Result]]) -> _Result:
         """Reads the keys, has `decide` say which there are from now on, writes them, and tells the gateway.
@@ -65,9 +75,16 @@ class KeysDirectory:
         One at a time. Raises KeysError, and then nothing has changed.
         """
         with self._locked():
-            keys, result = decide(self.read())
+            before, history = self._read()
+            keys, result = decide(before)
             check(keys)
-            text = json.dumps({"version": 1, "keys": [_to_json(key) for key in keys]}, indent=2)
+            history += acts_between(before, keys, at=now())
+            document = {
+                "version": 1,
+                "keys": [_to_json(key) for key in keys],
+                "history": history_to_json(history),
+            }
+            text = json.dumps(document, indent=2)
             write_private(self.keys_file, text + "\n")
             write_gateway_files(self.gateway, keys)
         return result

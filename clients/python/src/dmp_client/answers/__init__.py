@@ -21,6 +21,7 @@ from dmp_client.answers.counts import (
     TimelineDifference,
 )
 from dmp_client.answers.decisions import (
+    Action,
     Attached,
     Detached,
     Erasure,
@@ -54,6 +55,7 @@ from dmp_client.answers.people import (
 )
 
 __all__ = [
+    "Action",
     "Attached",
     "Audit",
     "Campaign",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import msgspec
@@ -103,6 +103,25 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     chain: Sequence[Step] = ()
     weakest_link: int = -1
     objections: Sequence[Objection] = ()
+
+
+class Action(msgspec.Struct, frozen=True, kw_only=True):
+    """One entry of the audit log of acts.
+
+    actor: the name of an API key, `operator` for a command on the server's machine, `-` where no keys are asked for.
+    result: `done`, `unchanged` if there was nothing to do, or a step of something longer (`requested`, `complete`).
+    refs: other names, such as `merge_id`. counts: how much it was. reason: empty if none was given or it was erased.
+    """
+
+    action_id: str
+    acted_at: datetime
+    kind: str
+    actor: str
+    result: str
+    internal_user_ids: Sequence[str] = ()
+    refs: Mapping[str, str] = {}
+    counts: Mapping[str, int] = {}
+    reason: str = ""
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):

@@ -142,6 +142,20 @@ def repair(campaign_id: str, from_: Moment, to: Moment, page_token: str | None) 
     return Question(post("/audit/repair", body), reader(answers.Repaired))
 
 
+def actions(
+    from_: Moment | None, to: Moment | None, kind: str | None, actor: str | None, page_token: str | None
+) -> Question[Page[answers.Action]]:
+    """`GET /admin/actions`: a page of what was decided, and the next page's token."""
+    query = {
+        "from": None if from_ is None else moment_text(from_),
+        "to": None if to is None else moment_text(to),
+        "kind": kind,
+        "actor": actor,
+        "page_token": page_token,
+    }
+    return Question(Request(method="GET", path="/admin/actions", query=query), page_of("actions", answers.Action))
+
+
 def system_health() -> Question[answers.SystemHealth]:
     """`GET /healthz`."""
     return Question(Request(method="GET", path="/healthz"), reader(answers.SystemHealth))

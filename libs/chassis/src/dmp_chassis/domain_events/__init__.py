@@ -6,7 +6,7 @@ A use case adds events to the outbox in its own transaction; `drain_loop` publis
 from __future__ import annotations
 
 from dmp_chassis.domain_events.event import DomainEvent
-from dmp_chassis.domain_events.outbox import add, domain_event_outbox, drain, drain_loop
+from dmp_chassis.domain_events.outbox import add, add_over, domain_event_outbox, drain, drain_loop
 from dmp_chassis.domain_events.publishers import InMemoryPublisher, Publisher, RedisStreamPublisher
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "Publisher",
     "RedisStreamPublisher",
     "add",
+    "add_over",
     "domain_event_outbox",
     "drain",
     "drain_loop",

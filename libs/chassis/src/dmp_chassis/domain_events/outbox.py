@@ -6,9 +6,10 @@ import asyncio
 import logging
 import random
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import msgspec
+import psycopg
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -56,9 +57,15 @@ async def add(connection: AsyncConnection, events: Sequence[DomainEvent], *, wak
     """Stores the events in the caller's transaction. `wake`, that of the `drain_loop`, is set once it is committed."""
     if not events:
         return
-    await raw(connection).execute(_ADD, (msgspec.json.encode(events).decode(),))
+    await add_over(raw(connection), events)
     if wake is not None:
         after_commit(connection, wake.set)
+
+
+async def add_over(connection: psycopg.AsyncConnection[Any], events: Sequence[DomainEvent]) -> None:
+    """As `add`, over a psycopg connection; whoever wants them published at once sets the loop's `wake`."""
+    if events:
+        await connection.execute(_ADD, (msgspec.json.encode(events).decode(),))
 
 
 async def drain(database: Database, publisher: Publisher, *, limit: int = 500) -> int:

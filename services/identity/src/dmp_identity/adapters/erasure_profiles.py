@@ -153,6 +153,14 @@ async def take_out(
     return links
 
 
+async def erased_texts(connection: Connection, erasure_id: str) -> list[str]:
+    """All identifiers of the person, as they are compared and as they were shown, until the erasure is confirmed."""
+    cursor = await connection.execute(
+        "SELECT value, coalesce(shown, value) FROM erasure_key WHERE erasure_id = %s", (erasure_id,)
+    )
+    return list(dict.fromkeys(text for row in await cursor.fetchall() for text in row))
+
+
 async def erased_values(connection: Connection, erasure_id: str, kind: str) -> list[str]:
     """The person's identifiers of one type as they are compared and as they were shown, until the erasure is
     confirmed.

@@ -66,3 +66,10 @@ async def remove_never_merge(connection: Connection, never_merge_id: str, reason
         "UPDATE never_merge SET removed_at_us = %s, removal_reason = %s WHERE id = %s", (now_us, reason, never_merge_id)
     )
     return True
+
+
+async def sides_of(connection: Connection, never_merge_id: str) -> list[int]:
+    """The two profiles that it keeps, or kept, apart; none if there is none of this id."""
+    cursor = await connection.execute("SELECT profile_a, profile_b FROM never_merge WHERE id = %s", (never_merge_id,))
+    row = await cursor.fetchone()
+    return [] if row is None else list(row)

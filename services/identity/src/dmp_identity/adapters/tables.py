@@ -9,6 +9,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 
+from dmp_chassis.actions import action_table
 from dmp_chassis.domain_events import domain_event_outbox
 
 METADATA: Final = sa.MetaData()
@@ -361,3 +362,5 @@ INBOX: Final = sa.Table(
 )
 
 DOMAIN_EVENT_OUTBOX: Final = domain_event_outbox(METADATA)
+
+ACTION: Final = action_table(METADATA)

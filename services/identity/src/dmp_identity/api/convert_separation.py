@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from dmp.identity.v1 import separation_pb2
+from dmp_chassis.actions import Asked
 from dmp_identity.adapters.separation_store import SharedValue
 from dmp_identity.api.convert_history import never_merge_to_proto, seconds
 from dmp_identity.detach_identifier import Attached, Detached, IdentifierOfPerson
@@ -15,14 +16,14 @@ _SHOWN: Final = 1000
 
 
 def identifier_from_proto(
-    request: separation_pb2.DetachIdentifierRequest | separation_pb2.AttachIdentifierRequest,
+    request: separation_pb2.DetachIdentifierRequest | separation_pb2.AttachIdentifierRequest, asked: Asked
 ) -> IdentifierOfPerson:
     """The person and the identifier of a request."""
     return IdentifierOfPerson(
         internal_user_id=request.internal_user_id,
         identifier=request.identifier,
         value=request.value,
-        reason=request.reason,
+        asked=asked,
     )
 
 

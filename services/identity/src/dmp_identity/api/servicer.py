@@ -17,6 +17,7 @@ from dmp.identity.v1 import (
     separation_pb2,
 )
 from dmp.identity.v1 import identity_service_pb2 as pb
+from dmp_chassis.actions import Asked, answer_actions, asked_by
 from dmp_chassis.database import Database
 from dmp_identity.api import (
     convert,
@@ -129,21 +130,21 @@ class IdentityServicer(identity_service_pb2_grpc.IdentityServiceServicer):
         self, request: pb.MergeProfilesRequest, context: Context[Any, Any]
     ) -> pb.MergeProfilesResponse:
         """As the proto says."""
-        merged = await self._merge(request.internal_user_ids, request.reason)
+        merged = await self._merge(request.internal_user_ids, asked_by(context, request.reason))
         return pb.MergeProfilesResponse(**convert.merged_fields(self._parser.policy, merged))
 
     async def MergeProfilesJson(
         self, request: pb.MergeProfilesJsonRequest, context: Context[Any, Any]
     ) -> pb.MergeProfilesJsonResponse:
         """As the proto says."""
-        merged = await self._merge(convert.user_ids_from_proto(request), request.reason)
+        merged = await self._merge(convert.user_ids_from_proto(request), asked_by(context, request.reason))
         return pb.MergeProfilesJsonResponse(**convert.merged_fields(self._parser.policy, merged))
 
-    async def _merge(self, internal_user_ids: Iterable[str], reason: str) -> MergedProfiles:
+    async def _merge(self, internal_user_ids: Iterable[str], asked: Asked) -> MergedProfiles:
         return await merge_profiles(
             self._database,
             list(internal_user_ids),
-            reason=reason,
+            asked=asked,
             clock_us=self._clock_us,
             compared=self._parser.compared,
             wake=self._wake,
@@ -172,7 +173,7 @@ class IdentityServicer(identity_service_pb2_grpc.IdentityServiceServicer):
         undone = await undo_merge(
             self._database,
             request.merge_id,
-            reason=request.reason,
+            asked=asked_by(context, request.reason),
             clock_us=self._clock_us,
             compared=self._parser.compared,
             wake=self._wake,
@@ -190,7 +191,10 @@ class IdentityServicer(identity_service_pb2_grpc.IdentityServiceServicer):
     ) -> merge_pb2.CreateNeverMergeResponse:
         """As the proto says."""
         kept = await create_never_merge(
-            self._database, list(request.internal_user_ids), reason=request.reason, clock_us=self._clock_us
+            self._database,
+            list(request.internal_user_ids),
+            asked=asked_by(context, request.reason),
+            clock_us=self._clock_us,
         )
         return merge_pb2.CreateNeverMergeResponse(never_merge=convert_history.never_merge_to_proto(kept))
 
@@ -199,7 +203,7 @@ class IdentityServicer(identity_service_pb2_grpc.IdentityServiceServicer):
     ) -> merge_pb2.RemoveNeverMergeResponse:
         """As the proto says."""
         removed = await remove_never_merge(
-            self._database, request.never_merge_id, reason=request.reason, clock_us=self._clock_us
+            self._database, request.never_merge_id, asked=asked_by(context, request.reason), clock_us=self._clock_us
         )
         return merge_pb2.RemoveNeverMergeResponse(never_merge_id=request.never_merge_id, already_removed=not removed)
 
@@ -207,7 +211,7 @@ class IdentityServicer(identity_service_pb2_grpc.IdentityServiceServicer):
         self, request: separation_pb2.DetachIdentifierRequest, context: Context[Any, Any]
     ) -> separation_pb2.DetachIdentifierResponse:
         """As the proto says."""
-        wanted = convert_separation.identifier_from_proto(request)
+        wanted = convert_separation.identifier_from_proto(request, asked_by(context, request.reason))
         detached = await detach_identifier(
             self._database, self._parser, wanted, clock_us=self._clock_us, wake=self._wake
         )
@@ -217,7 +221,7 @@ class IdentityServicer(identity_service_pb2_grpc.IdentityServiceServicer):
         self, request: separation_pb2.AttachIdentifierRequest, context: Context[Any, Any]
     ) -> separation_pb2.AttachIdentifierResponse:
         """As the proto says."""
-        wanted = convert_separation.identifier_from_proto(request)
+        wanted = convert_separation.identifier_from_proto(request, asked_by(context, request.reason))
         attached = await attach_identifier(
             self._database, self._parser, wanted, clock_us=self._clock_us, wake=self._wake
         )
@@ -240,7 +244,7 @@ class IdentityServicer(identity_service_pb2_grpc.IdentityServiceServicer):
             self._database,
             self._parser,
             (request.identifier, request.value),
-            reason=request.reason,
+            asked=asked_by(context, request.reason),
             clock_us=self._clock_us,
             wake=self._wake,
         )
@@ -358,3 +362,7 @@ class IdentityServicer(identity_service_pb2_grpc.IdentityServiceServicer):
     async def TryPolicy(self, request: pb.TryPolicyRequest, context: Context[Any, Any]) -> pb.TryPolicyResponse:
         """As the proto says."""
         return convert_trial.trial_to_proto(await self._trials.run(request.policy.data))
+
+    async def ListActions(self, request: pb.ListActionsRequest, context: Context[Any, Any]) -> pb.ListActionsResponse:
+        """As the proto says."""
+        return pb.ListActionsResponse(**await answer_actions(self._database, request))

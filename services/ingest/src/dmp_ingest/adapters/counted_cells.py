@@ -10,6 +10,7 @@ from google.protobuf import timestamp_pb2
 
 from dmp.stats.v1 import stats_service_pb2 as pb
 from dmp.stats.v1 import stats_service_pb2_grpc
+from dmp_chassis.actions import CALLER, NOBODY_NAMED
 from dmp_ingest.adapters.log_cells import MOST_CELLS, DetailedSum
 from dmp_ingest.domain.audit import CellKey, CellSum, CellSums
 from dmp_ingest.domain.errors import CannotAskError, RangeTooLargeError
@@ -25,8 +26,14 @@ class CellsChangedError(Exception):
 class CountedCells:
     """Stats over one channel. Minutes are whole minutes since 1970. Raises CannotAskError if stats does not answer."""
 
-    def __init__(self, stats: grpc.aio.Channel) -> None:
+    def __init__(self, stats: grpc.aio.Channel, *, actor: str = NOBODY_NAMED) -> None:
+        self._stats = stats
         self._stub: stats_service_pb2_grpc.StatsServiceAsyncStub = stats_service_pb2_grpc.StatsServiceStub(stats)
+        self._actor = actor
+
+    def on_behalf_of(self, actor: str) -> CountedCells:
+        """The same, for a repair that this actor asked for: stats keeps it as their act."""
+        return CountedCells(self._stats, actor=actor)
 
     async def read(self, *, campaign_id: str, first: int, last: int) -> dict[CellKey, CellSum]:
         """All cells of the range, both ends included; an empty campaign stands for all. Raises RangeTooLargeError."""
@@ -87,7 +94,7 @@ class CountedCells:
             ],
         )
         try:
-            await self._stub.ReplaceCells(request, timeout=_SECONDS)
+            await self._stub.ReplaceCells(request, timeout=_SECONDS, metadata=((CALLER, self._actor),))
         except grpc.aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.ABORTED:
                 raise CellsChangedError from error

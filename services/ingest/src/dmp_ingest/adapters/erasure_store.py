@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 
+from dmp_chassis.actions import Action, Asked, record
 from dmp_chassis.database import Database, raw
 from dmp_ingest.domain.erasure_steps import Erased, Erasure, Whom
 
@@ -13,8 +15,8 @@ _COLUMNS: Final = (
     "id::text, internal_user_id, identifier, value, requested_at, receipt, cleaned_events, completed_at IS NOT NULL"
 )
 _ADD: Final = (
-    "INSERT INTO erasure (id, internal_user_id, identifier, value, requested_at, cleaned_events, due_at)"
-    " VALUES (%(id)s, %(internal_user_id)s, nullif(%(identifier)s, ''), nullif(%(value)s, ''), now(), 0,"
+    "INSERT INTO erasure (id, actor, internal_user_id, identifier, value, requested_at, cleaned_events, due_at)"
+    " VALUES (%(id)s, %(actor)s, %(internal_user_id)s, nullif(%(identifier)s, ''), nullif(%(value)s, ''), now(), 0,"
     " now() + %(lease)s * interval '1 second')"
 )
 _FIND: Final = f"SELECT {_COLUMNS} FROM erasure WHERE id = %(id)s"  # noqa: S608  # a constant
@@ -39,6 +41,10 @@ _LATE: Final = (
     "SELECT EXISTS (SELECT FROM outbox WHERE batch_id <= %(id)s::uuid)"
     " OR now() < (SELECT requested_at FROM erasure WHERE id = %(id)s) + %(settled)s * interval '1 second'"
 )
+_COMPLETE: Final = (
+    "UPDATE erasure SET completed_at = now() WHERE id = %s AND completed_at IS NULL"
+    " RETURNING actor, receipt, cleaned_events"
+)
 _NOBODY: Final = "-"
 
 
@@ -48,23 +54,33 @@ class Erasures:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def add(self, erasure_id: str, whom: Whom, *, lease_seconds: float) -> Erasure:
-        """Makes the request durable. Nobody else goes on with it before the lease is over."""
-        await self._write(
-            _ADD,
-            id=erasure_id,
-            internal_user_id=whom.internal_user_id,
-            identifier=whom.identifier,
-            value=whom.value,
-            lease=lease_seconds,
-        )
+    async def add(self, erasure_id: str, whom: Whom, *, asked: Asked, lease_seconds: float) -> Erasure:
+        """Makes the request durable, and the act with it. Nobody else goes on with it before the lease is over."""
+        parameters = {
+            "id": erasure_id,
+            "actor": asked.actor,
+            "internal_user_id": whom.internal_user_id,
+            "identifier": whom.identifier,
+            "value": whom.value,
+            "lease": lease_seconds,
+        }
+        subjects = [whom.internal_user_id] if whom.internal_user_id else []
+        async with self._database.begin() as transaction:
+            await raw(transaction).execute(_ADD.encode(), parameters)
+            await record(raw(transaction), _action(erasure_id, asked.actor, "requested", subjects=subjects))
         erasure = await self.find(erasure_id)
         assert erasure is not None
         return erasure
 
     async def forget(self, erasure_id: str) -> None:
         """Drops a request for somebody who does not exist."""
-        await self._write("DELETE FROM erasure WHERE id = %(id)s AND receipt IS NULL", id=erasure_id)
+        async with self._database.begin() as transaction:
+            cursor = await raw(transaction).execute(
+                b"DELETE FROM erasure WHERE id = %s AND receipt IS NULL RETURNING actor", (erasure_id,)
+            )
+            row = await cursor.fetchone()
+            if row is not None:
+                await record(raw(transaction), _action(erasure_id, row[0], "nobody"))
 
     async def find(self, erasure_id: str) -> Erasure | None:
         """One erasure, None if there is none of this id."""
@@ -130,8 +146,23 @@ class Erasures:
         return row is None or bool(row[0])
 
     async def complete(self, erasure_id: str) -> None:
-        """Notes that nothing is left to do."""
-        await self._write("UPDATE erasure SET completed_at = now() WHERE id = %(id)s", id=erasure_id)
+        """Notes that nothing is left to do, with what was done as an act of whoever asked for it."""
+        async with self._database.begin() as transaction:
+            cursor = await raw(transaction).execute(_COMPLETE.encode(), (erasure_id,))
+            row = await cursor.fetchone()
+            if row is None:
+                return
+            actor, receipt, cleaned_events = row
+            erased = msgspec.convert(receipt, Erased)
+            counts = {
+                "identifiers": erased.identifiers,
+                "contacts": erased.contacts,
+                "merges": erased.merges,
+                "timeline_entries": erased.timeline_entries,
+                "cleaned_events": cleaned_events,
+            }
+            action = _action(erasure_id, actor, "complete", subjects=erased.internal_user_ids, counts=counts)
+            await record(raw(transaction), action)
 
     async def _write(self, statement: str, **parameters: object) -> None:
         async with self._database.begin() as transaction:
@@ -151,4 +182,22 @@ def _from_row(row: tuple[Any, ...]) -> Erasure:
         erased=msgspec.convert(row[5], Erased) if row[5] is not None else None,
         cleaned_events=row[6],
         complete=row[7],
+    )
+
+
+def _action(
+    erasure_id: str,
+    actor: str,
+    result: str,
+    *,
+    subjects: Sequence[str] = (),
+    counts: Mapping[str, int] | None = None,
+) -> Action:
+    return Action(
+        kind="erase_person",
+        actor=actor,
+        result=result,
+        subjects=subjects,
+        refs={"erasure_id": erasure_id},
+        counts=dict(counts or {}),
     )

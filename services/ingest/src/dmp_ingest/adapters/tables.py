@@ -7,6 +7,7 @@ from typing import Final
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSON
 
+from dmp_chassis.actions import action_table
 from dmp_chassis.domain_events import domain_event_outbox
 
 METADATA: Final = sa.MetaData()
@@ -69,6 +70,8 @@ erasure = sa.Table(
     sa.Column("receipt", JSON),
     sa.Column("cleaned_events", sa.Integer, nullable=False),
     sa.Column("completed_at", sa.DateTime(timezone=True)),
+    # Who asked for it, as the audit log names them.
+    sa.Column("actor", sa.Text, nullable=False, server_default="-"),
     # How often in a row it could not go on, and nobody goes on with it before this time.
     sa.Column("failures", sa.Integer, nullable=False, server_default="0"),
     sa.Column("due_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
@@ -79,3 +82,6 @@ erasure = sa.Table(
 
 domain_events = domain_event_outbox(METADATA)
 """Domain events that are not published yet."""
+
+actions = action_table(METADATA)
+"""What people decided, and who it was."""

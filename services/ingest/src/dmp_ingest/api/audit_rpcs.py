@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dmp.ingest.v1 import ingest_service_pb2 as pb
+from dmp_chassis.actions import Asked
 from dmp_chassis.page_token import number_token
 from dmp_ingest.adapters.counted_cells import CountedCells
 from dmp_ingest.adapters.log_cells import LogCells
@@ -48,7 +49,7 @@ class AuditRpcs:
             response.next_page_token = number_token(await walk(first, last, do_part))
             return response
 
-    async def repair(self, request: pb.RepairCampaignRequest) -> pb.RepairCampaignResponse:
+    async def repair(self, request: pb.RepairCampaignRequest, asked: Asked) -> pb.RepairCampaignResponse:
         """One page of a repair of a campaign."""
         with self._one_at_a_time:
             first, last = audit_range(
@@ -59,6 +60,7 @@ class AuditRpcs:
                 page_token=request.page_token,
             )
             response = pb.RepairCampaignResponse()
+            counted = self._counted.on_behalf_of(asked.actor)
 
             async def do_part(begin: int, end: int) -> int:
                 minutes = await repair_campaign(
@@ -66,7 +68,7 @@ class AuditRpcs:
                     first=begin,
                     last=end,
                     log=self._cells,
-                    counted=self._counted,
+                    counted=counted,
                     policy=self._policy,
                 )
                 response.minutes.extend(minute_to_proto(minute) for minute in minutes)

@@ -11,6 +11,8 @@ import grpc
 
 from dmp.ingest.v1 import ingest_service_pb2 as pb
 from dmp.ingest.v1 import ingest_service_pb2_grpc
+from dmp_chassis.actions import asked_by
+from dmp_ingest.api.action_rpcs import ActionRpcs
 from dmp_ingest.api.audit_rpcs import AuditRpcs
 from dmp_ingest.api.erasure_rpcs import ErasureRpcs
 from dmp_ingest.api.event_rpcs import EventRpcs
@@ -47,6 +49,7 @@ class IngestServicer(ingest_service_pb2_grpc.IngestServiceServicer):
         events: EventRpcs,
         audits: AuditRpcs,
         erasures: ErasureRpcs,
+        actions: ActionRpcs,
         checks: SystemChecks,
     ) -> None:
         self._publishing = publishing
@@ -54,6 +57,7 @@ class IngestServicer(ingest_service_pb2_grpc.IngestServiceServicer):
         self._events = events
         self._audits = audits
         self._erasures = erasures
+        self._actions = actions
         self._checks = checks
 
     def add_to(self, server: grpc.aio.Server) -> None:
@@ -106,13 +110,16 @@ class IngestServicer(ingest_service_pb2_grpc.IngestServiceServicer):
         return await self._audits.audit(request)
 
     async def RepairCampaign(self, request: pb.RepairCampaignRequest, context: Context) -> pb.RepairCampaignResponse:
-        return await self._audits.repair(request)
+        return await self._audits.repair(request, asked_by(context))
 
     async def EraseUser(self, request: pb.EraseUserRequest, context: Context) -> pb.EraseUserResponse:
-        return await self._erasures.erase(request)
+        return await self._erasures.erase(request, asked_by(context))
 
     async def GetErasure(self, request: pb.GetErasureRequest, context: Context) -> pb.GetErasureResponse:
         return await self._erasures.get(request)
+
+    async def ListActions(self, request: pb.ListActionsRequest, context: Context) -> pb.ListActionsResponse:
+        return await self._actions.list(request)
 
     async def CheckHealth(self, request: pb.CheckHealthRequest, context: Context) -> pb.CheckHealthResponse:
         health = await check_health(needed=self._checks.needed, helpful=self._checks.helpful)

@@ -6,6 +6,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
+from dmp_chassis.actions import action_table
 from dmp_chassis.domain_events import domain_event_outbox
 
 METADATA: Final = sa.MetaData()
@@ -125,3 +126,5 @@ REFERENCE_CHUNK: Final = sa.Table(
 )
 
 DOMAIN_EVENT_OUTBOX: Final = domain_event_outbox(METADATA)
+
+ACTION: Final = action_table(METADATA)

@@ -14,6 +14,7 @@ from google.api import httpbody_pb2
 
 from dmp.stats.v1 import stats_service_pb2 as pb
 from dmp.stats.v1 import stats_service_pb2_grpc
+from dmp_chassis.actions import Asked, answer_actions, asked_by
 from dmp_chassis.database import Database
 from dmp_chassis.http_body import came_through_gateway
 from dmp_chassis.interceptors import answers_in_parts
@@ -187,7 +188,7 @@ class StatsServicer(stats_service_pb2_grpc.StatsServiceServicer):
         """See the proto."""
         with ExitStack() as held:
             table = await self._reader.from_stream(request_iterator, held)
-            version = await self._replace(table)
+            version = await self._replace(table, asked_by(context))
         return pb.ReplaceReferenceUsersResponse(message=UPDATED, generation=version.generation, users=version.users)
 
     async def ReplaceReferenceUsersJson(
@@ -196,7 +197,7 @@ class StatsServicer(stats_service_pb2_grpc.StatsServiceServicer):
         """See the proto."""
         with ExitStack() as held:
             table = await self._reader.from_body(request.body.data, context, held, is_change=False)
-            version = await self._replace(table)
+            version = await self._replace(table, asked_by(context))
         return pb.ReplaceReferenceUsersJsonResponse(message=UPDATED, generation=version.generation, users=version.users)
 
     async def UpdateReferenceUsersJson(
@@ -206,7 +207,7 @@ class StatsServicer(stats_service_pb2_grpc.StatsServiceServicer):
         to = self._with
         with ExitStack() as held:
             change = await self._reader.from_body(request.body.data, context, held, is_change=True)
-            version = await update_reference(change, to.database, to.window, wake=to.wake)
+            version = await update_reference(change, to.database, to.window, asked=asked_by(context), wake=to.wake)
         return pb.UpdateReferenceUsersJsonResponse(message=UPDATED, generation=version.generation, users=version.users)
 
     async def GetReference(self, request: pb.GetReferenceRequest, context: Context) -> pb.GetReferenceResponse:
@@ -277,11 +278,16 @@ class StatsServicer(stats_service_pb2_grpc.StatsServiceServicer):
     async def ReplaceCells(self, request: pb.ReplaceCellsRequest, context: Context) -> pb.ReplaceCellsResponse:
         """See the proto."""
         correction = correction_from_proto(request)
-        await replace_cells(correction, self._with.database, self._with.deltas)
+        await replace_cells(correction, self._with.database, self._with.deltas, asked=asked_by(context))
         return pb.ReplaceCellsResponse(minutes=len(correction.minutes))
 
-    async def _replace(self, table: ReferenceTable) -> Generation:
-        return await replace_reference(table, self._with.database, self._with.window, wake=self._with.wake)
+    async def ListActions(self, request: pb.ListActionsRequest, context: Context) -> pb.ListActionsResponse:
+        """See the proto."""
+        return pb.ListActionsResponse(**await answer_actions(self._with.database, request))
+
+    async def _replace(self, table: ReferenceTable, asked: Asked) -> Generation:
+        to = self._with
+        return await replace_reference(table, to.database, to.window, asked=asked, wake=to.wake)
 
 
 def _header(context: Context, name: str) -> str:

@@ -170,6 +170,11 @@ class IdentityServiceStub(object):
                 request_serializer=dmp_dot_identity_dot_v1_dot_erasure__pb2.ConfirmErasureRequest.SerializeToString,
                 response_deserializer=dmp_dot_identity_dot_v1_dot_erasure__pb2.ConfirmErasureResponse.FromString,
                 _registered_method=True)
+        self.ListActions = channel.unary_unary(
+                '/dmp.identity.v1.IdentityService/ListActions',
+                request_serializer=dmp_dot_identity_dot_v1_dot_identity__service__pb2.ListActionsRequest.SerializeToString,
+                response_deserializer=dmp_dot_identity_dot_v1_dot_identity__service__pb2.ListActionsResponse.FromString,
+                _registered_method=True)
         self.CountEntries = channel.unary_stream(
                 '/dmp.identity.v1.IdentityService/CountEntries',
                 request_serializer=dmp_dot_identity_dot_v1_dot_audit__pb2.CountEntriesRequest.SerializeToString,
@@ -412,6 +417,14 @@ class IdentityServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListActions(self, request, context):
+        """ListActions reads the acts of this service; ingest puts those of all services together.
+        Errors: INVALID_ARGUMENT.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CountEntries(self, request, context):
         """CountEntries counts timeline entries by minute, with a digest of which events they are: what an audit compares with the event log. It
         reads every entry there is. One answer in parts, in order of time, all as of one instant. Called by ingest.
@@ -553,6 +566,11 @@ def add_IdentityServiceServicer_to_server(servicer, server):
                     servicer.ConfirmErasure,
                     request_deserializer=dmp_dot_identity_dot_v1_dot_erasure__pb2.ConfirmErasureRequest.FromString,
                     response_serializer=dmp_dot_identity_dot_v1_dot_erasure__pb2.ConfirmErasureResponse.SerializeToString,
+            ),
+            'ListActions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListActions,
+                    request_deserializer=dmp_dot_identity_dot_v1_dot_identity__service__pb2.ListActionsRequest.FromString,
+                    response_serializer=dmp_dot_identity_dot_v1_dot_identity__service__pb2.ListActionsResponse.SerializeToString,
             ),
             'CountEntries': grpc.unary_stream_rpc_method_handler(
                     servicer.CountEntries,
@@ -1263,6 +1281,33 @@ class IdentityService(object):
             '/dmp.identity.v1.IdentityService/ConfirmErasure',
             dmp_dot_identity_dot_v1_dot_erasure__pb2.ConfirmErasureRequest.SerializeToString,
             dmp_dot_identity_dot_v1_dot_erasure__pb2.ConfirmErasureResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListActions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dmp.identity.v1.IdentityService/ListActions',
+            dmp_dot_identity_dot_v1_dot_identity__service__pb2.ListActionsRequest.SerializeToString,
+            dmp_dot_identity_dot_v1_dot_identity__service__pb2.ListActionsResponse.FromString,
             options,
             channel_credentials,
             insecure,

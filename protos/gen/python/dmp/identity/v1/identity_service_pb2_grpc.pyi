@@ -165,6 +165,10 @@ class IdentityServiceStub:
     personal fields any more. It does nothing while ErasePerson is not finished. Idempotent.
     Errors: INVALID_ARGUMENT, ERASURE_NOT_FOUND, CANNOT_STORE.
     """
+    ListActions: _grpc.UnaryUnaryMultiCallable[_identity_service_pb2.ListActionsRequest, _identity_service_pb2.ListActionsResponse]
+    """ListActions reads the acts of this service; ingest puts those of all services together.
+    Errors: INVALID_ARGUMENT.
+    """
     CountEntries: _grpc.UnaryStreamMultiCallable[_audit_pb2.CountEntriesRequest, _audit_pb2.CountEntriesResponse]
     """CountEntries counts timeline entries by minute, with a digest of which events they are: what an audit compares with the event log. It
     reads every entry there is. One answer in parts, in order of time, all as of one instant. Called by ingest.
@@ -302,6 +306,10 @@ class IdentityServiceAsyncStub(IdentityServiceStub):
     """ConfirmErasure makes identity forget the erasure's list of events and the person's identifiers, once the log has none of their
     personal fields any more. It does nothing while ErasePerson is not finished. Idempotent.
     Errors: INVALID_ARGUMENT, ERASURE_NOT_FOUND, CANNOT_STORE.
+    """
+    ListActions: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.ListActionsRequest, _identity_service_pb2.ListActionsResponse]  # type: ignore[assignment]
+    """ListActions reads the acts of this service; ingest puts those of all services together.
+    Errors: INVALID_ARGUMENT.
     """
     CountEntries: _aio.UnaryStreamMultiCallable[_audit_pb2.CountEntriesRequest, _audit_pb2.CountEntriesResponse]  # type: ignore[assignment]
     """CountEntries counts timeline entries by minute, with a digest of which events they are: what an audit compares with the event log. It
@@ -593,6 +601,16 @@ class IdentityServiceServicer(metaclass=_abc_1.ABCMeta):
         """ConfirmErasure makes identity forget the erasure's list of events and the person's identifiers, once the log has none of their
         personal fields any more. It does nothing while ErasePerson is not finished. Idempotent.
         Errors: INVALID_ARGUMENT, ERASURE_NOT_FOUND, CANNOT_STORE.
+        """
+
+    @_abc_1.abstractmethod
+    def ListActions(
+        self,
+        request: _identity_service_pb2.ListActionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_identity_service_pb2.ListActionsResponse, _abc.Awaitable[_identity_service_pb2.ListActionsResponse]]:
+        """ListActions reads the acts of this service; ingest puts those of all services together.
+        Errors: INVALID_ARGUMENT.
         """
 
     @_abc_1.abstractmethod

@@ -23,6 +23,7 @@ _sym_db = _symbol_database.Default()
 
 
 from dmp.access.v1 import scope_pb2 as dmp_dot_access_dot_v1_dot_scope__pb2
+from dmp.action.v1 import action_pb2 as dmp_dot_action_dot_v1_dot_action__pb2
 from dmp.ingest.v1 import audit_pb2 as dmp_dot_ingest_dot_v1_dot_audit__pb2
 from dmp.ingest.v1 import erasure_pb2 as dmp_dot_ingest_dot_v1_dot_erasure__pb2
 from dmp.ingest.v1 import event_pb2 as dmp_dot_ingest_dot_v1_dot_event__pb2
@@ -32,7 +33,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"dmp/ingest/v1/ingest_service.proto\x12\rdmp.ingest.v1\x1a\x19\x64mp/access/v1/scope.proto\x1a\x19\x64mp/ingest/v1/audit.proto\x1a\x1b\x64mp/ingest/v1/erasure.proto\x1a\x19\x64mp/ingest/v1/event.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"\xa0\x01\n\x14PublishEventsRequest\x12$\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x14.dmp.ingest.v1.Event\x12\x0e\n\x06source\x18\x02 \x01(\t\x12(\n\x0fidempotency_key\x18\x03 \x01(\tR\x0fidempotency_key\x12(\n\x0fminimal_results\x18\x04 \x01(\x08R\x0fminimal_results\"\x8d\x01\n\x15PublishEventsResponse\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x01 \x01(\x05\x12\x12\n\nduplicates\x18\x02 \x01(\x05\x12\x10\n\x08rejected\x18\x03 \x01(\x05\x12\x0f\n\x07\x61pplied\x18\x04 \x01(\x08\x12+\n\x07results\x18\x05 \x03(\x0b\x32\x1a.dmp.ingest.v1.EventResult\"{\n\x19PublishEventStreamRequest\x12$\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x14.dmp.ingest.v1.Event\x12\x0e\n\x06source\x18\x02 \x01(\t\x12(\n\x0fidempotency_key\x18\x03 \x01(\tR\x0fidempotency_key\"\x92\x01\n\x1aPublishEventStreamResponse\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x01 \x01(\x05\x12\x12\n\nduplicates\x18\x02 \x01(\x05\x12\x10\n\x08rejected\x18\x03 \x01(\x05\x12\x0f\n\x07\x61pplied\x18\x04 \x01(\x08\x12+\n\x07results\x18\x05 \x03(\x0b\x32\x1a.dmp.ingest.v1.EventResult\"\x81\x01\n\x1dPublishEventStreamJsonRequest\x12\x0c\n\x04\x62ody\x18\x01 \x01(\x0c\x12(\n\x0fidempotency_key\x18\x02 \x01(\tR\x0fidempotency_key\x12(\n\x0fminimal_results\x18\x03 \x01(\x08R\x0fminimal_results\"s\n\x1ePublishEventStreamJsonResponse\x12 \n\x0bhttp_status\x18\x01 \x01(\x05R\x0bhttp_status\x12\x0c\n\x04\x62ody\x18\x02 \x01(\x0c\x12!\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.Status\">\n\x18PublishEventsJsonRequest\x12\"\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"?\n\x19PublishEventsJsonResponse\x12\"\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"?\n\x19ValidateEventsJsonRequest\x12\"\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"@\n\x1aValidateEventsJsonResponse\x12\"\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"-\n\x0fGetEventRequest\x12\x1a\n\x08\x65vent_id\x18\x01 \x01(\tR\x08\x65vent_id\"\xde\x01\n\x10GetEventResponse\x12)\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x1a.dmp.ingest.v1.StoredEvent\x12\x11\n\tdelivered\x18\x02 \x01(\x08\x12\x38\n\ncounted_in\x18\x03 \x01(\x0b\x32\x18.dmp.ingest.v1.CountedInR\ncounted_in\x12*\n\x10internal_user_id\x18\x04 \x01(\tR\x10internal_user_id\x12&\n\x08rendered\x18\x0f \x01(\x0b\x32\x14.google.api.HttpBody\"\x85\x01\n\tCountedIn\x12 \n\x0b\x63\x61mpaign_id\x18\x01 \x01(\tR\x0b\x63\x61mpaign_id\x12*\n\x06minute\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04type\x18\x03 \x01(\t\x12\x1c\n\tcounts_as\x18\x04 \x01(\tR\tcounts_as\"p\n\x12\x41uditEventsRequest\x12 \n\x0b\x63\x61mpaign_id\x18\x01 \x01(\tR\x0b\x63\x61mpaign_id\x12\x0c\n\x04\x66rom\x18\x02 \x01(\t\x12\n\n\x02to\x18\x03 \x01(\t\x12\x1e\n\npage_token\x18\x04 \x01(\tR\npage_token\"\xe5\x02\n\x13\x41uditEventsResponse\x12\r\n\x05\x63lean\x18\x01 \x01(\x08\x12\x0e\n\x06\x65vents\x18\x02 \x01(\x05\x12\r\n\x05\x63\x65lls\x18\x03 \x01(\x05\x12\x32\n\x0b\x64ifferences\x18\x04 \x03(\x0b\x32\x1d.dmp.ingest.v1.CellDifference\x12\x11\n\tunsettled\x18\x05 \x01(\x05\x12,\n\x11identified_events\x18\x06 \x01(\x05R\x11identified_events\x12*\n\x10timeline_entries\x18\x07 \x01(\x05R\x10timeline_entries\x12U\n\x14timeline_differences\x18\x08 \x03(\x0b\x32!.dmp.ingest.v1.TimelineDifferenceR\x14timeline_differences\x12(\n\x0fnext_page_token\x18\t \x01(\tR\x0fnext_page_token\"s\n\x15RepairCampaignRequest\x12 \n\x0b\x63\x61mpaign_id\x18\x01 \x01(\tR\x0b\x63\x61mpaign_id\x12\x0c\n\x04\x66rom\x18\x02 \x01(\t\x12\n\n\x02to\x18\x03 \x01(\t\x12\x1e\n\npage_token\x18\x04 \x01(\tR\npage_token\"o\n\x16RepairCampaignResponse\x12+\n\x07minutes\x18\x01 \x03(\x0b\x32\x1a.google.protobuf.Timestamp\x12(\n\x0fnext_page_token\x18\x02 \x01(\tR\x0fnext_page_token\"{\n\x10\x45raseUserRequest\x12*\n\x10internal_user_id\x18\x01 \x01(\tR\x10internal_user_id\x12\x18\n\x07\x64ry_run\x18\x02 \x01(\x08R\x07\x64ry_run\x12\x12\n\nidentifier\x18\x03 \x01(\t\x12\r\n\x05value\x18\x04 \x01(\t\"C\n\x11\x45raseUserResponse\x12.\n\x07receipt\x18\x01 \x01(\x0b\x32\x1d.dmp.ingest.v1.ErasureReceipt\"3\n\x11GetErasureRequest\x12\x1e\n\nerasure_id\x18\x01 \x01(\tR\nerasure_id\"D\n\x12GetErasureResponse\x12.\n\x07receipt\x18\x01 \x01(\x0b\x32\x1d.dmp.ingest.v1.ErasureReceipt\"\x14\n\x12\x43heckHealthRequest\"C\n\x13\x43heckHealthResponse\x12\n\n\x02ok\x18\x01 \x01(\x08\x12\x0e\n\x06status\x18\x02 \x01(\t\x12\x10\n\x08\x64\x65graded\x18\x03 \x03(\t2\x94\x0b\n\rIngestService\x12\x65\n\rPublishEvents\x12#.dmp.ingest.v1.PublishEventsRequest\x1a$.dmp.ingest.v1.PublishEventsResponse\"\t\xa0\xdb\x18\x02\xaa\xdb\x18\x01\x01\x12x\n\x12PublishEventStream\x12(.dmp.ingest.v1.PublishEventStreamRequest\x1a).dmp.ingest.v1.PublishEventStreamResponse\"\t\xa0\xdb\x18\x02\xaa\xdb\x18\x01\x01(\x01\x30\x01\x12\x84\x01\n\x16PublishEventStreamJson\x12,.dmp.ingest.v1.PublishEventStreamJsonRequest\x1a-.dmp.ingest.v1.PublishEventStreamJsonResponse\"\t\xa0\xdb\x18\x02\xaa\xdb\x18\x01\x01(\x01\x30\x01\x12\x8c\x01\n\x11PublishEventsJson\x12\'.dmp.ingest.v1.PublishEventsJsonRequest\x1a(.dmp.ingest.v1.PublishEventsJsonResponse\"$\xa0\xdb\x18\x02\xaa\xdb\x18\x01\x01\x82\xd3\xe4\x93\x02\x15\"\x07/events:\x04\x62odyb\x04\x62ody\x12\x98\x01\n\x12ValidateEventsJson\x12(.dmp.ingest.v1.ValidateEventsJsonRequest\x1a).dmp.ingest.v1.ValidateEventsJsonResponse\"-\xa0\xdb\x18\x02\xaa\xdb\x18\x01\x01\x82\xd3\xe4\x93\x02\x1e\"\x10/events:validate:\x04\x62odyb\x04\x62ody\x12z\n\x08GetEvent\x12\x1e.dmp.ingest.v1.GetEventRequest\x1a\x1f.dmp.ingest.v1.GetEventResponse\"-\xa0\xdb\x18\x04\xaa\xdb\x18\x01\x01\x82\xd3\xe4\x93\x02\x1e\x12\x12/events/{event_id}b\x08rendered\x12m\n\x0b\x41uditEvents\x12!.dmp.ingest.v1.AuditEventsRequest\x1a\".dmp.ingest.v1.AuditEventsResponse\"\x17\xa0\xdb\x18\x05\xaa\xdb\x18\x01\x01\x82\xd3\xe4\x93\x02\x08\x12\x06/audit\x12\x80\x01\n\x0eRepairCampaign\x12$.dmp.ingest.v1.RepairCampaignRequest\x1a%.dmp.ingest.v1.RepairCampaignResponse\"!\xa0\xdb\x18\x05\xaa\xdb\x18\x01\x01\x82\xd3\xe4\x93\x02\x12\"\r/audit/repair:\x01*\x12\x8a\x01\n\tEraseUser\x12\x1f.dmp.ingest.v1.EraseUserRequest\x1a .dmp.ingest.v1.EraseUserResponse\":\xa0\xdb\x18\x05\xaa\xdb\x18\x01\x01\x82\xd3\xe4\x93\x02+*\x19/users/{internal_user_id}Z\x0e\"\t/erasures:\x01*\x12z\n\nGetErasure\x12 .dmp.ingest.v1.GetErasureRequest\x1a!.dmp.ingest.v1.GetErasureResponse\"\'\xa0\xdb\x18\x05\xaa\xdb\x18\x01\x01\x82\xd3\xe4\x93\x02\x18\x12\x16/erasures/{erasure_id}\x12z\n\x0b\x43heckHealth\x12!.dmp.ingest.v1.CheckHealthRequest\x1a\".dmp.ingest.v1.CheckHealthResponse\"$\xa0\xdb\x18\x01\xaa\xdb\x18\x01\x01\x82\xd3\xe4\x93\x02\x15\x12\x07/healthZ\n\x12\x08/healthzb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"dmp/ingest/v1/ingest_service.proto\x12\rdmp.ingest.v1\x1a\x19\x64mp/access/v1/scope.proto\x1a\x1a\x64mp/action/v1/action.proto\x1a\x19\x64mp/ingest/v1/audit.proto\x1a\x1b\x64mp/ingest/v1/erasure.proto\x1a\x19\x64mp/ingest/v1/event.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"\xa0\x01\n\x14PublishEventsRequest\x12$\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x14.dmp.ingest.v1.Event\x12\x0e\n\x06source\x18\x02 \x01(\t\x12(\n\x0fidempotency_key\x18\x03 \x01(\tR\x0fidempotency_key\x12(\n\x0fminimal_results\x18\x04 \x01(\x08R\x0fminimal_results\"\x8d\x01\n\x15PublishEventsResponse\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x01 \x01(\x05\x12\x12\n\nduplicates\x18\x02 \x01(\x05\x12\x10\n\x08rejected\x18\x03 \x01(\x05\x12\x0f\n\x07\x61pplied\x18\x04 \x01(\x08\x12+\n\x07results\x18\x05 \x03(\x0b\x32\x1a.dmp.ingest.v1.EventResult\"{\n\x19PublishEventStreamRequest\x12$\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x14.dmp.ingest.v1.Event\x12\x0e\n\x06source\x18\x02 \x01(\t\x12(\n\x0fidempotency_key\x18\x03 \x01(\tR\x0fidempotency_key\"\x92\x01\n\x1aPublishEventStreamResponse\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x01 \x01(\x05\x12\x12\n\nduplicates\x18\x02 \x01(\x05\x12\x10\n\x08rejected\x18\x03 \x01(\x05\x12\x0f\n\x07\x61pplied\x18\x04 \x01(\x08\x12+\n\x07results\x18\x05 \x03(\x0b\x32\x1a.dmp.ingest.v1.EventResult\"\x81\x01\n\x1dPublishEventStreamJsonRequest\x12\x0c\n\x04\x62ody\x18\x01 \x01(\x0c\x12(\n\x0fidempotency_key\x18\x02 \x01(\tR\x0fidempotency_key\x12(\n\x0fminimal_results\x18\x03 \x01(\x08R\x0fminimal_results\"s\n\x1ePublishEventStreamJsonResponse\x12 \n\x0bhttp_status\x18\x01 \x01(\x05R\x0bhttp_status\x12\x0c\n\x04\x62ody\x18\x02 \x01(\x0c\x12!\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.Status\">\n\x18PublishEventsJsonRequest\x12\"\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"?\n\x19PublishEventsJsonResponse\x12\"\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"?\n\x19ValidateEventsJsonRequest\x12\"\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"@\n\x1aValidateEventsJsonResponse\x12\"\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"-\n\x0fGetEventRequest\x12\x1a\n\x08\x65vent_id\x18\x01 \x01(\tR\x08\x65vent_id\"\xde\x01\n\x10GetEventResponse\x12)\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x1a.dmp.ingest.v1.StoredEvent\x12\x11\n\tdelivered\x18\x02 \x01(\x08\x12\x38\n\ncounted_in\x18\x03 \x01(\x0b\x32\x18.dmp.ingest.v1.CountedInR\ncounted_in\x12*\n\x10internal_user_id\x18\x04 \x01(\tR\x10internal_user_id\x12&\n\x08rendered\x18\x0f \x01(\x0b\x32\x14.google.api.HttpBody\"\x85\x01\n\tCountedIn\x12 \n\x0b\x63\x61mpaign_id\x18\x01 \x01(\tR\x0b\x63\x61mpaign_id\x12*\n\x06minute\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04type\x18\x03 \x01(\t\x12\x1c\n\tcounts_as\x18\x04 \x01(\tR\tcounts_as\"p\n\x12\x41uditEventsRequest\x12 \n\x0b\x63\x61mpaign_id\x18\x01 \x01(\tR\x0b\x63\x61mpaign_id\x12\x0c\n\x04\x66rom\x18\x02 \x01(\t\x12\n\n\x02to\x18\x03 \x01(\t\x12\x1e\n\npage_token\x18\x04 \x01(\tR\npage_token\"\xe5\x02\n\x13\x41uditEventsResponse\x12\r\n\x05\x63lean\x18\x01 \x01(\x08\x12\x0e\n\x06\x65vents\x18\x02 \x01(\x05\x12\r\n\x05\x63\x65lls\x18\x03 \x01(\x05\x12\x32\n\x0b\x64ifferences\x18\x04 \x03(\x0b\x32\x1d.dmp.ingest.v1.CellDifference\x12\x11\n\tunsettled\x18\x05 \x01(\x05\x12,\n\x11identified_events\x18\x06 \x01(\x05R\x11identified_events\x12*\n\x10timeline_entries\x18\x07 \x01(\x05R\x10timeline_entries\x12U\n\x14timeline_differences\x18\x08 \x03(\x0b\x32!.dmp.ingest.v1.TimelineDifferenceR\x14timeline_differences\x12(\n\x0fnext_page_token\x18\t \x01(\tR\x0fnext_page_token\"s\n\x15RepairCampaignRequest\x12 \n\x0b\x63\x61mpaign_id\x18\x01 \x01(\tR\x0b\x63\x61mpaign_id\x12\x0c\n\x04\x66rom\x18\x02 \x01(\t\x12\n\n\x02to\x18\x03 \x01(\t\x12\x1e\n\npage_token\x18\x04 \x01(\tR\npage_token\"o\n\x16RepairCampaignResponse\x12+\n\x07minutes\x18\x01 \x03(\x0b\x32\x1a.google.protobuf.Timestamp\x12(\n\x0fnext_page_token\x18\x02 \x01(\tR\x0fnext_page_token\"{\n\x10\x45raseUserRequest\x12*\n\x10internal_user_id\x18\x01 \x01(\tR\x10internal_user_id\x12\x18\n\x07\x64ry_run\x18\x02 \x01(\x08R\x07\x64ry_run\x12\x12\n\nidentifier\x18\x03 \x01(\t\x12\r\n\x05value\x18\x04 \x01(\t\"C\n\x11\x45raseUserResponse\x12.\n\x07receipt\x18\x01 \x01(\x0b\x32\x1d.dmp.ingest.v1.ErasureReceipt\"3\n\x11GetErasureRequest\x12\x1e\n\nerasure_id\x18\x01 \x01(\tR\nerasure_id\"D\n\x12GetErasureResponse\x12.\n\x07receipt\x18\x01 \x01(\x0b\x32\x1d.dmp.ingest.v1.ErasureReceipt\"\x14\n\x12\x43heckHealthRequest\"C\n\x13\x43heckHealthResponse\x12\n\n\x02ok\x18\x01 \x01(\x08\x12\x0e\n\x06status\x18\x02 \x01(\t\x12\x10\n\x08\x64\x65graded\x18\x03 \x03(\t\"\x89\x01\n\x12ListActionsRequest\x12\x0c\n\x04\x66rom\x18\x01 \x01(\t\x12\n\n\x02to\x18\x02 \x01(\t\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x04 \x01(\t\x12\x1c\n\tpage_size\x18\x05 \x01(\x05R\tpage_size\x12\x1e\n\npage_token\x18\x06 \x01(\tR\npage_token\"g\n\x13ListActionsResponse\x12&\n\x07\x61\x63tions\x18\x01 \x03(\x0b\x32\x15.dmp.action.v1.Action\x12(\n\x0fnext_page_token\x18\x02 \x01(\tR\x0fnext_page_token2\x8b\x0c\n\rIngestService\x12\x65\n\rPublishEvents\x12#.dmp.ingest.v1.PublishEventsRequest\x1a$.dmp.ingest.v1.PublishEventsResponse\"\t\xa0\xdb\x18\x02\xaa\xdb\x18\x01\x01\x12x\n\x12PublishEventStream\x12(.dmp.ingest.v1.PublishEventStreamRequest\x1a).dmp.ingest.v1.PublishEventStreamResponse\"\t\xa0\xdb\x18\x02\xaa\xdb\x18\x01\x01(\x01\x30\x01\x12\x84\x01\n\x16PublishEventStreamJson\x12,.dmp.ingest.v1.PublishEventStreamJsonRequest\x1a-.dmp.ingest.v1.PublishEventStreamJsonResponse\"\t\xa0\xdb\x18\x02\xaa\xdb\x18\x01\x01(\x01\x30\x01\x12\x8c\x01\n\x11PublishEventsJson\x12\'.dmp.ingest.v1.PublishEventsJsonRequest\x1a(.dmp.ingest.v1.PublishEventsJsonResponse\"$\xa0\xdb\x18\x02\xaa\xdb\x18\x01\x01\x82\xd3\xe4\x93\x02\x15\"\x07/events:\x04\x62odyb\x04\x62ody\x12\x98\x01\n\x12ValidateEventsJson\x12(.dmp.ingest.v1.ValidateEventsJsonRequest\x1a).dmp.ingest.v1.ValidateEventsJsonResponse\"-\xa0\xdb\x18\x02\xaa\xdb\x18\x01\x01\x82\xd3\xe4\x93\x02\x1e\"\x10/events:validate:\x04\x62odyb\x04\x62ody\x12z\n\x08GetEvent\x12\x1e.dmp.ingest.v1.GetEventRequest\x1a\x1f.dmp.ingest.v1.GetEventResponse\"-\xa0\xdb\x18\x04\xaa\xdb\x18\x01\x01\x82\xd3\xe4\x93\x02\x1e\x12\x12/events/{event_id}b\x08rendered\x12m\n\x0b\x41uditEvents\x12!.dmp.ingest.v1.AuditEventsRequest\x1a\".dmp.ingest.v1.AuditEventsResponse\"\x17\xa0\xdb\x18\x05\xaa\xdb\x18\x01\x01\x82\xd3\xe4\x93\x02\x08\x12\x06/audit\x12\x80\x01\n\x0eRepairCampaign\x12$.dmp.ingest.v1.RepairCampaignRequest\x1a%.dmp.ingest.v1.RepairCampaignResponse\"!\xa0\xdb\x18\x05\xaa\xdb\x18\x01\x01\x82\xd3\xe4\x93\x02\x12\"\r/audit/repair:\x01*\x12\x8a\x01\n\tEraseUser\x12\x1f.dmp.ingest.v1.EraseUserRequest\x1a .dmp.ingest.v1.EraseUserResponse\":\xa0\xdb\x18\x05\xaa\xdb\x18\x01\x01\x82\xd3\xe4\x93\x02+*\x19/users/{internal_user_id}Z\x0e\"\t/erasures:\x01*\x12z\n\nGetErasure\x12 .dmp.ingest.v1.GetErasureRequest\x1a!.dmp.ingest.v1.GetErasureResponse\"\'\xa0\xdb\x18\x05\xaa\xdb\x18\x01\x01\x82\xd3\xe4\x93\x02\x18\x12\x16/erasures/{erasure_id}\x12u\n\x0bListActions\x12!.dmp.ingest.v1.ListActionsRequest\x1a\".dmp.ingest.v1.ListActionsResponse\"\x1f\xa0\xdb\x18\x05\xaa\xdb\x18\x01\x01\x82\xd3\xe4\x93\x02\x10\x12\x0e/admin/actions\x12z\n\x0b\x43heckHealth\x12!.dmp.ingest.v1.CheckHealthRequest\x1a\".dmp.ingest.v1.CheckHealthResponse\"$\xa0\xdb\x18\x01\xaa\xdb\x18\x01\x01\x82\xd3\xe4\x93\x02\x15\x12\x07/healthZ\n\x12\x08/healthzb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -59,54 +60,60 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_INGESTSERVICE'].methods_by_name['EraseUser']._serialized_options = b'\240\333\030\005\252\333\030\001\001\202\323\344\223\002+*\031/users/{internal_user_id}Z\016\"\t/erasures:\001*'
   _globals['_INGESTSERVICE'].methods_by_name['GetErasure']._loaded_options = None
   _globals['_INGESTSERVICE'].methods_by_name['GetErasure']._serialized_options = b'\240\333\030\005\252\333\030\001\001\202\323\344\223\002\030\022\026/erasures/{erasure_id}'
+  _globals['_INGESTSERVICE'].methods_by_name['ListActions']._loaded_options = None
+  _globals['_INGESTSERVICE'].methods_by_name['ListActions']._serialized_options = b'\240\333\030\005\252\333\030\001\001\202\323\344\223\002\020\022\016/admin/actions'
   _globals['_INGESTSERVICE'].methods_by_name['CheckHealth']._loaded_options = None
   _globals['_INGESTSERVICE'].methods_by_name['CheckHealth']._serialized_options = b'\240\333\030\001\252\333\030\001\001\202\323\344\223\002\025\022\007/healthZ\n\022\010/healthz'
-  _globals['_PUBLISHEVENTSREQUEST']._serialized_start=279
-  _globals['_PUBLISHEVENTSREQUEST']._serialized_end=439
-  _globals['_PUBLISHEVENTSRESPONSE']._serialized_start=442
-  _globals['_PUBLISHEVENTSRESPONSE']._serialized_end=583
-  _globals['_PUBLISHEVENTSTREAMREQUEST']._serialized_start=585
-  _globals['_PUBLISHEVENTSTREAMREQUEST']._serialized_end=708
-  _globals['_PUBLISHEVENTSTREAMRESPONSE']._serialized_start=711
-  _globals['_PUBLISHEVENTSTREAMRESPONSE']._serialized_end=857
-  _globals['_PUBLISHEVENTSTREAMJSONREQUEST']._serialized_start=860
-  _globals['_PUBLISHEVENTSTREAMJSONREQUEST']._serialized_end=989
-  _globals['_PUBLISHEVENTSTREAMJSONRESPONSE']._serialized_start=991
-  _globals['_PUBLISHEVENTSTREAMJSONRESPONSE']._serialized_end=1106
-  _globals['_PUBLISHEVENTSJSONREQUEST']._serialized_start=1108
-  _globals['_PUBLISHEVENTSJSONREQUEST']._serialized_end=1170
-  _globals['_PUBLISHEVENTSJSONRESPONSE']._serialized_start=1172
-  _globals['_PUBLISHEVENTSJSONRESPONSE']._serialized_end=1235
-  _globals['_VALIDATEEVENTSJSONREQUEST']._serialized_start=1237
-  _globals['_VALIDATEEVENTSJSONREQUEST']._serialized_end=1300
-  _globals['_VALIDATEEVENTSJSONRESPONSE']._serialized_start=1302
-  _globals['_VALIDATEEVENTSJSONRESPONSE']._serialized_end=1366
-  _globals['_GETEVENTREQUEST']._serialized_start=1368
-  _globals['_GETEVENTREQUEST']._serialized_end=1413
-  _globals['_GETEVENTRESPONSE']._serialized_start=1416
-  _globals['_GETEVENTRESPONSE']._serialized_end=1638
-  _globals['_COUNTEDIN']._serialized_start=1641
-  _globals['_COUNTEDIN']._serialized_end=1774
-  _globals['_AUDITEVENTSREQUEST']._serialized_start=1776
-  _globals['_AUDITEVENTSREQUEST']._serialized_end=1888
-  _globals['_AUDITEVENTSRESPONSE']._serialized_start=1891
-  _globals['_AUDITEVENTSRESPONSE']._serialized_end=2248
-  _globals['_REPAIRCAMPAIGNREQUEST']._serialized_start=2250
-  _globals['_REPAIRCAMPAIGNREQUEST']._serialized_end=2365
-  _globals['_REPAIRCAMPAIGNRESPONSE']._serialized_start=2367
-  _globals['_REPAIRCAMPAIGNRESPONSE']._serialized_end=2478
-  _globals['_ERASEUSERREQUEST']._serialized_start=2480
-  _globals['_ERASEUSERREQUEST']._serialized_end=2603
-  _globals['_ERASEUSERRESPONSE']._serialized_start=2605
-  _globals['_ERASEUSERRESPONSE']._serialized_end=2672
-  _globals['_GETERASUREREQUEST']._serialized_start=2674
-  _globals['_GETERASUREREQUEST']._serialized_end=2725
-  _globals['_GETERASURERESPONSE']._serialized_start=2727
-  _globals['_GETERASURERESPONSE']._serialized_end=2795
-  _globals['_CHECKHEALTHREQUEST']._serialized_start=2797
-  _globals['_CHECKHEALTHREQUEST']._serialized_end=2817
-  _globals['_CHECKHEALTHRESPONSE']._serialized_start=2819
-  _globals['_CHECKHEALTHRESPONSE']._serialized_end=2886
-  _globals['_INGESTSERVICE']._serialized_start=2889
-  _globals['_INGESTSERVICE']._serialized_end=4317
+  _globals['_PUBLISHEVENTSREQUEST']._serialized_start=307
+  _globals['_PUBLISHEVENTSREQUEST']._serialized_end=467
+  _globals['_PUBLISHEVENTSRESPONSE']._serialized_start=470
+  _globals['_PUBLISHEVENTSRESPONSE']._serialized_end=611
+  _globals['_PUBLISHEVENTSTREAMREQUEST']._serialized_start=613
+  _globals['_PUBLISHEVENTSTREAMREQUEST']._serialized_end=736
+  _globals['_PUBLISHEVENTSTREAMRESPONSE']._serialized_start=739
+  _globals['_PUBLISHEVENTSTREAMRESPONSE']._serialized_end=885
+  _globals['_PUBLISHEVENTSTREAMJSONREQUEST']._serialized_start=888
+  _globals['_PUBLISHEVENTSTREAMJSONREQUEST']._serialized_end=1017
+  _globals['_PUBLISHEVENTSTREAMJSONRESPONSE']._serialized_start=1019
+  _globals['_PUBLISHEVENTSTREAMJSONRESPONSE']._serialized_end=1134
+  _globals['_PUBLISHEVENTSJSONREQUEST']._serialized_start=1136
+  _globals['_PUBLISHEVENTSJSONREQUEST']._serialized_end=1198
+  _globals['_PUBLISHEVENTSJSONRESPONSE']._serialized_start=1200
+  _globals['_PUBLISHEVENTSJSONRESPONSE']._serialized_end=1263
+  _globals['_VALIDATEEVENTSJSONREQUEST']._serialized_start=1265
+  _globals['_VALIDATEEVENTSJSONREQUEST']._serialized_end=1328
+  _globals['_VALIDATEEVENTSJSONRESPONSE']._serialized_start=1330
+  _globals['_VALIDATEEVENTSJSONRESPONSE']._serialized_end=1394
+  _globals['_GETEVENTREQUEST']._serialized_start=1396
+  _globals['_GETEVENTREQUEST']._serialized_end=1441
+  _globals['_GETEVENTRESPONSE']._serialized_start=1444
+  _globals['_GETEVENTRESPONSE']._serialized_end=1666
+  _globals['_COUNTEDIN']._serialized_start=1669
+  _globals['_COUNTEDIN']._serialized_end=1802
+  _globals['_AUDITEVENTSREQUEST']._serialized_start=1804
+  _globals['_AUDITEVENTSREQUEST']._serialized_end=1916
+  _globals['_AUDITEVENTSRESPONSE']._serialized_start=1919
+  _globals['_AUDITEVENTSRESPONSE']._serialized_end=2276
+  _globals['_REPAIRCAMPAIGNREQUEST']._serialized_start=2278
+  _globals['_REPAIRCAMPAIGNREQUEST']._serialized_end=2393
+  _globals['_REPAIRCAMPAIGNRESPONSE']._serialized_start=2395
+  _globals['_REPAIRCAMPAIGNRESPONSE']._serialized_end=2506
+  _globals['_ERASEUSERREQUEST']._serialized_start=2508
+  _globals['_ERASEUSERREQUEST']._serialized_end=2631
+  _globals['_ERASEUSERRESPONSE']._serialized_start=2633
+  _globals['_ERASEUSERRESPONSE']._serialized_end=2700
+  _globals['_GETERASUREREQUEST']._serialized_start=2702
+  _globals['_GETERASUREREQUEST']._serialized_end=2753
+  _globals['_GETERASURERESPONSE']._serialized_start=2755
+  _globals['_GETERASURERESPONSE']._serialized_end=2823
+  _globals['_CHECKHEALTHREQUEST']._serialized_start=2825
+  _globals['_CHECKHEALTHREQUEST']._serialized_end=2845
+  _globals['_CHECKHEALTHRESPONSE']._serialized_start=2847
+  _globals['_CHECKHEALTHRESPONSE']._serialized_end=2914
+  _globals['_LISTACTIONSREQUEST']._serialized_start=2917
+  _globals['_LISTACTIONSREQUEST']._serialized_end=3054
+  _globals['_LISTACTIONSRESPONSE']._serialized_start=3056
+  _globals['_LISTACTIONSRESPONSE']._serialized_end=3159
+  _globals['_INGESTSERVICE']._serialized_start=3162
+  _globals['_INGESTSERVICE']._serialized_end=4709
 # @@protoc_insertion_point(module_scope)

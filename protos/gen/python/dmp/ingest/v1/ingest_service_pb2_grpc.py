@@ -86,6 +86,11 @@ class IngestServiceStub(object):
                 request_serializer=dmp_dot_ingest_dot_v1_dot_ingest__service__pb2.GetErasureRequest.SerializeToString,
                 response_deserializer=dmp_dot_ingest_dot_v1_dot_ingest__service__pb2.GetErasureResponse.FromString,
                 _registered_method=True)
+        self.ListActions = channel.unary_unary(
+                '/dmp.ingest.v1.IngestService/ListActions',
+                request_serializer=dmp_dot_ingest_dot_v1_dot_ingest__service__pb2.ListActionsRequest.SerializeToString,
+                response_deserializer=dmp_dot_ingest_dot_v1_dot_ingest__service__pb2.ListActionsResponse.FromString,
+                _registered_method=True)
         self.CheckHealth = channel.unary_unary(
                 '/dmp.ingest.v1.IngestService/CheckHealth',
                 request_serializer=dmp_dot_ingest_dot_v1_dot_ingest__service__pb2.CheckHealthRequest.SerializeToString,
@@ -198,6 +203,17 @@ class IngestServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListActions(self, request, context):
+        """ListActions reads the audit log of acts of all three services in one order: who did what, when, on whom or what, and why. An act is written
+        in its own transaction, so what is done is here; an act that found nothing to do is here as `unchanged`. What is committed while pages are
+        read may be missing from them: ask again with `from`. If a service does not answer there is no page, rather than one with gaps. Keys are
+        made and revoked where no service is: `python -m dmp_stack keys history` has those acts.
+        Errors: INVALID_ARGUMENT, CANNOT_ASK.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CheckHealth(self, request, context):
         """CheckHealth tells whether the whole system can do its work: the log's database, identity and stats. It is here because ingest is the
         one service that talks to all others.
@@ -259,6 +275,11 @@ def add_IngestServiceServicer_to_server(servicer, server):
                     servicer.GetErasure,
                     request_deserializer=dmp_dot_ingest_dot_v1_dot_ingest__service__pb2.GetErasureRequest.FromString,
                     response_serializer=dmp_dot_ingest_dot_v1_dot_ingest__service__pb2.GetErasureResponse.SerializeToString,
+            ),
+            'ListActions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListActions,
+                    request_deserializer=dmp_dot_ingest_dot_v1_dot_ingest__service__pb2.ListActionsRequest.FromString,
+                    response_serializer=dmp_dot_ingest_dot_v1_dot_ingest__service__pb2.ListActionsResponse.SerializeToString,
             ),
             'CheckHealth': grpc.unary_unary_rpc_method_handler(
                     servicer.CheckHealth,
@@ -538,6 +559,33 @@ class IngestService(object):
             '/dmp.ingest.v1.IngestService/GetErasure',
             dmp_dot_ingest_dot_v1_dot_ingest__service__pb2.GetErasureRequest.SerializeToString,
             dmp_dot_ingest_dot_v1_dot_ingest__service__pb2.GetErasureResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListActions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dmp.ingest.v1.IngestService/ListActions',
+            dmp_dot_ingest_dot_v1_dot_ingest__service__pb2.ListActionsRequest.SerializeToString,
+            dmp_dot_ingest_dot_v1_dot_ingest__service__pb2.ListActionsResponse.FromString,
             options,
             channel_credentials,
             insecure,

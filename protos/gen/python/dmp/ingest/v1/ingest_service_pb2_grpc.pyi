@@ -95,6 +95,13 @@ class IngestServiceStub:
     """GetErasure reads the receipt of an erasure.
     Errors: INVALID_ARGUMENT, ERASURE_NOT_FOUND.
     """
+    ListActions: _grpc.UnaryUnaryMultiCallable[_ingest_service_pb2.ListActionsRequest, _ingest_service_pb2.ListActionsResponse]
+    """ListActions reads the audit log of acts of all three services in one order: who did what, when, on whom or what, and why. An act is written
+    in its own transaction, so what is done is here; an act that found nothing to do is here as `unchanged`. What is committed while pages are
+    read may be missing from them: ask again with `from`. If a service does not answer there is no page, rather than one with gaps. Keys are
+    made and revoked where no service is: `python -m dmp_stack keys history` has those acts.
+    Errors: INVALID_ARGUMENT, CANNOT_ASK.
+    """
     CheckHealth: _grpc.UnaryUnaryMultiCallable[_ingest_service_pb2.CheckHealthRequest, _ingest_service_pb2.CheckHealthResponse]
     """CheckHealth tells whether the whole system can do its work: the log's database, identity and stats. It is here because ingest is the
     one service that talks to all others.
@@ -167,6 +174,13 @@ class IngestServiceAsyncStub(IngestServiceStub):
     GetErasure: _aio.UnaryUnaryMultiCallable[_ingest_service_pb2.GetErasureRequest, _ingest_service_pb2.GetErasureResponse]  # type: ignore[assignment]
     """GetErasure reads the receipt of an erasure.
     Errors: INVALID_ARGUMENT, ERASURE_NOT_FOUND.
+    """
+    ListActions: _aio.UnaryUnaryMultiCallable[_ingest_service_pb2.ListActionsRequest, _ingest_service_pb2.ListActionsResponse]  # type: ignore[assignment]
+    """ListActions reads the audit log of acts of all three services in one order: who did what, when, on whom or what, and why. An act is written
+    in its own transaction, so what is done is here; an act that found nothing to do is here as `unchanged`. What is committed while pages are
+    read may be missing from them: ask again with `from`. If a service does not answer there is no page, rather than one with gaps. Keys are
+    made and revoked where no service is: `python -m dmp_stack keys history` has those acts.
+    Errors: INVALID_ARGUMENT, CANNOT_ASK.
     """
     CheckHealth: _aio.UnaryUnaryMultiCallable[_ingest_service_pb2.CheckHealthRequest, _ingest_service_pb2.CheckHealthResponse]  # type: ignore[assignment]
     """CheckHealth tells whether the whole system can do its work: the log's database, identity and stats. It is here because ingest is the
@@ -297,6 +311,19 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_ingest_service_pb2.GetErasureResponse, _abc.Awaitable[_ingest_service_pb2.GetErasureResponse]]:
         """GetErasure reads the receipt of an erasure.
         Errors: INVALID_ARGUMENT, ERASURE_NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def ListActions(
+        self,
+        request: _ingest_service_pb2.ListActionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ingest_service_pb2.ListActionsResponse, _abc.Awaitable[_ingest_service_pb2.ListActionsResponse]]:
+        """ListActions reads the audit log of acts of all three services in one order: who did what, when, on whom or what, and why. An act is written
+        in its own transaction, so what is done is here; an act that found nothing to do is here as `unchanged`. What is committed while pages are
+        read may be missing from them: ask again with `from`. If a service does not answer there is no page, rather than one with gaps. Keys are
+        made and revoked where no service is: `python -m dmp_stack keys history` has those acts.
+        Errors: INVALID_ARGUMENT, CANNOT_ASK.
         """
 
     @_abc_1.abstractmethod

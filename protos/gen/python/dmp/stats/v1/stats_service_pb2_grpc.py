@@ -91,6 +91,11 @@ class StatsServiceStub(object):
                 request_serializer=dmp_dot_stats_dot_v1_dot_stats__service__pb2.WatchLiveRequest.SerializeToString,
                 response_deserializer=dmp_dot_stats_dot_v1_dot_stats__service__pb2.WatchLiveResponse.FromString,
                 _registered_method=True)
+        self.ListActions = channel.unary_unary(
+                '/dmp.stats.v1.StatsService/ListActions',
+                request_serializer=dmp_dot_stats_dot_v1_dot_stats__service__pb2.ListActionsRequest.SerializeToString,
+                response_deserializer=dmp_dot_stats_dot_v1_dot_stats__service__pb2.ListActionsResponse.FromString,
+                _registered_method=True)
         self.ListCells = channel.unary_stream(
                 '/dmp.stats.v1.StatsService/ListCells',
                 request_serializer=dmp_dot_stats_dot_v1_dot_stats__service__pb2.ListCellsRequest.SerializeToString,
@@ -217,6 +222,14 @@ class StatsServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListActions(self, request, context):
+        """ListActions reads the acts of this service; ingest puts those of all services together.
+        Errors: INVALID_ARGUMENT.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListCells(self, request, context):
         """ListCells reads the cells that an audit compares with the event log: events by campaign, minute and type, with a digest of which events
         they are. One answer in parts, in order of campaign, minute and type, all as of one instant. Cells without events are left out.
@@ -304,6 +317,11 @@ def add_StatsServiceServicer_to_server(servicer, server):
                     servicer.WatchLive,
                     request_deserializer=dmp_dot_stats_dot_v1_dot_stats__service__pb2.WatchLiveRequest.FromString,
                     response_serializer=dmp_dot_stats_dot_v1_dot_stats__service__pb2.WatchLiveResponse.SerializeToString,
+            ),
+            'ListActions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListActions,
+                    request_deserializer=dmp_dot_stats_dot_v1_dot_stats__service__pb2.ListActionsRequest.FromString,
+                    response_serializer=dmp_dot_stats_dot_v1_dot_stats__service__pb2.ListActionsResponse.SerializeToString,
             ),
             'ListCells': grpc.unary_stream_rpc_method_handler(
                     servicer.ListCells,
@@ -620,6 +638,33 @@ class StatsService(object):
             '/dmp.stats.v1.StatsService/WatchLive',
             dmp_dot_stats_dot_v1_dot_stats__service__pb2.WatchLiveRequest.SerializeToString,
             dmp_dot_stats_dot_v1_dot_stats__service__pb2.WatchLiveResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListActions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dmp.stats.v1.StatsService/ListActions',
+            dmp_dot_stats_dot_v1_dot_stats__service__pb2.ListActionsRequest.SerializeToString,
+            dmp_dot_stats_dot_v1_dot_stats__service__pb2.ListActionsResponse.FromString,
             options,
             channel_credentials,
             insecure,

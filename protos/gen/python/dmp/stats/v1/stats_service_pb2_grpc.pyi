@@ -95,6 +95,10 @@ class StatsServiceStub:
     campaigns. Through the gateway each message is `rendered` as a server-sent event; a caller of the stub gets the typed fields. A caller
     that reads slowly misses seconds, not the latest one. While stats cannot read, nothing is sent.
     """
+    ListActions: _grpc.UnaryUnaryMultiCallable[_stats_service_pb2.ListActionsRequest, _stats_service_pb2.ListActionsResponse]
+    """ListActions reads the acts of this service; ingest puts those of all services together.
+    Errors: INVALID_ARGUMENT.
+    """
     ListCells: _grpc.UnaryStreamMultiCallable[_stats_service_pb2.ListCellsRequest, _stats_service_pb2.ListCellsResponse]
     """ListCells reads the cells that an audit compares with the event log: events by campaign, minute and type, with a digest of which events
     they are. One answer in parts, in order of campaign, minute and type, all as of one instant. Cells without events are left out.
@@ -180,6 +184,10 @@ class StatsServiceAsyncStub(StatsServiceStub):
     """WatchLive sends what is going on, at once and then once a second for as long as the caller listens: rates, verdicts and the busiest
     campaigns. Through the gateway each message is `rendered` as a server-sent event; a caller of the stub gets the typed fields. A caller
     that reads slowly misses seconds, not the latest one. While stats cannot read, nothing is sent.
+    """
+    ListActions: _aio.UnaryUnaryMultiCallable[_stats_service_pb2.ListActionsRequest, _stats_service_pb2.ListActionsResponse]  # type: ignore[assignment]
+    """ListActions reads the acts of this service; ingest puts those of all services together.
+    Errors: INVALID_ARGUMENT.
     """
     ListCells: _aio.UnaryStreamMultiCallable[_stats_service_pb2.ListCellsRequest, _stats_service_pb2.ListCellsResponse]  # type: ignore[assignment]
     """ListCells reads the cells that an audit compares with the event log: events by campaign, minute and type, with a digest of which events
@@ -329,6 +337,16 @@ class StatsServiceServicer(metaclass=_abc_1.ABCMeta):
         """WatchLive sends what is going on, at once and then once a second for as long as the caller listens: rates, verdicts and the busiest
         campaigns. Through the gateway each message is `rendered` as a server-sent event; a caller of the stub gets the typed fields. A caller
         that reads slowly misses seconds, not the latest one. While stats cannot read, nothing is sent.
+        """
+
+    @_abc_1.abstractmethod
+    def ListActions(
+        self,
+        request: _stats_service_pb2.ListActionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_stats_service_pb2.ListActionsResponse, _abc.Awaitable[_stats_service_pb2.ListActionsResponse]]:
+        """ListActions reads the acts of this service; ingest puts those of all services together.
+        Errors: INVALID_ARGUMENT.
         """
 
     @_abc_1.abstractmethod
