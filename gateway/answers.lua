@@ -120,6 +120,11 @@ local function name_the_limit(headers)
   headers:replace("grpc-message", "the message is larger than this call takes")
 end
 
+-- What anybody may read, and keep: the documentation. Everything else may be about people, and nothing on the way keeps it.
+local function is_public(path)
+  return path == "/openapi.json" or path:find("^/docs") ~= nil
+end
+
 function envoy_on_response(handle)
   local headers = handle:headers()
   if handle:connection():ssl() ~= nil then headers:replace("strict-transport-security", ONLY_WITH_TLS) end
@@ -129,6 +134,7 @@ function envoy_on_response(handle)
   if grpc and headers:get(":status") == "200" then return name_the_limit(headers) end
   local http = choose_status(handle, headers, content_type)
   local noted = handle:streamInfo():dynamicMetadata():get("dmp")
+  if not is_public(noted and noted.path or "") then headers:replace("cache-control", "no-store") end
   local head = noted and noted.head
   if http >= 400 then
     local raw
@@ -140,7 +146,6 @@ function envoy_on_response(handle)
     if content_type:find("^application/json") then answer_error(handle, headers, raw, head) end
   elseif head == "/live" then
     headers:replace("content-type", "text/event-stream")
-    headers:replace("cache-control", "no-cache")
     headers:replace("x-accel-buffering", "no")
   elseif head then
     for chunk in handle:bodyChunks() do chunk:setBytes("") end

@@ -9,15 +9,21 @@ import secrets
 import socket
 from urllib.parse import urlsplit
 
+import grpc
 import httpx
+import psycopg
+import psycopg.sql
 import pytest
 
+from dmp.ingest.v1 import event_pb2, ingest_service_pb2
+from dmp.ingest.v1.ingest_service_pb2_grpc import IngestServiceStub
 from dmp_stack.settings import CONTEXTS
 from dmp_stack.stack import Stack
 from tests.conditions import wait_until
 from tests.contracts.payloads import campaign_event, identified_event
 from tests.gateway.http2 import EMPTY_MESSAGE, GRPC_HEADERS, Http2Client
 
+HEALTHY = {"ok": True, "status": "healthy", "degraded": []}
 MARK = f"secret{secrets.token_hex(6)}"
 BARE_MARK = MARK.encode()
 PATHS = ["/events", "/identify", "/merge", "/reference/users", f"/never-merges/{MARK}:remove", f"/users/{MARK}", "/no"]
@@ -83,6 +89,12 @@ def damaged(url: str) -> None:
 def json_requests(api: httpx.Client) -> None:
     """Sends valid and invalid requests with the mark in paths, queries, headers and bodies."""
     headers = {"authorization": f"Bearer {MARK}", "cookie": f"a={MARK}", "idempotency-key": MARK, "user-agent": MARK}
+    headers |= {
+        "x-api-key": MARK,
+        "x-forwarded-for": MARK,
+        "x-internal-caller": MARK,
+        "referer": f"https://{MARK}.example",
+    }
     for path in READS:
         for query in (f"?{MARK}={MARK}", f"?campaign_id={MARK}&from={MARK}&identifier=email&value={MARK}@a.example"):
             api.get(path + query, headers=headers)
@@ -106,10 +118,65 @@ def json_requests(api: httpx.Client) -> None:
         api.post(path, content=BARE_MARK, headers={"content-encoding": MARK, "content-type": f"text/{MARK}"})
 
 
+def natively(stack: Stack) -> None:
+    """Sends typed events with the mark in each field, good ones and bad ones, and asks for them."""
+    good = event_pb2.Event(event_id=f"{MARK}-native", type="click", campaign_id=MARK, source=MARK, user_id=MARK)
+    good.occurred_at.GetCurrentTime()
+    for kind in ("email", "phone", "wallet_address", "ip_address", "browser_id"):
+        good.identifiers[kind] = f"{MARK}@a.example"
+    bad = event_pb2.Event(event_id=MARK, type=MARK, campaign_id=MARK)
+    with grpc.insecure_channel(stack.grpc_address, options=[("grpc.enable_http_proxy", 0)]) as channel:
+        stub = IngestServiceStub(channel)
+        answer = stub.PublishEvents(ingest_service_pb2.PublishEventsRequest(events=[good, bad]), timeout=20)
+        assert (answer.accepted, answer.rejected) == (1, 1)
+        with pytest.raises(grpc.RpcError):
+            stub.EraseUser(ingest_service_pb2.EraseUserRequest(identifier="email", value=f"no-{MARK}"), timeout=20)
+
+
+def a_few(api: httpx.Client) -> None:
+    """Requests with the mark that need each store; whatever becomes of them."""
+    campaign = campaign_event(campaign_id=MARK, user_id=MARK, identifiers={"email": f"{MARK}@example.org"})
+    for method, path, body in (
+        ("POST", "/events", campaign),
+        ("POST", "/identify", {"email": f"{MARK}@example.org", "phoneNumber": MARK}),
+        ("POST", "/never-merges", {"internal_user_ids": ["user_1", "user_2"], "reason": MARK}),
+        ("PUT", "/reference/users", {"user_metadata": {MARK: {"plan": MARK}}, "ts": "2026-01-01T00:00:00Z"}),
+        ("GET", f"/debug/match?identifier=email&value={MARK}@example.org", None),
+        ("GET", f"/stats?campaign_id={MARK}&from=2026-01-01T00:00:00Z&to=2026-01-01T01:00:00Z", None),
+        ("POST", "/erasures", {"identifier": "email", "value": f"{MARK}@nobody.example"}),
+    ):
+        api.request(method, path, json=body)
+
+
+def without_stores(stack: Stack, api: httpx.Client) -> None:
+    """The same while a store is away, and while another one is."""
+    for name in ("valkey", "postgres"):
+        child = stack.child(name)
+        child.stop(10)
+        a_few(api)
+        child.start()
+        wait_until(lambda: api.get("/healthz").json() == HEALTHY, f"all is well after {name}", timeout_seconds=60)
+
+
+def failing_statements(stack: Stack) -> None:
+    """What PostgreSQL would explain with the values of a row, and with the text of the statement."""
+    with psycopg.connect(stack.database_url("identity"), autocommit=True) as connection:
+        connection.execute("CREATE TEMP TABLE t (v text UNIQUE, n integer)")
+        quoted = psycopg.sql.Literal(MARK)
+        for statement in ("INSERT INTO t VALUES ({0}, 1), ({0}, 2)", "SELECT nothing_of_the_kind({0})"):
+            with pytest.raises(psycopg.Error):
+                connection.execute(psycopg.sql.SQL(statement).format(quoted))
+        with pytest.raises(psycopg.Error), connection.cursor().copy("COPY t FROM STDIN") as copy:
+            copy.write(f"{MARK}\tno number\n")
+
+
 @pytest.fixture(scope="module")
 def logs(own_stack: Stack, own_api: httpx.Client) -> dict[str, bytes]:
     """What each process has logged after all of it, by the name of its log."""
     json_requests(own_api)
+    natively(own_stack)
+    failing_statements(own_stack)
+    without_stores(own_stack, own_api)
     damaged(own_stack.http_url)
     too_large(own_stack.http_url)
     http2_requests(own_stack.http_url, NATIVE)
@@ -128,3 +195,9 @@ def logs(own_stack: Stack, own_api: httpx.Client) -> dict[str, bytes]:
 def test_no_log_holds_what_a_caller_said(logs: dict[str, bytes], name: str) -> None:
     assert logs[name], "nothing is logged at all"
     assert [line for line in logs[name].splitlines() if BARE_MARK in line] == []
+
+
+def test_no_log_of_a_store_holds_it_either(logs: dict[str, bytes]) -> None:
+    assert b"ERROR" in logs["postgres"], "the statements failed"
+    assert {"postgres", "valkey"} < set(logs)
+    assert [(name, line) for name, log in logs.items() for line in log.splitlines() if BARE_MARK in line] == []

@@ -231,3 +231,34 @@ def test_http2_answers_end_without_trailers_of_grpc(gateway_url: str, backends: 
     received = http2_get(gateway_url, path)
     names = {name for event in received if isinstance(event, TrailersReceived) for name, _ in event.headers}
     assert not names
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/users/user_1", 200),
+        ("/healthz", 200),
+        ("/live?seconds=1", 200),
+        ("/no", 404),
+        ("/", 302),
+        ("/merge", 405),
+        ("/stats?no=1", 400),
+        ("/users/user_1?page_size=x", 400),
+    ],
+)
+def test_nothing_on_the_way_keeps_an_answer(api: httpx.Client, path: str, status: int) -> None:
+    for method in ("GET", "HEAD"):
+        answer = api.request(method, path, follow_redirects=False)
+        assert answer.status_code == status
+        assert answer.headers["cache-control"] == "no-store"
+
+
+def test_an_error_of_a_service_is_not_kept_either(api: httpx.Client, backends: Backends) -> None:
+    backends.ingest.answer("PublishEventsJson", failing(Code.UNAVAILABLE, "away"))
+    answer = api.post("/events", content=b"{}")
+    assert (answer.status_code, answer.headers["cache-control"]) == (503, "no-store")
+
+
+@pytest.mark.parametrize("path", ["/docs", "/openapi.json", "/docs/swagger-ui.css"])
+def test_documentation_may_be_kept(api: httpx.Client, path: str) -> None:
+    assert "no-store" not in api.get(path).headers.get("cache-control", "")

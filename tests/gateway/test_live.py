@@ -34,7 +34,7 @@ def test_each_event_arrives_before_the_next_is_made(api: httpx.Client, backends:
     with api.stream("GET", "/live?seconds=3") as response:
         assert response.status_code == 200
         assert response.headers["content-type"] == "text/event-stream"
-        assert response.headers["cache-control"] == "no-cache"
+        assert response.headers["cache-control"] == "no-store"
         assert response.headers["x-accel-buffering"] == "no"
         for data in response.iter_bytes():
             received.append(data)

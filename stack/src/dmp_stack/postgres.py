@@ -250,6 +250,9 @@ class PostgresServer:
             "random_page_cost": "1.1",
             "autovacuum_naptime": "20s",
             "log_min_messages": "warning",
+            # A failed statement's detail, context and text may have values of people.
+            "log_error_verbosity": "terse",
+            "log_min_error_statement": "panic",
             "log_timezone": "UTC",
             "timezone": "UTC",
             "cluster_name": "dmp",
