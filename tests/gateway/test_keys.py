@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from pathlib import Path
 
 import grpc
 import httpx
@@ -249,6 +250,31 @@ def test_a_broken_or_missing_file_keeps_the_keys(
         file.unlink(missing_ok=True)
         keyring.directory.tell_gateway()
     wait_for(client, {"x-api-key": keyring.add(f"after-{secrets.token_hex(4)}", "ingest")}, 202)
+
+
+def test_a_gateway_that_was_never_told_its_keys_says_so(
+    runner: GatewayRunner, backends: Backends, tmp_path: Path
+) -> None:
+    keyring = Keyring(path=tmp_path / "keys")
+    keyring.directory.gateway.mkdir(parents=True)
+    for name in ("authenticate.json", "limit.json"):
+        (keyring.directory.gateway / name).touch()  # as the image has them
+    ports = {"ingest": backends.ingest, "identity": backends.identity, "stats": backends.stats}
+    url = runner.run_with_keys(keyring.directory.gateway, **{name: [backend.port] for name, backend in ports.items()})
+    message = "the gateway has not been told its keys; `dmp_stack keys first` does it"
+    with (
+        httpx.Client(base_url=url, timeout=20.0, trust_env=False) as client,
+        grpc.insecure_channel(url.removeprefix("http://"), options=[("grpc.enable_http_proxy", 0)]) as channel,
+    ):
+        for answer in (client.get("/healthz"), client.get("/stats"), post(client, {})):
+            assert answer.status_code == 503
+            assert answer.json() == {"error": {"code": 503, "status": "UNAVAILABLE", "message": message, "details": []}}
+            assert answer.headers["retry-after"] == "1"
+        with pytest.raises(grpc.RpcError) as refusal:
+            IngestServiceStub(channel).PublishEvents(ingest_pb.PublishEventsRequest(), timeout=20)
+        assert (refusal.value.code(), refusal.value.details()) == (grpc.StatusCode.UNAVAILABLE, message)
+        assert client.get("/docs").status_code == 200
+        wait_for(client, {"x-api-key": keyring.add("first", "ingest")}, 202)
 
 
 def test_nothing_that_the_gateway_says_has_a_key_in_it(
