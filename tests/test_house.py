@@ -29,6 +29,7 @@ EXCEPTIONS: Final[dict[str, str]] = {
     f"{_IDENTITY}adapters/tables.py": "all tables of one database, in the order of their migrations",
     f"{_IDENTITY}api/servicer.py": _SERVICER,
     f"{_IDENTITY}api/servicer.py::IdentityServicer.__init__": "the composition root gives it what its RPCs share",
+    "services/ingest/src/dmp_ingest/api/servicer.py::IngestServicer.__init__": "each group of its RPCs is a parameter",
     f"{_IDENTITY}domain/graph.py::Graph": "a working copy of the snapshot's collections, and what was made since",
     f"{_IDENTITY}domain/graph_cache.py::GraphCache": "one collection for each kind of fact that the cache keeps",
     f"{_IDENTITY}domain/identifier_policy.py::IdentifierType": _FIELDS,

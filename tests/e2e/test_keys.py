@@ -71,7 +71,7 @@ def test_a_key_from_its_making_to_its_end(system: Stack, first: str) -> None:
         assert client.post("/events", json=event, headers=sender).status_code == 202
 
 
-@pytest.mark.parametrize("transport", ["http", "grpc"])
+@pytest.mark.parametrize("transport", ["json", "grpc"])
 def test_the_python_client_presents_its_key(system: Stack, first: str, transport: str) -> None:
     campaign = f"camp_{secrets.token_hex(6)}"
     verdicts: list[str] = []
