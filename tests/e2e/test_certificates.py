@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import itertools
 import socket
 import ssl
@@ -25,6 +26,7 @@ from dmp.access.v1 import scope_pb2
 from dmp.identity.v1 import identity_service_pb2
 from dmp.ingest.v1 import ingest_service_pb2
 from dmp.stats.v1 import stats_service_pb2
+from dmp_stack.audit import add_arguments, audit
 from dmp_stack.gateway_certificates import PublicCertificate
 from dmp_stack.settings import CONTEXTS, StackSettings
 from dmp_stack.stack import Stack
@@ -58,6 +60,18 @@ def system(made: Path) -> Iterator[Stack]:
 def client_of(system: Stack, made: Path) -> httpx.Client:
     context = ssl.create_default_context(cafile=made / "public" / "ca.pem")
     return httpx.Client(base_url=system.http_url, verify=context, trust_env=False, timeout=20)
+
+
+def test_the_audit_of_the_command_line_asks_over_tls(
+    system: Stack, made: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parser = argparse.ArgumentParser()
+    add_arguments(parser, address="")
+    asked = parser.parse_args(["--address", system.http_url])
+    assert audit(asked) == 2  # nobody has told it about the authority
+    monkeypatch.setenv("SSL_CERT_FILE", str(made / "public" / "ca.pem"))
+    assert audit(asked) == 0
+    assert "clean" in capsys.readouterr().out
 
 
 def channel_as(caller: Path, system: Stack, service: str) -> grpc.Channel:
