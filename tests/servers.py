@@ -1,7 +1,7 @@
 """Real servers: one PostgreSQL and one Valkey for the session, a fresh database and an empty Redis for each test.
 
 The session's PostgreSQL does not wait for the disk, because nobody reads its data after a crash; the rest is as in
-production.
+production. Whole systems begin with a copy of databases that were made once: making them is half of a first start.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ import itertools
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -25,8 +26,9 @@ from dmp_stack.run_directory import (
     create_run_directory,
     sweep_stale_run_directories,
 )
-from dmp_stack.settings import StackSettings
+from dmp_stack.settings import CONTEXTS, StackSettings
 from dmp_stack.stack import Stack
+from dmp_stack.stores import role_of
 from dmp_stack.valkey import ValkeyServer
 
 
@@ -66,18 +68,24 @@ class PostgresFixture:
 
 
 def _migrate(context: str, url: str) -> None:
-    environment = {**os.environ, f"DMP_{context.upper()}_DATABASE_URL": url}
-    result = subprocess.run(
+    _end_migration(context, _begin_migration(context, url))
+
+
+def _begin_migration(context: str, url: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
         [sys.executable, "-m", f"dmp_{context}", "migrate"],
-        env=environment,
+        env={**os.environ, f"DMP_{context.upper()}_DATABASE_URL": url},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        check=False,
     )
-    if result.returncode != 0:
-        raise RuntimeError(f"dmp_{context} migrate failed:\n{result.stdout}")
+
+
+def _end_migration(context: str, migration: subprocess.Popen[str]) -> None:
+    said, _ = migration.communicate()
+    if migration.returncode != 0:
+        raise RuntimeError(f"dmp_{context} migrate failed:\n{said}")
 
 
 @pytest.fixture(scope="session")
@@ -105,12 +113,57 @@ def postgres(server_directory: Path, server_environment: dict[str, str]) -> Iter
         options=PostgresOptions(shared_buffers_mebibytes=64, durable=False, kept=False, trusted=True),
         environment=server_environment,
     )
+    with _running_postgres(server) as child:
+        yield PostgresFixture(server, child)
+
+
+@contextmanager
+def _running_postgres(server: PostgresServer) -> Iterator[Child]:
     server.prepare()
     child = Child(server.child_spec(), report=print)
     child.start()
-    server.wait_ready(child)
-    yield PostgresFixture(server, child)
-    child.close(10)
+    try:
+        server.wait_ready(child)
+        yield child
+    finally:
+        child.close(30)
+
+
+@pytest.fixture(scope="session")
+def postgres_seed(server_directory: Path, server_environment: dict[str, str]) -> Path:
+    """The data directory of a stopped PostgreSQL that has the services' databases, migrated and empty."""
+    path = server_directory / "seed"
+    server = PostgresServer(
+        data_directory=path,
+        socket_directory=server_directory / "seed-pg",
+        log_path=server_directory / "seed.log",
+        options=PostgresOptions(shared_buffers_mebibytes=64, durable=False, trusted=True),
+        environment=server_environment,
+    )
+    with _running_postgres(server):
+        roles = {context: role_of(context) for context in CONTEXTS}
+        for role in roles.values():
+            server.provision(role, role=role, password=None)
+        migrations = {
+            context: _begin_migration(context, server.url(role, role=role)) for context, role in roles.items()
+        }
+        for context, migration in migrations.items():
+            _end_migration(context, migration)
+    return path
+
+
+@pytest.fixture(scope="session")
+def new_stack(postgres_seed: Path) -> Callable[..., Stack]:
+    """Makes systems on free ports, which begin with empty databases. Takes fields of `StackSettings`, and `report`.
+
+    They are not started. Their data goes with them unless they are told where to keep it.
+    """
+
+    def make(*, report: Callable[[str], None] = print, **settings: Any) -> Stack:  # noqa: ANN401 -- fields
+        chosen = {"http_port": 0, "data_directory": None, "postgres_seed": postgres_seed, **settings}
+        return Stack(StackSettings(**chosen), report=report)
+
+    return make
 
 
 def _context_database_url(postgres: PostgresFixture, context: str) -> Iterator[str]:
@@ -176,7 +229,7 @@ def redis_url(valkey: tuple[ValkeyServer, Child]) -> str:
 
 
 @pytest.fixture(scope="session")
-def stack() -> Iterator[Stack]:
+def stack(new_stack: Callable[..., Stack]) -> Iterator[Stack]:
     """The whole system as `make run` starts it, on free ports and with data of its own that goes with it."""
-    with Stack(StackSettings(http_port=0, data_directory=None)) as running:
+    with new_stack() as running:
         yield running

@@ -12,7 +12,7 @@ import random
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +20,6 @@ from pathlib import Path
 import httpx
 import pytest
 
-from dmp_stack.settings import StackSettings
 from dmp_stack.stack import Stack
 from tests.chaos.clients import Client, Ledger, total
 from tests.chaos.faults import FAULTS
@@ -39,13 +38,6 @@ _LONGER_THAN_A_LEASE_SECONDS = 3.0
 
 
 @contextmanager
-def _running(replicas: Mapping[str, int] | None = None, **environment: str) -> Iterator[Stack]:
-    settings = StackSettings(http_port=0, data_directory=None, replicas=replicas or {}, service_environment=environment)
-    with Stack(settings, report=lambda sentence: None) as stack:
-        yield stack
-
-
-@contextmanager
 def _clients(stack: Stack) -> Iterator[list[Ledger]]:
     """Clients that send while the block runs; after it they get their last promises."""
     enough = threading.Event()
@@ -60,9 +52,9 @@ def _clients(stack: Stack) -> Iterator[list[Ledger]]:
 
 
 @pytest.mark.timeout(120 + 120 * ROUNDS)
-def test_every_promise_is_kept_whatever_breaks() -> None:
+def test_every_promise_is_kept_whatever_breaks(new_stack: Callable[..., Stack]) -> None:
     chance = random.Random(SEED)
-    with _running() as stack:
+    with new_stack(report=_keep_quiet) as stack:
         with _clients(stack) as ledgers:
             for number in range(ROUNDS):
                 for name in chance.sample(sorted(FAULTS), len(FAULTS)):
@@ -89,8 +81,10 @@ def test_every_promise_is_kept_whatever_breaks() -> None:
 
 @pytest.mark.timeout(240 + 2 * AWAY_SECONDS)
 @pytest.mark.parametrize("consumer", ["identity", "stats"])
-def test_a_consumer_that_was_away_catches_up_beside_live_traffic(consumer: str) -> None:
-    with _running() as stack:
+def test_a_consumer_that_was_away_catches_up_beside_live_traffic(
+    new_stack: Callable[..., Stack], consumer: str
+) -> None:
+    with new_stack(report=_keep_quiet) as stack:
         with _clients(stack) as ledgers, _readers(stack):
             wait_until(lambda: len(total(ledgers).promised) >= 200, "200 events promised")
             usual = _events_per_second(ledgers, AWAY_SECONDS / 2)
@@ -114,8 +108,8 @@ def test_a_consumer_that_was_away_catches_up_beside_live_traffic(consumer: str) 
 
 
 @pytest.mark.timeout(240)
-def test_an_ingest_that_was_frozen_for_longer_than_its_leases_is_harmless() -> None:
-    with _running(replicas={"ingest": 2}) as stack:
+def test_an_ingest_that_was_frozen_for_longer_than_its_leases_is_harmless(new_stack: Callable[..., Stack]) -> None:
+    with new_stack(report=_keep_quiet, replicas={"ingest": 2}) as stack:
         with _clients(stack) as ledgers:
             for _ in range(3):
                 _wait_for_more(ledgers, 100)
@@ -160,10 +154,11 @@ def _readers(stack: Stack) -> Iterator[None]:
 
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize(("crash", "kept"), [("claimed", True), ("committed", True), ("done_first", False)])
-def test_the_order_of_claim_commit_and_done_decides(crash: str, kept: bool) -> None:
+def test_the_order_of_claim_commit_and_done_decides(new_stack: Callable[..., Stack], crash: str, kept: bool) -> None:
     """Ingest dies at the worst moments. With the order reversed, events that were answered 202 are gone: it shows."""
     shims = str(Path(__file__).parent / "shims")
-    with _running(DMP_CHAOS_CRASH=crash, PYTHONPATH=shims) as stack:
+    environment = {"DMP_CHAOS_CRASH": crash, "PYTHONPATH": shims}
+    with new_stack(report=_keep_quiet, service_environment=environment) as stack:
         with _clients(stack) as ledgers:
             wait_until(
                 lambda: stack.child("ingest").deaths >= 3 and len(total(ledgers).promised) >= 300,
@@ -179,3 +174,7 @@ def test_the_order_of_claim_commit_and_done_decides(crash: str, kept: bool) -> N
 
 def _report(sentence: str) -> None:
     print(f"chaos: {sentence}", file=sys.stderr, flush=True)
+
+
+def _keep_quiet(sentence: str) -> None:
+    """Deaths are expected here."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from dmp_stack.programs import repository_root
-from dmp_stack.settings import StackSettings
 from dmp_stack.stack import Stack
 from tests.clients.terminal import environment
 from tests.clients.zygote import Zygote
@@ -20,9 +19,9 @@ DOCUMENTS = [ROOT / "README.md", ROOT / "docs" / "tutorial.md", *sorted((ROOT / 
 
 
 @pytest.fixture(scope="module")
-def fresh_stack() -> Iterator[Stack]:
+def fresh_stack(new_stack: Callable[..., Stack]) -> Iterator[Stack]:
     """A system in which nothing has happened yet, as `make run` starts it the first time. README is run first."""
-    with Stack(StackSettings(http_port=0, data_directory=None)) as running:
+    with new_stack() as running:
         yield running
 
 

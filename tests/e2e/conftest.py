@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import httpx
 import pytest
 
-from dmp_stack.settings import StackSettings
 from dmp_stack.stack import Stack
 
 
 @pytest.fixture(scope="module")
-def own_stack() -> Iterator[Stack]:
+def own_stack(new_stack: Callable[..., Stack]) -> Iterator[Stack]:
     """A fresh system for one module, with data of its own that goes with it; its ingest has a short queue."""
-    environment = {"DMP_INGEST_MAX_QUEUED_EVENTS": "2000"}
-    with Stack(StackSettings(http_port=0, data_directory=None, service_environment=environment)) as running:
+    with new_stack(service_environment={"DMP_INGEST_MAX_QUEUED_EVENTS": "2000"}) as running:
         yield running
 
 

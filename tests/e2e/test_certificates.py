@@ -8,7 +8,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -28,7 +28,7 @@ from dmp.ingest.v1 import ingest_service_pb2
 from dmp.stats.v1 import stats_service_pb2
 from dmp_stack.audit import add_arguments, audit
 from dmp_stack.gateway_certificates import PublicCertificate
-from dmp_stack.settings import CONTEXTS, StackSettings
+from dmp_stack.settings import CONTEXTS
 from dmp_stack.stack import Stack
 from tests.conditions import is_gone, wait_until
 
@@ -50,10 +50,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def system(made: Path) -> Iterator[Stack]:
+def system(new_stack: Callable[..., Stack], made: Path) -> Iterator[Stack]:
     public = PublicCertificate(certificate=made / "public" / "cert.pem", key=made / "public" / "key.pem")
-    settings = StackSettings(http_port=0, data_directory=None, public_certificate=public, certificates_directory=made)
-    with Stack(settings) as running:
+    with new_stack(public_certificate=public, certificates_directory=made) as running:
         yield running
 
 

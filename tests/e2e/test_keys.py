@@ -7,7 +7,7 @@ import secrets
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,6 @@ from dmp.identity.v1 import merge_pb2
 from dmp.identity.v1.identity_service_pb2_grpc import IdentityServiceStub
 from dmp_client import DmpClient, NotAllowedError
 from dmp_stack.programs import repository_root
-from dmp_stack.settings import StackSettings
 from dmp_stack.stack import Stack
 from tests.clients.terminal import Shell, environment
 from tests.clients.zygote import Zygote
@@ -28,12 +27,10 @@ from tests.conditions import wait_until
 
 
 @pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def system(new_stack: Callable[..., Stack], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     said: list[str] = []
-    settings = StackSettings(
-        http_port=0, data_directory=None, api_keys=True, keys_directory=tmp_path_factory.mktemp("keys")
-    )
-    with Stack(settings, report=said.append) as running:
+    keys_directory = tmp_path_factory.mktemp("keys")
+    with new_stack(report=said.append, api_keys=True, keys_directory=keys_directory) as running:
         assert f"the first admin key is in {running.keys.first_key}" in said
         yield running
 

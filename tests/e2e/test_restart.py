@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,6 @@ from typing import Any
 import httpx
 import pytest
 
-from dmp_stack.settings import StackSettings
 from dmp_stack.stack import Stack
 
 
@@ -26,15 +25,11 @@ def data_directory() -> Iterator[Path]:
     shutil.rmtree(path)
 
 
-def started(data_directory: Path) -> Stack:
-    return Stack(StackSettings(http_port=0, data_directory=data_directory))
-
-
 def client_of(stack: Stack) -> httpx.Client:
     return httpx.Client(base_url=stack.http_url, timeout=30.0, trust_env=False)
 
 
-def test_a_restart_keeps_everything(data_directory: Path) -> None:
+def test_a_restart_keeps_everything(new_stack: Callable[..., Stack], data_directory: Path) -> None:
     now = datetime.now(UTC).isoformat()
     event: dict[str, Any] = {
         "event_id": str(uuid.uuid4()),
@@ -47,7 +42,7 @@ def test_a_restart_keeps_everything(data_directory: Path) -> None:
     }
     stats = {"campaign_id": "camp_restart", "from": now, "to": now, "granularity": "minute"}
     table = {"user_metadata": {"u-restart": {"plan": "pro", "region": "eu"}}, "ts": now}
-    with started(data_directory) as stack, client_of(stack) as api:
+    with new_stack(data_directory=data_directory) as stack, client_of(stack) as api:
         assert api.put("/reference/users", json=table).json()["generation"] == 1
         first = api.post("/events", json=event).json()
         profile = first["results"][0]["internal_user_id"]
@@ -56,7 +51,7 @@ def test_a_restart_keeps_everything(data_directory: Path) -> None:
         series = api.get("/stats", params=stats).json()["series"]
         assert first["accepted"] == 1
         assert [point["clicks"] for point in series] == [1]
-    with started(data_directory) as stack, client_of(stack) as api:
+    with new_stack(data_directory=data_directory) as stack, client_of(stack) as api:
         assert api.get("/stats", params=stats).json()["series"] == series
         assert api.get(f"/users/{profile}").json() == shown
         assert api.post("/identify", json={"phoneNumber": "12345"}).json() == contact

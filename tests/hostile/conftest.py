@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
-from dmp_stack.settings import StackSettings
 from dmp_stack.stack import Stack
 from tests.hostile.bystander import Bystander
 from tests.hostile.harness import System
 
 
 @pytest.fixture(scope="package")
-def system() -> Iterator[System]:
+def system(new_stack: Callable[..., Stack]) -> Iterator[System]:
     """A system of these tests' own, which has stored something and answers at its usual speed."""
-    with Stack(StackSettings(http_port=0, data_directory=None)) as stack, Bystander(stack.http_url) as bystander:
+    with new_stack() as stack, Bystander(stack.http_url) as bystander:
         running = System(stack, bystander)
         running.warm_up()
         yield running

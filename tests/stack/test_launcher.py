@@ -6,6 +6,7 @@ import shlex
 import signal
 import socket
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -28,6 +29,8 @@ SERVICES = {"dmp_ingest serve", "dmp_identity serve", "dmp_stats serve"}
 EVERYTHING = SERVICES | {"envoy", "postgres", "valkey-server"}
 
 WARM_START_SECONDS = 8.0
+
+UsedData = Callable[[str], Path]
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -77,12 +80,13 @@ def test_a_first_and_a_warm_start_print_one_ready_line_and_a_request_to_paste(te
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_ends_everything_within_ten_seconds(temporary: Path, number: signal.Signals) -> None:
-    with launcher(DMP_DATA_DIR=str(temporary / "data")) as running:
+def test_a_signal_ends_everything_within_ten_seconds(used_data: UsedData, number: signal.Signals) -> None:
+    data = used_data("data")
+    with launcher(DMP_DATA_DIR=str(data)) as running:
         running.wait_ready()
         family = running.family()
         assert set(running.children()) == EVERYTHING
-        run_directory = run_directory_of(temporary / "data")
+        run_directory = run_directory_of(data)
         assert set(running.children().values()) <= set(marked_processes(run_directory))
         assert running.end(number) == 0
         assert [pid for pid in family if not is_gone(pid)] == []
@@ -91,8 +95,9 @@ def test_a_signal_ends_everything_within_ten_seconds(temporary: Path, number: si
         assert "killed" not in running.output
 
 
-def test_a_service_whose_work_does_not_end_is_not_waited_for_too_long(temporary: Path) -> None:
-    with launcher(DMP_DATA_DIR=str(temporary / "data")) as running:
+def test_a_service_whose_work_does_not_end_is_not_waited_for_too_long(used_data: UsedData) -> None:
+    data = used_data("data")
+    with launcher(DMP_DATA_DIR=str(data)) as running:
         url = running.wait_ready()
         # Somebody who listens for ever keeps the gateway busy until it is told to end.
         with httpx.stream("GET", f"{url}/live", timeout=20, trust_env=False):
@@ -111,14 +116,15 @@ def test_a_signal_while_it_starts_ends_everything_too(temporary: Path) -> None:
         assert "Traceback" not in running.output
 
 
-def test_a_killed_launcher_leaves_nothing_that_stops_the_next_one(temporary: Path) -> None:
-    with launcher(DMP_DATA_DIR=str(temporary / "data")) as killed:
+def test_a_killed_launcher_leaves_nothing_that_stops_the_next_one(used_data: UsedData) -> None:
+    data = used_data("data")
+    with launcher(DMP_DATA_DIR=str(data)) as killed:
         url = killed.wait_ready()
         assert send(url).status_code == 202
-        run_directory = run_directory_of(temporary / "data")
+        run_directory = run_directory_of(data)
         killed.process.kill()
         killed.process.wait()
-    with launcher(DMP_DATA_DIR=str(temporary / "data")) as following:
+    with launcher(DMP_DATA_DIR=str(data)) as following:
         url = following.wait_ready()
         assert marked_processes(run_directory) == []
         assert not run_directory.exists()
@@ -127,10 +133,10 @@ def test_a_killed_launcher_leaves_nothing_that_stops_the_next_one(temporary: Pat
         assert (answer["accepted"], answer["duplicates"]) == (0, 1)
 
 
-def test_two_stacks_side_by_side_know_nothing_of_each_other(temporary: Path) -> None:
+def test_two_stacks_side_by_side_know_nothing_of_each_other(used_data: UsedData) -> None:
     with (
-        launcher(DMP_DATA_DIR=str(temporary / "one")) as one,
-        launcher(DMP_DATA_DIR=str(temporary / "two")) as two,
+        launcher(DMP_DATA_DIR=str(used_data("one"))) as one,
+        launcher(DMP_DATA_DIR=str(used_data("two"))) as two,
     ):
         urls = one.wait_ready(), two.wait_ready()
         assert urls[0] != urls[1]
@@ -141,10 +147,11 @@ def test_two_stacks_side_by_side_know_nothing_of_each_other(temporary: Path) -> 
         assert healthy(urls[1])
 
 
-def test_each_child_that_is_killed_comes_back_and_a_line_says_so(temporary: Path) -> None:
+def test_each_child_that_is_killed_comes_back_and_a_line_says_so(used_data: UsedData) -> None:
+    data = used_data("data")
     names = {"postgres": "postgres", "valkey-server": "valkey", "envoy": "gateway"}
     names |= {f"dmp_{context} serve": context for context in ("ingest", "identity", "stats")}
-    with launcher(DMP_DATA_DIR=str(temporary / "data")) as running:
+    with launcher(DMP_DATA_DIR=str(data)) as running:
         url = running.wait_ready()
         for program, name in names.items():
             pid = running.children()[program]
@@ -155,11 +162,12 @@ def test_each_child_that_is_killed_comes_back_and_a_line_says_so(temporary: Path
             assert send(url, {**EVENT, "event_id": f"after-{name}"}).status_code == 202
 
 
-def test_a_second_launcher_on_the_same_data_says_what_is_wrong(temporary: Path) -> None:
-    with launcher(DMP_DATA_DIR=str(temporary / "data")) as first:
+def test_a_second_launcher_on_the_same_data_says_what_is_wrong(used_data: UsedData) -> None:
+    data = used_data("data")
+    with launcher(DMP_DATA_DIR=str(data)) as first:
         first.wait_for_line("starting")
         wait_until(lambda: len(first.family()) > 0, "children")
-        second = Launcher({"DMP_DATA_DIR": str(temporary / "data")})
+        second = Launcher({"DMP_DATA_DIR": str(data)})
         assert second.process.wait(timeout=20) == 1
         assert "another stack is running on the data directory" in second.wait_for_line("another stack")
         first.wait_ready()

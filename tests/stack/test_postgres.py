@@ -103,6 +103,34 @@ def test_an_interrupted_first_start_is_begun_again(
     durable_postgres.wait_ready(keep(durable_postgres.child_spec()))
 
 
+def test_a_seed_is_copied_at_the_first_start_and_stays_as_it_is(
+    run_path: Path, postgres_seed: Path, keep: Keep
+) -> None:
+    def files_of_the_seed() -> dict[Path, int]:
+        return {path: path.stat().st_mtime_ns for path in postgres_seed.rglob("*")}
+
+    before, found = files_of_the_seed(), []
+    for _ in range(2):
+        server = durable_server(run_path, seed=postgres_seed)
+        server.prepare()
+        child = keep(server.child_spec())
+        server.wait_ready(child)
+        with server.connect() as connection:
+            databases = connection.execute("SELECT datname FROM pg_database WHERE NOT datistemplate").fetchall()
+        found.append({name for (name,) in databases})
+        server.provision("own", role="own", password=None)
+        assert child.stop(10)
+    assert found[0] == {"postgres", "dmp_ingest", "dmp_identity", "dmp_stats"}
+    assert found[1] == found[0] | {"own"}
+    assert files_of_the_seed() == before
+
+
+def test_a_seed_that_is_not_there_is_an_error_that_says_so(run_path: Path) -> None:
+    with pytest.raises(StackError, match="cp could not make the database cluster"):
+        durable_server(run_path, seed=run_path / "nowhere").prepare()
+    assert not (run_path / "data" / "postgres").exists()
+
+
 def test_a_cluster_that_cannot_start_is_an_error_that_says_why(
     durable_postgres: PostgresServer, run_path: Path, keep: Keep
 ) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import httpx
 import psutil
 import psycopg
 import pytest
 import redis
 
-from dmp_stack.settings import CONTEXTS, StackSettings
+from dmp_stack.settings import CONTEXTS
 from dmp_stack.stack import Stack
 from tests.conditions import wait_until
 
@@ -52,8 +54,8 @@ def test_a_service_can_be_stopped_and_started_by_itself(stack: Stack) -> None:
     assert "identity" in stack.pids
 
 
-def test_replicas_share_the_work_and_one_is_enough() -> None:
-    with Stack(StackSettings(http_port=0, data_directory=None, replicas={"ingest": 2})) as stack:
+def test_replicas_share_the_work_and_one_is_enough(new_stack: Callable[..., Stack]) -> None:
+    with new_stack(replicas={"ingest": 2}) as stack:
         assert {"ingest", "ingest-2"} <= set(stack.pids)
         assert stack.service_address("ingest", 1) != stack.service_address("ingest", 2)
         assert stack.child("ingest").stop(10)

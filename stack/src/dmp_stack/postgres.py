@@ -35,7 +35,7 @@ class PostgresOptions:
 
     `kept=False` says that nobody opens the data again: the server then ends at once, without a last checkpoint.
     `trusted` lets everybody who reaches the socket in as any role, without a password; for tests, whose socket only we
-    can reach.
+    can reach. `seed` is the data directory of a stopped server: a cluster that is not there begins as its copy.
     """
 
     shared_buffers_mebibytes: int
@@ -43,6 +43,7 @@ class PostgresOptions:
     kept: bool = True
     trusted: bool = False
     max_connections: int = 200
+    seed: Path | None = None
 
 
 def default_shared_buffers_mebibytes() -> int:
@@ -188,15 +189,18 @@ class PostgresServer:
         shutil.rmtree(fresh, ignore_errors=True)
         shutil.rmtree(self._data_directory, ignore_errors=True)
         hand_over(fresh, self._user)
+        seed, user = self._options.seed, self._user
         command = [
             str(self._install_directory / "bin" / "initdb"), "-D", str(fresh), "-U", SUPERUSER, "--encoding=UTF8",
             "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C", "--auth=reject",
             *([] if self._options.durable else ["--no-sync"]),
         ]  # fmt: skip
+        if seed is not None:
+            command, user = ["/bin/cp", "-a", f"{seed}/.", str(fresh)], None  # whoever we are may keep the files' owner
         rotate_log(self._log_path)
         with open_log(self._log_path) as log:
             process = subprocess.Popen(
-                child_command(tuple(command), user=self._user),
+                child_command(tuple(command), user=user),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -211,7 +215,7 @@ class PostgresServer:
             process.wait()
         if process.returncode != 0:
             raise StackError(
-                f"initdb could not make the database cluster {self._data_directory}. "
+                f"{Path(command[0]).name} could not make the database cluster {self._data_directory}. "
                 f"The end of {self._log_path}:\n{log_tail(self._log_path)}"
             )
         fresh.replace(self._data_directory)

@@ -36,6 +36,8 @@ class StackSettings:
     public_certificate: what the gateway shows to callers, with TLS; None: they speak plain HTTP.
     certificates_directory: what the gateway and the services show to each other, as `deploy/certificates` makes it;
     None: they speak without TLS, over sockets that only their user can reach.
+    postgres_seed: the data directory of a stopped PostgreSQL. An embedded one that has no data yet begins with a copy:
+    tests start many stacks, and make databases once.
     """
 
     http_host: str = "127.0.0.1"
@@ -50,6 +52,7 @@ class StackSettings:
     open_to_anybody: bool = False
     public_certificate: PublicCertificate | None = None
     certificates_directory: Path | None = None
+    postgres_seed: Path | None = None
 
     def __post_init__(self) -> None:
         """Raises SettingsError if others could do what they like with people."""

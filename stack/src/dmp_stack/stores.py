@@ -62,7 +62,9 @@ def choose_stores(
             data_directory=data.path / "postgres",
             socket_directory=run_directory / "pg",
             log_path=data.logs / "postgres.log",
-            options=PostgresOptions(shared_buffers_mebibytes=default_shared_buffers_mebibytes(), kept=kept),
+            options=PostgresOptions(
+                shared_buffers_mebibytes=default_shared_buffers_mebibytes(), kept=kept, seed=settings.postgres_seed
+            ),
             environment=environment,
         )
     valkey: ValkeyServer | None = None
