@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 import zlib
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -99,12 +100,22 @@ def _completed(url: str, receipt: dict[str, Any]) -> dict[str, Any]:
     return done
 
 
-@pytest.mark.parametrize("erased", ["email", "phone"])
-@pytest.mark.parametrize("apart", ["undo", "never_merge"])
-def test_events_of_the_other_lose_the_erased_persons_values_and_keep_theirs(
-    stack: Stack, erased: str, apart: str
-) -> None:
-    url, mark = stack.http_url, uuid.uuid4().hex
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TwoPeople:
+    """Two people who once shared an event, and the erasure of one of them.
+
+    value: each one's identifier, by its type. metadata: of the shared event, whose id ends in `-both`.
+    """
+
+    mark: str
+    value: dict[str, str]
+    metadata: dict[str, Any]
+    receipt: dict[str, Any]
+
+
+def _erase_one_of_two(url: str, erased: str, apart: str) -> TwoPeople:
+    """Begins to erase the person of the e-mail or of the phone. They are apart by an undo or by a never-merge."""
+    mark = uuid.uuid4().hex
     value = {"email": f"{mark}@x.com", "phone": f"+49 {int(mark, 16) % 10**12:012d}"}
     people = {
         kind: httpx.post(f"{url}/events", json=_identified(f"{mark}-{kind}", {kind: value[kind]})).json()["results"][0][
@@ -120,7 +131,28 @@ def test_events_of_the_other_lose_the_erased_persons_values_and_keep_theirs(
     if apart == "undo":
         merges = httpx.get(f"{url}/users/{people['email']}/merges").raise_for_status().json()["merges"]
         httpx.post(f"{url}/merges/{merges[0]['merge_id']}:undo", json={"reason": "father and son"}).raise_for_status()
-    _completed(url, _receipt(httpx.delete(f"{url}/users/{people[erased]}")))
+    receipt = _receipt(httpx.delete(f"{url}/users/{people[erased]}"))
+    return TwoPeople(mark=mark, value=value, metadata=metadata, receipt=receipt)
+
+
+@pytest.fixture(scope="module")
+def erased_of_two(stack: Stack) -> dict[tuple[str, str], TwoPeople]:
+    """For each way of being apart and each person. An erasure takes ten seconds: they wait together."""
+    return {
+        (erased, apart): _erase_one_of_two(stack.http_url, erased, apart)
+        for erased in ("email", "phone")
+        for apart in ("undo", "never_merge")
+    }
+
+
+@pytest.mark.parametrize("erased", ["email", "phone"])
+@pytest.mark.parametrize("apart", ["undo", "never_merge"])
+def test_events_of_the_other_lose_the_erased_persons_values_and_keep_theirs(
+    stack: Stack, erased_of_two: dict[tuple[str, str], TwoPeople], erased: str, apart: str
+) -> None:
+    url, two = stack.http_url, erased_of_two[erased, apart]
+    mark, value = two.mark, two.value
+    _completed(url, two.receipt)
     kept = "phone" if erased == "email" else "email"
     event = httpx.get(f"{url}/events/{mark}-both").raise_for_status().json()["event"]
     if erased == "email":
@@ -131,7 +163,7 @@ def test_events_of_the_other_lose_the_erased_persons_values_and_keep_theirs(
         assert event["metadata"] == {"mail": value["email"].upper(), "note": None, "n": 1.5}
     assert value[erased] not in str(event)
     assert value[erased].upper() not in str(event)
-    again = httpx.post(f"{url}/events", json=_identified(f"{mark}-both", value, metadata)).json()
+    again = httpx.post(f"{url}/events", json=_identified(f"{mark}-both", value, two.metadata)).json()
     assert (again["duplicates"], "conflict" in again["results"][0]) == (1, False)
     assert httpx.get(f"{url}/debug/match", params={"identifier": kept, "value": value[kept]}).status_code == 200
 
