@@ -136,6 +136,12 @@ GROUPS = {
         [3, 1, 0, 2],
         [0, 1, 2],
     ),
+    "below and above zero": ([ints(10, -1)], [1, 0], [0, 1]),
+    "three columns of which two fit together": (
+        [ints(2**13, 0, 2**25), ints(0, 0, 2**25), ints(0, 0, 2**25)],
+        [1, 0, 2],
+        [0, 1, 2],
+    ),
     "the second column is too wide": ([ints(1, 0, 1, 0), ints(2**62, 5, 0, 5)], [1, 3, 2, 0], [0, 2, 3]),
 }
 

@@ -306,3 +306,19 @@ def test_users_keep_their_numbers_while_somebody_holds_some() -> None:
     target.keeps_everybody = False
     target.advance(NOW + 7_260)
     assert len(target.user_index) == 0
+
+
+def test_users_whose_events_are_left_or_still_to_come_are_not_forgotten() -> None:
+    target = window()
+    target.add(activity([(NOW, f"u{number}") for number in range(100_010)]))
+    target.add(activity([(NOW + 1_700, "left"), (NOW + 3_000, "to come")]))
+    target.advance(NOW + 1_740)
+    assert len(target.user_index) == 100_012
+    target.advance(NOW + 1_860)
+    assert list(target.user_index.everybody()) == ["left", "to come"]
+    adopt(target, {"left": {"plan": "pro"}})
+    counts = target.counts(1_800, ("plan",))
+    assert (counts.events, counts.unknown, counts.by) == (1, 0, {"plan": {"pro": 1}})
+    target.advance(NOW + 3_000)
+    counts = target.counts(1, ("plan",))
+    assert (counts.events, counts.unknown, counts.unknown_users, counts.by) == (1, 1, 1, {"plan": {"pro": 0}})
