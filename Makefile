@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install --qui
 PACKAGES := protos libs/chassis $(sort $(patsubst %/pyproject.toml,%,$(wildcard services/*/pyproject.toml))) stack
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo audit bench chaos mutants test lint format types imports protos protos-check docs lock sbom vulnerabilities clean ci
+.PHONY: help run demo audit bench chaos mutants test lint format types imports protos protos-check metrics docs lock sbom vulnerabilities clean ci
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 16
@@ -62,6 +62,9 @@ docs: .venv/.developing  ## the documents and the client's reference as a site i
 
 protos: .venv/.developing  ## regenerate the stubs
 	@$(BIN)/python protos/generate.py
+
+metrics: .venv/.developing  ## docs/metrics.md, from the metrics that the code declares
+	@$(BIN)/python -m tests.docs.metrics_table
 
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate

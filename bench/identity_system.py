@@ -93,6 +93,7 @@ def running_identity(*, shared_buffers_mebibytes: int = 512) -> Iterator[Identit
                 "DMP_IDENTITY_DATABASE_URL": url,
                 "DMP_REDIS_URL": valkey.url,
                 "DMP_IDENTITY_LISTEN": f"127.0.0.1:{port}",
+                "DMP_IDENTITY_METRICS_LISTEN": "127.0.0.1:0",
                 "DMP_LOG_LEVEL": "warning",
                 "DMP_DRAIN_SECONDS": "0",
             }

@@ -36,14 +36,26 @@ NOT_IN_COMPOSE = {"DMP_PLAIN_INSIDE"}
 @pytest.mark.parametrize("context", CONTEXTS)
 def test_a_service_is_given_every_setting_that_it_reads_and_no_other(context: str) -> None:
     read = {name for name in settings(context) if not OF_THE_IMAGE.fullmatch(name) and not A_FILE.fullmatch(name)}
-    assert set(compose()[context]["environment"]) == read - NOT_IN_COMPOSE
+    assert set(compose()[context]["environment"]) == (read - NOT_IN_COMPOSE) | {f"DMP_{context.upper()}_METRICS_LISTEN"}
+
+
+@pytest.mark.parametrize("context", CONTEXTS)
+def test_metrics_are_read_in_the_internal_network_on_a_port_of_their_own(context: str) -> None:
+    name = f"DMP_{context.upper()}_METRICS_LISTEN"
+    host, _, port = str(settings(context)[name]).rpartition(":")
+    assert host == "127.0.0.1"
+    assert port != final_stage(context)["EXPOSE"]
+    assert compose()[context]["environment"][name] == f"0.0.0.0:{port}"
+    gateway = (ROOT / "gateway" / "envoy.yaml").read_text()
+    assert port not in gateway
 
 
 @pytest.mark.parametrize("context", CONTEXTS)
 def test_an_optional_setting_can_be_set_from_outside(context: str) -> None:
     environment = compose()[context]["environment"]
     for name, default in settings(context).items():
-        if default is not None and name in environment and not OF_A_CERTIFICATE.fullmatch(name):
+        of_the_file = OF_A_CERTIFICATE.fullmatch(name) or OF_THE_IMAGE.fullmatch(name)
+        if default is not None and name in environment and not of_the_file:
             assert environment[name] in {f"${{{name}:-}}", f"${{{name}:-{default}}}"}
 
 

@@ -25,6 +25,7 @@ CONTEXTS = ("ingest", "identity", "stats")
 FILES = {
     "__main__.py",
     "app.py",
+    "metrics.py",
     "settings.py",
     "api/errors.py",
     "api/servicer.py",

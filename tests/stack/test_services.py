@@ -24,6 +24,7 @@ def services(certificates: Path | None = None) -> Services:
         database_urls={context: f"postgresql:///{context}" for context in CONTEXTS},
         redis_url="unix:///redis",
         addresses={context: [f"unix:/{context}-1.sock", f"unix:/{context}-2.sock"] for context in CONTEXTS},
+        metrics={context: ["127.0.0.1:7001", ""] for context in CONTEXTS},
         log_directory=Path("/logs"),
         environment=OWN,
         certificates_directory=certificates,
@@ -41,6 +42,12 @@ def test_each_replica_has_a_name_a_log_and_a_socket_of_its_own(context: str) -> 
         f"unix:/{context}-2.sock",
     )
     assert services().migrate_spec(context).name == f"{context}-migrate"
+
+
+@pytest.mark.parametrize("context", CONTEXTS)
+def test_each_replica_is_told_where_its_metrics_are_read(context: str) -> None:
+    told = [spec.environment[f"DMP_{context.upper()}_METRICS_LISTEN"] for spec in services().serve_specs(context)]
+    assert told == ["127.0.0.1:7001", "off"]
 
 
 @pytest.mark.parametrize("context", CONTEXTS)

@@ -20,6 +20,7 @@ from dmp.ingest.v1 import accepted_batch_pb2
 from dmp.stats.v1 import stats_service_pb2 as pb
 from dmp.stats.v1 import stats_service_pb2_grpc
 from dmp_chassis.client import channel
+from dmp_chassis.metrics import Metrics
 from dmp_chassis.server import RunningServer, start_server
 from dmp_chassis.service_settings import CommonSettings
 from dmp_chassis.uuid7 import uuid7_text
@@ -67,6 +68,7 @@ class Replica:
 
     server: RunningServer
     channel: grpc.aio.Channel
+    measured: Metrics
     stub: Any = field(init=False)
 
     def __post_init__(self) -> None:
@@ -147,7 +149,7 @@ class StatsCluster:
         self._stack.push_async_callback(server.close, end_seconds=0.4)
         opened = channel(server.address)
         self._stack.push_async_callback(opened.close)
-        return Replica(server=server, channel=opened)
+        return Replica(server=server, channel=opened, measured=parts.metrics)
 
     async def all_folded(self) -> None:
         """Waits until no delta is left."""

@@ -15,7 +15,7 @@ from dmp_chassis.settings import SettingsError
 from dmp_stack.audit import add_arguments, audit
 from dmp_stack.errors import StackError
 from dmp_stack.keys import commands as keys
-from dmp_stack.settings import StackSettings
+from dmp_stack.settings import CONTEXTS, StackSettings
 from dmp_stack.stack import Stack, StackCancelled
 
 _EXAMPLE = (
@@ -70,7 +70,7 @@ def run(settings: StackSettings) -> int:
     try:
         _say(
             f"ready on {stack.http_url} after {time.monotonic() - started:.1f} s (API: {stack.http_url}/docs, "
-            f"logs: {stack.log_directory}, stop: Ctrl-C). Try:\n"
+            f"logs: {stack.log_directory}, metrics: {_metrics(stack)}, stop: Ctrl-C). Try:\n"
             f"curl {stack.http_url}/events -d '{_EXAMPLE % time.time()}'"
         )
         stack.wait_cancelled()
@@ -79,6 +79,12 @@ def run(settings: StackSettings) -> int:
         stack.stop()
     _say("stopped")
     return 0
+
+
+def _metrics(stack: Stack) -> str:
+    """Where the metrics of each service are read."""
+    found = {context: url for context in CONTEXTS if (url := stack.metrics_url(context))}
+    return ", ".join(f"{url} ({context})" for context, url in found.items()) or "off"
 
 
 def _cancel_on_signals(stack: Stack) -> None:

@@ -9,16 +9,21 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from dmp_chassis.service_settings import CERTIFICATE_VARIABLES
 from dmp_stack.child import ChildSpec, child_command, describe_exit, log_tail, open_log, rotate_log
 from dmp_stack.errors import StackError
-from dmp_stack.settings import CONTEXTS, database_variable
+from dmp_stack.settings import CONTEXTS, database_variable, metrics_variable
+
+_FREE: Final = "127.0.0.1:0"
+_OFF: Final = "off"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """What the services need to find each other. `addresses` has one socket (`unix:/path`) per replica, by context.
+    """What the services need to find each other. `addresses` has one socket (`unix:/path`) per replica, by context;
+    `metrics` has where the metrics of each are read (`host:port`, empty if nowhere).
 
     certificates_directory: as `deploy/certificates` makes it; None has them speak without TLS.
     """
@@ -26,6 +31,7 @@ class Services:
     database_urls: Mapping[str, str]
     redis_url: str
     addresses: Mapping[str, Sequence[str]]
+    metrics: Mapping[str, Sequence[str]]
     log_directory: Path
     environment: Mapping[str, str]
     certificates_directory: Path | None = None
@@ -37,9 +43,9 @@ class Services:
                 context,
                 "serve",
                 name=context if index == 0 else f"{context}-{index + 1}",
-                extra={f"DMP_{context.upper()}_LISTEN": address},
+                extra={f"DMP_{context.upper()}_LISTEN": address, metrics_variable(context): metrics or _OFF},
             )
-            for index, address in enumerate(self.addresses[context])
+            for index, (address, metrics) in enumerate(zip(self.addresses[context], self.metrics[context], strict=True))
         ]
 
     def migrate_spec(self, context: str) -> ChildSpec:
@@ -81,6 +87,23 @@ def service_addresses(directory: Path, replicas: Mapping[str, int]) -> dict[str,
         context: [f"unix:{directory}/{context}-{number}.sock" for number in range(1, 1 + replicas.get(context, 1))]
         for context in CONTEXTS
     }
+
+
+def metrics_addresses(
+    given: Mapping[str, str], replicas: Mapping[str, int], *, reserve: Callable[[str, int], int]
+) -> dict[str, list[str]]:
+    """Where the metrics of each replica are read, by context: `host:port`, empty if nowhere.
+
+    given: what the variables say, by context. The first replica listens there; every other one, and port 0, gets a free
+    port of the same host from `reserve`.
+    """
+    addresses: dict[str, list[str]] = {}
+    for context in CONTEXTS:
+        told = given.get(context, "") or _FREE
+        host, _, port = told.rpartition(":")
+        ports = [0 if told == _OFF else int(port), *[0] * (replicas.get(context, 1) - 1)]
+        addresses[context] = ["" if told == _OFF else f"{host}:{reserve(host.strip('[]'), wanted)}" for wanted in ports]
+    return addresses
 
 
 class Migrations:

@@ -38,6 +38,7 @@ class StackSettings:
     None: they speak without TLS, over sockets that only their user can reach.
     postgres_seed: the data directory of a stopped PostgreSQL. An embedded one that has no data yet begins with a copy:
     tests start many stacks, and make databases once.
+    metrics_listen: where the metrics of a service are read, `host:port` or `off`; a free loopback port where not named.
     """
 
     http_host: str = "127.0.0.1"
@@ -53,6 +54,7 @@ class StackSettings:
     public_certificate: PublicCertificate | None = None
     certificates_directory: Path | None = None
     postgres_seed: Path | None = None
+    metrics_listen: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Raises SettingsError if others could do what they like with people."""
@@ -66,6 +68,12 @@ class StackSettings:
         data_directory = Path(os.path.abspath(env.text("DMP_DATA_DIR", ".data")))  # noqa: PTH100 - keeps symbolic links
         urls = {context: env.url(database_variable(context), "", schemes=("postgresql",)) for context in CONTEXTS}
         keys_directory = env.text("DMP_KEYS_DIR", "")
+        metrics = {context: env.text(metrics_variable(context), "") for context in CONTEXTS}
+        metrics = {
+            context: told if told == "off" else env.address(metrics_variable(context))
+            for context, told in metrics.items()
+            if told
+        }
         given: dict[str, Any] = {
             "http_host": env.text("DMP_HTTP_HOST", "127.0.0.1"),
             "http_port": env.integer("DMP_HTTP_PORT", 8080, minimum=0, maximum=65535),
@@ -77,6 +85,7 @@ class StackSettings:
             "open_to_anybody": env.boolean("DMP_OPEN_TO_ANYBODY", False),
             "public_certificate": _public_certificate(env),
             "certificates_directory": _certificates_directory(env),
+            "metrics_listen": metrics,
         }
         env.finish()
         return cls(**given)
@@ -118,6 +127,11 @@ def _check(env: EnvReader, name: str, files: CertificateFiles, *, what: str = ""
 def database_variable(context: str) -> str:
     """The name of the variable that carries a service's database URL."""
     return f"DMP_{context.upper()}_DATABASE_URL"
+
+
+def metrics_variable(context: str) -> str:
+    """The name of the variable that says where a service's metrics are read."""
+    return f"DMP_{context.upper()}_METRICS_LISTEN"
 
 
 def is_loopback(host: str) -> bool:

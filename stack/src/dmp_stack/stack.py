@@ -36,7 +36,7 @@ from dmp_stack.run_directory import (
     create_run_directory,
     sweep_stale_run_directories,
 )
-from dmp_stack.services import Migrations, Services, service_addresses
+from dmp_stack.services import Migrations, Services, metrics_addresses, service_addresses
 from dmp_stack.settings import CONTEXTS, StackSettings
 from dmp_stack.stores import choose_stores
 
@@ -154,6 +154,12 @@ class Stack:
         """One replica of a service, past the gateway: `unix:/path` of a socket that is for our user only."""
         return _started(self._services).addresses[context][replica - 1]
 
+    def metrics_url(self, context: str, replica: int = 1) -> str:
+        """Where the metrics of one replica are read; empty if nowhere."""
+        address = _started(self._services).metrics[context][replica - 1]
+        host, _, port = address.rpartition(":")
+        return f"http://{_REACHED_BY.get(host, host)}:{port}/metrics" if address else ""
+
     def database_url(self, context: str) -> str:
         """The database of one service, as its own role."""
         return _started(self._services).database_urls[context]
@@ -230,6 +236,7 @@ class Stack:
             database_urls=stores.database_urls,
             redis_url=stores.redis_url,
             addresses=addresses,
+            metrics=metrics_addresses(self.settings.metrics_listen, self.settings.replicas, reserve=self._reserve),
             log_directory=data.logs,
             environment=environment,
             certificates_directory=self.settings.certificates_directory,
@@ -278,6 +285,13 @@ class Stack:
             **{f"DMP_{context.upper()}_ADDRESS": self.service_address(context) for context in CONTEXTS},
             **{f"DMP_{context.upper()}_DATABASE_URL": services.database_urls[context] for context in CONTEXTS},
             "DMP_REDIS_URL": services.redis_url,
+            **{
+                f"DMP_{context.upper()}{'' if number == 1 else f'_{number}'}_METRICS_URL": self.metrics_url(
+                    context, number
+                )
+                for context in CONTEXTS
+                for number in range(1, 1 + len(services.metrics[context]))
+            },
         }
 
     # -- stopping

@@ -53,7 +53,9 @@ def test_the_merge_says_who_did_it_and_why() -> None:
 
 def test_a_person_s_act_names_no_evidence() -> None:
     (merge,) = plan_merge(snapshot([ANN, BEN]), ends(1, 2), BY_HAND).merges
-    assert merge == NewMerge(cause="manual", ref="", source="", edges=merge.edges, reason="they said so")
+    assert merge == NewMerge(
+        cause="manual", ref="", source="", edges=merge.edges, reason="they said so", identifiers=merge.identifiers
+    )
 
 
 def test_an_edge_connects_the_profile_that_was_named_first_of_each_person() -> None:

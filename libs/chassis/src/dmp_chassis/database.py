@@ -10,20 +10,27 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from typing import Any, Final, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
 
 import psycopg
+import sqlalchemy.exc
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncTransaction
 
 from dmp_chassis.conflicts import retrying, sql_state
 from dmp_chassis.engine import driver_url, make_engine
 from dmp_chassis.errors import DependencyUnavailable
+from dmp_chassis.metrics import Metrics
+from dmp_chassis.store_metrics import PoolMetrics
+
+if TYPE_CHECKING:
+    from sqlalchemy import QueuePool
 
 __all__ = ["Database", "Isolation", "after_commit", "raw", "retrying", "sql_state"]
 
 Isolation: TypeAlias = Literal["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"]
 
 _AFTER_COMMIT: Final = "dmp_after_commit"
+_DATABASE_ERRORS: Final = (psycopg.Error, sqlalchemy.exc.DBAPIError)
 
 
 class Database:
@@ -35,6 +42,7 @@ class Database:
         self._pool_size = pool_size
         self._acquire_seconds = acquire_seconds
         self._returning: set[asyncio.Task[None]] = set()
+        self._measured: PoolMetrics | None = None
 
     @classmethod
     def connect(
@@ -59,6 +67,12 @@ class Database:
             pool_size=pool_size,
             acquire_seconds=acquire_seconds,
         )
+
+    def measured_by(self, metrics: Metrics, pool: str) -> Database:
+        """Has its waiting, use and errors measured from now on, under this name of the pool. Returns itself."""
+        pooled = cast("QueuePool", self._engine.pool)
+        self._measured = PoolMetrics(metrics, pool, limit=self._pool_size, in_use=pooled.checkedout)
+        return self
 
     @asynccontextmanager
     async def begin(self, *, isolation: Isolation = "READ COMMITTED") -> AsyncIterator[AsyncConnection]:
@@ -93,22 +107,37 @@ class Database:
 
     @asynccontextmanager
     async def _transaction(self, engine: AsyncEngine, begin: str) -> AsyncIterator[AsyncConnection]:
-        connection = await self._acquire(engine, begin)
+        measured = self._measured if engine is self._engine else None
+        if measured is None:
+            connection = await self._acquire(engine, begin)
+        else:
+            with measured.waiting():
+                connection = await self._acquire(engine, begin)
         callbacks: list[Callable[[], None]] = []
         connection.info[_AFTER_COMMIT] = callbacks
         try:
             transaction = await connection.begin()
             try:
                 yield connection
-            except BaseException:
+            except BaseException as error:
+                self._note_failure(engine, error)
                 await _roll_back(transaction)
                 raise
-            await transaction.commit()
+            try:
+                await transaction.commit()
+            except BaseException as error:
+                self._note_failure(engine, error)
+                raise
         finally:
             # A cancelled caller must not leave the connection half returned.
             await asyncio.shield(self._remember(connection.close()))
         for callback in callbacks:
             callback()
+
+    def _note_failure(self, engine: AsyncEngine, error: BaseException) -> None:
+        """Counts what the database did, not what the block raised for reasons of its own."""
+        if self._measured is not None and engine is self._engine and isinstance(error, _DATABASE_ERRORS):
+            self._measured.failed()
 
     async def _acquire(self, engine: AsyncEngine, begin: str) -> AsyncConnection:
         """A connection with an open transaction, within `acquire_seconds`.

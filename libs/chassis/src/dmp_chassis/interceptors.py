@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 import grpc
 
+from dmp_chassis.call_metrics import note_answered
 from dmp_chassis.callers import CallerCheck
 from dmp_chassis.error_answers import ErrorAnswers
 from dmp_chassis.errors import ErrorTable
+from dmp_chassis.metrics import Metrics
 from dmp_chassis.requests import MAX_STREAMED_BYTES, RequestReader
 from dmp_chassis.streams import StreamLimit
 
@@ -53,6 +55,8 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
     * a caller that `callers` does not believe, before its message is read: PERMISSION_DENIED
     * anything else: INTERNAL, "internal error" and a request id, logged once with its traceback under the same id
 
+    Each call is measured, by method and status.
+
     `grpc.aio.AbortError` and cancellation pass untouched. Handlers are coroutine functions or asynchronous generators.
     """
 
@@ -63,6 +67,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         max_request_bytes: Mapping[str, int] | None = None,
         streams: StreamLimit | None = None,
         callers: CallerCheck | None = None,
+        metrics: Metrics | None = None,
     ) -> None:
         """`max_request_bytes`: for an RPC by its name, such as `GetProfile`; `""` for all others of any service. Not
         for streams: each of their messages has at most MAX_STREAMED_BYTES.
@@ -73,6 +78,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         self._max_request_bytes = max_request_bytes or {}
         self._streams = streams or StreamLimit()
         self._require = callers.require if callers is not None else None
+        self._metrics = metrics or Metrics()
         # One entry per method, made at its first call: the handler as registered and the guarded one.
         self._guarded: dict[str, tuple[_Handler, _Handler]] = {}
 
@@ -126,21 +132,25 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
     def _guard_coroutine(
         self, function: Callable[..., Awaitable[Any]], method: str, logged: bool, place: _Place, read: _Read | None
     ) -> Callable[[Any, Context], Awaitable[Any]]:
-        answer, require = self._answers.answer, self._require
+        answer, require, metrics = self._answers.answer, self._require, self._metrics
 
         async def guarded(request: object, context: Context) -> object:
-            started = time.monotonic() if logged and _LOG.isEnabledFor(logging.DEBUG) else 0.0
+            started, returned = time.monotonic(), False
             try:
                 if require is not None:
                     require(context, method)
                 if read is not None:
                     request = await read(request)
                 with place():
-                    return await function(request, context)
+                    response = await function(request, context)
+                returned = True
             except Exception as error:  # noqa: BLE001 -- the place where all of them are answered
                 await answer(error, context, method)
+            else:
+                return response
             finally:
-                if started:
+                note_answered(metrics, method, started, context, returned=returned)
+                if logged and _LOG.isEnabledFor(logging.DEBUG):
                     _log_access(method, started)
 
         return guarded
@@ -148,10 +158,10 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
     def _guard_generator(
         self, function: Callable[..., AsyncGenerator[Any]], method: str, logged: bool, place: _Place, read: _Read | None
     ) -> Callable[[Any, Context], AsyncGenerator[Any]]:
-        answer, require = self._answers.answer, self._require
+        answer, require, metrics = self._answers.answer, self._require, self._metrics
 
         async def guarded(request: object, context: Context) -> AsyncGenerator[Any]:
-            started = time.monotonic() if logged and _LOG.isEnabledFor(logging.DEBUG) else 0.0
+            started, returned = time.monotonic(), False
             responses = None
             try:
                 if require is not None:
@@ -162,12 +172,14 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
                     responses = function(request, context)
                     async for response in responses:
                         yield response
+                returned = True
             except Exception as error:  # noqa: BLE001 -- the place where all of them are answered
                 await answer(error, context, method)
             finally:
                 if responses is not None:
                     await responses.aclose()
-                if started:
+                note_answered(metrics, method, started, context, returned=returned)
+                if logged and _LOG.isEnabledFor(logging.DEBUG):
                     _log_access(method, started)
 
         return guarded

@@ -41,6 +41,8 @@ class RunningServer:
     ) -> None:
         self.port = port
         """The TCP port in use; 1 for a unix socket."""
+        self.metrics_port = 0
+        """The TCP port where the metrics are read; 0 if nowhere."""
         self._server = server
         self._health = health
         self._on_stop = on_stop

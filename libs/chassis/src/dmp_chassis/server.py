@@ -14,6 +14,7 @@ import grpc
 from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from dmp_chassis.call_metrics import OF_CALLS
 from dmp_chassis.callers import CallerCheck
 from dmp_chassis.certificates import CertificateFiles, Certificates, CertificateSet
 from dmp_chassis.client import MAX_MESSAGE_BYTES
@@ -21,6 +22,8 @@ from dmp_chassis.errors import ErrorTable
 from dmp_chassis.health import Check, DependencyHealth
 from dmp_chassis.interceptors import ErrorInterceptor
 from dmp_chassis.lifecycle import Callback, RunningServer
+from dmp_chassis.metrics import Metrics
+from dmp_chassis.metrics_endpoint import MetricsEndpoint
 from dmp_chassis.requests import COMPRESSION_OPTIONS
 from dmp_chassis.streams import MAX_STREAMS, StreamLimit
 
@@ -73,6 +76,10 @@ class Parts:
     """Called at the end, before the loops are cancelled: flush."""
     on_close: Sequence[Callback] = ()
     """Called after the loops are cancelled: close."""
+    metrics: Metrics = field(default_factory=Metrics)
+    """What the server counts and measures."""
+    metrics_listen: str = ""
+    """`host:port` where that is read, nowhere if empty."""
 
 
 async def start_server(
@@ -82,14 +89,16 @@ async def start_server(
 
     listen: `host:port`, port 0 for any, or `unix:/path`. certificates: serves only those who show one of the same
     authority, each RPC only the services that it believes; new ones count for connections from then on. None: plain,
-    everybody who reaches the port. Raises CertificatesUnusableError.
+    everybody who reaches the port. Raises CertificatesUnusableError, and OSError if the metrics
+    cannot be read where they should.
     """
     credentials = _credentials(Certificates(certificates)) if certificates is not None else None
     callers = CallerCheck(api.callers) if certificates is not None else None
+    streams = StreamLimit(api.max_streams)
+    metrics = parts.metrics
+    metrics.declare(*OF_CALLS)
     server = grpc.aio.server(
-        interceptors=(
-            ErrorInterceptor(api.errors, api.domain, api.max_request_bytes, StreamLimit(api.max_streams), callers),
-        ),
+        interceptors=(ErrorInterceptor(api.errors, api.domain, api.max_request_bytes, streams, callers, metrics),),
         options=[
             # A connection outlives its certificates, unless it ends: calls go on, the next ones take another.
             *([("grpc.max_connection_age_ms", _CERTIFIED_SECONDS * 1000)] if certificates is not None else []),
@@ -114,17 +123,22 @@ async def start_server(
     health_pb2_grpc.add_HealthServicer_to_server(report.servicer, server)
     reflection.enable_server_reflection((*api.services, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
     port = server.add_insecure_port(listen) if credentials is None else server.add_secure_port(listen, credentials)
+    endpoint = MetricsEndpoint(metrics)
+    if parts.metrics_listen:
+        await endpoint.listen(parts.metrics_listen)
     await report.start()
     await server.start()
     _LOG.info("serving", extra={"port": port, "listen": listen, "certificates": certificates is not None})
-    return RunningServer(
+    running = RunningServer(
         server,
         report,
         port=port,
         background=parts.background,
         on_stop=parts.on_stop,
-        on_close=parts.on_close,
+        on_close=(endpoint.close, *parts.on_close),
     )
+    running.metrics_port = endpoint.port
+    return running
 
 
 async def run_server(

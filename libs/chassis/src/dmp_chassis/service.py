@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, Protocol, TypeVar
 
 import sqlalchemy as sa
@@ -58,18 +58,18 @@ class ServiceDefinition(Generic[_Settings]):
         configure(common.log_level, self.name)
         await run_server(
             self.api,
-            self.assemble(settings),
+            replace(self.assemble(settings), metrics_listen=common.metrics_listen),
             listen=common.listen,
             drain_seconds=common.drain_seconds,
             certificates=common.certificates,
         )
 
-    async def start(self, settings: _Settings) -> RunningServer:
-        """A running server, for a test that has several in its process."""
+    async def start(self, settings: _Settings, *, metrics_listen: str = "") -> RunningServer:
+        """A running server, for a test that has several in its process: its metrics are read nowhere unless it says so,
+        whatever the settings say."""
         common = settings.common
-        return await start_server(
-            self.api, self.assemble(settings), listen=common.listen, certificates=common.certificates
-        )
+        parts = replace(self.assemble(settings), metrics_listen=metrics_listen)
+        return await start_server(self.api, parts, listen=common.listen, certificates=common.certificates)
 
 
 AnyService = ServiceDefinition[Any]

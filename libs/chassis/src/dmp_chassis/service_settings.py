@@ -15,6 +15,9 @@ CERTIFICATE_VARIABLES: Final = ("DMP_TLS_CERT_FILE", "DMP_TLS_KEY_FILE", "DMP_TL
 """The certificate that a service shows, its key, and the authority of those that it believes."""
 
 _LEVELS: Final = ("debug", "info", "warning", "error")
+_METRICS_PORT_AFTER: Final = 10
+"""The metrics of the service on port 50051 are on port 50061, unless it is told otherwise."""
+_OFF: Final = "off"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +39,8 @@ class CommonSettings:
     certificates: CertificateFiles | None = None
     """`DMP_TLS_CERT_FILE`, `DMP_TLS_KEY_FILE`, `DMP_TLS_CA_FILE`: what the service shows to other services, and whom it
     believes; None: they talk without TLS."""
+    metrics_listen: str = ""
+    """`DMP_<SERVICE>_METRICS_LISTEN`: `host:port` where Prometheus reads the metrics; empty if nowhere."""
 
 
 def read_common(env: EnvReader, service: str, *, port: int) -> CommonSettings:
@@ -58,6 +63,7 @@ def read_common(env: EnvReader, service: str, *, port: int) -> CommonSettings:
         log_level=read_log_level(env),
         drain_seconds=env.seconds("DMP_DRAIN_SECONDS", 2.5, maximum=60),
         action_retention_days=env.integer("DMP_ACTION_RETENTION_DAYS", 1095, minimum=0, maximum=36_500),
+        metrics_listen=read_metrics_listen(env, service, port=port + _METRICS_PORT_AFTER),
     )
 
 
@@ -84,6 +90,17 @@ def _is_only_for_this_machine(listen: str) -> bool:
         return host == "unix" or host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
+
+
+def read_metrics_listen(env: EnvReader, service: str, *, port: int) -> str:
+    """Where the metrics are read, nowhere (empty) for `off`. A problem is noted in `env`."""
+    name = f"DMP_{service.upper()}_METRICS_LISTEN"
+    if env.text(name, "") == _OFF:
+        return ""
+    address = env.address(name, f"127.0.0.1:{port}")
+    if address.startswith("unix:"):
+        env.problem(name, "must be host:port or off")
+    return address
 
 
 def read_database_url(env: EnvReader, service: str) -> str:

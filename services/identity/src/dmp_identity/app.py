@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
@@ -17,6 +18,7 @@ from dmp_chassis.clock import Clock, now_us
 from dmp_chassis.database import Database
 from dmp_chassis.domain_events import RedisStreamPublisher, drain_loop
 from dmp_chassis.logging import configure
+from dmp_chassis.metrics import Metrics
 from dmp_chassis.redis_client import check_redis, connect_redis
 from dmp_chassis.service import Api, Parts, ServiceDefinition
 from dmp_identity.adapters.job_lock import only_job
@@ -25,12 +27,14 @@ from dmp_identity.adapters.planner import with_planner_options
 from dmp_identity.adapters.tables import METADATA
 from dmp_identity.api.errors import DOMAIN, ERRORS
 from dmp_identity.api.servicer import SERVICE_NAME, IdentityServicer
-from dmp_identity.apply_batch import apply_batches
+from dmp_identity.apply_batch import AppliedBatch, EventBatch, apply_batches
+from dmp_identity.count_recorded import count_applied, count_recorded
 from dmp_identity.domain.graph_cache import GraphCache
 from dmp_identity.domain.identifier_parser import IdentifierParser
 from dmp_identity.identify_contact import ContactIdentifier
 from dmp_identity.join_batches import BatchJoiner
 from dmp_identity.know_key_rules import KnownKeyRules
+from dmp_identity.metrics import CACHE_FORGOT, CONTACTS_WAITING, OF_IDENTITY
 from dmp_identity.preview_renormalisation import Preview, preview_renormalisation
 from dmp_identity.renormalise_keys import Renormalisation, RenormalisationRunningError, Renormalised
 from dmp_identity.settings import Settings, read_renormalise_settings, read_settings
@@ -42,6 +46,7 @@ MAX_REQUEST_BYTES: Final = {"": 1 << 20, "ApplyBatch": MAX_MESSAGE_BYTES}
 
 def assemble(settings: Settings, *, clock: Clock = now_us) -> Parts:
     """The parts of one server. Opens no connection yet."""
+    metrics = Metrics(OF_IDENTITY)
     database_url = settings.common.database_url
     database = Database.connect(
         with_planner_options(database_url),
@@ -55,18 +60,27 @@ def assemble(settings: Settings, *, clock: Clock = now_us) -> Parts:
         pool_size=parallel_batches,
         application_name=f"{application_name(settings.policy)} batches",
     )
-    redis = connect_redis(settings.common.redis_url, client_name="dmp_identity", pool_size=4)
+    database.measured_by(metrics, "main")
+    batches.measured_by(metrics, "batches")
+    redis = connect_redis(settings.common.redis_url, client_name="dmp_identity", pool_size=4, metrics=metrics)
     publisher = RedisStreamPublisher(redis)
     parser = IdentifierParser(settings.policy)
     key_rules = KnownKeyRules(database, parser)
     wake = asyncio.Event()
     cache = GraphCache()
+    cache.forgot = partial(metrics.add, CACHE_FORGOT, 1)
     identifier = ContactIdentifier(
         database, parser, cache, clock_us=clock, wake=wake, queue_length=settings.identify_queue_length
     )
-    joiner = BatchJoiner(
-        partial(apply_batches, batches, parser, cache, clock_us=clock, wake=wake), most_lanes=parallel_batches
-    )
+    identifier.recorded = partial(count_recorded, metrics=metrics)
+    metrics.watch(CONTACTS_WAITING, lambda: identifier.waiting)
+
+    async def apply(joined: Sequence[EventBatch]) -> Sequence[AppliedBatch]:
+        applied = await apply_batches(batches, parser, cache, joined, clock_us=clock, wake=wake)
+        count_applied(joined, applied, now_us=clock(), metrics=metrics)
+        return applied
+
+    joiner = BatchJoiner(apply, most_lanes=parallel_batches)
     servicer = IdentityServicer(
         database=database,
         parser=parser,
@@ -77,6 +91,7 @@ def assemble(settings: Settings, *, clock: Clock = now_us) -> Parts:
         clock_us=clock,
         wake=wake,
         batches=joiner,
+        metrics=metrics,
     )
 
     async def publish_domain_events() -> None:
@@ -90,6 +105,7 @@ def assemble(settings: Settings, *, clock: Clock = now_us) -> Parts:
 
     return Parts(
         servicer=servicer,
+        metrics=metrics,
         checks={"postgres": database.check, "redis": ask_redis, "key_rules": key_rules.check},
         # Without Redis everything works but the publishing of domain events, which wait in the outbox.
         # While keys were made by other rules values are looked up by both, which only costs a little.

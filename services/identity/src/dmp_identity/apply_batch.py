@@ -55,11 +55,14 @@ class AppliedBatch:
     already_applied: True if it had been applied before; then the rest is empty.
     internal_user_ids: the people of the batch, the empty text first.
     event_profiles: for each event a position among them.
+    transaction: of the first batch of a transaction: how many of its events the cache attributed, and what became of
+    those that were recorded.
     """
 
     already_applied: bool
     internal_user_ids: list[str] = field(default_factory=list)
     event_profiles: list[int] = field(default_factory=list)
+    transaction: tuple[int, Recorded | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +73,14 @@ class _Attributed:
     persons: profile -> person, for these.
     learned: what the cache is to be told after the commit, if anything.
     recorded: what became of the events that were recorded, None if the cache attributed all.
+    from_cache: how many events the cache attributed.
     """
 
     profiles: list[int]
     persons: Mapping[int, int]
     learned: Learned | None
     recorded: Recorded | None
+    from_cache: int = 0
 
 
 class NotJoinableError(Exception):
@@ -112,6 +117,7 @@ async def apply_batches(
         end = start + len(batch.event_ids)
         answers.append(_answer(attributed.profiles[start:end], attributed.persons))
         start = end
+    answers[0] = replace(answers[0], transaction=(attributed.from_cache, attributed.recorded))
     return answers
 
 
@@ -220,7 +226,13 @@ def _with_recorded(
     profiles = _profiles(batch, already)
     for position, profile in zip(left, recorded.profiles, strict=True):
         profiles[position] = profile
-    return _Attributed(profiles=profiles, persons=recorded.persons, learned=recorded.learned, recorded=recorded)
+    return _Attributed(
+        profiles=profiles,
+        persons=recorded.persons,
+        learned=recorded.learned,
+        recorded=recorded,
+        from_cache=0 if already is None else len(already.profiles),
+    )
 
 
 async def _store_links(
@@ -236,6 +248,7 @@ async def _store_links(
         persons=already.persons,
         learned=Learned.of_links(already.version, links),
         recorded=None,
+        from_cache=len(already.profiles),
     )
 
 

@@ -93,6 +93,8 @@ class ContactIdentifier:
         self._clock_us = clock_us
         self._wake = wake
         self._expected = LocksNeeded.NONE
+        self.recorded: Callable[[Recorded], None] = lambda _: None
+        """Called with what was committed."""
         self._queue: asyncio.Queue[_Waiting] = asyncio.Queue(queue_length)
 
     async def identify(self, request: ContactRequest) -> ContactAnswer:
@@ -103,6 +105,11 @@ class ContactIdentifier:
         except asyncio.QueueFull:
             raise OverloadedError from None
         return await waiting.answer
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for their turn."""
+        return self._queue.qsize()
 
     async def run(self) -> None:
         """Stores groups until cancelled."""
@@ -154,6 +161,7 @@ class ContactIdentifier:
         self._expected = recorded.locks_needed
         if recorded.events:
             self._wake.set()
+        self.recorded(recorded)
         return recorded.contacts
 
     def _observation(self, ref: str, request: ContactRequest) -> Observation:

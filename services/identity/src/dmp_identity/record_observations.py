@@ -25,7 +25,7 @@ from dmp_identity.domain.identifier_policy import IdentifierPolicy
 from dmp_identity.domain.learned import Learned
 from dmp_identity.domain.locks_needed import LocksNeeded
 from dmp_identity.domain.parsed_identifier import Key
-from dmp_identity.domain.plan import Plan
+from dmp_identity.domain.plan import NewMerge, Plan, Refusal
 from dmp_identity.domain.snapshot import GraphVersion
 from dmp_identity.graph_transaction import GraphMovedError
 from dmp_identity.observation_locks import HeldLocks, lock_every, lock_expected, lock_observed, with_merge_lock
@@ -42,6 +42,7 @@ class Recorded:
     contacts: the answer to each request, in order.
     events: domain events, for the caller's outbox.
     locks_needed: which locks this run needed; the next one takes them first.
+    merges, refusals: of people, and of evidence, as the plan has them.
     """
 
     profiles: list[int]
@@ -50,6 +51,8 @@ class Recorded:
     contacts: list[ContactAnswer] = field(default_factory=list)
     events: list[DomainEvent] = field(default_factory=list)
     locks_needed: LocksNeeded = LocksNeeded.NONE
+    merges: Sequence[NewMerge] = ()
+    refusals: Sequence[Refusal] = ()
 
 
 async def record_observations(
@@ -137,6 +140,8 @@ async def _save(
         contacts=[_with_ids(answer, saved.contact_ids) for answer in decision.answers],
         events=saved.events,
         locks_needed=decision.locks_needed,
+        merges=plan.merges,
+        refusals=plan.refusals,
     )
 
 

@@ -11,11 +11,13 @@ from grpc_health.v1 import health_pb2
 
 from dmp.access.v1 import scope_pb2
 from dmp_chassis.actions import expire_actions_loop
+from dmp_chassis.call_metrics import timed
 from dmp_chassis.callers import believed_callers
 from dmp_chassis.certificates import Certificates
 from dmp_chassis.client import channel
 from dmp_chassis.database import Database
 from dmp_chassis.domain_events import RedisStreamPublisher, drain_loop
+from dmp_chassis.metrics import Answer, Metrics
 from dmp_chassis.redis_client import check_redis, connect_redis
 from dmp_chassis.service import Api, Parts, ServiceDefinition
 from dmp_ingest.adapters.actions import IdentityActions, OwnActions, StatsActions
@@ -32,6 +34,7 @@ from dmp_ingest.adapters.outbox import Outbox
 from dmp_ingest.adapters.owners import Owners
 from dmp_ingest.adapters.people import People
 from dmp_ingest.adapters.tables import METADATA
+from dmp_ingest.adapters.waiting_figures import ask_what_waits
 from dmp_ingest.api.action_rpcs import ActionRpcs
 from dmp_ingest.api.audit_rpcs import AuditRpcs
 from dmp_ingest.api.erasure_rpcs import ErasureRpcs
@@ -49,6 +52,14 @@ from dmp_ingest.gather_groups import GroupGathering
 from dmp_ingest.hand_over_group import GroupHandOver
 from dmp_ingest.hold_batches import HeldBatches
 from dmp_ingest.large_requests import LargeRequests
+from dmp_ingest.metrics import (
+    CONSUMER_AWAY,
+    ERASURES_COMPLETED,
+    OF_INGEST,
+    QUEUE_LIMIT,
+    QUEUED_EVENTS,
+    QUEUED_SECONDS,
+)
 from dmp_ingest.relay_batches import Relay
 from dmp_ingest.settings import Settings, read_settings
 from dmp_ingest.store_group import GroupStores
@@ -67,13 +78,15 @@ _AUDIT_STATEMENT_SECONDS: Final = 5.0
 
 def assemble(settings: Settings) -> Parts:
     """The parts of one server. Opens no connection yet."""
+    metrics = Metrics(OF_INGEST)
     database = Database.connect(settings.common.database_url, pool_size=settings.pool_size, application_name="ingest")
-    redis = connect_redis(settings.common.redis_url, client_name="dmp_ingest")
+    database.measured_by(metrics, "main")
+    redis = connect_redis(settings.common.redis_url, client_name="dmp_ingest", metrics=metrics)
     publisher = RedisStreamPublisher(redis)
     files = settings.common.certificates
     certificates = Certificates(files) if files is not None else None
-    identity = channel(settings.identity_address, service="identity", certificates=certificates)
-    stats = channel(settings.stats_address, service="stats", certificates=certificates)
+    identity = timed(channel(settings.identity_address, service="identity", certificates=certificates), metrics)
+    stats = timed(channel(settings.stats_address, service="stats", certificates=certificates), metrics)
     groups = GroupWriter(settings.common.database_url)
     log = EventLog(database, groups)
     patience_seconds = settings.apply_wait_seconds
@@ -86,7 +99,7 @@ def assemble(settings: Settings) -> Parts:
         application_name="ingest audit",
         statement_timeout_seconds=_AUDIT_STATEMENT_SECONDS,
     )
-    outbox = Outbox(delivering)
+    outbox = Outbox(delivering.measured_by(metrics, "delivery"))
     held = HeldBatches(outbox)
     deliverer = Deliverer(held, consumers)
     wake = asyncio.Event()
@@ -98,8 +111,11 @@ def assemble(settings: Settings) -> Parts:
         gathering=gathering,
         stores=GroupStores(log=log, claims=claims, announced=wake.set),
         watch=CommitWatch(log.check, timeout_seconds=settings.commit_timeout_seconds),
-        hand_over=GroupHandOver(log=log, claims=claims, deliverer=deliverer, apply_wait_seconds=patience_seconds),
+        hand_over=GroupHandOver(
+            log=log, claims=claims, deliverer=deliverer, apply_wait_seconds=patience_seconds, metrics=metrics
+        ),
         deliverer=deliverer,
+        metrics=metrics,
     )
 
     async def ask_redis() -> None:
@@ -110,15 +126,22 @@ def assemble(settings: Settings) -> Parts:
         people=People(identity),
         users=KnownUsers(stats),
         log=LogCleaner(database),
+        completed=lambda: metrics.add(ERASURES_COMPLETED, 1),
         settled_seconds=settings.commit_timeout_seconds + _CLOCK_DIFFERENCE_SECONDS,
     )
     policy = settings.policy
-    bodies = JsonPublishing(policy=policy, large=large, gathering=gathering)
+    bodies = JsonPublishing(policy=policy, large=large, gathering=gathering, metrics=metrics)
     servicer = IngestServicer(
-        publishing=PublishRpcs(policy=policy, large=large, gathering=gathering, json=bodies),
-        streams=PublishStreams(policy=policy, large=large, gathering=gathering, json=bodies),
+        publishing=PublishRpcs(policy=policy, large=large, gathering=gathering, json=bodies, metrics=metrics),
+        streams=PublishStreams(policy=policy, large=large, gathering=gathering, json=bodies, metrics=metrics),
         events=EventRpcs(policy=policy, log=log, owners=Owners(identity)),
-        audits=AuditRpcs(cells=LogCells(auditing), counted=CountedCells(stats), people=stores.people, policy=policy),
+        audits=AuditRpcs(
+            cells=LogCells(auditing.measured_by(metrics, "audit")),
+            counted=CountedCells(stats),
+            people=stores.people,
+            policy=policy,
+            metrics=metrics,
+        ),
         erasures=ErasureRpcs(stores),
         actions=ActionRpcs((OwnActions(database), IdentityActions(identity), StatsActions(stats))),
         checks=SystemChecks(
@@ -126,6 +149,16 @@ def assemble(settings: Settings) -> Parts:
             helpful={"redis": ask_redis, "stored keys": _serving(identity, "dependency.key_rules")},
         ),
     )
+
+    async def ask_database() -> Answer:
+        return await ask_what_waits(database)
+
+    metrics.ask(ask_database)
+    metrics.set(QUEUE_LIMIT, settings.max_queued_events)
+    metrics.watch(QUEUED_EVENTS, lambda: gathering.waiting_events)
+    metrics.watch(QUEUED_SECONDS, lambda: gathering.oldest_age_seconds)
+    metrics.watch(CONSUMER_AWAY, lambda: float(consumers.identity.away), "identity")
+    metrics.watch(CONSUMER_AWAY, lambda: float(consumers.stats.away), "stats")
 
     async def sweep_erasures() -> None:
         await sweep_loop(stores=stores)
@@ -138,14 +171,15 @@ def assemble(settings: Settings) -> Parts:
 
     return Parts(
         servicer=servicer,
+        metrics=metrics,
         checks={"postgres": database.check, "redis": ask_redis},
         # Without Redis every event is looked up in the log, and domain events wait in the outbox.
         degrading=("redis",),
         background=(
             committer.commit_loop,
             held.run,
-            Relay(consumers.identity, outbox=outbox, held=held).run,
-            Relay(consumers.stats, outbox=outbox, held=held).run,
+            Relay(consumers.identity, outbox=outbox, held=held, metrics=metrics).run,
+            Relay(consumers.stats, outbox=outbox, held=held, metrics=metrics).run,
             publish_domain_events,
             sweep_erasures,
             remove_old_actions,

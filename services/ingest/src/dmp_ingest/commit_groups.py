@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from typing import Final
 
+from dmp_chassis.metrics import Metrics
 from dmp_chassis.outages import outage
 from dmp_ingest.deliver_batch import Deliverer
 from dmp_ingest.domain.errors import CannotStoreError
 from dmp_ingest.gather_groups import Group, GroupGathering
 from dmp_ingest.hand_over_group import GroupHandOver
+from dmp_ingest.metrics import CLAIMS, COMMIT, GROUP_EVENTS, GROUP_WAIT
 from dmp_ingest.store_group import GroupStores, StoredGroup, store_group
 from dmp_ingest.watch_commit import OUTAGE_KNOWN_AFTER_SECONDS, CommitWatch
 
@@ -31,12 +34,14 @@ class GroupCommitter:
         watch: CommitWatch,
         hand_over: GroupHandOver,
         deliverer: Deliverer,
+        metrics: Metrics,
     ) -> None:
         self._gathering = gathering
         self._stores = stores
         self._watch = watch
         self._hand_over = hand_over
         self._deliverer = deliverer
+        self._metrics = metrics
         self._places = asyncio.Semaphore(_GROUPS_UNDER_WAY)
         self._handing_over: set[asyncio.Task[None]] = set()
 
@@ -56,8 +61,10 @@ class GroupCommitter:
         while True:
             await self._places.acquire()
             group = await self._gathering.take_group()
+            begun = time.monotonic()
             try:
                 stored = await self._store(group)
+                self._measure(group, stored, begun)
             except BaseException:
                 self._end_group(group)
                 raise
@@ -71,6 +78,13 @@ class GroupCommitter:
     def _end_group(self, group: Group) -> None:
         self._places.release()
         self._gathering.end_group(group)
+
+    def _measure(self, group: Group, stored: StoredGroup | None, begun: float) -> None:
+        self._metrics.observe(GROUP_WAIT, begun - group[0].since)
+        self._metrics.observe(COMMIT, time.monotonic() - begun, "failed" if stored is None else "stored")
+        if stored is not None:
+            self._metrics.observe(GROUP_EVENTS, len(stored.events))
+            self._metrics.add(CLAIMS, len(stored.firsts), "log" if stored.disputed else "redis")
 
     async def _store(self, group: Group) -> StoredGroup | None:
         """Stores a group. If that is not possible, answers its submissions with an error and returns None."""

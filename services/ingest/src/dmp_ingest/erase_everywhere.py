@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -45,6 +46,8 @@ class Stores:
     """Stats."""
     log: LogCleaner
     """The event log."""
+    completed: Callable[[], None]
+    """Called when an erasure is complete."""
     settled_seconds: float
     """After this time, every commit that had begun before an erasure has ended."""
 
@@ -140,6 +143,7 @@ async def _advance(erasure: Erasure, stores: Stores, *, seconds: float) -> bool:
             if step is ErasureStep.COMPLETE:
                 await stores.people.confirm(erasure_id)
                 await stores.erasures.complete(erasure_id)
+                stores.completed()
             return True
         if time.monotonic() > until:
             return False

@@ -108,6 +108,16 @@ class GroupGathering:
         return overdue
 
     @property
+    def waiting_events(self) -> int:
+        """How many events wait in the queue."""
+        return self._queue.events
+
+    @property
+    def oldest_age_seconds(self) -> float:
+        """How long the first request in the queue has waited; 0 if there is none."""
+        return self._queue.oldest_age_seconds
+
+    @property
     def unanswered(self) -> set[asyncio.Future[Committed]]:
         """The answers of all submissions that have none yet."""
         return self._unanswered

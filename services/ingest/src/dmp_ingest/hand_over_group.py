@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from dmp_chassis.metrics import Metrics
 from dmp_chassis.outages import outage
 from dmp_ingest.adapters.claim_cache import Claims
 from dmp_ingest.adapters.event_store import EventLog
 from dmp_ingest.deliver_batch import Delivered, Deliverer
 from dmp_ingest.gather_groups import Committed, Group
 from dmp_ingest.judge_group import judge_group
+from dmp_ingest.metrics import ANSWERED, HAND_OVER
 from dmp_ingest.store_group import StoredGroup
 
 _LOG: Final = logging.getLogger(__name__)
@@ -21,11 +24,14 @@ _LOG: Final = logging.getLogger(__name__)
 class GroupHandOver:
     """Hands over stored groups. Nothing here can fail a group: it is in the log."""
 
-    def __init__(self, *, log: EventLog, claims: Claims, deliverer: Deliverer, apply_wait_seconds: float) -> None:
+    def __init__(
+        self, *, log: EventLog, claims: Claims, deliverer: Deliverer, apply_wait_seconds: float, metrics: Metrics
+    ) -> None:
         self._log = log
         self._claims = claims
         self._deliverer = deliverer
         self._apply_wait_seconds = apply_wait_seconds
+        self._metrics = metrics
 
     async def run(self, group: Group, stored: StoredGroup, *, answered: Callable[[Group], None]) -> None:
         """Delivers the batch, answers the submissions, calls `answered`, and settles the claims.
@@ -44,6 +50,7 @@ class GroupHandOver:
                 internal_user_ids=_profiles(stored, delivered),
                 applied=delivered.applied and not in_doubt,
             )
+            self._metrics.add(ANSWERED, len(stored.events), "true" if answer.applied else "false")
             _answer(group, answer)
         finally:
             answered(group)
@@ -53,11 +60,16 @@ class GroupHandOver:
         """Never raises: what cannot be delivered now is left to the relay."""
         if stored.batch is None:
             return Delivered(applied=True)
+        begun, outcome = time.monotonic(), "left"
         try:
-            return await self._deliverer.deliver(stored.batch)
+            delivered = await self._deliverer.deliver(stored.batch)
+            outcome = "applied" if delivered.applied else "left"
+            return delivered
         except Exception:  # noqa: BLE001  # the group is stored, whatever it is
             _LOG.exception("a batch could not be handed over")
             return Delivered(applied=False)
+        finally:
+            self._metrics.observe(HAND_OVER, time.monotonic() - begun, outcome)
 
     async def _in_doubt(self, stored: StoredGroup) -> bool:
         """Whether an event of this group that was stored before may not be applied yet."""

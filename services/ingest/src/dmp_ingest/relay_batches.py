@@ -13,10 +13,12 @@ import asyncio
 import random
 from typing import Final
 
+from dmp_chassis.metrics import Metrics
 from dmp_chassis.outages import outage
 from dmp_ingest.adapters.consumers import Consumer, IdentityConsumer, NotApplied, StatsConsumer
 from dmp_ingest.adapters.outbox import Outbox, Waiting
 from dmp_ingest.hold_batches import HeldBatches
+from dmp_ingest.metrics import RELAYED
 
 _LIMIT: Final = 8
 _LIMIT_OF_SMALL: Final = 128
@@ -34,10 +36,13 @@ _LONGEST_BATCH_PAUSE_SECONDS: Final = 15.0
 class Relay:
     """Delivers to one consumer, one of each in a process."""
 
-    def __init__(self, consumer: IdentityConsumer | StatsConsumer, *, outbox: Outbox, held: HeldBatches) -> None:
+    def __init__(
+        self, consumer: IdentityConsumer | StatsConsumer, *, outbox: Outbox, held: HeldBatches, metrics: Metrics
+    ) -> None:
         self._consumer: Consumer[object] = consumer
         self._outbox = outbox
         self._held = held
+        self._metrics = metrics
         self._window = 1
         self._usual_bytes = 1.0
         self._under_way = 0
@@ -82,6 +87,8 @@ class Relay:
 
     async def _deliver(self, batch: Waiting) -> None:
         response = await self._consumer.relay(batch.payload, timeout_seconds=_TIMEOUT_SECONDS)
+        result = response.value if isinstance(response, NotApplied) else "applied"
+        self._metrics.add(RELAYED, 1, self._consumer.name, result)
         if response is NotApplied.AWAY:
             self._failures += 1
             self._window = 1

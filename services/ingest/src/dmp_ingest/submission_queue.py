@@ -58,6 +58,11 @@ class SubmissionQueue(Generic[_Answer]):
         """Whether its first submission has waited for too long."""
         return bool(self._waiting) and time.monotonic() - self._waiting[0].since > _LONGEST_WAIT_SECONDS
 
+    @property
+    def oldest_age_seconds(self) -> float:
+        """How long the first submission has waited; 0 if there is none."""
+        return time.monotonic() - self._waiting[0].since if self._waiting else 0.0
+
     def add(self, submission: Submission[_Answer]) -> None:
         """Puts a submission at the end."""
         self._waiting.append(submission)

@@ -14,9 +14,11 @@ from dmp_chassis.clock import Clock, now_us
 from dmp_chassis.database import Database
 from dmp_chassis.domain_events import RedisStreamPublisher, drain_loop
 from dmp_chassis.instants import format_instant
+from dmp_chassis.metrics import Answer, Metrics
 from dmp_chassis.redis_client import check_redis, connect_redis
 from dmp_chassis.service import Api, Parts, ServiceDefinition
 from dmp_chassis.service_settings import database_url_from_env
+from dmp_stats.adapters import delta_store
 from dmp_stats.adapters.batch_writer import BatchWriter
 from dmp_stats.adapters.delta_store import DeltaCache
 from dmp_stats.adapters.tables import METADATA
@@ -27,6 +29,7 @@ from dmp_stats.expire import expire_for_ever
 from dmp_stats.fold_deltas import fold_for_ever
 from dmp_stats.live_window import LiveWindow
 from dmp_stats.make_live_view import LiveViewMaker
+from dmp_stats.metrics import DELTAS_WAITING, GENERATION, OF_STATS, WINDOW_EVENTS, WINDOW_LAG
 from dmp_stats.reset_reference_clock import reset_reference_clock
 from dmp_stats.settings import Settings, read_settings
 from dmp_stats.tally_verdicts import VerdictTally
@@ -47,6 +50,7 @@ MAX_REQUEST_BYTES: Final = {
 """Of a message once it is inflated."""
 _KEEP_UP_SECONDS: Final = 1.0
 _EXPIRE_SECONDS: Final = 30.0
+_MOST_COUNTED: Final = 100_000
 
 
 def assemble(settings: Settings, *, clock: Clock = now_us) -> Parts:
@@ -55,11 +59,12 @@ def assemble(settings: Settings, *, clock: Clock = now_us) -> Parts:
     def seconds() -> float:
         return clock() / 1e6
 
+    metrics = Metrics(OF_STATS)
     database = Database.connect(
         settings.common.database_url, pool_size=settings.pool_size, application_name="dmp-stats"
-    )
+    ).measured_by(metrics, "main")
     batches = BatchWriter(settings.common.database_url)
-    redis = connect_redis(settings.common.redis_url, client_name="dmp_stats")
+    redis = connect_redis(settings.common.redis_url, client_name="dmp_stats", metrics=metrics)
     deltas = DeltaCache()
     window = LiveWindow(database, retention_seconds=settings.window_seconds, clock=seconds)
     publisher = RedisStreamPublisher(redis)
@@ -74,6 +79,7 @@ def assemble(settings: Settings, *, clock: Clock = now_us) -> Parts:
             window=window,
             live=live,
             wake=wake,
+            metrics=metrics,
             most_users=settings.reference_max_users,
             clock=seconds,
         )
@@ -85,7 +91,16 @@ def assemble(settings: Settings, *, clock: Clock = now_us) -> Parts:
     }
 
     async def fold() -> None:
-        await fold_for_ever(database, deltas, interval_seconds=settings.fold_interval_seconds)
+        await fold_for_ever(database, deltas, interval_seconds=settings.fold_interval_seconds, metrics=metrics)
+
+    async def ask_database() -> Answer:
+        async with database.read() as connection:
+            return {(DELTAS_WAITING,): await delta_store.count_waiting(connection, most=_MOST_COUNTED)}
+
+    metrics.ask(ask_database)
+    metrics.watch(WINDOW_EVENTS, lambda: window.events)
+    metrics.watch(WINDOW_LAG, lambda: window.lag_seconds)
+    metrics.watch(GENERATION, lambda: 0 if window.version is None else window.version.generation)
 
     async def keep_up() -> None:
         await window.keep_up(interval_seconds=_KEEP_UP_SECONDS)
@@ -110,6 +125,7 @@ def assemble(settings: Settings, *, clock: Clock = now_us) -> Parts:
 
     return Parts(
         servicer=servicer,
+        metrics=metrics,
         checks={"postgres": database.check, "redis": ask_redis},
         # Without Redis everything works but the publishing of domain events, which wait in the outbox.
         degrading=("redis",),

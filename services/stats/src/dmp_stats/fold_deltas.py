@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from typing import Final
 
 from dmp_chassis.database import Database
+from dmp_chassis.metrics import Metrics
 from dmp_stats.adapters import cell_store, delta_store, rollup_store
 from dmp_stats.adapters.delta_store import DeltaCache
 from dmp_stats.domain.cells import merge_cells
+from dmp_stats.metrics import FOLD, FOLDED
 
 _LOG: Final = logging.getLogger(__name__)
 _DELTAS_AT_ONCE: Final = 256
@@ -37,16 +40,28 @@ async def fold_deltas(database: Database, deltas: DeltaCache, *, limit: int = _D
     return len(taken)
 
 
-async def fold_for_ever(database: Database, deltas: DeltaCache, *, interval_seconds: float) -> None:
+async def fold_for_ever(database: Database, deltas: DeltaCache, *, interval_seconds: float, metrics: Metrics) -> None:
     """Folds at the interval until cancelled. While the database is away it only tries."""
     failures = 0
     while True:
         await asyncio.sleep(interval_seconds)
         try:
-            while await fold_deltas(database, deltas) == _DELTAS_AT_ONCE:
+            while await _measured_fold(database, deltas, metrics) == _DELTAS_AT_ONCE:
                 pass
             failures = 0
         except Exception as error:  # noqa: BLE001 -- whatever it was, the deltas are kept and the next round tries again
             failures += 1
             if failures == 1:
                 _LOG.warning("deltas wait to be folded", extra={"error": f"{type(error).__name__}: {error}"})
+
+
+async def _measured_fold(database: Database, deltas: DeltaCache, metrics: Metrics) -> int:
+    begun, folded = time.monotonic(), None
+    try:
+        folded = await fold_deltas(database, deltas)
+        return folded
+    finally:
+        if folded:
+            metrics.add(FOLDED, folded)
+        if folded != 0:
+            metrics.observe(FOLD, time.monotonic() - begun, "folded" if folded else "failed")

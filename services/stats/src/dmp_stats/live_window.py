@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Final
@@ -42,6 +43,8 @@ class _TakenIn:
     """The batches of later transactions that have been taken in: number and transaction id."""
     forgotten: int = 0
     """The number of the last erasure of users that has been followed."""
+    looked_at: float = field(default_factory=time.monotonic)
+    """When the last look ended, by the monotonic clock; the start of the process before the first."""
 
 
 class LiveWindow:
@@ -79,6 +82,11 @@ class LiveWindow:
     def events(self) -> int:
         """How many events the window holds."""
         return self._window.events
+
+    @property
+    def lag_seconds(self) -> float:
+        """How long ago it last had all that the database has."""
+        return time.monotonic() - self._taken_in.looked_at
 
     def remember(self, seq: int, activity: UserActivity) -> None:
         """Keeps the activity of a batch that this process has just committed, so that it need not be read back."""
@@ -153,6 +161,7 @@ class LiveWindow:
         """Takes in what has been committed since the last look."""
         async with self._database.read() as connection:
             await self._catch_up(connection)
+        self._taken_in.looked_at = time.monotonic()
 
     async def _catch_up(self, connection: AsyncConnection) -> None:
         now = int(self._clock())

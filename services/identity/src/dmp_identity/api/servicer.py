@@ -19,6 +19,7 @@ from dmp.identity.v1 import (
 from dmp.identity.v1 import identity_service_pb2 as pb
 from dmp_chassis.actions import Asked, answer_actions, asked_by
 from dmp_chassis.database import Database
+from dmp_chassis.metrics import Metrics
 from dmp_identity.api import (
     convert,
     convert_erasure,
@@ -48,6 +49,7 @@ from dmp_identity.keep_apart import create_never_merge, list_merges, remove_neve
 from dmp_identity.know_key_rules import KnownKeyRules
 from dmp_identity.list_refusals import list_refusals
 from dmp_identity.merge_profiles import MergedProfiles, merge_profiles
+from dmp_identity.metrics import MERGES, UNDOS
 from dmp_identity.read_profile import match_identifier, read_profile
 from dmp_identity.trial_run import PolicyTrials
 from dmp_identity.undo_merge import undo_merge
@@ -77,6 +79,7 @@ class IdentityServicer(identity_service_pb2_grpc.IdentityServiceServicer):
         clock_us: Callable[[], int],
         wake: asyncio.Event,
         batches: BatchJoiner,
+        metrics: Metrics,
     ) -> None:
         self._database = database
         self._parser = parser
@@ -87,6 +90,7 @@ class IdentityServicer(identity_service_pb2_grpc.IdentityServiceServicer):
         self._clock_us = clock_us
         self._wake = wake
         self._batches = batches
+        self._metrics = metrics
 
     def add_to(self, server: grpc.aio.Server) -> None:
         """Registers all methods."""
@@ -141,7 +145,7 @@ class IdentityServicer(identity_service_pb2_grpc.IdentityServiceServicer):
         return pb.MergeProfilesJsonResponse(**convert.merged_fields(self._parser.policy, merged))
 
     async def _merge(self, internal_user_ids: Iterable[str], asked: Asked) -> MergedProfiles:
-        return await merge_profiles(
+        merged = await merge_profiles(
             self._database,
             list(internal_user_ids),
             asked=asked,
@@ -149,6 +153,9 @@ class IdentityServicer(identity_service_pb2_grpc.IdentityServiceServicer):
             compared=self._parser.compared,
             wake=self._wake,
         )
+        if merged.merge_id:
+            self._metrics.add(MERGES, 1, "manual")
+        return merged
 
     async def Identify(self, request: pb.IdentifyRequest, context: Context[Any, Any]) -> pb.IdentifyResponse:
         """As the proto says."""
@@ -178,6 +185,8 @@ class IdentityServicer(identity_service_pb2_grpc.IdentityServiceServicer):
             compared=self._parser.compared,
             wake=self._wake,
         )
+        if not undone.already_undone:
+            self._metrics.add(UNDOS, 1)
         return convert_history.undone_to_proto(undone)
 
     async def ListMerges(

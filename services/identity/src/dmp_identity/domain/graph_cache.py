@@ -7,7 +7,7 @@ entry checks it again in the database, which costs less than a look-up.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from sys import getsizeof
 from typing import Final
 
@@ -112,6 +112,8 @@ class GraphCache:
         # What links took that were added since everything was dropped: profiles share texts, so they take less.
         self._link_bytes = 0
         self._arrivals = 0
+        self.forgot: Callable[[str], None] = lambda _: None
+        """Called with the reason whenever the cache has dropped what it knew of people."""
 
     def follow(self, version: GraphVersion) -> bool:
         """Drops what may not be true at this version. False if the cache is of a later one, and not to be used.
@@ -126,9 +128,12 @@ class GraphCache:
                 return False
             if version.evidence == known.evidence:
                 self._forget_people()
+                self.forgot("merged_elsewhere")
                 self._version = version
                 return True
         self._forget()
+        if known is not None:
+            self.forgot("changed_elsewhere")
         self._version = version
         return True
 
@@ -167,6 +172,7 @@ class GraphCache:
             self._version = after
             if not self.merges.add(learned.absorbed):
                 self._forget_people()
+                self.forgot("merges")
         profiles: dict[int, KnownProfile] = {}
         for number, person in learned.persons.items():
             profile = profiles[number] = self._profile(number)
@@ -184,6 +190,7 @@ class GraphCache:
             self.anonymous.put(key, profiles[number])
         if self._link_bytes > _KEPT_LINK_BYTES:
             self._forget()
+            self.forgot("memory")
 
     def _remember_links(self, learned: Learned, profiles: Mapping[int, KnownProfile]) -> None:
         for key, number in learned.links:

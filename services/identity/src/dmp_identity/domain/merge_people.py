@@ -67,7 +67,14 @@ def merge_people(graph: Graph, ends: Mapping[int, MergeEnd], act: MergeAct) -> N
                 key_b=ends[other].key,
             )
         )
-    return NewMerge(cause=act.cause, ref=act.ref, source=act.source, edges=tuple(edges), reason=act.reason)
+    return NewMerge(
+        cause=act.cause,
+        ref=act.ref,
+        source=act.source,
+        edges=tuple(edges),
+        reason=act.reason,
+        identifiers=graph.people[edges[0].survivor].size,
+    )
 
 
 def plan_merge(snapshot: Snapshot, ends: Sequence[MergeEnd], act: MergeAct) -> Plan:

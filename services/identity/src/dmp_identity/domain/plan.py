@@ -67,6 +67,7 @@ class NewMerge(msgspec.Struct, frozen=True, gc=False):
 
     cause, ref, source: what made it; see `MergeAct`.
     reason: what the person who decided wrote; empty if evidence did.
+    identifiers: how many strong identifiers the person has then.
     """
 
     cause: str
@@ -74,6 +75,7 @@ class NewMerge(msgspec.Struct, frozen=True, gc=False):
     source: str
     edges: tuple[MergeEdge, ...]
     reason: str = ""
+    identifiers: int = 0
 
 
 class Refusal(msgspec.Struct, frozen=True, gc=False):

@@ -6,8 +6,10 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from dmp_chassis.budget import Share
+from dmp_chassis.metrics import Metrics
 from dmp_ingest.api.json_answer import write_answer, write_refusal
 from dmp_ingest.api.json_body import BRACES_OF_AN_EVENT, BodyReader, EventsBody
+from dmp_ingest.count_published import count_published
 from dmp_ingest.domain.event_policy import EventPolicy
 from dmp_ingest.gather_groups import GroupGathering
 from dmp_ingest.large_requests import LargeRequests, weight_of
@@ -26,11 +28,14 @@ class JsonAnswer(NamedTuple):
 class JsonPublishing:
     """Reads bodies, publishes their events and answers."""
 
-    def __init__(self, *, policy: EventPolicy, large: LargeRequests, gathering: GroupGathering) -> None:
+    def __init__(
+        self, *, policy: EventPolicy, large: LargeRequests, gathering: GroupGathering, metrics: Metrics
+    ) -> None:
         self._policy = policy
         self._large = large
         self._gathering = gathering
         self._reader = BodyReader(policy)
+        self._metrics = metrics
 
     async def read(self, data: bytes, share: Share) -> EventsBody:
         """The events of a body, or what is wrong with it: it has at least one event then, or errors.
@@ -45,7 +50,9 @@ class JsonPublishing:
             return replace(body, errors={"events": ["at least one event is required"]})
         return body
 
-    async def publish(self, data: bytes, share: Share, *, idempotency_key: str, minimal: bool) -> JsonAnswer:
+    async def publish(
+        self, data: bytes, share: Share, *, idempotency_key: str, minimal: bool, transport: str = "json"
+    ) -> JsonAnswer:
         """Publishes a body that was inflated. Raises what `read` does, and CannotStoreError."""
         body = await self.read(data, share)
         if errors := body.errors:
@@ -54,6 +61,7 @@ class JsonPublishing:
             events=body.events, size_bytes=len(data), source=body.source, idempotency_key=idempotency_key
         )
         published = await publish_events(request, policy=self._policy, large=self._large, gathering=self._gathering)
+        count_published(request, published, transport, metrics=self._metrics)
         async with self._large.turn(len(published.outcomes)):
             answer = await write_answer(published, single=body.single, minimal=minimal)
         return JsonAnswer(202 if published.accepted or published.duplicates else 422, answer)

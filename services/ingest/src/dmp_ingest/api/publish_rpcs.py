@@ -11,10 +11,12 @@ from dmp.ingest.v1 import ingest_service_pb2 as pb
 from dmp_chassis.budget import Share
 from dmp_chassis.content_coding import decoded_body
 from dmp_chassis.http_body import json_body, send_http_status
+from dmp_chassis.metrics import Metrics
 from dmp_ingest.api.convert import add_results
 from dmp_ingest.api.json_answer import write_invalid_body, write_validation
 from dmp_ingest.api.json_publishing import JsonPublishing, hold_answer
 from dmp_ingest.api.publish_request import read_publish_request
+from dmp_ingest.count_published import count_published
 from dmp_ingest.domain.event_policy import EventPolicy
 from dmp_ingest.gather_groups import GroupGathering
 from dmp_ingest.large_requests import LargeRequests, weight_of
@@ -28,12 +30,19 @@ class PublishRpcs:
     """Publishes or judges what one call sends. Each raises what the proto lists."""
 
     def __init__(
-        self, *, policy: EventPolicy, large: LargeRequests, gathering: GroupGathering, json: JsonPublishing
+        self,
+        *,
+        policy: EventPolicy,
+        large: LargeRequests,
+        gathering: GroupGathering,
+        json: JsonPublishing,
+        metrics: Metrics,
     ) -> None:
         self._policy = policy
         self._large = large
         self._gathering = gathering
         self._json = json
+        self._metrics = metrics
 
     async def publish(self, data: bytes, context: Context) -> pb.PublishEventsResponse:
         """Publishes a serialized `PublishEventsRequest`."""
@@ -94,7 +103,9 @@ class PublishRpcs:
             return pb.ValidateEventsJsonResponse(body=json_body(answer))
 
     async def _publish(self, request: PublishEvents) -> Published:
-        return await publish_events(request, policy=self._policy, large=self._large, gathering=self._gathering)
+        published = await publish_events(request, policy=self._policy, large=self._large, gathering=self._gathering)
+        count_published(request, published, "grpc", metrics=self._metrics)
+        return published
 
 
 def _hold_until_taken(held: ExitStack, share: Share, *, answer_bytes: int, context: Context) -> None:

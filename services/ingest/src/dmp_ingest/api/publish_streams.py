@@ -15,10 +15,12 @@ from dmp.ingest.v1 import ingest_service_pb2 as pb
 from dmp_chassis.budget import Share
 from dmp_chassis.content_coding import inflate
 from dmp_chassis.errors import BodyDamaged, BodyTooLarge, find_spec, to_status
+from dmp_chassis.metrics import Metrics
 from dmp_ingest.api.convert import add_results
 from dmp_ingest.api.errors import DOMAIN, ERRORS
 from dmp_ingest.api.json_publishing import JsonPublishing, hold_answer
 from dmp_ingest.api.publish_request import MOST_KEY_BYTES, MOST_STREAMED_BYTES, key_too_long, read_publish_request
+from dmp_ingest.count_published import count_published
 from dmp_ingest.domain.errors import CannotStoreError, MalformedBodyError, OverloadedError, TooLargeError
 from dmp_ingest.domain.event_policy import EventPolicy
 from dmp_ingest.gather_groups import GroupGathering
@@ -45,12 +47,19 @@ class PublishStreams:
     """Publishes what callers stream, typed or as JSON. Each raises what the proto lists."""
 
     def __init__(
-        self, *, policy: EventPolicy, large: LargeRequests, gathering: GroupGathering, json: JsonPublishing
+        self,
+        *,
+        policy: EventPolicy,
+        large: LargeRequests,
+        gathering: GroupGathering,
+        json: JsonPublishing,
+        metrics: Metrics,
     ) -> None:
         self._policy = policy
         self._large = large
         self._gathering = gathering
         self._json = json
+        self._metrics = metrics
         self._inflating = asyncio.Lock()
 
     async def publish(self, requests: AsyncIterator[bytes]) -> AsyncGenerator[pb.PublishEventStreamResponse]:
@@ -81,6 +90,7 @@ class PublishStreams:
         )
         share.hold(weight_of(events=len(events.events), size_bytes=len(data)))
         published = await publish_events(events, policy=self._policy, large=self._large, gathering=self._gathering)
+        count_published(events, published, "grpc_stream", metrics=self._metrics)
         response = pb.PublishEventStreamResponse(
             accepted=published.accepted,
             duplicates=published.duplicates,
@@ -98,7 +108,11 @@ class PublishStreams:
             await self._wait_for_room()
             data = await self._inflated(request.body, share)
             answer = await self._json.publish(
-                data, share, idempotency_key=request.idempotency_key, minimal=request.minimal_results
+                data,
+                share,
+                idempotency_key=request.idempotency_key,
+                minimal=request.minimal_results,
+                transport="json_stream",
             )
         except _ANSWERED as error:
             spec = find_spec(error, ERRORS)

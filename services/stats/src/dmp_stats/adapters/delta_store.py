@@ -21,6 +21,7 @@ _TAKE: Final = b"""
 DELETE FROM rollup_delta WHERE seq IN (SELECT seq FROM rollup_delta ORDER BY seq LIMIT %b)
 RETURNING seq, CASE WHEN seq = ANY(%b) THEN NULL ELSE cells END
 """
+_COUNT: Final = b"SELECT count(*) FROM (SELECT FROM rollup_delta LIMIT %s) AS counted"
 
 
 class Delta:
@@ -92,6 +93,14 @@ async def pending(connection: AsyncConnection, cache: DeltaCache) -> list[Delta]
     """Everything that is not folded yet, as this transaction sees it."""
     known = cache.known()
     return cache.learn(await _rows(connection, _PENDING, (_seqs(known),)), known)
+
+
+async def count_waiting(connection: AsyncConnection, *, most: int) -> int:
+    """How many deltas are not folded yet, counted up to `most`."""
+    cursor = await raw(connection).execute(_COUNT, (most,))
+    row = await cursor.fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 async def forget_folded(connection: AsyncConnection, cache: DeltaCache) -> None:
