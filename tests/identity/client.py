@@ -124,6 +124,7 @@ def settings(database_url: str, redis_url: str, policy: IdentifierPolicy) -> Set
         policy=policy,
         pool_size=8,
         identify_queue_length=2000,
+        inbox_retention_days=30,
         trial_memory_bytes=1 << 30,
         trial_seconds=30.0,
     )

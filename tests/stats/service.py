@@ -142,6 +142,7 @@ class StatsCluster:
             minute_retention_days=0,
             hour_retention_days=0,
             day_retention_days=0,
+            inbox_retention_days=30,
             reference_max_users=2_000_000,
         )
         parts = assemble(replace(defaults, **changes), clock=self.clock.microseconds)

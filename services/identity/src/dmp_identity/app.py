@@ -17,6 +17,7 @@ from dmp_chassis.client import MAX_MESSAGE_BYTES
 from dmp_chassis.clock import Clock, now_us
 from dmp_chassis.database import Database
 from dmp_chassis.domain_events import RedisStreamPublisher, drain_loop
+from dmp_chassis.expire_inbox import expire_inbox_for_ever
 from dmp_chassis.logging import configure
 from dmp_chassis.metrics import Metrics
 from dmp_chassis.redis_client import check_redis, connect_redis
@@ -42,6 +43,7 @@ from dmp_identity.trial_run import PolicyTrials
 
 MAX_REQUEST_BYTES: Final = {"": 1 << 20, "ApplyBatch": MAX_MESSAGE_BYTES}
 """Of a message once it is inflated. Whoever calls from outside asks with little; a batch has what ingest accepted."""
+_EXPIRE_INBOX_SECONDS: Final = 600.0
 
 
 def assemble(settings: Settings, *, clock: Clock = now_us) -> Parts:
@@ -100,6 +102,11 @@ def assemble(settings: Settings, *, clock: Clock = now_us) -> Parts:
     async def remove_old_actions() -> None:
         await expire_actions_loop(database, days=settings.common.action_retention_days)
 
+    async def remove_old_batch_ids() -> None:
+        await expire_inbox_for_ever(
+            database, retention_days=settings.inbox_retention_days, interval_seconds=_EXPIRE_INBOX_SECONDS
+        )
+
     async def ask_redis() -> None:
         await check_redis(redis)
 
@@ -110,7 +117,7 @@ def assemble(settings: Settings, *, clock: Clock = now_us) -> Parts:
         # Without Redis everything works but the publishing of domain events, which wait in the outbox.
         # While keys were made by other rules values are looked up by both, which only costs a little.
         degrading=("redis", "key_rules"),
-        background=(key_rules.run, identifier.run, publish_domain_events, remove_old_actions),
+        background=(key_rules.run, identifier.run, publish_domain_events, remove_old_actions, remove_old_batch_ids),
         on_close=(joiner.close, batches.close, database.close, redis.aclose),
     )
 

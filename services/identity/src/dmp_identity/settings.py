@@ -21,6 +21,7 @@ class Settings:
     policy: IdentifierPolicy
     pool_size: int
     identify_queue_length: int
+    inbox_retention_days: int
     trial_memory_bytes: int
     trial_seconds: float
 
@@ -40,6 +41,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     common = read_common(env, "identity", port=50052)
     pool_size = env.integer("DMP_IDENTITY_POOL_SIZE", 8, minimum=2, maximum=100)
     identify_queue_length = env.integer("DMP_IDENTITY_IDENTIFY_QUEUE", 2000, minimum=1)
+    inbox_retention_days = env.integer("DMP_IDENTITY_INBOX_RETENTION_DAYS", 30, minimum=0)
     trial_memory_mib = env.integer("DMP_IDENTITY_TRIAL_MEMORY_MIB", 1024, minimum=256)
     trial_seconds = env.seconds("DMP_IDENTITY_TRIAL_SECONDS", 50, maximum=3600)
     policy = _read_policy(env)
@@ -50,6 +52,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         policy=policy,
         pool_size=pool_size,
         identify_queue_length=identify_queue_length,
+        inbox_retention_days=inbox_retention_days,
         trial_memory_bytes=trial_memory_mib << 20,
         trial_seconds=trial_seconds,
     )

@@ -13,6 +13,7 @@ from dmp_chassis.client import MAX_MESSAGE_BYTES
 from dmp_chassis.clock import Clock, now_us
 from dmp_chassis.database import Database
 from dmp_chassis.domain_events import RedisStreamPublisher, drain_loop
+from dmp_chassis.expire_inbox import expire_inbox_for_ever
 from dmp_chassis.instants import format_instant
 from dmp_chassis.metrics import Answer, Metrics
 from dmp_chassis.redis_client import check_redis, connect_redis
@@ -51,6 +52,7 @@ MAX_REQUEST_BYTES: Final = {
 _KEEP_UP_SECONDS: Final = 1.0
 _EXPIRE_SECONDS: Final = 30.0
 _MOST_COUNTED: Final = 100_000
+_EXPIRE_INBOX_SECONDS: Final = 600.0
 
 
 def assemble(settings: Settings, *, clock: Clock = now_us) -> Parts:
@@ -120,6 +122,11 @@ def assemble(settings: Settings, *, clock: Clock = now_us) -> Parts:
     async def remove_old_actions() -> None:
         await expire_actions_loop(database, days=settings.common.action_retention_days)
 
+    async def remove_old_batch_ids() -> None:
+        await expire_inbox_for_ever(
+            database, retention_days=settings.inbox_retention_days, interval_seconds=_EXPIRE_INBOX_SECONDS
+        )
+
     async def ask_redis() -> None:
         await check_redis(redis)
 
@@ -129,7 +136,7 @@ def assemble(settings: Settings, *, clock: Clock = now_us) -> Parts:
         checks={"postgres": database.check, "redis": ask_redis},
         # Without Redis everything works but the publishing of domain events, which wait in the outbox.
         degrading=("redis",),
-        background=(fold, keep_up, publish_domain_events, remove_old, remove_old_actions),
+        background=(fold, keep_up, publish_domain_events, remove_old, remove_old_actions, remove_old_batch_ids),
         on_close=(live.close, window.close, redis.aclose, batches.close, database.close),
     )
 

@@ -20,6 +20,7 @@ class Settings:
     minute_retention_days: int
     hour_retention_days: int
     day_retention_days: int
+    inbox_retention_days: int
     reference_max_users: int
 
 
@@ -34,6 +35,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         minute_retention_days=env.integer("DMP_STATS_MINUTE_RETENTION_DAYS", 0, minimum=0),
         hour_retention_days=env.integer("DMP_STATS_HOUR_RETENTION_DAYS", 0, minimum=0),
         day_retention_days=env.integer("DMP_STATS_DAY_RETENTION_DAYS", 0, minimum=0),
+        inbox_retention_days=env.integer("DMP_STATS_INBOX_RETENTION_DAYS", 30, minimum=0),
         reference_max_users=env.integer("DMP_STATS_REFERENCE_MAX_USERS", 2_000_000, minimum=1),
     )
     if 0 < settings.hour_retention_days < settings.minute_retention_days:

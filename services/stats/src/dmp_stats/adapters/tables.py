@@ -21,7 +21,8 @@ INBOX: Final = sa.Table(
     "inbox",
     METADATA,
     sa.Column("batch_id", sa.Uuid(as_uuid=False), primary_key=True),
-    comment="Every batch that was applied.",
+    sa.Column("applied_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
+    comment="Every batch that was applied, for as long as one may come again.",
 )
 
 ROLLUP_DELTA: Final = sa.Table(
