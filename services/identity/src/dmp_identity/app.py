@@ -21,6 +21,7 @@ from dmp_chassis.expire_inbox import expire_inbox_for_ever
 from dmp_chassis.logging import configure
 from dmp_chassis.metrics import Metrics
 from dmp_chassis.redis_client import check_redis, connect_redis
+from dmp_chassis.server import Callback
 from dmp_chassis.service import Api, Parts, ServiceDefinition
 from dmp_identity.adapters.job_lock import only_job
 from dmp_identity.adapters.key_rules_store import application_name
@@ -99,14 +100,6 @@ def assemble(settings: Settings, *, clock: Clock = now_us) -> Parts:
     async def publish_domain_events() -> None:
         await drain_loop(database, publisher, wake=wake)
 
-    async def remove_old_actions() -> None:
-        await expire_actions_loop(database, days=settings.common.action_retention_days)
-
-    async def remove_old_batch_ids() -> None:
-        await expire_inbox_for_ever(
-            database, retention_days=settings.inbox_retention_days, interval_seconds=_EXPIRE_INBOX_SECONDS
-        )
-
     async def ask_redis() -> None:
         await check_redis(redis)
 
@@ -117,8 +110,21 @@ def assemble(settings: Settings, *, clock: Clock = now_us) -> Parts:
         # Without Redis everything works but the publishing of domain events, which wait in the outbox.
         # While keys were made by other rules values are looked up by both, which only costs a little.
         degrading=("redis", "key_rules"),
-        background=(key_rules.run, identifier.run, publish_domain_events, remove_old_actions, remove_old_batch_ids),
+        background=(key_rules.run, identifier.run, publish_domain_events, *_expiring(database, settings)),
         on_close=(joiner.close, batches.close, database.close, redis.aclose),
+    )
+
+
+def _expiring(database: Database, settings: Settings) -> tuple[Callback, Callback]:
+    """What removes old acts, and the ids of batches that were applied long ago."""
+    return (
+        partial(expire_actions_loop, database, days=settings.common.action_retention_days),
+        partial(
+            expire_inbox_for_ever,
+            database,
+            retention_days=settings.inbox_retention_days,
+            interval_seconds=_EXPIRE_INBOX_SECONDS,
+        ),
     )
 
 

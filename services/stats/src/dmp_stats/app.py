@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from functools import partial
 from typing import Final
 
 from dmp.access.v1 import scope_pb2
@@ -17,6 +18,7 @@ from dmp_chassis.expire_inbox import expire_inbox_for_ever
 from dmp_chassis.instants import format_instant
 from dmp_chassis.metrics import Answer, Metrics
 from dmp_chassis.redis_client import check_redis, connect_redis
+from dmp_chassis.server import Callback
 from dmp_chassis.service import Api, Parts, ServiceDefinition
 from dmp_chassis.service_settings import database_url_from_env
 from dmp_stats.adapters import delta_store
@@ -119,14 +121,6 @@ def assemble(settings: Settings, *, clock: Clock = now_us) -> Parts:
             interval_seconds=_EXPIRE_SECONDS,
         )
 
-    async def remove_old_actions() -> None:
-        await expire_actions_loop(database, days=settings.common.action_retention_days)
-
-    async def remove_old_batch_ids() -> None:
-        await expire_inbox_for_ever(
-            database, retention_days=settings.inbox_retention_days, interval_seconds=_EXPIRE_INBOX_SECONDS
-        )
-
     async def ask_redis() -> None:
         await check_redis(redis)
 
@@ -136,8 +130,21 @@ def assemble(settings: Settings, *, clock: Clock = now_us) -> Parts:
         checks={"postgres": database.check, "redis": ask_redis},
         # Without Redis everything works but the publishing of domain events, which wait in the outbox.
         degrading=("redis",),
-        background=(fold, keep_up, publish_domain_events, remove_old, remove_old_actions, remove_old_batch_ids),
+        background=(fold, keep_up, publish_domain_events, remove_old, *_expiring(database, settings)),
         on_close=(live.close, window.close, redis.aclose, batches.close, database.close),
+    )
+
+
+def _expiring(database: Database, settings: Settings) -> tuple[Callback, Callback]:
+    """What removes old acts, and the ids of batches that were applied long ago."""
+    return (
+        partial(expire_actions_loop, database, days=settings.common.action_retention_days),
+        partial(
+            expire_inbox_for_ever,
+            database,
+            retention_days=settings.inbox_retention_days,
+            interval_seconds=_EXPIRE_INBOX_SECONDS,
+        ),
     )
 
 
