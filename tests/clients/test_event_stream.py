@@ -49,7 +49,8 @@ def test_what_was_not_taken_is_sent_again_with_the_same_bytes(
     said: Response | grpc.StatusCode,
 ) -> None:
     stream.behaviour = first(3, said)
-    client = make_client(stream.url, transport="grpc")
+    one_request = DeliveryOptions(max_events=100, linger_seconds=5)
+    client = make_client(stream.url, transport="grpc", delivery=one_request)
     for number in range(100):
         client.track("view", campaign_id=campaign, metadata={"number": number})
     assert client.flush(20)
@@ -110,14 +111,22 @@ def test_a_black_hole_holds_nobody_up_and_loses_nothing(
 def test_a_few_requests_are_sent_ahead_of_the_answers_and_no_more(
     make_client: Make, stream: InterposedStream, campaign: str, assert_counted: AssertCounted
 ) -> None:
-    stream.open.clear()
+    answers = threading.Semaphore(0)
+
+    def when_released(_: Request) -> None:
+        assert answers.acquire(timeout=60)
+
+    stream.behaviour = when_released
     client = make_client(stream.url, transport="grpc", delivery=SMALL)
-    for _ in range(200):
+    client.track("click", campaign_id=campaign)
+    wait_until(lambda: len(stream.seen) == 1, "the first request is under way")
+    for _ in range(199):
         client.track("click", campaign_id=campaign)
-    wait_until(lambda: len(stream.seen) == 4, "four requests are under way")
+    answers.release()
+    wait_until(lambda: len(stream.seen) == 5, "four requests are under way after the first")
     assert not client.flush(0.3)
-    assert len(stream.seen) == 4
-    stream.open.set()
+    assert len(stream.seen) == 5
+    answers.release(200)
     assert client.flush(20)
     assert (client.health().accepted, client.health().failures, stream.streams) == (200, 0, 1)
     assert_counted(campaign, 200)

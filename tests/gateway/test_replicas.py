@@ -15,6 +15,7 @@ from tests.gateway.answers import assert_error
 from tests.gateway.backends import Backend, failing
 from tests.gateway.conftest import Backends, GatewayRunner
 
+WELL = "cluster.identity.membership_healthy"
 EJECTIONS = "cluster.identity.outlier_detection.ejections_enforced_total"
 BUSY = failing(grpc.StatusCode.UNAVAILABLE, "cannot read now")
 
@@ -37,7 +38,7 @@ def replicated_url(runner: GatewayRunner, _replicas: tuple[Backend, Backend]) ->
 
 
 @pytest.fixture
-def replicas(_replicas: tuple[Backend, Backend], replicated_url: str) -> tuple[Backend, Backend]:
+def replicas(runner: GatewayRunner, _replicas: tuple[Backend, Backend], replicated_url: str) -> tuple[Backend, Backend]:
     """Both replicas, running and well, and known to be."""
     for replica in _replicas:
         replica.stop()
@@ -48,6 +49,8 @@ def replicas(_replicas: tuple[Backend, Backend], replicated_url: str) -> tuple[B
         def both_are_called() -> bool:
             return client.get("/users/user_a").status_code == 200 and all(replica.calls for replica in _replicas)
 
+        # While both count as unwell, both are called, too.
+        wait_until(lambda: runner.counter(replicated_url, WELL) == 2, "both replicas known to be well")
         wait_until(both_are_called, "both replicas called")
     for replica in _replicas:
         replica.reset()

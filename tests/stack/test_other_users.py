@@ -1,4 +1,4 @@
-"""What other users of the machine can do with a stack: use its gateway, and nothing else."""
+"""What other users of the machine can do with a stack: use its gateway, read its metrics, and nothing else."""
 
 from __future__ import annotations
 
@@ -68,14 +68,14 @@ def test_another_user_can_call_no_service_and_read_no_log(stack: Stack) -> None:
         assert reached_by_nobody([Path("/etc/passwd")]) == ["/etc/passwd"]  # the attempt itself works
 
 
-def test_only_the_gateway_listens_on_a_port(stack: Stack) -> None:
+def test_only_the_gateway_and_the_metrics_listen_on_a_port(stack: Stack) -> None:
     listening = {
-        name
+        (name, f"http://{connection.laddr.ip}:{connection.laddr.port}/metrics")
         for name, pid in stack.pids.items()
         for connection in psutil.Process(pid).net_connections(kind="inet")
-        if connection.status == psutil.CONN_LISTEN
+        if connection.status == psutil.CONN_LISTEN and name != "gateway"
     }
-    assert listening == {"gateway"}
+    assert listening == {(context, stack.metrics_url(context)) for context in CONTEXTS}
 
 
 def test_sockets_have_short_paths_also_below_the_longest_temporary_directory(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from tests.identity.invariants import check_invariants
 from tests.identity.property.graph_model import Key
 from tests.identity.property.model import Merge, Model, Profile
 
-_KEPT = {"alembic_version", "graph_version", "key_rules", "erasure_salt"}
+_KEPT = {"action", "alembic_version", "graph_version", "key_rules", "erasure_salt"}
 # Where identifiers are named; erasing leaves none of the person's.
 _NAMING = (
     ("identifier", "type", "value"),
