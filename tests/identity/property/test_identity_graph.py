@@ -75,7 +75,7 @@ def test_the_graph_does_what_the_model_says(
     IdentityGraph.limits, IdentityGraph.happened = allowed, Counter()
     # Without shrinking: each step is real work on a real database, and a failure should be told within a minute.
     trials = settings(
-        max_examples=TRIALS or 40,
+        max_examples=TRIALS or 60,
         stateful_step_count=40 if TRIALS else 30,
         derandomize=not TRIALS,
         deadline=None,
