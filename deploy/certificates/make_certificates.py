@@ -228,7 +228,7 @@ def main() -> None:
         print(f"made: {', '.join(made) or 'nothing, all of them last'}", flush=True)
         if given.every is None:
             return
-        time.sleep(given.every * 3600)
+        time.sleep(given.every * 3600)  # between two looks whether one is due
         renew = False
 
 
