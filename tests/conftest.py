@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 
 import hypothesis
+import pytest
 from httpx._transports import default as transports
 
 pytest_plugins = ["tests.servers"]
@@ -15,3 +16,8 @@ hypothesis.settings.load_profile("untimed")
 
 # Each client of httpx reads the certificates of this machine again, which takes longer than most requests of the tests.
 transports.create_ssl_context = functools.cache(transports.create_ssl_context)  # type: ignore[attr-defined]  # it is private
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What attacks cost others is measured first: systems of other tests, which stay until the end, would take part."""
+    items.sort(key=lambda item: "hostile" not in item.path.parent.parts)

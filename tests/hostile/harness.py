@@ -18,10 +18,12 @@ from tests.conditions import wait_until
 from tests.hostile.bystander import CALLS, Bystander, Seen
 
 MOST_SECONDS: Final = 0.5
+_MOST_TIMES_ALONE: Final = 2.5
 MOST_GROWTH: Final = 200 << 20
 SOON_SECONDS: Final = 5.0
 _ALONE_SECONDS: Final = 1.0
 _WATCHED_SECONDS: Final = 2.0
+_LOOK_SECONDS: Final = 0.2
 _TRIES: Final = 5
 _QUIET_TRIES: Final = 5
 _LOWEST_PRIORITY: Final = 19
@@ -53,23 +55,36 @@ class Memory:
         return {name: most - self.before.get(name, 0) for name, most in self.most.items()}
 
     def _watch(self) -> None:
-        while not self._stop.wait(0.05):
+        while not self._stop.wait(_LOOK_SECONDS):
             for name, size in self._now().items():
                 self.most[name] = max(size, self.most.get(name, 0))
 
     def _now(self) -> dict[str, int]:
         found = {}
-        for root, pid in self.roots.items():
+        for name, process in self._families().items():
             try:
-                family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+                memory: Any = process.memory_info()
             except psutil.NoSuchProcess:
                 continue
-            for process in family:
-                try:
-                    memory: Any = process.memory_info()
-                except psutil.NoSuchProcess:
-                    continue
-                found[f"{root} {process.pid}"] = memory.rss - memory.shared
+            found[name] = memory.rss - memory.shared
+        return found
+
+    def _families(self) -> dict[str, psutil.Process]:
+        """The processes of the system and their descendants, by root and id.
+
+        All processes of the machine are read once. To ask each root for its descendants reads them once for each
+        root: beside the systems of other tests that took most of a core from the system that is measured.
+        """
+        processes = {process.pid: process for process in psutil.process_iter(["ppid"])}
+        children: dict[int, list[int]] = {}
+        for pid, process in processes.items():
+            children.setdefault(process.info["ppid"], []).append(pid)
+        found = {}
+        for root, pid in self.roots.items():
+            family = [pid]
+            for member in family:  # grows while it is read
+                family += children.get(member, [])
+            found.update({f"{root} {member}": processes[member] for member in family if member in processes})
         return found
 
 
@@ -116,7 +131,9 @@ class System:
         failure and a p99 under half a second on each path, and 5 s later all is normal. `opening` goes before the
         attack and lasts as long: while it opens, which takes the machine some time, only failures and memory count.
 
-        On a machine that others keep busy a wait may be theirs: then the attack is made again, five times in all.
+        On a machine that others keep busy a wait may be theirs: then the attack is made again, five times in all. Where
+        the other client waits for more than 200 ms without an attack, too, an attack may make that two and a half
+        times as long.
         """
         tries: list[str] = []
         for _ in range(_TRIES):
@@ -133,7 +150,7 @@ class System:
             grown = {name: growth >> 20 for name, growth in memory.growth().items() if growth > MOST_GROWTH}
             assert not grown, f"grown, in MB: {grown}"
             assert dict(self.stack.pids) == memory.roots, "a process ended"
-            if seen.worst_p99_seconds < MOST_SECONDS:
+            if seen.worst_p99_seconds < max(MOST_SECONDS, _MOST_TIMES_ALONE * alone.worst_p99_seconds):
                 return
             tries.append(f"{seen.p99_seconds()} (without attack {alone.worst_p99_seconds:.3f})")
         raise AssertionError(f"p99 in seconds, try by try: {tries}")

@@ -61,5 +61,6 @@ def test_many_large_requests_at_once(system: System, path: str, event: dict[str,
 
     system.assert_nobody_else_is_harmed_by(attack)
     print(dict(statuses))
-    assert statuses.keys() <= {200, 202, 422, 429}
-    assert statuses.keys() - {429}, "some were answered"
+    # Who asks for so much at once may wait for too long, on a slow machine.
+    assert statuses.keys() <= {200, 202, 422, 429, 504}
+    assert statuses.keys() & {200, 202, 422}, "some were answered"
