@@ -145,6 +145,35 @@ def test_a_sleep_without_a_reason_is_noticed(tmp_path: Path) -> None:
     assert sleeps_without_a_reason(module) == [1, 2]
 
 
+_LONGEST_LINE: Final = 150
+_FENCES: Final = ("```", "~~~")
+
+
+def long_lines(text: str) -> list[int]:
+    """The numbers of the lines that are too long. A row of a table cannot be wrapped, nor what a command printed."""
+    found, language = [], None
+    for number, line in enumerate(text.splitlines(), start=1):
+        if line.lstrip().startswith(_FENCES):
+            language = line.strip("`~ ") or "text" if language is None else None
+        elif len(line) > _LONGEST_LINE and language != "console" and not line.startswith("|"):
+            found.append(number)
+    return found
+
+
+def test_lines_of_markdown_can_be_read_beside_other_windows() -> None:
+    folders = [path for path in _ROOT.iterdir() if path.is_dir() and not path.name.startswith(".")]
+    documents = [*_ROOT.glob("*.md"), *(path for folder in folders for path in folder.rglob("*.md"))]
+    found = {path.relative_to(_ROOT).as_posix(): long_lines(path.read_text("utf-8")) for path in documents}
+    assert {"README.md", "docs/testing.md", "services/identity/README.md"} <= found.keys()
+    assert {name: lines for name, lines in found.items() if lines} == {}
+
+
+def test_a_long_line_is_noticed() -> None:
+    long = "x" * (_LONGEST_LINE + 1)
+    shown = f"```console\n$ {long}\n```\n"
+    assert long_lines(f"{long}\n| {long} |\n{shown}```sh\n{long}\n```\n{long[1:]}\n{long}\n") == [1, 7, 10]
+
+
 def test_what_is_too_large_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tests.test_house._ROOT", tmp_path)
     module = tmp_path / "large.py"

@@ -17,6 +17,7 @@ from dmp_stack.gateway_certificates import GatewayCertificates, PublicCertificat
 from dmp_stack.ports import reserve_port
 from tests.conditions import wait_until
 from tests.gateway.backends import Backend
+from tests.gateway.keyring import Keyring, full
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +30,10 @@ class Backends:
 
     def all(self) -> tuple[Backend, ...]:
         return (self.ingest, self.identity, self.stats)
+
+    def ports(self) -> dict[str, list[int]]:
+        """Where each listens, as a gateway is told."""
+        return {"ingest": [self.ingest.port], "identity": [self.identity.port], "stats": [self.stats.port]}
 
     def reset(self) -> None:
         """Forgets calls and answers."""
@@ -135,7 +140,7 @@ def backends(_backends: Backends) -> Backends:
 @pytest.fixture(scope="session")
 def gateway_url(runner: GatewayRunner, _backends: Backends) -> str:
     """Where the gateway listens, without a slash at the end."""
-    return runner.run(ingest=[_backends.ingest.port], identity=[_backends.identity.port], stats=[_backends.stats.port])
+    return runner.run(Gateway, **_backends.ports())
 
 
 @pytest.fixture(scope="session")
@@ -149,5 +154,32 @@ def api(gateway_url: str) -> Iterator[httpx.Client]:
 def channel(gateway_url: str) -> Iterator[grpc.Channel]:
     """A native gRPC channel to the same port."""
     address = gateway_url.removeprefix("http://")
+    with grpc.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)]) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def keyring(tmp_path_factory: pytest.TempPathFactory) -> Keyring:
+    """The keys of the gateway that asks for them."""
+    return full(tmp_path_factory.mktemp("keys"))
+
+
+@pytest.fixture(scope="session")
+def key_url(runner: GatewayRunner, _backends: Backends, keyring: Keyring) -> str:
+    """Where a gateway listens that asks for keys."""
+    return runner.run_with_keys(keyring.directory.gateway, **_backends.ports())
+
+
+@pytest.fixture(scope="session")
+def key_client(key_url: str) -> Iterator[httpx.Client]:
+    """An HTTP/1.1 client of the gateway that asks for keys."""
+    with httpx.Client(base_url=key_url, timeout=20.0, trust_env=False) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def key_channel(key_url: str) -> Iterator[grpc.Channel]:
+    """A native gRPC channel to the gateway that asks for keys."""
+    address = key_url.removeprefix("http://")
     with grpc.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)]) as opened:
         yield opened

@@ -7,8 +7,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 from dmp_stack.keys.api_key import SCOPES, ApiKey, digest, generate, new_id, now
 from dmp_stack.keys.keys_file import KeysDirectory
+from tests.conditions import wait_until
 
 ORIGIN = "https://shop.example"
 
@@ -60,3 +63,13 @@ def full(path: Path) -> Keyring:
     keyring.add("expired", *SCOPES, expires_at=now() - timedelta(seconds=1))
     keyring.add("page", "ingest", public=True)
     return keyring
+
+
+def post(client: httpx.Client, headers: dict[str, str], path: str = "/events") -> httpx.Response:
+    """Asks for what needs the scope `ingest`."""
+    return client.post(path, content=b"{}", headers=headers)
+
+
+def wait_for_status(client: httpx.Client, headers: dict[str, str], status: int) -> None:
+    """Returns once the gateway has taken in what was written of a key."""
+    wait_until(lambda: post(client, headers).status_code == status, f"{status} for this key")

@@ -41,8 +41,7 @@ def url(runner: GatewayRunner, backends: Backends, keyring: Keyring) -> str:
     backends.ingest.answer("PublishEventStreamJson", accept)
     body = httpbody_pb2.HttpBody(content_type="application/json", data=ANSWER)
     backends.ingest.answer("PublishEventsJson", lambda request, context: pb.PublishEventsJsonResponse(body=body))
-    ports = {"ingest": backends.ingest, "identity": backends.identity, "stats": backends.stats}
-    return runner.run_with_keys(keyring.directory.gateway, **{name: [one.port] for name, one in ports.items()})
+    return runner.run_with_keys(keyring.directory.gateway, **backends.ports())
 
 
 @pytest.mark.parametrize("transport", ["json", "grpc"])

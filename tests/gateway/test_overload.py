@@ -39,9 +39,7 @@ class SmallGateway(Gateway):
 
 @pytest.fixture
 def small_url(runner: GatewayRunner, backends: Backends) -> str:
-    return runner.run(
-        SmallGateway, ingest=[backends.ingest.port], identity=[backends.identity.port], stats=[backends.stats.port]
-    )
+    return runner.run(SmallGateway, **backends.ports())
 
 
 @contextlib.contextmanager

@@ -50,16 +50,9 @@ class Guarded:
     channel: grpc.Channel
 
 
-@pytest.fixture(scope="module")
-def guarded(runner: GatewayRunner, _backends: Backends, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
-    keyring = full(tmp_path_factory.mktemp("keys"))
-    ports = {"ingest": _backends.ingest, "identity": _backends.identity, "stats": _backends.stats}
-    url = runner.run_with_keys(keyring.directory.gateway, **{name: [backend.port] for name, backend in ports.items()})
-    with (
-        httpx.Client(base_url=url, timeout=20.0, trust_env=False) as client,
-        grpc.insecure_channel(url.removeprefix("http://"), options=[("grpc.enable_http_proxy", 0)]) as channel,
-    ):
-        yield Guarded(url=url, keyring=keyring, client=client, channel=channel)
+@pytest.fixture
+def guarded(key_url: str, keyring: Keyring, key_client: httpx.Client, key_channel: grpc.Channel) -> Guarded:
+    return Guarded(url=key_url, keyring=keyring, client=key_client, channel=key_channel)
 
 
 def cases(keyring: Keyring, scope: str) -> Iterator[tuple[str, dict[str, str], int]]:
@@ -208,8 +201,7 @@ def test_what_the_first_filter_misreads_the_second_refuses(
     keyring = full(tmp_path / "keys")
     file = keyring.directory.gateway / "authenticate.json"
     file.write_text(re.sub(r"(local (?:RPCS|PATHS) = \{).*?\\n\}", r"\1}", file.read_text()))
-    ports = {"ingest": backends.ingest, "identity": backends.identity, "stats": backends.stats}
-    url = runner.run_with_keys(keyring.directory.gateway, **{name: [backend.port] for name, backend in ports.items()})
+    url = runner.run_with_keys(keyring.directory.gateway, **backends.ports())
     with (
         httpx.Client(base_url=url, timeout=20.0, trust_env=False) as client,
         grpc.insecure_channel(url.removeprefix("http://"), options=[("grpc.enable_http_proxy", 0)]) as channel,

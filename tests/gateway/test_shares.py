@@ -35,9 +35,7 @@ class NarrowGateway(Gateway):
 
 @pytest.fixture(scope="module")
 def narrow_url(runner: GatewayRunner, _backends: Backends) -> str:
-    return runner.run(
-        NarrowGateway, ingest=[_backends.ingest.port], identity=[_backends.identity.port], stats=[_backends.stats.port]
-    )
+    return runner.run(NarrowGateway, **_backends.ports())
 
 
 @pytest.fixture

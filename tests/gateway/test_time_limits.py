@@ -60,9 +60,7 @@ def shortened(value: object, short: Mapping[str, str] = SHORT) -> object:
 
 @pytest.fixture(scope="module")
 def hasty_url(runner: GatewayRunner, _backends: Backends) -> str:
-    return runner.run(
-        HastyGateway, ingest=[_backends.ingest.port], identity=[_backends.identity.port], stats=[_backends.stats.port]
-    )
+    return runner.run(HastyGateway, **_backends.ports())
 
 
 @pytest.mark.parametrize(
@@ -119,9 +117,7 @@ class PatientGateway(Gateway):
 
 @pytest.fixture(scope="module")
 def patient_url(runner: GatewayRunner, _backends: Backends) -> str:
-    return runner.run(
-        PatientGateway, ingest=[_backends.ingest.port], identity=[_backends.identity.port], stats=[_backends.stats.port]
-    )
+    return runner.run(PatientGateway, **_backends.ports())
 
 
 @pytest.mark.parametrize(
