@@ -205,7 +205,7 @@ async def test_what_changes_while_a_batch_is_placed_is_not_believed(
             await changes.pop()
         return await changed_keys(*arguments)
 
-    monkeypatch.setattr("dmp_identity.apply_batch.changed_keys", changed_after_a_change)
+    monkeypatch.setattr("dmp_identity.attribute_from_cache.changed_keys", changed_after_a_change)
     # Another one gets the browser, by what another replica does.
     changes.append(replicas[1].apply(event(email="c", browser_id="x")))
     anonymous, of_b = await replicas[0].apply(event(browser_id="x"), event(browser_id="y"))

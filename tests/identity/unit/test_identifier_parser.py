@@ -160,12 +160,12 @@ def test_former_keys_are_told_where_they_differ(parser: IdentifierParser) -> Non
 
 
 def test_the_rules_of_a_type_are_told(parser: IdentifierParser) -> None:
-    assert (parser.number("email"), parser.in_use("email"), parser.has_other_rules) == (0, frozenset(), False)
+    assert (parser.number("email"), parser.other_rules_in_use) == (0, {})
     other_rules(parser)
-    assert (parser.number("email"), parser.in_use("email"), parser.has_other_rules) == (2, frozenset({0}), True)
-    assert (parser.number("phone"), parser.in_use("phone")) == (0, frozenset())
+    assert (parser.number("email"), parser.other_rules_in_use) == (2, {"email": frozenset({0})})
+    assert parser.number("phone") == 0
     parser.use({"email": KeyRules(number=2)})
-    assert not parser.has_other_rules
+    assert parser.other_rules_in_use == {}
 
 
 def test_a_stored_text_is_parsed_again_with_the_namespace_of_today(parser: IdentifierParser) -> None:

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import pytest
 
 from dmp_chassis.uuid7 import uuid7_text
-from dmp_identity.apply_batch import AppliedBatch, EventBatch
+from dmp_identity.apply_batch import AppliedBatch
+from dmp_identity.domain.event_batch import EventBatch
 from dmp_identity.domain.joined_batches import joinable
 from dmp_identity.join_batches import BatchJoiner
 

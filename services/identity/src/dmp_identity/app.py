@@ -29,8 +29,9 @@ from dmp_identity.adapters.planner import with_planner_options
 from dmp_identity.adapters.tables import METADATA
 from dmp_identity.api.errors import DOMAIN, ERRORS
 from dmp_identity.api.servicer import SERVICE_NAME, IdentityServicer
-from dmp_identity.apply_batch import AppliedBatch, EventBatch, apply_batches
+from dmp_identity.apply_batch import AppliedBatch, apply_batches
 from dmp_identity.count_recorded import count_applied, count_recorded
+from dmp_identity.domain.event_batch import EventBatch
 from dmp_identity.domain.graph_cache import GraphCache
 from dmp_identity.domain.identifier_parser import IdentifierParser
 from dmp_identity.identify_contact import ContactIdentifier

@@ -3,49 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import psycopg
 
 from dmp_chassis.database import Database
-from dmp_identity.adapters.batch_store import Entries, append_to_timelines, remember_batches
+from dmp_identity.adapters.batch_store import remember_batches
 from dmp_identity.adapters.domain_event_store import add_domain_events
-from dmp_identity.adapters.graph_check import changed_keys
 from dmp_identity.adapters.graph_store import write_links
+from dmp_identity.adapters.timeline_store import Entries, append_to_timelines
+from dmp_identity.attribute_from_cache import attribute_from_cache
 from dmp_identity.decide_plan import AlreadyAttributed, Observed
-from dmp_identity.domain.cached_attribution import CachedAttribution
+from dmp_identity.domain.event_batch import EventBatch, accepted_at_us, joined
 from dmp_identity.domain.graph_cache import GraphCache
 from dmp_identity.domain.identifier_parser import IdentifierParser
 from dmp_identity.domain.learned import Learned
 from dmp_identity.domain.locks_needed import LocksNeeded
-from dmp_identity.domain.parsed_identifier import Observation, ParsedIdentifier
 from dmp_identity.domain.profile_id import public_id
-from dmp_identity.domain.snapshot import GraphVersion
 from dmp_identity.graph_transaction import in_graph_transaction
 from dmp_identity.know_key_rules import as_stored
-from dmp_identity.late_events import leave_out_erased
+from dmp_identity.late_events import kept_events
 from dmp_identity.record_observations import Recorded, record_observations
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EventBatch:
-    """A batch as ingest published it, in columns: one entry for each event.
-
-    batch_id: the batch's id.
-    accepted_at_us: when ingest accepted it, in microseconds since 1970.
-    event_ids, occurred_at_us, types, sources: of each event.
-    identifiers: of each event.
-    """
-
-    batch_id: str
-    accepted_at_us: int
-    event_ids: Sequence[str]
-    occurred_at_us: Sequence[int]
-    types: Sequence[str]
-    sources: Sequence[str]
-    identifiers: Sequence[list[ParsedIdentifier]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,24 +112,24 @@ async def _apply(
     """Applies the batches in the caller's transaction; None if the only one has been applied. With `every_lock` the
     cache is not asked.
     """
-    given = _joined(batches)
+    given, accepted_us = joined(batches), accepted_at_us(batches)
     opened = await remember_batches(connection, [batch.batch_id for batch in batches])
     if len(batches) > 1 and (opened is None or opened[0] > min(batch.accepted_at_us for batch in batches)):
         raise NotJoinableError
     if opened is None:
         return None
     last_erasure_us, version = opened
-    kept = await _kept_events(connection, parser, given, last_erasure_us)
+    kept = await kept_events(connection, parser, given, last_erasure_us)
     batch = replace(given, identifiers=await as_stored(connection, parser, given.identifiers))
     already = None
     if not every_lock and cache.follow(version):
-        already = await _attribute_from_cache(connection, cache, version, batch.identifiers, kept)
+        already = await attribute_from_cache(connection, cache, version, batch.identifiers, kept)
     left = kept if already is None else [position for position in kept if position not in already.profiles]
     if left:
         observed = Observed(
-            observations=_observations(parser, batch, left),
+            observations=parser.observations(batch, left),
             now_us=now_us,
-            created_at_us=_accepted_at_us(batches, left),
+            created_at_us=[accepted_us[position] for position in left],
             already_attributed=already,
         )
         expected = LocksNeeded.EVERY if every_lock else cache.expected_locks
@@ -162,61 +142,6 @@ async def _apply(
     entries = _entries(batch, kept, attributed.profiles)
     await append_to_timelines(connection, entries, some_may_be_there=every_lock)
     return attributed
-
-
-def _accepted_at_us(batches: Sequence[EventBatch], positions: Sequence[int]) -> list[int]:
-    """When the events at these positions of the joined batches were accepted."""
-    if len(batches) == 1:
-        return [batches[0].accepted_at_us] * len(positions)
-    of_all = [batch.accepted_at_us for batch in batches for _ in batch.event_ids]
-    return [of_all[position] for position in positions]
-
-
-def _joined(batches: Sequence[EventBatch]) -> EventBatch:
-    """The batches as one, which was accepted when the first of them was."""
-    if len(batches) == 1:
-        return batches[0]
-    return replace(
-        batches[0],
-        event_ids=[event_id for batch in batches for event_id in batch.event_ids],
-        occurred_at_us=[at_us for batch in batches for at_us in batch.occurred_at_us],
-        types=[kind for batch in batches for kind in batch.types],
-        sources=[source for batch in batches for source in batch.sources],
-        identifiers=[identifiers for batch in batches for identifiers in batch.identifiers],
-    )
-
-
-async def _kept_events(
-    connection: psycopg.AsyncConnection[Any], parser: IdentifierParser, batch: EventBatch, last_erasure_us: int
-) -> list[int]:
-    """The positions of the events that show an identifier, without those of people who were erased since."""
-    showing = [position for position, identifiers in enumerate(batch.identifiers) if identifiers]
-    if last_erasure_us <= batch.accepted_at_us:
-        return showing
-    observations = dict(zip(showing, _observations(parser, batch, showing), strict=True))
-    return await leave_out_erased(connection, observations, batch.accepted_at_us)
-
-
-async def _attribute_from_cache(
-    connection: psycopg.AsyncConnection[Any],
-    cache: GraphCache,
-    version: GraphVersion,
-    identifiers: Sequence[list[ParsedIdentifier]],
-    kept: Sequence[int],
-) -> AlreadyAttributed | None:
-    """What the cache attributes, as far as the database does not contradict what that assumes; None if nothing."""
-    attribution = CachedAttribution(cache, identifiers, kept)
-    if attribution.assumptions.events:
-        attribution.withdraw(await changed_keys(connection, attribution.assumptions, version))
-    if not attribution.attributed:
-        return None
-    return AlreadyAttributed(
-        version=version,
-        profiles={position: profile.id for position, profile in attribution.attributed.items()},
-        persons=attribution.persons,
-        links=attribution.links(),
-        apart=attribution.assumptions.apart,
-    )
 
 
 def _with_recorded(
@@ -258,18 +183,6 @@ def _profiles(batch: EventBatch, already: AlreadyAttributed | None) -> list[int]
         for position, profile in already.profiles.items():
             profiles[position] = profile
     return profiles
-
-
-def _observations(parser: IdentifierParser, batch: EventBatch, positions: Iterable[int]) -> list[Observation]:
-    return [
-        parser.observation(
-            ref=batch.event_ids[position],
-            source=batch.sources[position],
-            cause="event",
-            identifiers=batch.identifiers[position],
-        )
-        for position in positions
-    ]
 
 
 def _entries(batch: EventBatch, positions: Sequence[int], profiles: Sequence[int]) -> Entries:

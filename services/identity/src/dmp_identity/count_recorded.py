@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 from dmp_chassis.metrics import Metrics
-from dmp_identity.apply_batch import AppliedBatch, EventBatch
+from dmp_identity.apply_batch import AppliedBatch
+from dmp_identity.domain.event_batch import EventBatch
 from dmp_identity.metrics import BATCH_AGE, BATCHES, CLUSTER, EVENTS, MERGES, REFUSALS
 from dmp_identity.record_observations import Recorded
 

@@ -173,7 +173,7 @@ async def requests_as_stored(
     connection: psycopg.AsyncConnection[Any], parser: IdentifierParser, requests: Sequence[ContactRequest]
 ) -> Sequence[ContactRequest]:
     """The requests with the keys under which their values are stored."""
-    if not parser.has_other_rules:
+    if not parser.other_rules_in_use:
         return requests
     given = [
         [parsed] if parsed is not None else [] for request in requests for parsed in (request.email, request.phone)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from dmp_chassis.outages import outage
-from dmp_identity.apply_batch import AppliedBatch, EventBatch
+from dmp_identity.apply_batch import AppliedBatch
+from dmp_identity.domain.event_batch import EventBatch
 from dmp_identity.domain.joined_batches import joinable
 
 Apply: TypeAlias = Callable[[Sequence[EventBatch]], Awaitable[Sequence[AppliedBatch]]]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -108,19 +108,20 @@ async def as_stored(
     The caller's transaction keeps `renormalise` from moving keys meanwhile. Costs nothing while no other rules are in
     use.
     """
-    if not parser.has_other_rules:
+    in_use = parser.other_rules_in_use
+    if not in_use:
         return identifiers
     candidates = {
         candidate
         for of_one in identifiers
         for parsed in of_one
         if parsed.former
-        for candidate in _candidates(parser, parsed)
+        for candidate in _candidates(parsed, in_use)
     }
     if not candidates:
         return identifiers
     stored = await store.stored_among(connection, sorted(candidates))
-    return [[_as_stored(parser, parsed, stored) for parsed in of_one] for of_one in identifiers]
+    return [[_as_stored(parsed, in_use, stored) for parsed in of_one] for of_one in identifiers]
 
 
 async def one_as_stored(
@@ -130,15 +131,20 @@ async def one_as_stored(
     return (await as_stored(connection, parser, [[parsed]]))[0][0]
 
 
-def _candidates(parser: IdentifierParser, parsed: ParsedIdentifier) -> Iterable[tuple[int, Key]]:
-    in_use = parser.in_use(parsed.key[0])
-    former = [one for one in parsed.former if one[0] in in_use]
+def _candidates(parsed: ParsedIdentifier, in_use: Mapping[str, frozenset[int]]) -> list[tuple[int, Key]]:
+    """The keys under which the identifier may be stored, each with the number of its rules, the oldest first; empty if
+    there is only the key that it has.
+    """
+    numbers = in_use.get(parsed.key[0], frozenset())
+    former = [one for one in parsed.former if one[0] in numbers]
     return sorted([(parsed.rules, parsed.key), *former]) if former else []
 
 
-def _as_stored(parser: IdentifierParser, parsed: ParsedIdentifier, stored: set[tuple[int, Key]]) -> ParsedIdentifier:
+def _as_stored(
+    parsed: ParsedIdentifier, in_use: Mapping[str, frozenset[int]], stored: set[tuple[int, Key]]
+) -> ParsedIdentifier:
     if parsed.former:
-        for number, key in _candidates(parser, parsed):
+        for number, key in _candidates(parsed, in_use):
             if (number, key) in stored:
                 return msgspec.structs.replace(parsed, key=key, rules=number)
     return parsed

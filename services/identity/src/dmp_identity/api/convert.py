@@ -15,9 +15,10 @@ from dmp.ingest.v1 import accepted_batch_pb2
 from dmp_chassis.violations import InvalidArgument, Violation, Violations
 from dmp_identity.adapters.profile_reads import MOST_WEAK, ShownIdentifier, TimelineRow
 from dmp_identity.adapters.timeline_counts import EntryCount
-from dmp_identity.apply_batch import AppliedBatch, EventBatch
+from dmp_identity.apply_batch import AppliedBatch
 from dmp_identity.domain.contacts import ContactAnswer
 from dmp_identity.domain.errors import MalformedBodyError
+from dmp_identity.domain.event_batch import EventBatch
 from dmp_identity.domain.identifier_parser import IdentifierParser
 from dmp_identity.domain.identifier_policy import IdentifierPolicy
 from dmp_identity.domain.parsed_identifier import ParsedIdentifier

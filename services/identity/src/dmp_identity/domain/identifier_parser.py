@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
+from dmp_identity.domain.event_batch import EventBatch
 from dmp_identity.domain.identifier_policy import IdentifierPolicy, IdentifierType
 from dmp_identity.domain.kept_entries import KeptEntries, Room
 from dmp_identity.domain.key_rules import UNNUMBERED, KeyRules
@@ -29,7 +30,7 @@ class IdentifierParser:
         self.policy = policy
         self.has_namespaces = any(kind.normalise.namespaces for kind in policy.types.values())
         self._rules: Mapping[str, KeyRules] = {}
-        self._several = False
+        self._in_use: Mapping[str, frozenset[int]] = {}
         room = Room(_KEPT, _KEPT_CHARACTERS)
         self._kept: dict[str, KeptEntries[str, ParsedIdentifier]] = {
             name: KeptEntries(room, len) for name in policy.types
@@ -39,19 +40,16 @@ class IdentifierParser:
         """From now on reads keys by these rules, too: those of each type by which keys are stored."""
         if rules != self._rules:
             self._rules = rules
-            self._several = any(of_type.in_use for of_type in rules.values())
+            self._in_use = {name: of_type.in_use for name, of_type in rules.items() if of_type.in_use}
             for kept in self._kept.values():
                 kept.clear()
 
     @property
-    def has_other_rules(self) -> bool:
-        """True while keys may be stored that were made by other rules than the policy's."""
-        return self._several
-
-    def in_use(self, type_name: str) -> frozenset[int]:
-        """The numbers of other rules of the type by which keys may be stored."""
-        rules = self._rules.get(type_name)
-        return frozenset() if rules is None else rules.in_use
+    def other_rules_in_use(self) -> Mapping[str, frozenset[int]]:
+        """The rules, other than the policy's, by which keys may be stored: their numbers, by type. Types without any
+        are left out, so it is empty once all keys are stored by the policy's rules.
+        """
+        return self._in_use
 
     def number(self, type_name: str) -> int:
         """The number of the rules by which the type's keys are made now."""
@@ -142,6 +140,18 @@ class IdentifierParser:
             weak=ranked(weak),
             refused=ranked(refused),
         )
+
+    def observations(self, batch: EventBatch, positions: Iterable[int]) -> list[Observation]:
+        """What the events of a batch at these positions show."""
+        return [
+            self.observation(
+                ref=batch.event_ids[position],
+                source=batch.sources[position],
+                cause="event",
+                identifiers=batch.identifiers[position],
+            )
+            for position in positions
+        ]
 
 
 def _unknown(type_name: str, text: str) -> ParsedIdentifier | None:
