@@ -267,7 +267,8 @@ async def add_one(database: Database, attempts: int = 10) -> None:
     """A read and a write that lose an update unless transactions that conflict are run again."""
 
     async def unit() -> None:
-        async with database.begin(isolation="REPEATABLE READ") as connection:
+        async with database.begin() as connection:
+            await connection.execute(sa.text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
             query = sa.select(ACCOUNT.c.amount).where(ACCOUNT.c.name == "a")
             amount = (await connection.execute(query)).scalar_one()
             await connection.execute(sa.update(ACCOUNT).where(ACCOUNT.c.name == "a").values(amount=amount + 1))

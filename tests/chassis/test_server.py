@@ -65,9 +65,8 @@ async def test_a_message_of_64_mebibytes_passes_and_one_over_the_limit_is_refuse
 
     async with serving({"Length": length}) as (running, to_server):
         assert await call(to_server, "Length", "x" * (64 << 20), timeout=30) == [str(64 << 20)]
-        async with channel(
-            f"127.0.0.1:{running.port}", options=[("grpc.max_send_message_length", 80 << 20)]
-        ) as generous:
+        options = [("grpc.max_send_message_length", 80 << 20)]
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{running.port}", options=options) as generous:
             error = await failure(generous, "Length", "x" * (73 << 20))
     assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
 

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, TypeAlias
+from typing import Final
 
 import grpc
 
 from dmp_chassis.certificates import Certificates, CertificateSet
 from dmp_chassis.renewed_channel import RenewedChannel
 
-Options: TypeAlias = Sequence[tuple[str, str | int]]
-
 MAX_MESSAGE_BYTES: Final = 72 * 1024 * 1024
 """Room for a body of 64 MiB and what surrounds it."""
 
-_OPTIONS: Final[Options] = (
+_OPTIONS: Final[Sequence[tuple[str, str | int]]] = (
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.keepalive_time_ms", 20_000),
@@ -30,9 +28,7 @@ _OPTIONS: Final[Options] = (
 )
 
 
-def channel(
-    address: str, *, service: str = "", certificates: Certificates | None = None, options: Options = ()
-) -> grpc.aio.Channel:
+def channel(address: str, *, service: str = "", certificates: Certificates | None = None) -> grpc.aio.Channel:
     """A channel to a service at `host:port` or `unix:/path`; it connects on first use and reconnects by itself.
 
     A name with several addresses is used round robin. A service that comes back is reached again within about a second.
@@ -41,14 +37,13 @@ def channel(
 
     certificates: proves to the service who calls, and has it prove to be `service`: its certificate must have that name
     among its DNS names, whatever the address is. New ones are used for calls from the next second on. None: plain.
-    options: of gRPC, over those of every channel.
     """
     if certificates is None:
-        return grpc.aio.insecure_channel(address, options=[*_OPTIONS, *options])
+        return grpc.aio.insecure_channel(address, options=_OPTIONS)
 
     def connect(current: CertificateSet) -> grpc.aio.Channel:
         credentials = grpc.ssl_channel_credentials(current.authority, current.key, current.certificate)
         name = ("grpc.ssl_target_name_override", service)
-        return grpc.aio.secure_channel(address, credentials, options=[*_OPTIONS, name, *options])
+        return grpc.aio.secure_channel(address, credentials, options=[*_OPTIONS, name])
 
     return RenewedChannel(certificates, connect)

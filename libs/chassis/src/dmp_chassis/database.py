@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import psycopg
 import sqlalchemy.exc
@@ -25,9 +25,7 @@ from dmp_chassis.store_metrics import PoolMetrics
 if TYPE_CHECKING:
     from sqlalchemy import QueuePool
 
-__all__ = ["Database", "Isolation", "after_commit", "raw", "retrying", "sql_state"]
-
-Isolation: TypeAlias = Literal["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"]
+__all__ = ["Database", "after_commit", "raw", "retrying", "sql_state"]
 
 _AFTER_COMMIT: Final = "dmp_after_commit"
 _DATABASE_ERRORS: Final = (psycopg.Error, sqlalchemy.exc.DBAPIError)
@@ -75,13 +73,13 @@ class Database:
         return self
 
     @asynccontextmanager
-    async def begin(self, *, isolation: Isolation = "READ COMMITTED") -> AsyncIterator[AsyncConnection]:
+    async def begin(self) -> AsyncIterator[AsyncConnection]:
         """One transaction: committed when the block ends, rolled back when it raises.
 
         When no connection answers in time it raises DependencyUnavailable or an OperationalError, both of which are
         answered as UNAVAILABLE.
         """
-        async with self._transaction(self._engine, f"BEGIN ISOLATION LEVEL {isolation}") as connection:
+        async with self._transaction(self._engine, "BEGIN ISOLATION LEVEL READ COMMITTED") as connection:
             yield connection
 
     @asynccontextmanager

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
 
 import grpc
 
 from dmp_chassis.errors import ErrorTable, find_spec, retry_after, to_status
-from dmp_chassis.http_body import whole_seconds
 from dmp_chassis.outages import outage
 from dmp_chassis.uuid7 import uuid7_text
 
@@ -52,7 +52,7 @@ class ErrorAnswers:
                 initial.append(("x-http-status", str(spec.http_status)))
             seconds = retry_after(error, spec)
             if seconds is not None:
-                initial.append(("retry-after", whole_seconds(seconds)))
+                initial.append(("retry-after", _whole_seconds(seconds)))
         if initial:
             try:
                 await context.send_initial_metadata(tuple(initial))
@@ -82,3 +82,8 @@ def _request_id(context: Context) -> str:
         if name == "x-request-id" and isinstance(value, str) and 0 < len(value) <= 128:
             return value
     return uuid7_text()
+
+
+def _whole_seconds(seconds: float) -> str:
+    """A delay as HTTP's `retry-after` spells it: whole seconds, rounded up, at least 1."""
+    return str(max(1, math.ceil(seconds)))
