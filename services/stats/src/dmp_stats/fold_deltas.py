@@ -1,4 +1,4 @@
-"""Fold what batches add into the rollups.
+"""Folds what batches add into the rollups.
 
 Writers of batches never touch a rollup row, so they never wait for each other, however hot a campaign is. One process
 at a time takes what has gathered and adds it up first: a cell that a hundred batches have touched is written once.

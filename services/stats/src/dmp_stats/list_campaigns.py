@@ -1,4 +1,4 @@
-"""Answer which campaigns had events in a range, and how many."""
+"""Answers which campaigns had events in a range, and how many."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Put a new version of the reference table in place."""
+"""Puts a new version of the reference table in place."""
 
 from __future__ import annotations
 

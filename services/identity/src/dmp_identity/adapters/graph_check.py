@@ -1,4 +1,4 @@
-"""Looks whether who has a weak identifier is still as remembered."""
+"""Asks the database whether the profiles with a weak identifier are still those that the cache remembers."""
 
 from __future__ import annotations
 

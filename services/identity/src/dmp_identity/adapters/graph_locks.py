@@ -39,12 +39,12 @@ def stripes(keys: Iterable[Key]) -> frozenset[int]:
 
 
 async def share_graph(connection: psycopg.AsyncConnection[Any]) -> None:
-    """Holds off erasing."""
+    """Locks the graph, shared: until this transaction ends nobody erases a person or reads stored values again."""
     await connection.execute(f"SELECT pg_advisory_xact_lock_shared({_CLASS}, {_GRAPH})".encode())
 
 
 async def own_graph(connection: psycopg.AsyncConnection[Any]) -> None:
-    """Holds off everybody."""
+    """Locks the graph for this transaction alone: until it ends nobody else reads the graph in order to write."""
     await connection.execute(f"SELECT pg_advisory_xact_lock({_CLASS}, {_GRAPH})".encode())
 
 

@@ -89,7 +89,10 @@ async def write_links(
 
 
 class PlanWriter:
-    """Writes one plan. `ids[-1 - n]` of a new profile n: what `allocate_profiles` gave, in order of making."""
+    """Writes one plan.
+
+    ids: the stored ids of the plan's new profiles -1, -2, … in this order, as `allocate_profiles` gave them.
+    """
 
     def __init__(
         self, connection: psycopg.AsyncConnection[Any], plan: Plan, ids: Sequence[int], *, now_us: int

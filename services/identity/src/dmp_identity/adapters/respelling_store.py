@@ -1,4 +1,6 @@
-"""Reads and writes what reading stored values again takes. Who writes here holds off everybody else."""
+"""Reads and writes stored identifiers for the job that reads values again by new rules. Writers have locked the graph
+for themselves.
+"""
 
 from __future__ import annotations
 

@@ -118,7 +118,7 @@ class ContactBook:
         self._link(self._rows.get(person, []))
 
     def record(self, person: int, profile: int, values: ContactValues, merge: int | None) -> None:
-        """Adds a row for values of which the person has one not yet, or no row at all.
+        """Adds a row if one of the values is new to the person, or if the person has no row.
 
         `merge`: the position of the merge that the same request made, None if it made none.
         """

@@ -59,7 +59,7 @@ class IdentifierType:
 
     @property
     def attributing(self) -> bool:
-        """True if who has a value of this weak type decides anything."""
+        """True if a weak identifier of this type may decide to whom an event or a new strong identifier belongs."""
         return self.attribute or self.adopt_anonymous or self.assist
 
 

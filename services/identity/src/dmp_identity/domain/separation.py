@@ -1,4 +1,4 @@
-"""What hangs together at a profile only through one identifier."""
+"""Decides which identifiers of a profile still belong together when one of them is taken away."""
 
 from __future__ import annotations
 

@@ -48,10 +48,10 @@ def components(members: Iterable[int], edges: Iterable[tuple[int, int]]) -> list
 def split_rows(
     rows: Iterable[ContactRow], known: Iterable[KnownValue], groups: Sequence[Sequence[int]], compared: Compared
 ) -> list[ContactRow]:
-    """The rows that show a value of a group which is not theirs, as they have to be: without it.
+    """The rows that have to change because they show a value of another group: each as it has to be, without that
+    value. A row whose values all are another group's goes to the profile that has the first of them.
 
-    known: which profile has which value; a value that nobody has stays where it is. A row whose values all are another
-    group's goes to the profile that has the first of them.
+    known: which profile has which value. A value that nobody has stays where it is.
     """
     group_of = {profile: number for number, group in enumerate(groups) for profile in group}
     owners = {(value.type, compared(value.type, value.shown)): value.profile for value in known}

@@ -1,5 +1,5 @@
-"""What weak identifiers decide: where an event goes that shows nothing strong, whose a new strong identifier is. They
-never merge people.
+"""What weak identifiers decide: where an event goes that shows nothing strong, and to whom a new strong identifier
+belongs. They never merge people.
 """
 
 from __future__ import annotations
