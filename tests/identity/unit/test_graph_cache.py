@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import tracemalloc
 from itertools import pairwise
+from sys import getsizeof
 from typing import Any
 
 import pytest
 
+from dmp_identity.domain import graph_cache
 from dmp_identity.domain.attribute_event import EventAttributor
-from dmp_identity.domain.graph_cache import GraphCache
+from dmp_identity.domain.graph_cache import GraphCache, MergesSince
 from dmp_identity.domain.normalisation import LONGEST_TEXT
 from dmp_identity.domain.parsed_identifier import Key
 from dmp_identity.domain.snapshot import GraphVersion
@@ -56,6 +58,70 @@ def test_another_version_is_believed_at_once(cache: GraphCache, version: GraphVe
     assert place(cache, A) is None
     cache.remember(learned(version))
     assert place(cache, A) == (1, 1, [])
+
+
+@pytest.mark.parametrize(
+    ("version", "reasons"),
+    [
+        (VERSION, []),
+        (VERSION._replace(people=0), []),
+        (VERSION._replace(people=2), ["merged_elsewhere"]),
+        (VERSION._replace(evidence=2), ["changed_elsewhere"]),
+        (VERSION._replace(people=2, evidence=2), ["changed_elsewhere"]),
+        (VERSION._replace(server=6), ["changed_elsewhere"]),
+        (VERSION._replace(server=6, people=0), ["changed_elsewhere"]),
+    ],
+)
+def test_it_is_told_why_people_were_forgotten(version: GraphVersion, reasons: list[str]) -> None:
+    told: list[str] = []
+    cache = GraphCache()
+    cache.forgot = told.append
+    assert cache.follow(VERSION)
+    epoch = cache.epoch
+    cache.follow(version)
+    assert told == reasons
+    assert cache.epoch == epoch + len(reasons)
+
+
+def test_after_more_merges_than_the_limit_people_are_forgotten() -> None:
+    told: list[str] = []
+    cache = GraphCache(limit=2)
+    cache.forgot = told.append
+    cache.follow(VERSION)
+    version, epoch = VERSION, cache.epoch
+    for person in (1, 2, 3):
+        before, version = version, version._replace(people=version.people + 1)
+        cache.remember(learned(before, after=version, owners={}, links=[], persons={}, absorbed={person: person + 1}))
+        assert (told, cache.epoch) == (([], epoch) if person < 3 else (["merges"], epoch + 1))
+
+
+def test_more_links_than_fit_into_memory_are_forgotten_with_all_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    links = [(("browser_id", text), 1) for text in ("a", "b", "b")]
+    told: list[str] = []
+    cache = GraphCache()
+    cache.forgot = told.append
+    cache.follow(VERSION)
+    # Two links of a character each; the third is one of them again.
+    monkeypatch.setattr(graph_cache, "_KEPT_LINK_BYTES", 2 * (64 + getsizeof("a")))
+    cache.remember(learned(links=links))
+    assert (told, cache.are_one_person([A])) == ([], True)
+    cache.remember(learned(links=[(("browser_id", "c"), 2)]))
+    assert (told, cache.are_one_person([A])) == (["memory"], False)
+    # From nothing: what was forgotten does not count any more.
+    cache.remember(learned(links=links))
+    assert (told, cache.are_one_person([A])) == (["memory"], True)
+
+
+def test_merges_are_followed_to_the_end() -> None:
+    merges = MergesSince(2)
+    assert merges.add({1: 2})
+    assert merges.add({2: 3})
+    assert [merges.now(person) for person in (1, 2, 3, 4)] == [3, 3, 3, 4]
+    assert [person in merges for person in (1, 2, 3)] == [True, True, False]
+    assert not merges.add({5: 1})
+    assert merges.now(5) == 3
+    merges.clear()
+    assert merges.now(1) == 1
 
 
 def test_a_version_that_is_past_is_told(cache: GraphCache) -> None:

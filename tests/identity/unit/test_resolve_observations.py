@@ -65,6 +65,25 @@ STRONG: dict[str, tuple[list[Known], list[str], dict[str, Any]]] = {
             "pairs": [("email:ann", "phone:ann"), ("phone:ann", "user_id:ann")],
         },
     ),
+    "what arrived in different events of the batch is a pair once it is seen together again": (
+        [],
+        ["email:ann", "phone:ann email:ann", "email:ann phone:ann"],
+        {
+            "goes_to": [-1, -1, -1],
+            "created": {-1: "identified"},
+            "arrives": {"email:ann": (-1, ""), "phone:ann": (-1, "email:ann")},
+            "pairs": [("email:ann", "phone:ann")],
+        },
+    ),
+    "what arrived in one event of the batch is none": (
+        [],
+        ["email:ann phone:ann", "phone:ann email:ann"],
+        {
+            "goes_to": [-1, -1],
+            "created": {-1: "identified"},
+            "arrives": {"email:ann": (-1, ""), "phone:ann": (-1, "")},
+        },
+    ),
     "one event after another": (
         [],
         ["email:ann", "phone:ann email:ann", "phone:ann"],

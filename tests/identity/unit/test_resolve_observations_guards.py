@@ -84,6 +84,27 @@ GUARDS: dict[str, tuple[list[Known], Also, list[str], dict[str, Any]]] = {
             "refused": [("limit", "phone:ben", 1, 2)],
         },
     ),
+    "two people who have as many of a type together as one may have become one": (
+        [Known(1, "email:a1 email:a2"), Known(2, "phone:ben email:ben")],
+        NOTHING_ELSE,
+        ["email:a1 phone:ben"],
+        {
+            "goes_to": [1],
+            "merges": [[(1, 2, "1 email:a1", "2 phone:ben")]],
+            "absorbed": {2: 1},
+            "pairs": [("email:a1", "phone:ben")],
+        },
+    ),
+    "three people who have too many of a type together stay three; the one who came second is named": (
+        [Known(1, "email:a1 email:a2"), Known(2, "phone:ben email:ben"), Known(3, "user_id:cam email:cam")],
+        NOTHING_ELSE,
+        ["email:a1 phone:ben user_id:cam"],
+        {
+            "goes_to": [3],
+            "pairs": [("email:a1", "user_id:cam"), ("phone:ben", "user_id:cam"), ("email:a1", "phone:ben")],
+            "refused": [("limit", "email:a1", 3, 1), ("limit", "phone:ben", 3, 2)],
+        },
+    ),
     "who has too many may still join who has none": (
         [Known(1, "email:a1 email:a2 email:a3 email:a4"), BEN],
         NOTHING_ELSE,

@@ -93,7 +93,7 @@ def decimal_digits(text: str) -> str:
     """The digits of every script as `0` to `9`."""
     if text.isascii():
         return text
-    return "".join(str(unicodedata.decimal(c)) if c.isdecimal() and c not in _DIGITS else c for c in text)
+    return "".join(str(unicodedata.decimal(c)) if c.isdecimal() else c for c in text)
 
 
 def email_address(text: str) -> str:
