@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from dmp_chassis.instants import EARLIEST_US, LATEST_US, OUT_OF_RANGE, instant_problem, instant_us
-from dmp_ingest.domain.check_event import check_foreign, check_unreadable
+from dmp_ingest.domain.check_event import check_foreign, check_unreadable, visible
 from dmp_ingest.domain.event import (
     AcceptableEvent,
     ForeignEvent,
@@ -238,6 +238,8 @@ NOT_TEXT = "must be valid text without NUL characters"
             {"identifiers.email": ["must have at most 320 characters"]},
         ),
         ({"identifiers": {"phone": "1" * 64, "email": "é" * 320}}, {}),
+        ({"identifiers": {"phone": "\ud800"}}, {"identifiers.phone": [NOT_TEXT]}),
+        ({"occurred_at": None, "timestamp": 1, "identifiers": {"no": "1"}}, {"identifiers.no": [KNOWN]}),
         ({"metadata": msgspec.Raw(b"[1]")}, {"metadata": ["must be a JSON object"]}),
         ({"metadata": msgspec.Raw(b'{"a":"\\u0000"}')}, {"metadata": [NOT_TEXT]}),
         ({"metadata": msgspec.Raw(b"{" + b" " * 16_383 + b"}")}, {"metadata": ["must have at most 16384 bytes"]}),
@@ -309,6 +311,64 @@ def test_a_valid_event_is_stored_as_it_was_sent() -> None:
         identifiers=(("user_id", "u"), ("ip_address", "::1")),
         metadata=b'{"a":1}',
     )
+
+
+def test_the_user_of_an_event_is_an_identifier_and_the_person() -> None:
+    event = accepted(campaign(user_id="u"))
+    assert (event.user_id, event.person, event.identifiers) == ("u", "u", (("user_id", "u"),))
+    event = accepted(campaign())
+    assert (event.user_id, event.person, event.identifiers) == ("", "", ())
+
+
+def test_an_event_whose_id_is_wrong_is_rejected_without_an_id() -> None:
+    for event_id in ("x" * 256, "a\0", " "):
+        verdict = check(campaign(event_id=event_id))
+        assert isinstance(verdict, RejectedEvent)
+        assert verdict.event_id == ""
+        assert set(verdict.errors) == {"event_id"}
+        unreadable = UnreadableEvent(
+            event_id=event_id, readable=campaign(event_id=event_id), errors={"ts": ["must be text"]}
+        )
+        rejected = check_unreadable(unreadable, event_id, event_key(event_id), POLICY, NOW_US, "")
+        assert rejected.event_id == ""
+        assert set(rejected.errors) == {"event_id", "ts"}
+
+
+def test_of_an_event_that_could_not_be_read_the_other_fields_are_checked_too() -> None:
+    unreadable = UnreadableEvent(
+        event_id="", readable=campaign(event_id=None, type="x", source=None), errors={"ts": ["must be text"]}
+    )
+    assert check_unreadable(unreadable, "", event_key(""), POLICY, NOW_US, "") == RejectedEvent(
+        event_id="",
+        errors={
+            "ts": ["must be text"],
+            "event_id": ["is required"],
+            "type": [TYPES],
+            "source": ["is required"],
+        },
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "is_visible"),
+    [
+        ("a", True),
+        ("!", True),
+        ("~", True),
+        (" a", True),
+        ("\x7fa", True),
+        ("é", True),
+        ("", False),
+        (" \t", False),
+        ("\x7f", False),
+        ("\u200b\u3000", False),
+        # So many characters are looked at as an id may have, and one more.
+        ("\u200b" * 255 + "a", True),
+        ("\u200b" * 256 + "a", False),
+    ],
+)
+def test_a_text_without_a_visible_character_is_none(text: str, is_visible: bool) -> None:
+    assert visible(text) == (text if is_visible else "")
 
 
 def test_the_first_user_id_among_the_identifiers_is_the_person() -> None:

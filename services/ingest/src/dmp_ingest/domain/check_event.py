@@ -93,8 +93,7 @@ def check_unreadable(
     errors = dict(event.errors)
     readable = event.readable
     has_no_need = readable.event_id is None and readable.timestamp is not None
-    shown_id = "?" if "event_id" in errors or has_no_need else event_id
-    checked = check_event(readable, shown_id, key, policy, now_us, batch_source)
+    checked = check_event(readable, "?" if has_no_need else event_id, key, policy, now_us, batch_source)
     if isinstance(checked, RejectedEvent):
         for field, problems in checked.errors.items():
             errors.setdefault(field, problems)

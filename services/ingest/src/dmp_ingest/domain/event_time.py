@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, cast
+from typing import Final
 
 from dmp_chassis.instants import EARLIEST_US, LATEST_US, OUT_OF_RANGE, instant_problem, read_instant_us
 from dmp_ingest.domain.event import SubmittedEvent
@@ -28,7 +28,7 @@ def plain_time_us(event: SubmittedEvent) -> int:
         stamp = event.occurred_at
         if stamp is None:
             return 0
-        return (read_instant_us(stamp) or 0) if type(stamp) is str else cast("int", stamp)
+        return (read_instant_us(stamp) or 0) if isinstance(stamp, str) else stamp
     return round(seconds * 1_000_000) if event.occurred_at is None and 0 < seconds < _EXACT_SECONDS else 0
 
 
@@ -56,11 +56,13 @@ def event_time_us(event: SubmittedEvent, policy: EventPolicy, now_us: int, error
     else:
         field, moment = ("occurred_at", campaign) if campaign is not None else ("ts", activity)
         assert moment is not None
-        read_us = read_instant_us(moment) if isinstance(moment, str) else moment
-        if read_us is None:
-            errors[field] = [instant_problem(moment) if isinstance(moment, str) else OUT_OF_RANGE]
-            return 0
-        occurred_at_us = read_us
+        if isinstance(moment, str):
+            read_us = read_instant_us(moment)
+            if read_us is None:
+                errors[field] = [instant_problem(moment)]
+                return 0
+            moment = read_us
+        occurred_at_us = moment
     if not EARLIEST_US <= occurred_at_us <= LATEST_US:
         errors[field] = [OUT_OF_RANGE]
     elif activity is not None:

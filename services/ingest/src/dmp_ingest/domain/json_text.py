@@ -72,17 +72,18 @@ class _Number(NamedTuple):
     """The power of ten of the last digit."""
 
 
+_ZERO: Final = _Number("", "", 0)
+
 _Json: TypeAlias = "dict[str, _Json] | list[_Json] | str | _Number | bool | None"
 
 
 def _number(text: str) -> _Number:
     match = _NUMBER(text)
-    if match is None:
-        raise ValueError("not a JSON number")
+    assert match is not None, "the decoder gives numbers only"
     sign, whole, fraction, exponent = match[1], match[2], match[3] or "", match[4] or "0"
     digits = (whole + fraction).lstrip("0")
     if not digits:
-        return _Number("", "", 0)
+        return _ZERO
     significant = digits.rstrip("0")
     if len(exponent.lstrip("+-").lstrip("0")) > _LONGEST_EXPONENT:
         return _Number(sign, text, exponent)
@@ -105,8 +106,6 @@ def same_json(one: bytes, other: bytes) -> bool:
     """
     if one == other:
         return True
-    if not one or not other:
-        return False
     try:
         return _values_equal(_EXACT.decode(one.decode()), _EXACT.decode(other.decode()))
     except (ValueError, RecursionError):
