@@ -5,6 +5,8 @@
     python -m bench --parts ingest         one or several of ingest (the whole system under events), identity and stats
     python -m bench --only json/1000       of ingest's cases those whose name contains the text, and nothing else
     python -m bench --stored 10            ingest also with 10 million events in the log
+    python -m bench --no-limits --runs 5 --only json/1/c64 json/1000/c16     what keys and TLS cost, beside the same
+                                           loads without them
 
 Every round visits the limits and then all cases in turn, so that a slow minute of the machine falls on all alike. A
 case is not a figure unless every answer was right: each event accepted once or recognised, and `/stats` showing
@@ -27,6 +29,7 @@ from bench.cases import CASES, STORED_CASES, Case, chosen_cases
 from bench.catch_up import measure_catch_up
 from bench.erasures import measure_erasures
 from bench.figures import Figures
+from bench.guards import guard_losses, losses_table
 from bench.identity_graph import measure_identity
 from bench.limits import CopyLimit, measure_empty_handler
 from bench.load_client import LoadClient, LoadError
@@ -38,6 +41,7 @@ from bench.system import System, WrongAnswerError
 from bench.targets import Promise, promises, promises_table
 from bench.tracking import measure_tracking
 from bench.yardstick import Yardstick
+from deploy.certificates.make_certificates import make_certificates
 from dmp_stack.errors import StackError
 
 _PARTS = ("ingest", "identity", "stats", "catch-up", "erasures", "client")
@@ -133,7 +137,7 @@ def _measure_ingest(options: argparse.Namespace, directory: Path) -> tuple[dict[
         failure = ""
         try:
             for number in range(options.runs):
-                bench.round(f"round {number + 1} of {options.runs}")
+                bench.round(number + 1)
             if options.stored:
                 bench.fill_up(options.stored)
         except (LoadError, WrongAnswerError) as error:
@@ -161,13 +165,16 @@ class _Bench:
         self._runs: dict[str, list[dict[str, Any]]] = {}
         self._limits: dict[str, list[dict[str, Any]]] = {}
 
-    def round(self, title: str) -> None:
-        """Limits and cases, once each, every case on a new system: what others stored makes none of them slower."""
-        print(f"\n{title}", flush=True)
+    def round(self, number: int) -> None:
+        """Limits and cases, once each, every case on a new system: what others stored makes none of them slower. Every
+        second round goes backwards: what grows slower by itself does not always fall on the same cases."""
+        print(f"\nround {number} of {self._options.runs}", flush=True)
         if not self._options.no_limits:
             self._measure_limits()
-        for case in chosen_cases(self._options.only):
-            with System(api_keys=case.keys) as system:
+        cases = chosen_cases(self._options.only)
+        for case in cases if number % 2 else reversed(cases):
+            certificates = self._certificates() if case.tls or case.mutual else None
+            with System(api_keys=case.keys, certificates=certificates, mutual=case.mutual) as system:
                 self._measurement.use(system)
                 self._measure(case, case.name)
 
@@ -186,7 +193,9 @@ class _Bench:
         """Prints the tables; returns runs and medians, and the promises that they allow to judge."""
         cases = {name: report.medians(runs) for name, runs in self._runs.items()}
         limits = [report.medians(runs) for runs in self._limits.values()]
+        losses = guard_losses(self._runs)
         tables = [report.limits_table(limits), report.cases_table(cases), report.cpu_table(cases)]
+        tables += [losses_table(losses)] if losses else []
         if cases:
             tables.append(report.memory_table([*cases.values()][-1]["memory_mib"]))
         print("", *tables, sep="\n\n")
@@ -194,7 +203,7 @@ class _Bench:
             "limits": {name: {"median": report.medians(runs), "runs": runs} for name, runs in self._limits.items()},
             "cases": {name: {"median": cases[name], "runs": runs} for name, runs in self._runs.items()},
         }
-        return result, promises(cases, limits)
+        return result, promises(cases, limits) + [promise for loss in losses for promise in loss.promises()]
 
     def _measure(self, case: Case, name: str) -> None:
         before = self._yardstick.measure()
@@ -202,6 +211,11 @@ class _Bench:
         figures["yardstick"] = (before + self._yardstick.measure()) / 2
         self._runs.setdefault(name, []).append(figures)
         print(f"  {name:<24} {figures['events_s']:>10,.0f} events/s   p99 {figures['p99_ms']:,.1f} ms", flush=True)
+
+    def _certificates(self) -> Path:
+        directory = self._directory / "certificates"
+        make_certificates(directory)
+        return directory
 
     def _measure_limits(self) -> None:
         with System() as system:

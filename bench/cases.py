@@ -10,7 +10,7 @@ from dataclasses import dataclass
 class Case:
     """One kind of load. `known_percent` of the events are in the log already, with the same content.
 
-    keys: the gateway asks for API keys.
+    keys: the gateway asks for API keys. tls: it speaks TLS. mutual: so do the services, and each proves who it is.
     """
 
     transport: str
@@ -18,12 +18,20 @@ class Case:
     connections: int
     known_percent: int = 0
     keys: bool = False
+    tls: bool = False
+    mutual: bool = False
 
     @property
     def name(self) -> str:
-        """`json/1000/c8`, `json/1000/c8/dup50`"""
+        """`json/1000/c8`, `json/1000/c8/dup50`, `json/1000/c16/keys/tls/mutual`"""
+        guards = {"/keys": self.keys, "/tls": self.tls, "/mutual": self.mutual}
+        return self.plain + "".join(name for name, on in guards.items() if on)
+
+    @property
+    def plain(self) -> str:
+        """The name of the same load without keys and TLS: `json/1000/c16`."""
         known = f"/dup{self.known_percent}" if self.known_percent else ""
-        return f"{self.transport}/{self.batch}/c{self.connections}{known}{'/keys' if self.keys else ''}"
+        return f"{self.transport}/{self.batch}/c{self.connections}{known}"
 
 
 CASES: tuple[Case, ...] = (
@@ -31,6 +39,8 @@ CASES: tuple[Case, ...] = (
     Case(transport="json", batch=1, connections=16),
     Case(transport="json", batch=1, connections=64),
     Case(transport="json", batch=1, connections=64, keys=True),
+    Case(transport="json", batch=1, connections=64, keys=True, tls=True),
+    Case(transport="json", batch=1, connections=64, keys=True, tls=True, mutual=True),
     Case(transport="json", batch=1, connections=256),
     Case(transport="json", batch=1, connections=512),
     Case(transport="json", batch=10, connections=32),
@@ -39,6 +49,8 @@ CASES: tuple[Case, ...] = (
     Case(transport="json", batch=1000, connections=8),
     Case(transport="json", batch=1000, connections=16),
     Case(transport="json", batch=1000, connections=16, keys=True),
+    Case(transport="json", batch=1000, connections=16, keys=True, tls=True),
+    Case(transport="json", batch=1000, connections=16, keys=True, tls=True, mutual=True),
     Case(transport="json", batch=1000, connections=8, known_percent=50),
     Case(transport="json", batch=1000, connections=8, known_percent=100),
     Case(transport="grpc", batch=1, connections=1),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from dmp_stack.gateway import Gateway
+from dmp_stack.gateway_certificates import GatewayCertificates, PublicCertificate
 from dmp_stack.programs import envoy_program, repository_root
 
 _START_SECONDS = 30.0
@@ -29,10 +31,13 @@ _LOOPBACK = "127.0.0.1"
 
 
 @contextmanager
-def empty_system(directory: Path, *, own_gateway: bool = False) -> Iterator[tuple[tuple[str, int], dict[str, int]]]:
+def empty_system(
+    directory: Path, *, own_gateway: bool = False, certificate: PublicCertificate | None = None
+) -> Iterator[tuple[tuple[str, int], dict[str, int]]]:
     """Runs both; yields the gateway's host and port, and the process ids by name.
 
-    own_gateway: with the product's gateway file instead of the barest one.
+    own_gateway: with the product's gateway file instead of the barest one. certificate: with which the product's
+    gateway speaks TLS.
     """
     service = subprocess.Popen(
         [sys.executable, "-m", "bench.empty_service"],
@@ -44,11 +49,13 @@ def empty_system(directory: Path, *, own_gateway: bool = False) -> Iterator[tupl
     try:
         assert service.stdout is not None
         upstream, port = int(service.stdout.readline()), _free_port()
-        command = _own_command(directory, port, upstream) if own_gateway else _bare_command(port, upstream)
+        certificates = GatewayCertificates(public=certificate)
+        own = own_gateway or certificate is not None
+        command = _own_command(directory, port, upstream, certificates) if own else _bare_command(port, upstream)
         with (directory / "envoy.log").open("wb") as log:
             envoy = subprocess.Popen(command, stdout=log, stderr=log)
         try:
-            _wait_serving(port)
+            _wait_serving("http" if certificate is None else "https", port)
             yield (_LOOPBACK, port), {"envoy": envoy.pid, "empty service": service.pid}
         finally:
             envoy.terminate()
@@ -57,7 +64,7 @@ def empty_system(directory: Path, *, own_gateway: bool = False) -> Iterator[tupl
         service.communicate("")
 
 
-def _own_command(directory: Path, port: int, upstream: int) -> Sequence[str]:
+def _own_command(directory: Path, port: int, upstream: int, certificates: GatewayCertificates) -> Sequence[str]:
     return (
         Gateway(
             host=_LOOPBACK,
@@ -66,6 +73,7 @@ def _own_command(directory: Path, port: int, upstream: int) -> Sequence[str]:
             run_directory=directory,
             log_path=directory / "envoy.log",
             environment={},
+            certificates=certificates,
         )
         .child_spec()
         .argv
@@ -89,12 +97,15 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _wait_serving(port: int) -> None:
-    """Returns once an event is answered."""
+def _wait_serving(scheme: str, port: int) -> None:
+    """Returns once an event is answered, by whoever listens there."""
+    anybody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    anybody.check_hostname, anybody.verify_mode = False, ssl.CERT_NONE
     deadline = time.monotonic() + _START_SECONDS
     while True:
         try:
-            urllib.request.urlopen(f"http://{_LOOPBACK}:{port}/events", data=b"{}", timeout=5).close()
+            url = f"{scheme}://{_LOOPBACK}:{port}/events"
+            urllib.request.urlopen(url, data=b"{}", timeout=5, context=anybody).close()  # noqa: S310 - http or https
         except (OSError, urllib.error.URLError) as error:
             if time.monotonic() > deadline:
                 raise TimeoutError("Envoy did not start") from error

@@ -35,7 +35,7 @@ class LoadResult:
 
 
 class LoadClient:
-    """Built in `directory`. Needs a C compiler, nothing else."""
+    """Built in `directory`. Needs a C compiler, and OpenSSL 3 when it speaks TLS."""
 
     def __init__(self, directory: Path) -> None:
         compiler = shutil.which("cc") or shutil.which("gcc")
@@ -44,7 +44,7 @@ class LoadClient:
         self._program = directory / "load"
         sources = [str(path) for path in sorted(_SOURCES.glob("*.c"))]
         built = subprocess.run(
-            [compiler, "-O2", "-std=c11", "-Wall", "-o", str(self._program), *sources],
+            [compiler, "-O2", "-std=c11", "-Wall", "-o", str(self._program), *sources, "-ldl"],
             capture_output=True,
             text=True,
             check=False,
@@ -62,16 +62,20 @@ class LoadClient:
         connections: int,
         requests: int,
         key: str | None = None,
+        authority: Path | None = None,
     ) -> LoadResult:
         """Sends `requests` requests, each with the next body of the file, over `connections` connections.
 
-        transport: `json` or `grpc`. key: an API key, for JSON only.
+        transport: `json` or `grpc`. key: an API key, for JSON only. authority: the certificates of whom to believe over
+        TLS, in PEM; None speaks clear text.
         Raises LoadError if the system cannot be reached or stops answering.
         """
         host, port = address
-        arguments = [transport, host, str(port), path, str(bodies), str(connections), str(requests)]
+        arguments = [transport, host, str(port), path, str(bodies), str(connections), str(requests), key or ""]
+        if authority is not None:
+            arguments.append(str(authority))
         finished = subprocess.run(
-            [str(self._program), *arguments, *([] if key is None else [key])],
+            [str(self._program), *arguments],
             capture_output=True,
             text=True,
             check=False,

@@ -137,6 +137,7 @@ class Measurement:
             connections=case.connections,
             requests=requests,
             key=self._system.key,
+            authority=self._system.authority,
         )
 
     @staticmethod

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import time
 import urllib.request
 from collections import Counter
@@ -10,12 +11,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import TracebackType
 from typing import LiteralString
 from urllib.parse import urlencode
 
 import psycopg
 
+from dmp_stack.gateway_certificates import PublicCertificate
 from dmp_stack.settings import StackSettings
 from dmp_stack.stack import Stack
 
@@ -43,8 +46,23 @@ class WrongAnswerError(Exception):
 class System:
     """A running stack whose data is thrown away at the end, with fsync and everything else as in production."""
 
-    def __init__(self, *, api_keys: bool = False) -> None:
-        self.stack = Stack(StackSettings(http_port=0, data_directory=None, api_keys=api_keys))
+    def __init__(self, *, api_keys: bool = False, certificates: Path | None = None, mutual: bool = False) -> None:
+        """certificates: a directory as `deploy/certificates` makes it; the gateway speaks TLS with what is there, and
+        the services too if `mutual`. None: clear text."""
+        shown = None if certificates is None else certificates / "public"
+        self.authority = None if shown is None else shown / "ca.pem"
+        public = None
+        if shown is not None:
+            public = PublicCertificate(certificate=shown / "cert.pem", key=shown / "key.pem")
+        self.stack = Stack(
+            StackSettings(
+                http_port=0,
+                data_directory=None,
+                api_keys=api_keys,
+                public_certificate=public,
+                certificates_directory=certificates if mutual else None,
+            )
+        )
 
     def __enter__(self) -> System:
         self.stack.start()
@@ -113,6 +131,7 @@ class System:
         """Impressions and clicks together, by campaign, as `GET /stats` gives them."""
         now = datetime.now(UTC)
         totals: Counter[str] = Counter()
+        believed = ssl.create_default_context(cafile=self.authority) if self.authority else None
         for campaign in campaigns:
             query = {
                 "campaign_id": campaign,
@@ -121,8 +140,8 @@ class System:
                 "granularity": "day",
             }
             url = f"{self.stack.http_url}/stats?{urlencode(query)}"
-            request = urllib.request.Request(url, headers={"x-api-key": self.key or ""})  # noqa: S310 - always http
-            with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310 - always http
+            request = urllib.request.Request(url, headers={"x-api-key": self.key or ""})  # noqa: S310 - http or https
+            with urllib.request.urlopen(request, timeout=60, context=believed) as answer:  # noqa: S310 - http or https
                 for point in json.load(answer)["series"]:
                     totals[campaign] += point["impressions"] + point["clicks"]
         return totals

@@ -4,6 +4,7 @@
 #define _GNU_SOURCE
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 typedef struct { uint8_t *at; size_t length, capacity; } Buffer;
 typedef struct { const uint8_t *at; uint32_t length; } Body;
@@ -20,11 +21,13 @@ typedef struct {
     int64_t window, stream_window, first_window;
     uint32_t frame_limit;
     uint64_t unacknowledged;
+    void *tls;                     /* NULL: clear text */
 } Connection;
 
 typedef struct {
     int grpc, port;
     const char *host, *path, *key; /* key: NULL for none; JSON only */
+    const char *authority;         /* the file with whom to believe over TLS; NULL: clear text */
     Body *bodies;
     size_t body_count, connection_count, requests;
 } Load;
@@ -56,5 +59,12 @@ void h1_read(Connection *c);                             /* looks at what has co
 void h2_open(Connection *c);
 void h2_request(Connection *c);
 void h2_read(Connection *c);
+
+/* tls.c: in the place of connect's end, close, send and recv */
+void tls_prepare(void);
+void tls_open(Connection *c);
+void tls_close(Connection *c);
+ssize_t tls_send(Connection *c, const void *bytes, size_t length);
+ssize_t tls_receive(Connection *c, void *bytes, size_t length);
 
 #endif

@@ -1,10 +1,11 @@
-/* A closed-loop load client for DMP: JSON over HTTP/1.1 and gRPC over clear-text HTTP/2, every request with a body of its own.
+/* A closed-loop load client for DMP: JSON over HTTP/1.1 and gRPC over HTTP/2, every request with a body of its own.
  *
- *     load json|grpc HOST PORT PATH BODIES CONNECTIONS REQUESTS
+ *     load json|grpc HOST PORT PATH BODIES CONNECTIONS REQUESTS [KEY [AUTHORITY]]
  *
  * BODIES is a file of records, each a 32-bit little-endian length and that many bytes. Request number i carries body i modulo their
  * number. Each connection has one request in flight and sends the next as soon as the answer is complete; REQUESTS are sent in all, by
- * whichever connection is free. Connections are open before the clock starts.
+ * whichever connection is free. Connections are open before the clock starts. KEY is an API key, empty for none; with AUTHORITY, a file of
+ * certificates, it speaks TLS to a server that one of them has signed.
  *
  * It reads every answer: the counts of the contract (`accepted`, `duplicates`, `rejected`, and whether `applied`) are added up, so that
  * a rate never contains an event that was refused. One JSON object on standard output: counts, HTTP status codes (for gRPC 200 means
@@ -20,6 +21,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -75,6 +77,7 @@ static void open_connection(Connection *c) {
     c->fd = socket(AF_INET, SOCK_STREAM, 0);
     if (c->fd < 0 || connect(c->fd, (struct sockaddr *)&address, sizeof address) < 0) die("connect");
     setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    if (load.authority) tls_open(c);
     fcntl(c->fd, F_SETFL, O_NONBLOCK);
     c->out.length = c->in.length = c->sent = c->parsed = 0;
     c->in_body = c->broken = c->must_close = 0;
@@ -86,7 +89,9 @@ static void open_connection(Connection *c) {
 
 static void flush(Connection *c) {
     while (c->sent < c->out.length) {
-        ssize_t n = send(c->fd, c->out.at + c->sent, c->out.length - c->sent, MSG_NOSIGNAL);
+        const uint8_t *at = c->out.at + c->sent;
+        size_t left = c->out.length - c->sent;
+        ssize_t n = c->tls ? tls_send(c, at, left) : send(c->fd, at, left, MSG_NOSIGNAL);
         if (n < 0 && errno == EINTR) continue;
         if (n < 0) {
             if (errno != EAGAIN) c->broken = 1;
@@ -111,7 +116,8 @@ static void next_request(Connection *c) {
 
 static void receive(Connection *c) {
     for (;;) {
-        ssize_t n = recv(c->fd, room(&c->in, READ_CHUNK), READ_CHUNK - 1, 0);
+        uint8_t *at = room(&c->in, READ_CHUNK);
+        ssize_t n = c->tls ? tls_receive(c, at, READ_CHUNK - 1) : recv(c->fd, at, READ_CHUNK - 1, 0);
         if (n < 0 && errno == EINTR) continue;
         if (n <= 0) {
             c->broken = n == 0 || errno != EAGAIN;
@@ -122,7 +128,7 @@ static void receive(Connection *c) {
         result.response_bytes += (uint64_t)n;
         if (load.grpc) h2_read(c);
         else h1_read(c);
-        if (n < READ_CHUNK - 1) return;
+        if (!c->tls && n < READ_CHUNK - 1) return;  /* of TLS one record is read at a time */
     }
 }
 
@@ -133,6 +139,7 @@ static void serve(Connection *c, uint32_t events) {
         finish(c, 0);
     }
     if (c->broken || (c->must_close && !c->busy)) {
+        tls_close(c);
         close(c->fd);
         c->busy = 0;
         if (result.started == load.requests) return;
@@ -197,8 +204,8 @@ static void report(uint64_t nanoseconds) {
 }
 
 int main(int argc, char **argv) {
-    if (argc != 8 && argc != 9) {
-        fprintf(stderr, "usage: load json|grpc HOST PORT PATH BODIES CONNECTIONS REQUESTS [KEY]\n");
+    if (argc < 8 || argc > 10) {
+        fprintf(stderr, "usage: load json|grpc HOST PORT PATH BODIES CONNECTIONS REQUESTS [KEY [AUTHORITY]]\n");
         return 2;
     }
     load.grpc = strcmp(argv[1], "grpc") == 0;
@@ -208,10 +215,15 @@ int main(int argc, char **argv) {
     read_bodies(argv[5]);
     load.connection_count = strtoul(argv[6], NULL, 10);
     load.requests = strtoul(argv[7], NULL, 10);
-    load.key = argc == 9 ? argv[8] : NULL;
+    load.key = argc > 8 && *argv[8] ? argv[8] : NULL;
+    load.authority = argc > 9 ? argv[9] : NULL;
     if (load.key && (load.grpc || strlen(load.key) > 64)) die("arguments");
     if (!load.connection_count || !load.requests || strlen(load.path) > 126) die("arguments");
     if (load.connection_count > load.requests) load.connection_count = load.requests;
+    if (load.authority) {
+        signal(SIGPIPE, SIG_IGN);  /* OpenSSL writes without MSG_NOSIGNAL */
+        tls_prepare();
+    }
     result.latencies_us = calloc(load.requests, sizeof(double));
     Connection *connections = calloc(load.connection_count, sizeof(Connection));
     if (!result.latencies_us || !connections || (poller = epoll_create1(0)) < 0) die("memory");

@@ -14,6 +14,8 @@ from bench.empty_gateway import empty_system
 from bench.load_client import LoadClient, LoadError, LoadResult
 from bench.processes import read_memory, read_usage
 from bench.system import PATHS
+from deploy.certificates.make_certificates import make_certificates
+from dmp_stack.gateway_certificates import PublicCertificate
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +69,62 @@ def test_grpc_requests_larger_than_a_flow_control_window_arrive_whole(
     result = _run(client, empty[0], tmp_path / "bodies", transport="grpc", connections=4, requests=20)
     assert result.accepted == 20 * 1000
     assert (result.errors, result.statuses) == (0, {"200": 20})
+
+
+@pytest.fixture(scope="module")
+def with_tls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[tuple[str, int], Path]]:
+    """The address of a gateway that speaks TLS, and whom its callers believe."""
+    made = tmp_path_factory.mktemp("certificates")
+    make_certificates(made)
+    public = PublicCertificate(certificate=made / "public" / "cert.pem", key=made / "public" / "key.pem")
+    with empty_system(tmp_path_factory.mktemp("empty-tls"), certificate=public) as (address, _):
+        yield address, made / "public" / "ca.pem"
+
+
+@pytest.mark.parametrize(
+    ("transport", "batch", "accepted"), [("json", 1, 1), ("json", 1000, 1), ("grpc", 1000, 1000)]
+)  # whatever is in a JSON body, the empty service accepts one event
+def test_over_tls_every_request_is_answered_too(
+    client: LoadClient,
+    with_tls: tuple[tuple[str, int], Path],
+    pool: Pool,
+    tmp_path: Path,
+    *,
+    transport: str,
+    batch: int,
+    accepted: int,
+) -> None:
+    bodies = tmp_path / "bodies"
+    kind = JsonRequests if transport == "json" else GrpcRequests
+    kind(pool, batch).write(bodies, pool.fresh(1, np.random.default_rng(1)))
+    result = client.run(
+        transport=transport,
+        address=with_tls[0],
+        path=PATHS[transport],
+        bodies=bodies,
+        connections=8,
+        requests=40,
+        authority=with_tls[1],
+    )
+    assert (result.errors, result.statuses) == (0, {"200" if transport == "grpc" else "202": 40})
+    assert result.accepted == 40 * accepted
+
+
+def test_a_server_that_the_authority_did_not_sign_is_not_loaded(
+    client: LoadClient, with_tls: tuple[tuple[str, int], Path], pool: Pool, tmp_path: Path
+) -> None:
+    JsonRequests(pool, 1).write(tmp_path / "bodies", pool.fresh(1, np.random.default_rng(1)))
+    make_certificates(tmp_path / "others")
+    with pytest.raises(LoadError, match="handshake"):
+        client.run(
+            transport="json",
+            address=with_tls[0],
+            path=PATHS["json"],
+            bodies=tmp_path / "bodies",
+            connections=1,
+            requests=1,
+            authority=tmp_path / "others" / "public" / "ca.pem",
+        )
 
 
 def test_a_refused_request_is_not_taken_for_an_accepted_one(
