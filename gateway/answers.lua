@@ -127,7 +127,7 @@ end
 
 function envoy_on_response(handle)
   local headers = handle:headers()
-  if handle:connection():ssl() ~= nil then headers:replace("strict-transport-security", ONLY_WITH_TLS) end
+  if handle:streamInfo():downstreamSslConnection() ~= nil then headers:replace("strict-transport-security", ONLY_WITH_TLS) end
   local content_type = headers:get("content-type") or ""
   local grpc = is_grpc(content_type)
   -- A native gRPC answer always has the HTTP status 200, whatever its grpc-status.

@@ -117,6 +117,40 @@ async def test_a_stream_beyond_the_limit_is_refused_until_one_ends(kind: str) ->
         assert await call(to_server, "M", kind=kind) == ["done"]
 
 
+async def test_one_key_leaves_places_to_others() -> None:
+    opened, released = asyncio.Semaphore(0), asyncio.Event()
+
+    async def hold(_: object, context: object) -> AsyncIterator[StringValue]:
+        opened.release()
+        await released.wait()
+        yield StringValue(value="done")
+
+    def held_by(key: str) -> asyncio.Task[list[str]]:
+        metadata = [("x-internal-caller", key)] if key else []
+        return asyncio.ensure_future(call(to_server, "M", kind="unary_stream", metadata=metadata))
+
+    api = replace(API, max_streams=4)
+    async with serving({"M": hold}, "unary_stream", api=api) as (_, to_server), asyncio.timeout(20):
+        held = [held_by("greedy") for _ in range(3)]
+        for _ in held:
+            await opened.acquire()
+        refused = await failure(to_server, "M", kind="unary_stream", metadata=[("x-internal-caller", "greedy")])
+        assert (info_of(refused).reason, info_of(refused).metadata["limit"]) == ("TOO_MANY_STREAMS", "3")
+        held.append(held_by("modest"))
+        await opened.acquire()
+        refused = await failure(to_server, "M", kind="unary_stream", metadata=[("x-internal-caller", "another")])
+        assert info_of(refused).metadata["limit"] == "4"
+        released.set()
+        assert await asyncio.gather(*held) == [["done"]] * 4
+        # Without keys there is nobody to tell apart.
+        released.clear()
+        held = [held_by("") for _ in range(4)]
+        for _ in held:
+            await opened.acquire()
+        released.set()
+        assert await asyncio.gather(*held) == [["done"]] * 4
+
+
 async def test_an_answer_in_parts_takes_no_place_of_a_stream() -> None:
     opened, released = asyncio.Event(), asyncio.Event()
 

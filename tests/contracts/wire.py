@@ -5,8 +5,10 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+import ssl
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -41,12 +43,15 @@ def in_chunks(body: bytes, size: int) -> Iterator[bytes]:
     yield b"0\r\n\r\n"
 
 
-def exchange(base_url: str, pieces: Iterable[bytes], *, half_close: bool = False) -> RawAnswer:
-    """Sends the pieces one by one over a connection of its own and reads one answer.
+def exchange(
+    base_url: str, pieces: Iterable[bytes], *, half_close: bool = False, authority: Path | None = None
+) -> RawAnswer:
+    """Sends the pieces one by one over a connection of its own and reads one answer. authority: whom to believe, where
+    the URL says https.
 
     Raises TimeoutError when the server takes longer than `PATIENCE_SECONDS` for any step: it hangs.
     """
-    with open_connection(base_url) as connection:
+    with open_connection(base_url, authority) as connection:
         try:
             for piece in pieces:
                 connection.sendall(piece)
@@ -64,10 +69,15 @@ def exchange(base_url: str, pieces: Iterable[bytes], *, half_close: bool = False
         )
 
 
-def open_connection(base_url: str) -> socket.socket:
-    """A TCP connection to the gateway that sends every piece at once."""
+def open_connection(base_url: str, authority: Path | None = None, *, http2: bool = False) -> socket.socket:
+    """A TCP connection to the gateway that sends every piece at once. Where the URL says https it speaks TLS, and
+    believes the authority, or those of this machine and of SSL_CERT_FILE."""
     parts = urlsplit(base_url)
     assert parts.hostname is not None
     connection = socket.create_connection((parts.hostname, parts.port or 80), timeout=PATIENCE_SECONDS)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if parts.scheme == "https":
+        believed = ssl.create_default_context(cafile=authority)
+        believed.set_alpn_protocols(["h2" if http2 else "http/1.1"])
+        return believed.wrap_socket(connection, server_hostname=parts.hostname)
     return connection

@@ -16,12 +16,17 @@ def post_over_http2(base_url: str, path: str, body: bytes, *, announced: bool) -
     """Sends the body as far as the server lets us and returns its answer. `announced`: with a content length."""
     connection = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True, header_encoding="utf-8"))
     connection.initiate_connection()
-    headers = [(":method", "POST"), (":path", path), (":scheme", "http"), (":authority", "localhost")]
+    headers = [
+        (":method", "POST"),
+        (":path", path),
+        (":scheme", base_url.partition(":")[0]),
+        (":authority", "localhost"),
+    ]
     if announced:
         headers.append(("content-length", str(len(body))))
     connection.send_headers(1, headers)
     sent, answered, content = 0, {}, b""
-    with open_connection(base_url) as wire:
+    with open_connection(base_url, http2=True) as wire:
         while True:
             room = min(connection.local_flow_control_window(1), len(body) - sent)
             while room > 0:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import grpc
@@ -49,7 +50,9 @@ class Call:
 class Backend:
     """One server. It answers every RPC with an empty message until a test gives it something better to say."""
 
-    def __init__(self) -> None:
+    def __init__(self, certificate: Path | None = None) -> None:
+        """certificate: the folder of the one that it shows, to those only who have one of the same authority."""
+        self._certificate = certificate
         self._reservation: PortReservation = reserve_port("127.0.0.1")
         self._lock = threading.Lock()
         self._calls: list[Call] = []
@@ -93,7 +96,13 @@ class Backend:
             self._server.add_generic_rpc_handlers((generic,))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         self.set_serving(True)
-        self._server.add_insecure_port(f"127.0.0.1:{self.port}")
+        address = f"127.0.0.1:{self.port}"
+        if self._certificate is None:
+            self._server.add_insecure_port(address)
+        else:
+            key, shown, believed = ((self._certificate / f"{name}.pem").read_bytes() for name in ("key", "cert", "ca"))
+            credentials = grpc.ssl_server_credentials([(key, shown)], believed, require_client_auth=True)
+            self._server.add_secure_port(address, credentials)
         self._server.start()
 
     def stop(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,20 @@ class Backends:
     ingest: Backend
     identity: Backend
     stats: Backend
+
+    @classmethod
+    def start(cls, certificates: Path | None = None) -> Backends:
+        """Running ones. certificates: a directory of them; each server shows its own, and believes who has one too."""
+        folders = {name: certificates and certificates / name for name in ("ingest", "identity", "stats")}
+        made = cls(**{name: Backend(folder) for name, folder in folders.items()})
+        for backend in made.all():
+            backend.start()
+        return made
+
+    def close(self) -> None:
+        """Stops for good."""
+        for backend in self.all():
+            backend.close()
 
     def all(self) -> tuple[Backend, ...]:
         return (self.ingest, self.identity, self.stats)
@@ -57,6 +72,10 @@ class GatewayRunner:
     def run_with_keys(self, keys_folder: Path, **upstreams: list[int]) -> str:
         """Starts a gateway that asks for the keys in a folder; returns its URL once it answers."""
         return self._run(Gateway, upstreams, keys_folder=keys_folder)
+
+    def run_with_both(self, keys_folder: Path, certificates: GatewayCertificates, **upstreams: list[int]) -> str:
+        """The same with certificates."""
+        return self._run(Gateway, upstreams, keys_folder=keys_folder, certificates=certificates)
 
     def run_with_tls(self, certificate: PublicCertificate, **upstreams: list[int]) -> str:
         """Starts a gateway that shows this certificate to callers; returns its URL once it answers."""
@@ -106,6 +125,28 @@ class GatewayRunner:
             child.close(5)
 
 
+def certificates_of(made: Path | None) -> GatewayCertificates:
+    """What a gateway shows to callers and to services, from a directory of certificates; None: neither."""
+    if made is None:
+        return GatewayCertificates()
+    public = PublicCertificate(certificate=made / "public" / "cert.pem", key=made / "public" / "key.pem")
+    return GatewayCertificates(public=public, inside=made)
+
+
+def client_of(url: str, authority: Path | None = None) -> httpx.Client:
+    """An HTTP/1.1 client. authority: whom it believes, where the URL says https."""
+    believed = ssl.create_default_context(cafile=authority) if authority else True
+    return httpx.Client(base_url=url, verify=believed, timeout=20.0, trust_env=False)
+
+
+def channel_of(url: str, authority: Path | None = None) -> grpc.Channel:
+    """A native gRPC channel to the same port."""
+    address, options = url.partition("://")[2], [("grpc.enable_http_proxy", 0)]
+    if authority is None:
+        return grpc.insecure_channel(address, options)
+    return grpc.secure_channel(address, grpc.ssl_channel_credentials(authority.read_bytes()), options)
+
+
 def answers(url: str) -> bool:
     try:
         return httpx.get(f"{url}/docs", trust_env=False, verify=False).status_code == 200  # noqa: S501 -- is it there?
@@ -122,12 +163,9 @@ def runner(server_directory: Path, server_environment: dict[str, str]) -> Iterat
 
 @pytest.fixture(scope="session")
 def _backends() -> Iterator[Backends]:
-    started = Backends(ingest=Backend(), identity=Backend(), stats=Backend())
-    for backend in started.all():
-        backend.start()
+    started = Backends.start()
     yield started
-    for backend in started.all():
-        backend.close()
+    started.close()
 
 
 @pytest.fixture
@@ -146,15 +184,14 @@ def gateway_url(runner: GatewayRunner, _backends: Backends) -> str:
 @pytest.fixture(scope="session")
 def api(gateway_url: str) -> Iterator[httpx.Client]:
     """An HTTP/1.1 client of the gateway."""
-    with httpx.Client(base_url=gateway_url, timeout=20.0, trust_env=False) as client:
+    with client_of(gateway_url) as client:
         yield client
 
 
 @pytest.fixture(scope="session")
 def channel(gateway_url: str) -> Iterator[grpc.Channel]:
     """A native gRPC channel to the same port."""
-    address = gateway_url.removeprefix("http://")
-    with grpc.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)]) as opened:
+    with channel_of(gateway_url) as opened:
         yield opened
 
 

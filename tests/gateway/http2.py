@@ -11,17 +11,20 @@ from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.events import DataReceived, Event, ResponseReceived, StreamEnded, StreamReset, TrailersReceived
 
+from tests.contracts.wire import open_connection
+
 Header = tuple[str | bytes, str | bytes]
 
 
 class Http2Client:
-    """One connection, to `http://host:port` or `unix:/path`. Headers go out as they are given. Any read raises
-    TimeoutError after 15 s without a byte.
+    """One connection, to `http://host:port`, `https://host:port` or `unix:/path`. Headers go out as they are given. Any
+    read raises TimeoutError after 15 s without a byte.
     """
 
     def __init__(self, base_url: str) -> None:
         parts = urlsplit(base_url)
         self._authority = parts.netloc or "localhost"
+        self._scheme = "https" if parts.scheme == "https" else "http"
         self._socket = _connected(base_url)
         configuration = H2Configuration(
             client_side=True, header_encoding=None, validate_outbound_headers=False, normalize_outbound_headers=False
@@ -51,7 +54,7 @@ class Http2Client:
         """Sends a request, with its end or without; returns the number of its stream."""
         stream = self._connection.get_next_available_stream_id()
         head: list[Header] = [
-            (":method", method), (":path", path), (":scheme", "http"), (":authority", self._authority), *headers
+            (":method", method), (":path", path), (":scheme", self._scheme), (":authority", self._authority), *headers
         ]  # fmt: skip
         self._connection.send_headers(stream, head, end_stream=end and not body)
         self.events[stream] = []
@@ -106,7 +109,7 @@ class Http2Client:
 def _connected(base_url: str) -> socket.socket:
     parts = urlsplit(base_url)
     if parts.scheme != "unix":
-        return socket.create_connection((parts.hostname or "", parts.port or 80), timeout=15)
+        return open_connection(base_url, http2=True)
     connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     connected.settimeout(15)
     connected.connect(parts.path)

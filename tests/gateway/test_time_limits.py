@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import socket
@@ -10,31 +11,43 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import grpc
 import httpx
 import pytest
+from google.api.httpbody_pb2 import HttpBody
 
 from dmp.identity.v1.identity_service_pb2 import MergeProfilesJsonResponse
 from dmp.ingest.v1.ingest_service_pb2 import (
     GetEventRequest,
     GetEventResponse,
+    PublishEventStreamJsonRequest,
+    PublishEventStreamJsonResponse,
     PublishEventStreamRequest,
     PublishEventStreamResponse,
 )
 from dmp.ingest.v1.ingest_service_pb2_grpc import IngestServiceStub
-from dmp.stats.v1.stats_service_pb2 import ReplaceReferenceUsersRequest, ReplaceReferenceUsersResponse
+from dmp.stats.v1.stats_service_pb2 import (
+    ReplaceReferenceUsersRequest,
+    ReplaceReferenceUsersResponse,
+    WatchLiveRequest,
+    WatchLiveResponse,
+)
 from dmp.stats.v1.stats_service_pb2_grpc import StatsServiceStub
 from dmp_stack.gateway import Gateway
 from tests.conditions import wait_until
 from tests.contracts.wire import exchange, open_connection, request_head
 from tests.gateway.answers import assert_error
-from tests.gateway.conftest import Backends, GatewayRunner
+from tests.gateway.conftest import Backends, GatewayRunner, channel_of
+from tests.gateway.http2 import GRPC_HEADERS, Http2Client, headers_of
 
 SHORT = {"timeout": "1s", "max_stream_duration": "2s", "stream_idle_timeout": "1s", "request_headers_timeout": "1s"}
 
 LONGER_THAN_ANY_LIMIT_SECONDS = 3
+STREAMS_END = "600s"
+"""What the gateway gives to a native stream, however much is on its way."""
 
 
 class HastyGateway(Gateway):
@@ -47,13 +60,15 @@ class HastyGateway(Gateway):
 
 
 def shortened(value: object, short: Mapping[str, str] = SHORT) -> object:
-    """A copy in which every limit that there is, is short."""
+    """A copy in which every limit that there is, is short, but for the one of streams."""
     if isinstance(value, list):
         return [shortened(item, short) for item in value]
     if not isinstance(value, dict):
         return value
     return {
-        key: short[key] if key in short and re.fullmatch(r"[1-9]\d*[sS]", str(item)) else shortened(item, short)
+        key: short[key]
+        if key in short and item != STREAMS_END and re.fullmatch(r"[1-9]\d*[sS]", str(item))
+        else shortened(item, short)
         for key, item in value.items()
     }
 
@@ -200,6 +215,73 @@ def test_a_stream_outlives_every_limit_of_requests(hasty_channel: grpc.Channel, 
     assert [answer.accepted for answer in answers] == [1, 1]
 
 
+class BriefGateway(Gateway):
+    """The gateway whose streams end after two seconds, `/live` with them."""
+
+    def configuration(self) -> dict[str, Any]:
+        text = json.dumps(super().configuration())
+        brief: dict[str, Any] = json.loads(text.replace(f'"{STREAMS_END}"', '"2s"').replace('"480s"', '"2s"'))
+        return brief
+
+
+@pytest.fixture(scope="module")
+def brief_url(runner: GatewayRunner, _backends: Backends) -> str:
+    return runner.run(BriefGateway, **_backends.ports())
+
+
+def test_a_stream_ends_however_much_is_on_its_way(brief_url: str, backends: Backends) -> None:
+    """A key that was revoked is not used for longer: it is asked for when a stream begins."""
+    ended = threading.Event()
+
+    def one_each(requests: Iterator[object], context: grpc.ServicerContext) -> Iterator[object]:
+        answer = PublishEventStreamResponse if hasattr(next(requests), "events") else PublishEventStreamJsonResponse
+        yield answer()
+        for _ in requests:
+            yield answer()
+
+    def again_and_again(request: object, context: grpc.ServicerContext) -> Iterator[WatchLiveResponse]:
+        while not ended.wait(0.1):
+            yield WatchLiveResponse(rendered=HttpBody(data=b"data: {}\n\n"))
+
+    def without_end(request: Any) -> Iterator[Any]:  # noqa: ANN401 -- of several types
+        yield request
+        while not ended.wait(0.1):
+            yield request
+
+    backends.ingest.answer("PublishEventStream", one_each)
+    backends.ingest.answer("PublishEventStreamJson", one_each)
+    backends.stats.answer("WatchLive", again_and_again)
+    backends.stats.answer(
+        "ReplaceReferenceUsers", lambda sent, context: ReplaceReferenceUsersResponse(users=len(list(sent)))
+    )
+
+    def live() -> None:
+        with httpx.stream("GET", f"{brief_url}/live", trust_env=False, timeout=60) as answer:
+            answer.read()
+
+    with channel_of(brief_url) as channel, ThreadPoolExecutor() as pool:
+        ingest, stats = IngestServiceStub(channel), StatsServiceStub(channel)
+        streams = {
+            "PublishEventStream": lambda: list(
+                ingest.PublishEventStream(without_end(PublishEventStreamRequest()), timeout=60)
+            ),
+            "PublishEventStreamJson": lambda: list(
+                ingest.PublishEventStreamJson(without_end(PublishEventStreamJsonRequest()), timeout=60)
+            ),
+            "ReplaceReferenceUsers": lambda: stats.ReplaceReferenceUsers(
+                without_end(ReplaceReferenceUsersRequest()), timeout=60
+            ),
+            "WatchLive": lambda: list(stats.WatchLive(WatchLiveRequest(), timeout=60)),
+            "/live": live,
+        }
+        began = time.monotonic()
+        running = {name: pool.submit(stream) for name, stream in streams.items()}
+        failures = {name: stream.exception(50) for name, stream in running.items()}
+        ended.set()
+    assert time.monotonic() - began < 50
+    assert all(isinstance(error, grpc.RpcError | httpx.RemoteProtocolError) for error in failures.values()), failures
+
+
 def test_an_upload_without_an_answer_outlives_them_too(hasty_channel: grpc.Channel, backends: Backends) -> None:
     def requests() -> Iterator[ReplaceReferenceUsersRequest]:
         yield ReplaceReferenceUsersRequest()
@@ -235,3 +317,35 @@ def test_a_client_that_goes_away_ends_its_call(hasty_url: str, backends: Backend
         wait_until(lambda: bool(backends.identity.calls), "the call arrives")
         connection.shutdown(socket.SHUT_RDWR)
     assert ended.wait(0.9), "the call ends before its deadline"
+
+
+@pytest.mark.parametrize(
+    "rpc",
+    [
+        "ingest.v1.IngestService/PublishEvents",
+        "stats.v1.StatsService/UpdateReferenceUsersJson",
+        "identity.v1.IdentityService/Identify",
+    ],
+)
+def test_a_native_message_that_stops_coming_does_not_reach_its_service(
+    rpc: str, runner: GatewayRunner, gateway_url: str, backends: Backends
+) -> None:
+    """gRPC's library would hold what there is of it, for each of a thousand calls."""
+    cluster = rpc.partition(".")[0]
+    half = b"\0" + (1_000_000).to_bytes(4) + bytes(500_000)
+
+    def begun() -> int:
+        return runner.counter(gateway_url, f"cluster.{cluster}.upstream_rq_total")
+
+    with Http2Client(gateway_url) as slow, Http2Client(gateway_url) as quick:
+        before = begun()
+        held = [slow.send("POST", f"/dmp.{rpc}", GRPC_HEADERS, body=half, end=False) for _ in range(3)]
+        slow.wait(slow.send("GET", "/openapi.json"))  # by now the gateway has read what was sent before
+        assert begun() == before
+        whole = quick.send("POST", f"/dmp.{rpc}", GRPC_HEADERS, body=b"\0\0\0\0\0")
+        assert headers_of(quick.wait(whole))["grpc-status"] == "0"
+        assert begun() == before + 1
+        for stream in held:
+            slow.more(stream, bytes(500_000), end=True)
+            assert "grpc-status" in headers_of(slow.wait(stream))
+        assert begun() == before + 4

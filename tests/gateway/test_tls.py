@@ -149,12 +149,19 @@ def test_a_new_certificate_counts_without_a_restart_and_no_request_fails(secured
     assert len(statuses) > 10
 
 
-def test_half_a_certificate_changes_nothing(secured: Secured) -> None:
+def test_half_a_certificate_changes_nothing(secured: Secured, runner: GatewayRunner) -> None:
     before = secured.shown
     folder = secured.made / "public"
     key = (folder / "key.pem").read_bytes()
+
+    def refused() -> int:
+        """How often the gateway has looked at new files and could not use them."""
+        return runner.counter(secured.url, r".*sds\.public\.key_rotation_failed")
+
+    looked = refused()
     (folder / "broken.pem").write_text("no key")
     (folder / "broken.pem").replace(folder / "key.pem")
+    wait_until(lambda: refused() > looked, "the gateway has seen the broken key")
     assert secured.shown == before
     with secured.client() as client:
         assert client.get("/healthz").status_code == 200

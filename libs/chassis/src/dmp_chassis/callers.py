@@ -1,4 +1,4 @@
-"""Which service calls, by its certificate, and which services each RPC believes."""
+"""Who calls: the service, by its certificate; which services each RPC believes; and whose key a call came with."""
 
 from __future__ import annotations
 
@@ -14,12 +14,24 @@ if TYPE_CHECKING:
     from dmp_chassis.error_answers import Context
 
 _LOG: Final = logging.getLogger(__name__)
+CALLER: Final = "x-internal-caller"
+"""The metadatum in which the gateway says whose key a call came with. The gateway drops what callers send by this name;
+services pass it on to each other."""
+_LONGEST_NAME: Final = 64
 IDENTITY: Final = "spiffe://dmp/"
 """With a service's name behind it, what the certificate of that service has as URI in its alternative names."""
 
 _NAMES_KEY: Final = "x509_subject_alternative_name"
 _FOR_ALL: Final = "/grpc.health.v1.Health/"
 """Whoever has a certificate may ask how a server is."""
+
+
+def key_of(context: Context) -> str:
+    """The name of the key that a call came with, as the gateway says; empty while no keys are asked for."""
+    for name, value in context.invocation_metadata() or ():
+        if name == CALLER and isinstance(value, str):
+            return value[:_LONGEST_NAME]
+    return ""
 
 
 def believed_callers(service: str, option: Any) -> dict[str, frozenset[str]]:  # noqa: ANN401 -- an extension of any type

@@ -39,7 +39,7 @@ class BodyTooLarge(DomainError):
 
 @dataclass(slots=True, eq=False)
 class TooManyStreams(DomainError):
-    """This server holds as many streams as it may: `limit`."""
+    """This server holds as many streams as it may, or as one key may have: `limit`."""
 
     limit: int
 
@@ -115,7 +115,7 @@ BUILT_IN: Final[ErrorTable] = {
     TooManyStreams: ErrorSpec(
         code=grpc.StatusCode.RESOURCE_EXHAUSTED,
         reason="TOO_MANY_STREAMS",
-        message="as many streams are open as this service holds, please try again later",
+        message="as many streams are open as this service holds, or gives to one key, please try again later",
         metadata=lambda error: {"limit": str(error.limit)},
         retry_after_seconds=5.0,
     ),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 import grpc
 
 from dmp_chassis.call_metrics import note_answered
-from dmp_chassis.callers import CallerCheck
+from dmp_chassis.callers import CallerCheck, key_of
 from dmp_chassis.error_answers import ErrorAnswers
 from dmp_chassis.errors import ErrorTable
 from dmp_chassis.metrics import Metrics
@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # generic in the stubs only
 
     _Handler: TypeAlias = grpc.RpcMethodHandler[Any, Any]
     _Read: TypeAlias = Callable[[Any], Awaitable[object]]
-    _Place: TypeAlias = Callable[[], contextlib.AbstractContextManager[None]]
+    _Place: TypeAlias = Callable[[Context], contextlib.AbstractContextManager[object]]
 
 _LOG: Final = logging.getLogger(__name__)
 _PARTS_MARK: Final = "__dmp_answers_in_parts__"
@@ -51,7 +51,8 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
       metadata
     * a request that protobuf cannot parse, or of more than `max_request_bytes` once inflated: INVALID_ARGUMENT
     * a database, cache or service that does not answer: UNAVAILABLE
-    * a stream beyond those that `streams` allows (health and reflection are not counted): RESOURCE_EXHAUSTED
+    * a stream beyond those that `streams` allows, to all or to one key (health and reflection are not counted):
+      RESOURCE_EXHAUSTED
     * a caller that `callers` does not believe, before its message is read: PERMISSION_DENIED
     * anything else: INTERNAL, "internal error" and a request id, logged once with its traceback under the same id
 
@@ -106,7 +107,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         place: _Place = contextlib.nullcontext
         name = method.rpartition("/")[2]
         if streams and not method.startswith(_UNCOUNTED_PREFIX) and not getattr(function, _PARTS_MARK, False):
-            place = self._streams.one
+            place = self._place_of_a_stream
         limits = self._max_request_bytes
         most = MAX_STREAMED_BYTES if handler.request_streaming else limits.get(name, limits.get("", 0))
         reader = RequestReader(handler.request_deserializer, most)
@@ -129,6 +130,9 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         }[bool(handler.request_streaming), bool(handler.response_streaming)]
         return make(behaviour, request_deserializer=parse, response_serializer=handler.response_serializer)
 
+    def _place_of_a_stream(self, context: Context) -> contextlib.AbstractContextManager[None]:
+        return self._streams.one(key_of(context))
+
     def _guard_coroutine(
         self, function: Callable[..., Awaitable[Any]], method: str, logged: bool, place: _Place, read: _Read | None
     ) -> Callable[[Any, Context], Awaitable[Any]]:
@@ -141,7 +145,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
                     require(context, method)
                 if read is not None:
                     request = await read(request)
-                with place():
+                with place(context):
                     response = await function(request, context)
                 returned = True
             except Exception as error:  # noqa: BLE001 -- the place where all of them are answered
@@ -168,7 +172,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
                     require(context, method)
                 if read is not None:
                     request = await read(request)
-                with place():
+                with place(context):
                     responses = function(request, context)
                     async for response in responses:
                         yield response

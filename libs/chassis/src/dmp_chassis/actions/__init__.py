@@ -6,14 +6,13 @@ Entries are never changed, except that an erasure may take a reason away and `ex
 
 from __future__ import annotations
 
-from dmp_chassis.actions.action import CALLER, MOST_SUBJECTS, NOBODY_NAMED, OPERATOR, Action, Asked, asked_by
+from dmp_chassis.actions.action import MOST_SUBJECTS, NOBODY_NAMED, OPERATOR, Action, Asked, asked_by
 from dmp_chassis.actions.expire import expire_actions, expire_actions_loop
 from dmp_chassis.actions.log import action_table, record, remove_reasons
 from dmp_chassis.actions.messages import answer_actions, page_fields, query_of
 from dmp_chassis.actions.pages import ActionPage, ActionQuery, action_query, list_actions, page_of
 
 __all__ = [
-    "CALLER",
     "MOST_SUBJECTS",
     "NOBODY_NAMED",
     "OPERATOR",

@@ -9,21 +9,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from dmp_chassis.callers import key_of
 from dmp_chassis.uuid7 import uuid7_text
 
 if TYPE_CHECKING:
     import grpc
 
-CALLER: Final = "x-internal-caller"
-"""The metadatum in which the gateway says whose key a call came with. The gateway drops what callers send by this name;
-services pass it on to each other."""
 OPERATOR: Final = "operator"
 """Who acts by a command on the machine."""
 NOBODY_NAMED: Final = "-"
 """Who calls while no keys are asked for."""
 MOST_SUBJECTS: Final = 100
 """An action names so many ids; `counts` tell how many there were."""
-_LONGEST_NAME: Final = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,10 +35,7 @@ class Asked:
 
 def asked_by(context: grpc.aio.ServicerContext[Any, Any], reason: str = "") -> Asked:
     """Who makes this call, as the gateway says."""
-    for name, value in context.invocation_metadata() or ():
-        if name == CALLER and isinstance(value, str) and value:
-            return Asked(actor=value[:_LONGEST_NAME], reason=reason)
-    return Asked(actor=NOBODY_NAMED, reason=reason)
+    return Asked(actor=key_of(context) or NOBODY_NAMED, reason=reason)
 
 
 class Action(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,7 +10,8 @@ from google.protobuf import timestamp_pb2
 
 from dmp.stats.v1 import stats_service_pb2 as pb
 from dmp.stats.v1 import stats_service_pb2_grpc
-from dmp_chassis.actions import CALLER, NOBODY_NAMED
+from dmp_chassis.actions import NOBODY_NAMED
+from dmp_chassis.callers import CALLER
 from dmp_ingest.adapters.log_cells import MOST_CELLS, DetailedSum
 from dmp_ingest.domain.audit import CellKey, CellSum, CellSums
 from dmp_ingest.domain.errors import CannotAskError, RangeTooLargeError

@@ -114,8 +114,8 @@ class IngestServiceServicer(object):
 
     def PublishEventStream(self, request_iterator, context):
         """PublishEventStream stores events for as long as the caller sends them and answers each request message with one response message, in
-        order. It is flow-controlled: a busy log slows the stream down instead of refusing it. After an error, send again everything that
-        has no answer yet.
+        order. It is flow-controlled: a busy log slows the stream down instead of refusing it. The gateway ends a stream after ten minutes, so
+        that a revoked key stops and replicas share the work. After an error or an end, send again everything that has no answer yet.
         Errors: INVALID_ARGUMENT, TOO_LARGE, OVERLOADED (more large messages are in hand than a replica takes), CANNOT_STORE, TOO_MANY_STREAMS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -42,8 +42,8 @@ class IngestServiceStub:
     """
     PublishEventStream: _grpc.StreamStreamMultiCallable[_ingest_service_pb2.PublishEventStreamRequest, _ingest_service_pb2.PublishEventStreamResponse]
     """PublishEventStream stores events for as long as the caller sends them and answers each request message with one response message, in
-    order. It is flow-controlled: a busy log slows the stream down instead of refusing it. After an error, send again everything that
-    has no answer yet.
+    order. It is flow-controlled: a busy log slows the stream down instead of refusing it. The gateway ends a stream after ten minutes, so
+    that a revoked key stops and replicas share the work. After an error or an end, send again everything that has no answer yet.
     Errors: INVALID_ARGUMENT, TOO_LARGE, OVERLOADED (more large messages are in hand than a replica takes), CANNOT_STORE, TOO_MANY_STREAMS.
     """
     PublishEventStreamJson: _grpc.StreamStreamMultiCallable[_ingest_service_pb2.PublishEventStreamJsonRequest, _ingest_service_pb2.PublishEventStreamJsonResponse]
@@ -122,8 +122,8 @@ class IngestServiceAsyncStub(IngestServiceStub):
     """
     PublishEventStream: _aio.StreamStreamMultiCallable[_ingest_service_pb2.PublishEventStreamRequest, _ingest_service_pb2.PublishEventStreamResponse]  # type: ignore[assignment]
     """PublishEventStream stores events for as long as the caller sends them and answers each request message with one response message, in
-    order. It is flow-controlled: a busy log slows the stream down instead of refusing it. After an error, send again everything that
-    has no answer yet.
+    order. It is flow-controlled: a busy log slows the stream down instead of refusing it. The gateway ends a stream after ten minutes, so
+    that a revoked key stops and replicas share the work. After an error or an end, send again everything that has no answer yet.
     Errors: INVALID_ARGUMENT, TOO_LARGE, OVERLOADED (more large messages are in hand than a replica takes), CANNOT_STORE, TOO_MANY_STREAMS.
     """
     PublishEventStreamJson: _aio.StreamStreamMultiCallable[_ingest_service_pb2.PublishEventStreamJsonRequest, _ingest_service_pb2.PublishEventStreamJsonResponse]  # type: ignore[assignment]
@@ -211,8 +211,8 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_ingest_service_pb2.PublishEventStreamResponse], _abc.AsyncIterator[_ingest_service_pb2.PublishEventStreamResponse]]:
         """PublishEventStream stores events for as long as the caller sends them and answers each request message with one response message, in
-        order. It is flow-controlled: a busy log slows the stream down instead of refusing it. After an error, send again everything that
-        has no answer yet.
+        order. It is flow-controlled: a busy log slows the stream down instead of refusing it. The gateway ends a stream after ten minutes, so
+        that a revoked key stops and replicas share the work. After an error or an end, send again everything that has no answer yet.
         Errors: INVALID_ARGUMENT, TOO_LARGE, OVERLOADED (more large messages are in hand than a replica takes), CANNOT_STORE, TOO_MANY_STREAMS.
         """
 

@@ -45,8 +45,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_DEPENDENCY_UNAVAILABLE: _ErrorReason.ValueType  # 9
     """UNAVAILABLE (HTTP 503): something that the call needs is away; try again after the time in `RetryInfo`. Metadata: `dependency`."""
     ERROR_REASON_TOO_MANY_STREAMS: _ErrorReason.ValueType  # 10
-    """RESOURCE_EXHAUSTED (HTTP 429): as many streams are open as the service holds; try again after the time in `RetryInfo`. Metadata:
-    `limit`.
+    """RESOURCE_EXHAUSTED (HTTP 429): as many streams are open as the service holds, or gives to one key; try again after the time in
+    `RetryInfo`. Metadata: `limit`.
     """
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 11
     """INTERNAL (HTTP 500): the service failed; its log knows why."""
@@ -81,8 +81,8 @@ done; try again after the time in `RetryInfo`.
 ERROR_REASON_DEPENDENCY_UNAVAILABLE: ErrorReason.ValueType  # 9
 """UNAVAILABLE (HTTP 503): something that the call needs is away; try again after the time in `RetryInfo`. Metadata: `dependency`."""
 ERROR_REASON_TOO_MANY_STREAMS: ErrorReason.ValueType  # 10
-"""RESOURCE_EXHAUSTED (HTTP 429): as many streams are open as the service holds; try again after the time in `RetryInfo`. Metadata:
-`limit`.
+"""RESOURCE_EXHAUSTED (HTTP 429): as many streams are open as the service holds, or gives to one key; try again after the time in
+`RetryInfo`. Metadata: `limit`.
 """
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 11
 """INTERNAL (HTTP 500): the service failed; its log knows why."""

@@ -169,7 +169,7 @@ class StatsServiceServicer(object):
         message names `ts`, which is judged at once: not older than the current table's, at most 24 h ahead of the server's clock. Users come in
         as many messages as the caller likes, each of at most 1 MiB, and of a user that comes twice the last counts. A user has at most 64
         attributes, a table 256 different attribute names, and users times names are at most 50,000,000. One stream of more than 20,000 users
-        at a time. Idempotent.
+        at a time. At the gateway it has ten minutes. Idempotent.
         Errors: INVALID_ARGUMENT, STALE_REFERENCE, TOO_LARGE, BUSY, CANNOT_STORE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -216,7 +216,8 @@ class StatsServiceServicer(object):
     def WatchLive(self, request, context):
         """WatchLive sends what is going on, at once and then once a second for as long as the caller listens: rates, verdicts and the busiest
         campaigns. Through the gateway each message is `rendered` as a server-sent event; a caller of the stub gets the typed fields. A caller
-        that reads slowly misses seconds, not the latest one. While stats cannot read, nothing is sent.
+        that reads slowly misses seconds, not the latest one. While stats cannot read, nothing is sent. The gateway ends it after ten minutes, in
+        JSON after eight; the caller begins again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

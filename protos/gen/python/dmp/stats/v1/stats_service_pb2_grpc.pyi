@@ -66,7 +66,7 @@ class StatsServiceStub:
     message names `ts`, which is judged at once: not older than the current table's, at most 24 h ahead of the server's clock. Users come in
     as many messages as the caller likes, each of at most 1 MiB, and of a user that comes twice the last counts. A user has at most 64
     attributes, a table 256 different attribute names, and users times names are at most 50,000,000. One stream of more than 20,000 users
-    at a time. Idempotent.
+    at a time. At the gateway it has ten minutes. Idempotent.
     Errors: INVALID_ARGUMENT, STALE_REFERENCE, TOO_LARGE, BUSY, CANNOT_STORE.
     """
     ReplaceReferenceUsersJson: _grpc.UnaryUnaryMultiCallable[_stats_service_pb2.ReplaceReferenceUsersJsonRequest, _stats_service_pb2.ReplaceReferenceUsersJsonResponse]
@@ -93,7 +93,8 @@ class StatsServiceStub:
     WatchLive: _grpc.UnaryStreamMultiCallable[_stats_service_pb2.WatchLiveRequest, _stats_service_pb2.WatchLiveResponse]
     """WatchLive sends what is going on, at once and then once a second for as long as the caller listens: rates, verdicts and the busiest
     campaigns. Through the gateway each message is `rendered` as a server-sent event; a caller of the stub gets the typed fields. A caller
-    that reads slowly misses seconds, not the latest one. While stats cannot read, nothing is sent.
+    that reads slowly misses seconds, not the latest one. While stats cannot read, nothing is sent. The gateway ends it after ten minutes, in
+    JSON after eight; the caller begins again.
     """
     ListActions: _grpc.UnaryUnaryMultiCallable[_stats_service_pb2.ListActionsRequest, _stats_service_pb2.ListActionsResponse]
     """ListActions reads the acts of this service; ingest puts those of all services together.
@@ -156,7 +157,7 @@ class StatsServiceAsyncStub(StatsServiceStub):
     message names `ts`, which is judged at once: not older than the current table's, at most 24 h ahead of the server's clock. Users come in
     as many messages as the caller likes, each of at most 1 MiB, and of a user that comes twice the last counts. A user has at most 64
     attributes, a table 256 different attribute names, and users times names are at most 50,000,000. One stream of more than 20,000 users
-    at a time. Idempotent.
+    at a time. At the gateway it has ten minutes. Idempotent.
     Errors: INVALID_ARGUMENT, STALE_REFERENCE, TOO_LARGE, BUSY, CANNOT_STORE.
     """
     ReplaceReferenceUsersJson: _aio.UnaryUnaryMultiCallable[_stats_service_pb2.ReplaceReferenceUsersJsonRequest, _stats_service_pb2.ReplaceReferenceUsersJsonResponse]  # type: ignore[assignment]
@@ -183,7 +184,8 @@ class StatsServiceAsyncStub(StatsServiceStub):
     WatchLive: _aio.UnaryStreamMultiCallable[_stats_service_pb2.WatchLiveRequest, _stats_service_pb2.WatchLiveResponse]  # type: ignore[assignment]
     """WatchLive sends what is going on, at once and then once a second for as long as the caller listens: rates, verdicts and the busiest
     campaigns. Through the gateway each message is `rendered` as a server-sent event; a caller of the stub gets the typed fields. A caller
-    that reads slowly misses seconds, not the latest one. While stats cannot read, nothing is sent.
+    that reads slowly misses seconds, not the latest one. While stats cannot read, nothing is sent. The gateway ends it after ten minutes, in
+    JSON after eight; the caller begins again.
     """
     ListActions: _aio.UnaryUnaryMultiCallable[_stats_service_pb2.ListActionsRequest, _stats_service_pb2.ListActionsResponse]  # type: ignore[assignment]
     """ListActions reads the acts of this service; ingest puts those of all services together.
@@ -279,7 +281,7 @@ class StatsServiceServicer(metaclass=_abc_1.ABCMeta):
         message names `ts`, which is judged at once: not older than the current table's, at most 24 h ahead of the server's clock. Users come in
         as many messages as the caller likes, each of at most 1 MiB, and of a user that comes twice the last counts. A user has at most 64
         attributes, a table 256 different attribute names, and users times names are at most 50,000,000. One stream of more than 20,000 users
-        at a time. Idempotent.
+        at a time. At the gateway it has ten minutes. Idempotent.
         Errors: INVALID_ARGUMENT, STALE_REFERENCE, TOO_LARGE, BUSY, CANNOT_STORE.
         """
 
@@ -336,7 +338,8 @@ class StatsServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_stats_service_pb2.WatchLiveResponse], _abc.AsyncIterator[_stats_service_pb2.WatchLiveResponse]]:
         """WatchLive sends what is going on, at once and then once a second for as long as the caller listens: rates, verdicts and the busiest
         campaigns. Through the gateway each message is `rendered` as a server-sent event; a caller of the stub gets the typed fields. A caller
-        that reads slowly misses seconds, not the latest one. While stats cannot read, nothing is sent.
+        that reads slowly misses seconds, not the latest one. While stats cannot read, nothing is sent. The gateway ends it after ten minutes, in
+        JSON after eight; the caller begins again.
         """
 
     @_abc_1.abstractmethod
