@@ -31,6 +31,7 @@ from dmp_stack.gateway_certificates import PublicCertificate
 from dmp_stack.settings import CONTEXTS
 from dmp_stack.stack import Stack
 from tests.conditions import is_gone, wait_until
+from tests.scraping import parsed
 
 CHECK = "/grpc.health.v1.Health/Check"
 
@@ -90,6 +91,15 @@ def event(number: int) -> dict[str, object]:
         "timestamp": time.time(),
         "identifiers": {"email": f"certified-{number}@example.com"},
     }
+
+
+def test_each_service_shows_how_long_its_certificates_last(system: Stack, made: Path) -> None:
+    for context in CONTEXTS:
+        shown = parsed(httpx.get(system.metrics_url(context), trust_env=False).content)
+        for name, file in (("own", "cert.pem"), ("authority", "ca.pem")):
+            (certificate,) = x509.load_pem_x509_certificates((made / context / file).read_bytes())
+            left = (certificate.not_valid_after_utc - datetime.now(UTC)).total_seconds()
+            assert 0 <= shown[f"dmp_certificate_remaining_seconds certificate={name}"] - left < 60
 
 
 def test_events_pass_all_services_and_show_at_once(system: Stack, made: Path) -> None:

@@ -16,6 +16,7 @@ from grpc_reflection.v1alpha import reflection
 
 from dmp_chassis.call_metrics import OF_CALLS
 from dmp_chassis.callers import CallerCheck
+from dmp_chassis.certificate_dates import watch_certificates
 from dmp_chassis.certificates import CertificateFiles, Certificates, CertificateSet
 from dmp_chassis.client import MAX_MESSAGE_BYTES
 from dmp_chassis.errors import ErrorTable
@@ -92,11 +93,14 @@ async def start_server(
     everybody who reaches the port. Raises CertificatesUnusableError, and OSError if the metrics
     cannot be read where they should.
     """
-    credentials = _credentials(Certificates(certificates)) if certificates is not None else None
+    shown = Certificates(certificates) if certificates is not None else None
+    credentials = _credentials(shown) if shown is not None else None
     callers = CallerCheck(api.callers) if certificates is not None else None
     streams = StreamLimit(api.max_streams)
     metrics = parts.metrics
     metrics.declare(*OF_CALLS)
+    if shown is not None:
+        watch_certificates(metrics, shown)
     server = grpc.aio.server(
         interceptors=(ErrorInterceptor(api.errors, api.domain, api.max_request_bytes, streams, callers, metrics),),
         options=[
