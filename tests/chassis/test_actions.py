@@ -147,6 +147,26 @@ async def test_pages_have_every_action_once_the_newest_first_also_of_one_instant
 
 
 @pytest.mark.asyncio
+async def test_actions_of_one_instant_have_one_order_however_the_database_finds_them(database: Database) -> None:
+    """An index has them in this order; without it, only a statement that asks for the order does."""
+    actions = [act() for _ in range(12)]
+    await store(database, *actions[::2], *reversed(actions[1::2]))
+    found: list[Action] = []
+    token = ""
+    async with database.read() as connection:
+        await raw(connection).execute("SET LOCAL enable_indexscan = off")
+        await raw(connection).execute("SET LOCAL enable_bitmapscan = off")
+        while len(found) < 12:
+            query = action_query(first="", last="", kind="", actor="", page_size=2, page_token=token)
+            page = await list_actions(connection, query)
+            found += page.actions
+            token = page.next_page_token
+            if not token:
+                break
+    assert found == sorted(actions, key=lambda action: action.id, reverse=True)
+
+
+@pytest.mark.asyncio
 async def test_pages_go_on_where_they_were_while_others_act(database: Database) -> None:
     old = [act(hours_ago=number + 1) for number in range(4)]
     await store(database, *old)

@@ -29,6 +29,9 @@ A_FILE = re.compile(r"DMP_\w+_POLICY_FILE")
 OF_A_CERTIFICATE = re.compile(r"DMP_TLS_\w+_FILE")
 """Files of the volume that compose gives the service."""
 
+OF_ITS_NETWORK = "DMP_PLAIN_STORES"
+"""Compose has its stores in a network that only the services are in."""
+
 NOT_IN_COMPOSE = {"DMP_PLAIN_INSIDE"}
 """Compose has certificates."""
 
@@ -54,7 +57,7 @@ def test_metrics_are_read_in_the_internal_network_on_a_port_of_their_own(context
 def test_an_optional_setting_can_be_set_from_outside(context: str) -> None:
     environment = compose()[context]["environment"]
     for name, default in settings(context).items():
-        of_the_file = OF_A_CERTIFICATE.fullmatch(name) or OF_THE_IMAGE.fullmatch(name)
+        of_the_file = OF_A_CERTIFICATE.fullmatch(name) or OF_THE_IMAGE.fullmatch(name) or name == OF_ITS_NETWORK
         if default is not None and name in environment and not of_the_file:
             assert environment[name] in {f"${{{name}:-}}", f"${{{name}:-{default}}}"}
 
@@ -82,6 +85,14 @@ def test_a_service_knows_the_way_into_its_own_database_only(context: str) -> Non
         text = yaml.safe_dump(service["environment"])
         assert set(re.findall(r"dmp_(\w+):", text)) == {context}
         assert set(re.findall(r"DMP_(\w+)_DATABASE_PASSWORD", text)) == {context.upper()}
+
+
+def test_stores_go_without_proof_only_where_nobody_else_is() -> None:
+    for name, service in compose().items():
+        trusting = service.get("environment", {}).get(OF_ITS_NETWORK) == "1"
+        assert trusting == ("data" in service.get("networks", ()) and name not in {"postgres", "valkey"}), name
+    document = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    assert document["networks"]["data"] == {"internal": True}
 
 
 @pytest.mark.parametrize("context", CONTEXTS)

@@ -90,10 +90,10 @@ def test_its_settings_hold_those_of_every_service(context: str) -> None:
     url = f"DMP_{context.upper()}_DATABASE_URL"
     read = definition(context).read_settings
     port = 50051 + CONTEXTS.index(context)
-    common = read({**ENVIRONMENT, url: "postgresql://u@h/d"}).common
+    common = read({**ENVIRONMENT, url: "postgresql://u@localhost/d"}).common
     assert common.action_retention_days == 1095
     assert (common.database_url, common.redis_url, common.listen, common.log_level, common.drain_seconds) == (
-        "postgresql://u@h/d",
+        "postgresql://u@localhost/d",
         "unix:///nowhere",
         f"0.0.0.0:{port}",
         "info",
@@ -117,7 +117,7 @@ def test_its_settings_hold_those_of_every_service(context: str) -> None:
 def test_a_service_that_others_reach_needs_certificates_or_the_word_that_it_needs_none(context: str) -> None:
     read, listen = definition(context).read_settings, f"DMP_{context.upper()}_LISTEN"
     plain = {name: value for name, value in ENVIRONMENT.items() if name != "DMP_PLAIN_INSIDE"}
-    plain[f"DMP_{context.upper()}_DATABASE_URL"] = "postgresql://u@h/d"
+    plain[f"DMP_{context.upper()}_DATABASE_URL"] = "postgresql://u@localhost/d"
     for open_to_others in ("0.0.0.0:1", "[::]:1", "10.0.0.7:1", f"{context}:1"):
         with pytest.raises(SettingsError) as raised:
             read({**plain, listen: open_to_others})

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from dmp_chassis.service_settings import CERTIFICATE_VARIABLES
+from dmp_chassis.service_settings import CERTIFICATE_VARIABLES, database_variable
 from dmp_stack.child import ChildSpec, child_command, describe_exit, log_tail, open_log, rotate_log
 from dmp_stack.errors import StackError
-from dmp_stack.settings import CONTEXTS, database_variable, metrics_variable
+from dmp_stack.settings import CONTEXTS, metrics_variable
 
 _FREE: Final = "127.0.0.1:0"
 _OFF: Final = "off"

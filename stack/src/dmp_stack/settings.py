@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from dmp_chassis.certificates import CertificateFiles, CertificatesUnusableError
+from dmp_chassis.service_settings import database_variable
 from dmp_chassis.settings import EnvReader, SettingsError
+from dmp_chassis.store_trust import check_stores
 from dmp_stack.gateway_certificates import PublicCertificate
 
 CONTEXTS: Final = ("ingest", "identity", "stats")
@@ -67,6 +69,10 @@ class StackSettings:
         env = EnvReader(environ)
         data_directory = Path(os.path.abspath(env.text("DMP_DATA_DIR", ".data")))  # noqa: PTH100 - keeps symbolic links
         urls = {context: env.url(database_variable(context), "", schemes=("postgresql",)) for context in CONTEXTS}
+        redis_url = env.url("DMP_REDIS_URL", "", schemes=("redis", "rediss", "unix"))
+        check_stores(
+            env, {**{database_variable(context): url for context, url in urls.items()}, "DMP_REDIS_URL": redis_url}
+        )
         keys_directory = env.text("DMP_KEYS_DIR", "")
         metrics = {context: env.text(metrics_variable(context), "") for context in CONTEXTS}
         metrics = {
@@ -79,7 +85,7 @@ class StackSettings:
             "http_port": env.integer("DMP_HTTP_PORT", 8080, minimum=0, maximum=65535),
             "data_directory": None if env.boolean("DMP_EPHEMERAL", False) else data_directory,
             "database_urls": {context: url for context, url in urls.items() if url},
-            "redis_url": env.url("DMP_REDIS_URL", "", schemes=("redis", "rediss", "unix")) or None,
+            "redis_url": redis_url or None,
             "api_keys": env.boolean("DMP_API_KEYS", False),
             "keys_directory": Path(keys_directory).absolute() if keys_directory else None,
             "open_to_anybody": env.boolean("DMP_OPEN_TO_ANYBODY", False),
@@ -122,11 +128,6 @@ def _check(env: EnvReader, name: str, files: CertificateFiles, *, what: str = ""
         files.read()
     except CertificatesUnusableError as error:
         env.problem(name, f"cannot be used{what}: {error}")
-
-
-def database_variable(context: str) -> str:
-    """The name of the variable that carries a service's database URL."""
-    return f"DMP_{context.upper()}_DATABASE_URL"
 
 
 def metrics_variable(context: str) -> str:

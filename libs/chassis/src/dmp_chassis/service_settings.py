@@ -10,6 +10,7 @@ from typing import Final
 
 from dmp_chassis.certificates import CertificateFiles, CertificatesUnusableError
 from dmp_chassis.settings import EnvReader
+from dmp_chassis.store_trust import check_stores
 
 CERTIFICATE_VARIABLES: Final = ("DMP_TLS_CERT_FILE", "DMP_TLS_KEY_FILE", "DMP_TLS_CA_FILE")
 """The certificate that a service shows, its key, and the authority of those that it believes."""
@@ -55,9 +56,12 @@ def read_common(env: EnvReader, service: str, *, port: int) -> CommonSettings:
             "DMP_TLS_CERT_FILE, DMP_TLS_KEY_FILE and DMP_TLS_CA_FILE, or, in a network that you trust, "
             "DMP_PLAIN_INSIDE=1",
         )
+    database_url = read_database_url(env, service)
+    redis_url = env.url("DMP_REDIS_URL", schemes=("redis", "rediss", "unix"))
+    check_stores(env, {database_variable(service): database_url, "DMP_REDIS_URL": redis_url})
     return CommonSettings(
-        database_url=read_database_url(env, service),
-        redis_url=env.url("DMP_REDIS_URL", schemes=("redis", "rediss", "unix")),
+        database_url=database_url,
+        redis_url=redis_url,
         listen=listen,
         certificates=certificates,
         log_level=read_log_level(env),
@@ -105,7 +109,12 @@ def read_metrics_listen(env: EnvReader, service: str, *, port: int) -> str:
 
 def read_database_url(env: EnvReader, service: str) -> str:
     """Where the service's database is. A problem is noted in `env`."""
-    return env.url(f"DMP_{service.upper()}_DATABASE_URL", schemes=("postgresql",))
+    return env.url(database_variable(service), schemes=("postgresql",))
+
+
+def database_variable(service: str) -> str:
+    """The name of the variable that has the URL of a service's database."""
+    return f"DMP_{service.upper()}_DATABASE_URL"
 
 
 def read_log_level(env: EnvReader) -> str:
@@ -117,5 +126,6 @@ def database_url_from_env(environ: Mapping[str, str], service: str) -> str:
     """All that a command on the service's database alone needs, such as `migrate`. Raises SettingsError."""
     env = EnvReader(environ)
     url = read_database_url(env, service)
+    check_stores(env, {database_variable(service): url})
     env.finish()
     return url
