@@ -18,13 +18,14 @@ from google.protobuf import descriptor_pb2
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message_factory import GetMessageClass
 
+from deploy.certificates.make_certificates import make_certificates
 from dmp.access.v1 import scope_pb2
 from dmp_stack.keys.api_key import SCOPES
 from dmp_stack.programs import repository_root
 from protos.generate import UnscopedRpcError, scopes
 from tests.contracts.wire import exchange, request_head
 from tests.gateway.backends import SERVICES
-from tests.gateway.conftest import Backends, GatewayRunner
+from tests.gateway.conftest import Backends, GatewayRunner, certificates_of, channel_of, client_of
 from tests.gateway.keyring import ORIGIN, Keyring, full
 
 DESCRIPTORS = repository_root() / "protos" / "gen" / "dmp.binpb"
@@ -42,17 +43,37 @@ FOR_CALLERS = [method for method in METHODS if scope_of(method) in SCOPES]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Guarded:
-    """A gateway that asks for keys, and the keys."""
+    """A gateway that asks for keys, the keys, its callers, and the servers behind it. authority: of its certificate."""
 
     url: str
     keyring: Keyring
     client: httpx.Client
     channel: grpc.Channel
+    backends: Backends
+    authority: Path | None = None
 
 
-@pytest.fixture
-def guarded(key_url: str, keyring: Keyring, key_client: httpx.Client, key_channel: grpc.Channel) -> Guarded:
-    return Guarded(url=key_url, keyring=keyring, client=key_client, channel=key_channel)
+@pytest.fixture(scope="module")
+def with_tls(runner: GatewayRunner, keyring: Keyring, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
+    """A gateway that speaks TLS with callers, and servers behind it that want its certificate."""
+    made = tmp_path_factory.mktemp("certificates")
+    make_certificates(made)
+    started, authority = Backends.start(certificates=made), made / "public" / "ca.pem"
+    url = runner.run_with_both(keyring.directory.gateway, certificates_of(made), **started.ports())
+    with client_of(url, authority) as client, channel_of(url, authority) as channel:
+        yield Guarded(url=url, keyring=keyring, client=client, channel=channel, backends=started, authority=authority)
+    started.close()
+
+
+@pytest.fixture(params=["clear text", "TLS"])
+def guarded(request: pytest.FixtureRequest, backends: Backends, keyring: Keyring) -> Guarded:
+    """Once without TLS, once with TLS everywhere; the servers without memory of other tests."""
+    if request.param == "TLS":
+        secured: Guarded = request.getfixturevalue("with_tls")
+        secured.backends.reset()
+        return secured
+    url, client, channel = (request.getfixturevalue(f"key_{name}") for name in ("url", "client", "channel"))
+    return Guarded(url=url, keyring=keyring, client=client, channel=channel, backends=backends)
 
 
 def cases(keyring: Keyring, scope: str) -> Iterator[tuple[str, dict[str, str], int]]:
@@ -103,9 +124,8 @@ REFUSED = {401: grpc.StatusCode.UNAUTHENTICATED, 403: grpc.StatusCode.PERMISSION
 
 
 @pytest.mark.parametrize("method", FOR_CALLERS, ids=lambda method: method.name)
-def test_an_rpc_takes_keys_with_its_scope_and_no_other(
-    method: MethodDescriptor, guarded: Guarded, backends: Backends
-) -> None:
+def test_an_rpc_takes_keys_with_its_scope_and_no_other(method: MethodDescriptor, guarded: Guarded) -> None:
+    backends = guarded.backends
     for what, headers, refused in cases(guarded.keyring, scope_of(method)):
         backends.reset()
         said = call_native(guarded.channel, method, headers)
@@ -140,14 +160,14 @@ def assert_only_the_name(metadata: dict[str, str | bytes], headers: dict[str, st
     assert keyring.texts[name] not in str(metadata)
 
 
-def test_no_key_opens_what_services_say_to_each_other(guarded: Guarded, backends: Backends) -> None:
+def test_no_key_opens_what_services_say_to_each_other(guarded: Guarded) -> None:
     internal = [method for method in METHODS if scope_of(method) == "internal"]
     assert len(internal) > 5
     for method in internal:
         assert call_native(guarded.channel, method, {}) == grpc.StatusCode.UNAUTHENTICATED
         allowed = call_native(guarded.channel, method, guarded.keyring.bearer("everything"))
         assert allowed == grpc.StatusCode.UNIMPLEMENTED, method.name
-    assert backend_calls(backends) == []
+    assert backend_calls(guarded.backends) == []
 
 
 def test_what_is_public_asks_nobody(guarded: Guarded) -> None:
@@ -160,9 +180,9 @@ def test_what_is_public_asks_nobody(guarded: Guarded) -> None:
             assert guarded.client.head(path, headers=headers).status_code == 200
 
 
-def test_the_public_rpc_tells_the_service_no_key(guarded: Guarded, backends: Backends) -> None:
+def test_the_public_rpc_tells_the_service_no_key(guarded: Guarded) -> None:
     guarded.client.get("/healthz", headers=guarded.keyring.bearer("everything"))
-    (metadata,) = backend_calls(backends)
+    (metadata,) = backend_calls(guarded.backends)
     assert not {"authorization", "x-api-key", "x-internal-caller"} & metadata.keys()
 
 
@@ -183,7 +203,7 @@ def test_a_body_is_refused_before_it_is_read(guarded: Guarded) -> None:
     """8 MiB are announced and never sent: an answer does not wait for them."""
     for headers, refused in (({}, 401), (guarded.keyring.bearer("read"), 403)):
         head = request_head("POST", "/events", [*headers.items(), ("Content-Length", "8388608")])
-        assert exchange(guarded.url, [head]).status == refused
+        assert exchange(guarded.url, [head], authority=guarded.authority).status == refused
 
 
 def test_the_paths_of_an_rpc_that_needs_admin_are_not_those_of_one_that_reads(guarded: Guarded) -> None:
