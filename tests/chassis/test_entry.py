@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -127,19 +127,20 @@ def test_a_failed_command_ends_with_1_and_logs_without_secrets(capsys: pytest.Ca
     assert "hunter2" not in printed
 
 
-def test_a_service_may_have_commands_of_its_own_with_flags(capsys: pytest.CaptureFixture[str]) -> None:
-    given: list[frozenset[str]] = []
+def test_a_service_may_have_commands_of_its_own_with_flags_and_options(capsys: pytest.CaptureFixture[str]) -> None:
+    given: list[Mapping[str, str]] = []
 
-    async def count(flags: frozenset[str]) -> None:
-        given.append(flags)
+    async def count(told: Mapping[str, str]) -> None:
+        given.append(told)
 
     def go(*arguments: str) -> None:
-        own = Command(help="counts", run=count, flags={"dry-run": "only says how many"})
+        own = Command(help="counts", run=count, flags={"dry-run": "only says how many"}, options={"from": "where"})
         main("test", service=not_loaded, commands={"count": own}, arguments=arguments)
 
     go("count")
     go("count", "--dry-run")
-    assert given == [frozenset(), frozenset({"dry-run"})]
+    go("count", "--from", "here", "--dry-run")
+    assert given == [{}, {"dry-run": ""}, {"dry-run": "", "from": "here"}]
     with pytest.raises(SystemExit):
         go("count", "--loud")
     assert "count" in capsys.readouterr().err

@@ -1,5 +1,6 @@
 """`python -m dmp_stack run`: the whole system on this machine until Ctrl-C. `... demo`: a throw-away one at work.
-`... audit`: whether a running one counted what it logged. `... keys`: the API keys."""
+`... audit`: whether a running one counted what it logged. `... backup`: a copy of its databases. `... keys`: the API
+keys."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ import threading
 import time
 
 from dmp_chassis.settings import SettingsError
+from dmp_stack import backup
 from dmp_stack.audit import add_arguments, audit
 from dmp_stack.errors import StackError
 from dmp_stack.keys import commands as keys
@@ -30,18 +32,21 @@ def main() -> int:
     """Returns the exit code: 0 after an orderly end, 1 if the stack cannot start, 2 for settings that are wrong."""
     os.umask(0o077)  # what the stack writes is no other user's business
     parser = argparse.ArgumentParser(prog="python -m dmp_stack")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="run | demo | audit | keys")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="run | demo | audit | backup | keys")
     commands.add_parser("run", help="start the whole system and keep it running until Ctrl-C")
     commands.add_parser("demo", help="start a throw-away system, send it a few thousand events, show the result")
     address = f"{os.environ.get('DMP_HTTP_HOST') or '127.0.0.1'}:{os.environ.get('DMP_HTTP_PORT') or '8080'}"
     auditing = commands.add_parser("audit", help="ask a running system whether what it counted is what it logged")
     add_arguments(auditing, address=address)
+    backup.add_arguments(commands.add_parser("backup", help="copy the databases of a running system, at one moment"))
     keys.add_arguments(commands.add_parser("keys", help="create, list, revoke and rotate API keys"))
     options = parser.parse_args()
     if options.command == "keys":
         return keys.run(options)
     if options.command == "audit":
         return audit(options)
+    if options.command == "backup":
+        return backup.run(options)
     if options.command == "demo":
         from dmp_stack.demo import demo  # its generator is of no use to `run`
 

@@ -223,7 +223,8 @@ class PostgresServer:
     def _write_access_rules(self) -> None:
         everybody = "trust" if self._options.trusted else "scram-sha-256"
         superuser = "trust" if self._options.trusted else "peer map=launcher"
-        self._write("pg_hba.conf", f"local all {SUPERUSER} {superuser}\nlocal all all {everybody}\n")
+        rules = (f"local all,replication {SUPERUSER} {superuser}", f"local all all {everybody}")
+        self._write("pg_hba.conf", "\n".join(rules) + "\n")
         self._write("pg_ident.conf", f'launcher "{current_user_name()}" {SUPERUSER}\n')
 
     def _write(self, name: str, text: str) -> None:
@@ -243,8 +244,10 @@ class PostgresServer:
             "shared_buffers": f"{options.shared_buffers_mebibytes}MB",
             "work_mem": "16MB",
             "maintenance_work_mem": "128MB",
-            "wal_level": "minimal",
-            "max_wal_senders": "0",
+            # For backups while it runs: one sender copies the files, another one the log that is written meanwhile.
+            "wal_level": "replica",
+            "max_wal_senders": "4",
+            "max_replication_slots": "4",
             "wal_buffers": "16MB",
             "max_wal_size": "4GB",
             "min_wal_size": "256MB",

@@ -28,7 +28,9 @@ def _break_ingest(crash: str) -> None:
         if crash == "claimed" and unlucky:
             os._exit(1)
         if crash == "done_first":
-            await _claims.settle([e.key for e in missing], [e.fingerprint for e in missing], applied=True)
+            keys, fingerprints = [e.key for e in missing], [e.fingerprint for e in missing]
+            epoch = await _stores.epoch.known()
+            await _stores.claims.settle(keys, fingerprints, applied=True, epoch=epoch)
             if unlucky:
                 os._exit(1)
         appended = await append(missing, *args, **rest)
@@ -37,8 +39,8 @@ def _break_ingest(crash: str) -> None:
         return appended
 
     async def remembering_store(events: Any, *, stores: Any, **rest: Any) -> Any:
-        global _claims
-        _claims = stores.claims
+        global _stores
+        _stores = stores
         return await store(events, stores=stores, **rest)
 
     store = store_group.store_group
@@ -46,6 +48,6 @@ def _break_ingest(crash: str) -> None:
     commit_groups.store_group = remembering_store
 
 
-_claims: Any = None
+_stores: Any = None
 if os.environ.get("DMP_CHAOS_CRASH") and os.environ.get("DMP_INGEST_LISTEN"):
     _break_ingest(os.environ["DMP_CHAOS_CRASH"])

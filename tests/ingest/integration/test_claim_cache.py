@@ -15,6 +15,7 @@ from tests.servers import running_valkey
 KEYS = [bytes([number]) * 16 for number in range(5)]
 PRINTS = [0, 1, 2**63 - 1, -(2**63), -1]
 OURS, THEIRS = b"ours....", b"theirs.."
+EPOCH = b"epoch-00"
 
 
 @pytest.fixture
@@ -29,20 +30,20 @@ def claims(redis: Redis) -> Claims:
 
 
 async def test_new_events_are_the_callers(claims: Claims) -> None:
-    assert await claims.claim(KEYS, PRINTS, token=OURS) == Claimed()
+    assert await claims.claim(KEYS, PRINTS, token=OURS, epoch=EPOCH) == Claimed()
 
 
 async def test_what_somebody_else_is_storing_is_not_decided(claims: Claims) -> None:
-    await claims.claim(KEYS[:2], PRINTS[:2], token=THEIRS)
-    assert await claims.claim(KEYS, PRINTS, token=OURS) == Claimed(all_decided=False)
+    await claims.claim(KEYS[:2], PRINTS[:2], token=THEIRS, epoch=EPOCH)
+    assert await claims.claim(KEYS, PRINTS, token=OURS, epoch=EPOCH) == Claimed(all_decided=False)
 
 
 async def test_what_the_log_has_comes_with_its_own_fingerprint(claims: Claims) -> None:
-    await claims.claim(KEYS, PRINTS, token=OURS)
-    await claims.settle(KEYS[3:], PRINTS[3:], applied=True)
-    await claims.settle(KEYS[1:3], PRINTS[1:3], applied=False)
-    await claims.release(KEYS[:1], token=OURS)
-    claimed = await claims.claim(KEYS, [7] * len(KEYS), token=THEIRS)
+    await claims.claim(KEYS, PRINTS, token=OURS, epoch=EPOCH)
+    await claims.settle(KEYS[3:], PRINTS[3:], applied=True, epoch=EPOCH)
+    await claims.settle(KEYS[1:3], PRINTS[1:3], applied=False, epoch=EPOCH)
+    await claims.release(KEYS[:1], token=OURS, epoch=EPOCH)
+    claimed = await claims.claim(KEYS, [7] * len(KEYS), token=THEIRS, epoch=EPOCH)
     assert claimed.stored == dict(zip(KEYS[1:], PRINTS[1:], strict=True))
     assert claimed.in_doubt == KEYS[1:3]
     assert claimed.all_decided
@@ -57,65 +58,74 @@ async def test_many_are_claimed_at_once_but_none_that_was_seen(
         async with connect_redis(server.url, client_name="test") as redis:
             await redis.acl_setuser("default", commands=["+msetex" if knows_msetex else "-msetex"])
             claims = Claims(redis, window_seconds=60)
-            await claims.claim(keys[40:41], [4], token=THEIRS)
-            await claims.claim(keys[99:], [9], token=THEIRS)
+            await claims.claim(keys[40:41], [4], token=THEIRS, epoch=EPOCH)
+            await claims.claim(keys[99:], [9], token=THEIRS, epoch=EPOCH)
             await claims.settle_group(THEIRS, applied=True)
             calls = (await redis.info("commandstats")).get("cmdstat_msetex", {"calls": 0})["calls"]
             assert calls == (2 if knows_msetex else 0)
-            claimed = await claims.claim(keys, list(range(100)), token=OURS)
+            claimed = await claims.claim(keys, list(range(100)), token=OURS, epoch=EPOCH)
             assert claimed == Claimed(stored={keys[40]: 4, keys[99]: 9})
             await claims.settle_group(OURS, applied=True)
             for name in await redis.keys("*"):
                 assert 30_000 < await redis.pttl(name) <= 60_000
-            again = await claims.claim(keys, [0] * 100, token=b"others..")
+            again = await claims.claim(keys, [0] * 100, token=b"others..", epoch=EPOCH)
             assert again.stored == {key: n for n, key in enumerate(keys)} | {keys[40]: 4, keys[99]: 9}
 
 
 async def test_a_group_is_settled_with_one_word(claims: Claims, redis: Redis) -> None:
-    await claims.claim(KEYS[:2], PRINTS[:2], token=OURS)
-    await claims.claim(KEYS[2:4], PRINTS[2:4], token=THEIRS)
+    await claims.claim(KEYS[:2], PRINTS[:2], token=OURS, epoch=EPOCH)
+    await claims.claim(KEYS[2:4], PRINTS[2:4], token=THEIRS, epoch=EPOCH)
     before = await redis.dbsize()
     await claims.settle_group(OURS, applied=True)
     await claims.settle_group(THEIRS, applied=False)
     assert await redis.dbsize() == before + 2
-    claimed = await claims.claim(KEYS, [7] * len(KEYS), token=b"others..")
+    claimed = await claims.claim(KEYS, [7] * len(KEYS), token=b"others..", epoch=EPOCH)
     assert claimed.stored == dict(zip(KEYS[:4], PRINTS[:4], strict=True))
     assert claimed.in_doubt == KEYS[2:4]
     assert claimed.all_decided
 
 
 async def test_a_group_that_says_nothing_decides_nothing(claims: Claims) -> None:
-    await claims.claim(KEYS[:2], PRINTS[:2], token=OURS)
-    await claims.claim(KEYS[2:], PRINTS[2:], token=THEIRS)
+    await claims.claim(KEYS[:2], PRINTS[:2], token=OURS, epoch=EPOCH)
+    await claims.claim(KEYS[2:], PRINTS[2:], token=THEIRS, epoch=EPOCH)
     await claims.settle_group(OURS, applied=True)
-    claimed = await claims.claim(KEYS, PRINTS, token=b"others..")
+    claimed = await claims.claim(KEYS, PRINTS, token=b"others..", epoch=EPOCH)
     assert claimed.stored == dict(zip(KEYS[:2], PRINTS[:2], strict=True))
     assert not claimed.all_decided
 
 
 async def test_only_the_holder_gives_a_claim_up(claims: Claims) -> None:
-    await claims.claim(KEYS, PRINTS, token=OURS)
-    await claims.release(KEYS, token=THEIRS)
-    assert not (await claims.claim(KEYS, PRINTS, token=THEIRS)).all_decided
-    await claims.release(KEYS, token=OURS)
-    assert await claims.claim(KEYS, PRINTS, token=THEIRS) == Claimed()
+    await claims.claim(KEYS, PRINTS, token=OURS, epoch=EPOCH)
+    await claims.release(KEYS, token=THEIRS, epoch=EPOCH)
+    assert not (await claims.claim(KEYS, PRINTS, token=THEIRS, epoch=EPOCH)).all_decided
+    await claims.release(KEYS, token=OURS, epoch=EPOCH)
+    assert await claims.claim(KEYS, PRINTS, token=THEIRS, epoch=EPOCH) == Claimed()
 
 
 async def test_what_is_settled_is_not_given_up(claims: Claims) -> None:
-    await claims.claim(KEYS, PRINTS, token=OURS)
-    await claims.settle(KEYS, PRINTS, applied=True)
-    await claims.release(KEYS, token=OURS)
-    assert (await claims.claim(KEYS, PRINTS, token=THEIRS)).stored == dict(zip(KEYS, PRINTS, strict=True))
+    await claims.claim(KEYS, PRINTS, token=OURS, epoch=EPOCH)
+    await claims.settle(KEYS, PRINTS, applied=True, epoch=EPOCH)
+    await claims.release(KEYS, token=OURS, epoch=EPOCH)
+    assert (await claims.claim(KEYS, PRINTS, token=THEIRS, epoch=EPOCH)).stored == dict(zip(KEYS, PRINTS, strict=True))
 
 
 async def test_a_value_that_nobody_here_wrote_decides_nothing(claims: Claims, redis: Redis) -> None:
-    await redis.set(b"dmp:{claim}:" + KEYS[0], "d")
-    assert await claims.claim(KEYS[:1], PRINTS[:1], token=OURS) == Claimed(all_decided=False)
+    await redis.set(b"dmp:{claim}:" + EPOCH + KEYS[0], "d")
+    assert await claims.claim(KEYS[:1], PRINTS[:1], token=OURS, epoch=EPOCH) == Claimed(all_decided=False)
+
+
+async def test_what_was_noted_in_another_epoch_is_not_known(claims: Claims) -> None:
+    await claims.claim(KEYS, PRINTS, token=OURS, epoch=EPOCH)
+    await claims.settle(KEYS[:2], PRINTS[:2], applied=True, epoch=EPOCH)
+    await claims.settle_group(OURS, applied=True)
+    assert await claims.claim(KEYS, PRINTS, token=THEIRS, epoch=b"epoch-01") == Claimed()
+    await claims.release(KEYS, token=THEIRS, epoch=b"epoch-01")
+    assert len((await claims.claim(KEYS, PRINTS, token=THEIRS, epoch=EPOCH)).stored) == len(KEYS)
 
 
 async def test_claims_expire(claims: Claims, redis: Redis) -> None:
-    await claims.claim(KEYS, PRINTS, token=OURS)
-    await claims.settle(KEYS[:1], PRINTS[:1], applied=True)
+    await claims.claim(KEYS, PRINTS, token=OURS, epoch=EPOCH)
+    await claims.settle(KEYS[:1], PRINTS[:1], applied=True, epoch=EPOCH)
     await claims.settle_group(OURS, applied=True)
     for name in await redis.keys("*"):
         assert 30_000 < await redis.pttl(name) <= 60_000
@@ -133,10 +143,10 @@ async def test_claims_are_not_written_to_the_append_only_file(
 
             before = await appended()
             claims = Claims(redis, window_seconds=60)
-            await claims.claim(KEYS, PRINTS, token=OURS)
-            await claims.settle(KEYS[1:], PRINTS[1:], applied=True)
+            await claims.claim(KEYS, PRINTS, token=OURS, epoch=EPOCH)
+            await claims.settle(KEYS[1:], PRINTS[1:], applied=True, epoch=EPOCH)
             await claims.settle_group(OURS, applied=True)
-            await claims.release(KEYS, token=OURS)
+            await claims.release(KEYS, token=OURS, epoch=EPOCH)
             assert await appended() == before
             await redis.set("something", "else")
             assert await appended() > before
@@ -145,7 +155,7 @@ async def test_claims_are_not_written_to_the_append_only_file(
 async def test_a_redis_that_is_away_decides_nothing_and_is_left_alone(redis_url: str) -> None:
     async with connect_redis("redis://127.0.0.1:1/0", client_name="test") as nobody:
         claims = Claims(nobody, window_seconds=60)
-        assert await claims.claim(KEYS, PRINTS, token=OURS) == Claimed(all_decided=False)
-        await claims.settle(KEYS, PRINTS, applied=True)
+        assert await claims.claim(KEYS, PRINTS, token=OURS, epoch=EPOCH) == Claimed(all_decided=False)
+        await claims.settle(KEYS, PRINTS, applied=True, epoch=EPOCH)
         await claims.settle_group(OURS, applied=True)
-        await claims.release(KEYS, token=OURS)
+        await claims.release(KEYS, token=OURS, epoch=EPOCH)

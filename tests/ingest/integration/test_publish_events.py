@@ -196,6 +196,7 @@ async def test_nothing_after_the_commit_takes_an_answer_back() -> None:
         accepted=[new],
         unsettled={},
         token=bytes(8),
+        epoch=bytes(8),
         disputed=False,
     )
     try:

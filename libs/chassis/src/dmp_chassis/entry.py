@@ -27,13 +27,15 @@ class Command:
     """A command that one service has besides.
 
     help: what it does, for the list of commands.
-    run: does it; gets the flags that were given, without dashes.
+    run: does it; gets the options that were given with their values, and the flags with an empty text, without dashes.
     flags: the flags that it takes, each with its explanation.
+    options: the options that it takes, each of which has a value, each with its explanation.
     """
 
     help: str
-    run: Callable[[frozenset[str]], Coroutine[Any, Any, None]]
+    run: Callable[[Mapping[str, str]], Coroutine[Any, Any, None]]
     flags: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, str] = field(default_factory=dict)
 
 
 def main(
@@ -57,7 +59,9 @@ def main(
     for command_name, one in own.items():
         added = known.add_parser(command_name, help=one.help)
         for flag, meaning in one.flags.items():
-            added.add_argument(f"--{flag}", dest=flag, action="store_true", help=meaning)
+            added.add_argument(f"--{flag}", dest=flag, action="store_const", const="", help=meaning)
+        for option, meaning in one.options.items():
+            added.add_argument(f"--{option}", dest=option, metavar=option.rpartition("-")[2].upper(), help=meaning)
     given = parser.parse_args(arguments)
     command = given.command
     configure("info", name)
@@ -71,8 +75,8 @@ def main(
         elif command in own:
             import uvloop
 
-            flags = frozenset(flag for flag in own[command].flags if getattr(given, flag))
-            uvloop.run(own[command].run(flags))
+            names = (*own[command].flags, *own[command].options)
+            uvloop.run(own[command].run({name: value for name in names if (value := getattr(given, name)) is not None}))
         else:
             _migrate(name)
     except SettingsError as error:

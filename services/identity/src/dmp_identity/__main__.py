@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from dmp_chassis.entry import Command, main
@@ -17,11 +18,11 @@ def service() -> AnyService:
     return SERVICE
 
 
-async def renormalise(flags: frozenset[str]) -> None:
+async def renormalise(given: Mapping[str, str]) -> None:
     """Reads stored values again by the policy's rules, or says what that would change. Raises SettingsError."""
     from dmp_identity.app import renormalise as read_values_again
 
-    await read_values_again(dry_run="dry-run" in flags)
+    await read_values_again(dry_run="dry-run" in given)
 
 
 if __name__ == "__main__":

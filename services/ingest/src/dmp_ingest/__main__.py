@@ -1,10 +1,11 @@
-"""`python -m dmp_ingest serve|migrate`."""
+"""`python -m dmp_ingest serve|migrate|hand-over`."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from dmp_chassis.entry import main
+from dmp_chassis.entry import Command, main
 
 if TYPE_CHECKING:
     from dmp_chassis.service import AnyService
@@ -17,5 +18,27 @@ def service() -> AnyService:
     return SERVICE
 
 
+async def hand_over(given: Mapping[str, str]) -> None:
+    """Puts batches of the log back into the outbox. Raises SettingsError."""
+    from dmp_ingest.app import hand_over as put_back
+
+    await put_back(given)
+
+
 if __name__ == "__main__":
-    main("ingest", service=service)
+    main(
+        "ingest",
+        service=service,
+        commands={
+            "hand-over": Command(
+                help="hand over again what the log has, to a service whose database was restored to an earlier moment",
+                run=hand_over,
+                options={
+                    "consumer": "identity, stats or both",
+                    "from": "a moment before that to which it was restored, such as 2026-11-22T12:00:00Z",
+                    "to": "the end; default: now",
+                    "inbox-days": "its DMP_IDENTITY_INBOX_RETENTION_DAYS or DMP_STATS_...; default: 30",
+                },
+            )
+        },
+    )

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import os
+import time
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 import grpc
+import msgspec
 from grpc_health.v1 import health_pb2
 
 from dmp.access.v1 import scope_pb2
@@ -17,6 +20,7 @@ from dmp_chassis.certificates import Certificates
 from dmp_chassis.client import channel
 from dmp_chassis.database import Database
 from dmp_chassis.domain_events import RedisStreamPublisher, drain_loop
+from dmp_chassis.logging import configure
 from dmp_chassis.metrics import Answer, Metrics
 from dmp_chassis.redis_client import check_redis, connect_redis
 from dmp_chassis.service import Api, Parts, ServiceDefinition
@@ -28,8 +32,10 @@ from dmp_ingest.adapters.erasure_store import Erasures
 from dmp_ingest.adapters.event_store import EventLog
 from dmp_ingest.adapters.group_writer import GroupWriter
 from dmp_ingest.adapters.known_users import KnownUsers
+from dmp_ingest.adapters.log_batches import LogBatches
 from dmp_ingest.adapters.log_cells import LogCells
 from dmp_ingest.adapters.log_cleaning import LogCleaner
+from dmp_ingest.adapters.log_epoch import LogEpoch
 from dmp_ingest.adapters.outbox import Outbox
 from dmp_ingest.adapters.owners import Owners
 from dmp_ingest.adapters.people import People
@@ -49,6 +55,7 @@ from dmp_ingest.commit_groups import GroupCommitter
 from dmp_ingest.deliver_batch import Deliverer
 from dmp_ingest.erase_everywhere import Stores, sweep_loop
 from dmp_ingest.gather_groups import GroupGathering
+from dmp_ingest.hand_over_again import hand_over_again
 from dmp_ingest.hand_over_group import GroupHandOver
 from dmp_ingest.hold_batches import HeldBatches
 from dmp_ingest.large_requests import LargeRequests
@@ -61,7 +68,7 @@ from dmp_ingest.metrics import (
     QUEUED_SECONDS,
 )
 from dmp_ingest.relay_batches import Relay
-from dmp_ingest.settings import Settings, read_settings
+from dmp_ingest.settings import Settings, read_hand_over_settings, read_settings
 from dmp_ingest.store_group import GroupStores
 from dmp_ingest.watch_commit import CommitWatch
 
@@ -89,6 +96,7 @@ def assemble(settings: Settings) -> Parts:
     stats = timed(channel(settings.stats_address, service="stats", certificates=certificates), metrics)
     groups = GroupWriter(settings.common.database_url)
     log = EventLog(database, groups)
+    epoch = LogEpoch(settings.common.database_url)
     patience_seconds = settings.apply_wait_seconds
     consumers = Consumers(identity=identity, stats=stats, patience_seconds=patience_seconds)
     # Of its own, so that neither reads nor commits keep it from delivering: one connection for each loop.
@@ -109,7 +117,7 @@ def assemble(settings: Settings) -> Parts:
     gathering = GroupGathering(max_queued_events=settings.max_queued_events, max_group_events=settings.max_group_events)
     committer = GroupCommitter(
         gathering=gathering,
-        stores=GroupStores(log=log, claims=claims, announced=wake.set),
+        stores=GroupStores(log=log, claims=claims, epoch=epoch, announced=wake.set),
         watch=CommitWatch(log.check, timeout_seconds=settings.commit_timeout_seconds),
         hand_over=GroupHandOver(
             log=log, claims=claims, deliverer=deliverer, apply_wait_seconds=patience_seconds, metrics=metrics
@@ -190,6 +198,7 @@ def assemble(settings: Settings) -> Parts:
             stats.close,
             redis.aclose,
             groups.close,
+            epoch.close,
             auditing.close,
             delivering.close,
             database.close,
@@ -210,6 +219,23 @@ SERVICE: Final = ServiceDefinition(
     read_settings=read_settings,
     assemble=assemble,
 )
+
+
+async def hand_over(given: Mapping[str, str]) -> None:
+    """`python -m dmp_ingest hand-over --consumer NAME --from TIME`; prints as JSON how much it was. Raises
+    SettingsError, and what the database raises.
+    """
+    settings = read_hand_over_settings(os.environ, given, now_us=time.time_ns() // 1000)
+    configure(settings.log_level, "ingest")
+    database = Database.connect(
+        settings.database_url, pool_size=2, application_name="ingest hand-over", statement_timeout_seconds=0
+    )
+    try:
+        log = LogBatches(database, counts_as=settings.policy.counts_as)
+        done = await hand_over_again(log=log, to=settings.consumers, first_us=settings.first_us, end_us=settings.end_us)
+        print(msgspec.json.encode(done).decode())
+    finally:
+        await database.close()
 
 
 def _serving(to: grpc.aio.Channel, name: str = "") -> Callable[[], Awaitable[None]]:

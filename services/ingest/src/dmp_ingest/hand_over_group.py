@@ -82,11 +82,11 @@ class GroupHandOver:
 
     async def _settle_claims(self, stored: StoredGroup, *, repeated_applied: bool, new_applied: bool) -> None:
         """Writes into Redis what the log has: the events that were there before, then the new ones."""
-        unsettled, new = stored.unsettled, stored.accepted
-        await self._claims.settle(list(unsettled), list(unsettled.values()), applied=repeated_applied)
+        unsettled, new, epoch = stored.unsettled, stored.accepted, stored.epoch
+        await self._claims.settle(list(unsettled), list(unsettled.values()), applied=repeated_applied, epoch=epoch)
         if stored.disputed:
             keys, fingerprints = [event.key for event in new], [event.fingerprint for event in new]
-            await self._claims.settle(keys, fingerprints, applied=new_applied)
+            await self._claims.settle(keys, fingerprints, applied=new_applied, epoch=epoch)
         elif new:
             await self._claims.settle_group(stored.token, applied=new_applied)
 

@@ -7,10 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import Final
 
-from dmp_chassis.service_settings import CommonSettings, read_common
+from dmp_chassis.instants import instant_problem, read_instant_us
+from dmp_chassis.service_settings import CommonSettings, read_common, read_database_url, read_log_level
 from dmp_chassis.settings import EnvReader, SettingsError
+from dmp_ingest.adapters.outbox import CONSUMERS, ConsumerName
 from dmp_ingest.domain.event_policy import EventPolicy, PolicyError, event_policy
+
+_INBOX_DAYS: Final = 30
+_US_A_DAY: Final = 86_400 * 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +53,54 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     )
     env.finish()
     return settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandOverSettings:
+    """What `hand-over` needs: where the log is, how events count, and what to hand over to whom."""
+
+    database_url: str
+    log_level: str
+    policy: EventPolicy
+    consumers: tuple[ConsumerName, ...]
+    first_us: int
+    """Batches from here on, in microseconds since 1970."""
+    end_us: int
+
+
+def read_hand_over_settings(environ: Mapping[str, str], given: Mapping[str, str], *, now_us: int) -> HandOverSettings:
+    """Reads the environment, and the options as the command line has them. Raises SettingsError with all problems."""
+    env = EnvReader(environ)
+    consumers = [name for name in CONSUMERS if given.get("consumer", "") in (name, "both")]
+    if not consumers:
+        env.problem("--consumer", "must be identity, stats or both")
+    first_us = _read_time(env, given, "from")
+    end_us = _read_time(env, given, "to") if "to" in given else now_us
+    days = given.get("inbox-days", str(_INBOX_DAYS))
+    if not (days.isascii() and days.isdecimal() and len(days) < 6):
+        env.problem("--inbox-days", "must be a whole number")
+    elif int(days) and first_us < now_us - int(days) * _US_A_DAY:
+        env.problem("--from", f"must lie within the last {days} days: consumers may have forgotten what is older")
+    if first_us >= end_us:
+        env.problem("--to", "must lie after --from")
+    settings = HandOverSettings(
+        database_url=read_database_url(env, "ingest"),
+        log_level=read_log_level(env),
+        policy=_read_policy(env.text("DMP_INGEST_POLICY_FILE", ""), env),
+        consumers=tuple(consumers),
+        first_us=first_us,
+        end_us=end_us,
+    )
+    env.finish()
+    return settings
+
+
+def _read_time(env: EnvReader, given: Mapping[str, str], option: str) -> int:
+    text = given.get(option, "")
+    at_us = read_instant_us(text)
+    if at_us is None:
+        env.problem(f"--{option}", instant_problem(text))
+    return at_us or 0
 
 
 def _read_policy(path: str, env: EnvReader) -> EventPolicy:

@@ -6,6 +6,9 @@ harmless:
   not have the event, and when it is sent again it is taken for a duplicate.
 - An id that is marked after the commit is unknown to Redis if the process dies in between. Without the unique key, the
   event would be counted twice when it is sent again.
+
+A mark outlives the event if the log is restored from a backup, or goes on in a copy that lacks the last commits. So a
+mark is believed only after the log has said that it is still in the epoch in which the mark was made (ADR 0013).
 """
 
 from __future__ import annotations
@@ -19,9 +22,10 @@ from typing import Final
 from dmp_chassis.domain_events import DomainEvent
 from dmp_chassis.uuid7 import uuid7_text
 from dmp_ingest.adapters.batch_payload import batch_payload
-from dmp_ingest.adapters.claim_cache import Claims
+from dmp_ingest.adapters.claim_cache import Claimed, Claims
 from dmp_ingest.adapters.event_store import AlreadyStoredError, EventLog
 from dmp_ingest.adapters.group_writer import NewGroup
+from dmp_ingest.adapters.log_epoch import LogEpoch
 from dmp_ingest.adapters.outbox import LEASE_SECONDS
 from dmp_ingest.domain.batch import Batch
 from dmp_ingest.domain.duplicate import first_of_each_key
@@ -37,6 +41,7 @@ class GroupStores:
 
     log: EventLog
     claims: Claims
+    epoch: LogEpoch
     announced: Callable[[], None]
     """Called when domain events have been committed."""
 
@@ -59,6 +64,8 @@ class StoredGroup:
     """The part of `stored` that Redis does not know to be applied."""
     token: bytes
     """The token of this group's claims in Redis."""
+    epoch: bytes
+    """The epoch of the log that its claims name."""
     disputed: bool
     """Whether another group had claimed some of the new events, or Redis was away."""
 
@@ -76,13 +83,20 @@ async def store_group(
     firsts = first_of_each_key(events)
     token = secrets.token_bytes(8)
     candidates = list(firsts.values())
-    claimed = await stores.claims.claim(list(firsts), [event.fingerprint for event in candidates], token=token)
-    missing = [event for event in candidates if event.key not in claimed.stored] if claimed.stored else candidates
+    epoch = await stores.epoch.known()
+    fingerprints = [event.fingerprint for event in candidates]
+    claimed = await stores.claims.claim(list(firsts), fingerprints, token=token, epoch=epoch)
+    missing = candidates
     appender = _GroupAppender(stores.log, size=len(events), rejected=rejected, acknowledged=acknowledged)
     try:
+        if claimed.stored:
+            if await stores.epoch.read() == epoch:
+                missing = [event for event in candidates if event.key not in claimed.stored]
+            else:
+                claimed = Claimed(all_decided=False)
         appended = await _append(missing, appender, believed_new=claimed.all_decided)
     except BaseException:
-        await stores.claims.release([event.key for event in missing], token=token)
+        await stores.claims.release([event.key for event in missing], token=token, epoch=epoch)
         raise
     stores.announced()
     stored = {**claimed.stored, **appended.found}
@@ -94,6 +108,7 @@ async def store_group(
         accepted=appended.events,
         unsettled={key: stored[key] for key in (*claimed.in_doubt, *appended.found)},
         token=token,
+        epoch=epoch,
         disputed=not claimed.all_decided,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from dmp_chassis.entry import Command, main
@@ -17,7 +18,7 @@ def service() -> AnyService:
     return SERVICE
 
 
-async def reset_clock(flags: frozenset[str]) -> None:
+async def reset_clock(given: Mapping[str, str]) -> None:
     """Resets the clock of the reference table. Raises SettingsError."""
     from dmp_stats.app import reset_clock_of_reference
 

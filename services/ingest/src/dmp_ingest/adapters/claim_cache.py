@@ -3,13 +3,16 @@ decides.
 
 Keys in Redis (all owned by ingest, all kept for the configured window):
 
-`dmp:{claim}:` + the event's 16-byte key, with one of these values:
+`dmp:{claim}:` + the log's 8-byte epoch + the event's 16-byte key, with one of these values:
 - `p` + the token of a group + fingerprint: this group has claimed the id.
 - `d` + fingerprint: the log has the event.
 - `a` + fingerprint: the log has the event, and identity and stats have applied it.
 
 `dmp:{claim}:group:` + the token of a group, with the value `d` or `a`: the same for all ids that the group has claimed.
 While this key is absent, nothing is known of these ids: the group is being stored, or was lost with its process.
+
+The epoch (`dmp_ingest.adapters.log_epoch`) is another one once the log may have lost events, by a restore for instance.
+What was noted in another epoch is never found again, and expires (ADR 0013).
 
 If all keys are lost, or Redis is away, ingest asks PostgreSQL about every event and is slower. So claims are neither
 replicated nor written to an append-only file, which would double their cost (ADR 0005).
@@ -113,9 +116,13 @@ class Claims:
         self._redis = redis
         self._breaker = Breaker(pause_seconds=_PAUSE_SECONDS)
 
-    async def claim(self, keys: Sequence[bytes], fingerprints: Sequence[int], *, token: bytes) -> Claimed:
-        """Claims these events in one round trip, two if some were seen before. Never raises."""
-        seen = await self._call(self._claim, keys, [token, self._window_ms, _packed(fingerprints)])
+    async def claim(self, keys: Sequence[bytes], fingerprints: Sequence[int], *, token: bytes, epoch: bytes) -> Claimed:
+        """Claims these events in one round trip, two if some were seen before. Never raises.
+
+        What it says of stored events holds if the log is still in this epoch: ask after the call, not before.
+        """
+        names = _names(keys, epoch)
+        seen = await self._call(self._claim, names, [token, self._window_ms, _packed(fingerprints)])
         if seen is None:
             return Claimed(all_decided=False)
         if not seen:
@@ -144,19 +151,20 @@ class Claims:
 
         Call it after the commit, never before.
         """
-        await self._call(self._settle_group, [b"group:" + token], [b"a" if applied else b"d", self._window_ms])
+        await self._call(self._settle_group, [_GROUP_PREFIX + token], [b"a" if applied else b"d", self._window_ms])
 
-    async def settle(self, keys: Sequence[bytes], fingerprints: Sequence[int], *, applied: bool) -> None:
+    async def settle(self, keys: Sequence[bytes], fingerprints: Sequence[int], *, applied: bool, epoch: bytes) -> None:
         """Notes that the log has these events, whoever claimed them. Never raises.
 
-        Call it after their commit, never before.
+        Call it after their commit, never before, with the epoch that was known before it.
         """
         if keys:
-            await self._call(self._settle, keys, [b"a" if applied else b"d", self._window_ms, _packed(fingerprints)])
+            arguments = [b"a" if applied else b"d", self._window_ms, _packed(fingerprints)]
+            await self._call(self._settle, _names(keys, epoch), arguments)
 
-    async def release(self, keys: Sequence[bytes], *, token: bytes) -> None:
+    async def release(self, keys: Sequence[bytes], *, token: bytes, epoch: bytes) -> None:
         """Gives up the claims that this token still holds on these events. Never raises."""
-        await self._call(self._release, keys, [token])
+        await self._call(self._release, _names(keys, epoch), [token])
 
     async def _kinds_of_groups(self, tokens: Collection[bytes]) -> dict[bytes, bytes | None]:
         """What Redis has for the groups with these tokens: `d`, `a`, or None if it has nothing."""
@@ -166,10 +174,10 @@ class Claims:
         kinds = await self._guarded(self._redis.mget([_GROUP_PREFIX + token for token in ordered]))
         return dict(zip(ordered, kinds, strict=True)) if kinds else {}
 
-    async def _call(self, script: AsyncScript, keys: Sequence[bytes], arguments: Sequence[bytes]) -> list[Any] | None:
+    async def _call(self, script: AsyncScript, names: Sequence[bytes], arguments: Sequence[bytes]) -> list[Any] | None:
         if self._breaker.is_open:
             return None
-        return await self._guarded(script(keys=[_PREFIX + key for key in keys], args=arguments))
+        return await self._guarded(script(keys=names, args=arguments))
 
     async def _guarded(self, call: Awaitable[list[Any] | None]) -> list[Any] | None:
         """The answer to a call. If it does not come in time: None, and Redis is not asked for a while."""
@@ -182,6 +190,12 @@ class Claims:
             _LOG.warning("Redis is of no help at the moment", extra={"error": type(error).__name__})
             return None
         return answer or []
+
+
+def _names(keys: Sequence[bytes], epoch: bytes) -> list[bytes]:
+    """The names in Redis of the claims on these events."""
+    prefix = _PREFIX + epoch
+    return [prefix + key for key in keys]
 
 
 def _packed(fingerprints: Sequence[int]) -> bytes:

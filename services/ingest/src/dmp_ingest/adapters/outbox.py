@@ -9,6 +9,7 @@ from typing import Final, Literal, LiteralString, TypeAlias
 from dmp_chassis.database import Database, raw
 
 ConsumerName: TypeAlias = Literal["identity", "stats"]
+CONSUMERS: Final[tuple[ConsumerName, ...]] = ("identity", "stats")
 
 LEASE_SECONDS: Final = 2.0
 """For so long nobody else delivers a batch that a process has in hand. A process that lives renews its leases
