@@ -57,3 +57,15 @@ def test_what_fails_inside_gives_its_room_back() -> None:
         raise KeyError
     with budget.share(1), pytest.raises(NoRoom), budget.share(1):
         pytest.fail("there is no room")
+
+
+def test_what_is_moved_is_held_after_the_block_until_it_is_given_back() -> None:
+    budget = Budget(10, refusal=NoRoom)
+    with budget.share(7) as share:
+        moved = share.moved()
+        assert (share.held, moved.held) == (0, 7)
+    with pytest.raises(NoRoom), budget.share(4):
+        pytest.fail("there is no room")
+    moved.hold(0)
+    with budget.share(10):
+        pass

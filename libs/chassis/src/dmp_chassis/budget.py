@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from typing import Self
 
 
 class Share:
-    """What one request holds of a budget. Made by `Budget.share`."""
+    """What one request holds of a budget, until the block ends that it is the context of. Made by `Budget.share`."""
+
+    __slots__ = ("_change", "_held")
 
     def __init__(self, change: Callable[[int, int], None]) -> None:
         self._change = change
         self._held = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.hold(0)
 
     @property
     def held(self) -> int:
@@ -24,8 +32,15 @@ class Share:
         Raises the budget's refusal if there is no room for more. Less always fits, and any amount if nobody else holds
         anything.
         """
-        self._change(self._held, amount)
-        self._held = amount
+        if amount != self._held:
+            self._change(self._held, amount)
+            self._held = amount
+
+    def moved(self) -> Share:
+        """Another share, which holds what this one held. This one holds nothing any more."""
+        other = Share(self._change)
+        other._held, self._held = self._held, 0
+        return other
 
 
 class Budget:
@@ -40,15 +55,11 @@ class Budget:
         self._refusal = refusal
         self._held = 0
 
-    @contextmanager
-    def share(self, amount: int = 0) -> Iterator[Share]:
+    def share(self, amount: int = 0) -> Share:
         """Holds so much, until the block ends. Raises the refusal at once if there is no room for it."""
         share = Share(self._change)
         share.hold(amount)
-        try:
-            yield share
-        finally:
-            share.hold(0)
+        return share
 
     def _change(self, before: int, after: int) -> None:
         others = self._held - before

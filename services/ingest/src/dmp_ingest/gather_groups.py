@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final, TypeAlias
+
+import msgspec
 
 from dmp_ingest.domain.duplicate import Verdict
 from dmp_ingest.domain.errors import OverloadedError
@@ -25,8 +26,7 @@ _LONGEST_GATHERING_SECONDS: Final = 0.03
 _RETRY_AFTER_SECONDS: Final = 1.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Committed:
+class Committed(msgspec.Struct, kw_only=True, frozen=True):
     """The answer to one submission: its events are durable."""
 
     verdicts: Sequence[Verdict]

@@ -8,8 +8,7 @@ requests have their turn.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AbstractContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Final
 
 from dmp_chassis.budget import Budget, Share
@@ -20,6 +19,7 @@ _LARGE_EVENTS: Final = 100
 _EVENT_BYTES: Final = 1_024
 """A request counts as at least one event for each so many bytes: an event, or its answer, holds about as much."""
 _RETRY_AFTER_SECONDS: Final = 1.0
+_AT_ONCE: Final = nullcontext()
 
 
 def weight_of(*, events: int, size_bytes: int) -> int:
@@ -43,15 +43,10 @@ class LargeRequests:
         self._in_hand = Budget(most_events, refusal=lambda: OverloadedError(retry_after_seconds=_RETRY_AFTER_SECONDS))
         self._turn = asyncio.Lock()
 
-    def share(self) -> AbstractContextManager[Share]:
+    def share(self) -> Share:
         """What one request holds: see `weight_of`. `hold` raises OverloadedError if too much is in hand."""
         return self._in_hand.share()
 
-    @asynccontextmanager
-    async def turn(self, events: int) -> AsyncIterator[None]:
+    def turn(self, events: int) -> AbstractAsyncContextManager[object]:
         """Waits until no other large request works. A small one does not wait."""
-        if not is_large(events):
-            yield
-            return
-        async with self._turn:
-            yield
+        return self._turn if is_large(events) else _AT_ONCE

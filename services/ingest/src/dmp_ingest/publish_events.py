@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Final, TypeAlias, cast
 
 import msgspec
@@ -26,8 +25,7 @@ _AT_ONCE_EVENTS: Final = 25
 _ENOUGH_SOURCE: Final = 256
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PublishEvents:
+class PublishEvents(msgspec.Struct, kw_only=True, frozen=True):
     """One request."""
 
     events: Sequence[SubmittedEvent | ForeignEvent | UnreadableEvent | RejectedEvent]
@@ -54,8 +52,7 @@ class StoredOutcome(msgspec.Struct, frozen=True, gc=False):
 Outcome: TypeAlias = StoredOutcome | RejectedEvent
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Published:
+class Published(msgspec.Struct, kw_only=True, frozen=True):
     """The answer for one request."""
 
     accepted: int = 0
@@ -65,7 +62,7 @@ class Published:
     """Invalid events."""
     applied: bool = True
     """Whether identity and stats have applied all stored events of the request."""
-    outcomes: Sequence[Outcome] = field(default=())
+    outcomes: Sequence[Outcome] = ()
     """One for each event, in the order of the request."""
 
 
@@ -130,7 +127,8 @@ async def judge_events(request: PublishEvents, policy: EventPolicy) -> list[Acce
     judged: list[AcceptableEvent | RejectedEvent] = []
     pauses = Pauses()
     for first in range(0, len(request.events), _AT_ONCE_EVENTS):
-        await pauses.take_if_due()
+        if first:
+            await pauses.take_if_due()
         events = request.events[first : first + _AT_ONCE_EVENTS]
         event_ids = [
             _new_id_of(event, first + index, request) if event.event_id is None else event.event_id

@@ -105,6 +105,8 @@ def write_invalid_body(errors: Mapping[str, Sequence[str]]) -> bytes:
 
 async def _written(items: Sequence[_Item], write: Callable[[_Item], msgspec.Struct]) -> msgspec.Raw:
     """The array of what `write` makes of each of these."""
+    if len(items) <= _RESULTS_AT_ONCE:
+        return msgspec.Raw(_encode([write(item) for item in items]))
     pauses = Pauses()
     pieces = []
     for first in range(0, len(items), _RESULTS_AT_ONCE):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
@@ -50,8 +50,7 @@ class _RawBody(msgspec.Struct):
     source: msgspec.Raw = _NOTHING
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EventsBody:
+class EventsBody(msgspec.Struct, kw_only=True, frozen=True):
     """What a body holds."""
 
     single: bool = False
@@ -60,7 +59,7 @@ class EventsBody:
     """The source of the batch."""
     events: Sequence[ReadEvent] = ()
     """In the order of the body."""
-    errors: Mapping[str, list[str]] = field(default_factory=dict)
+    errors: Mapping[str, list[str]] = {}
     """What is wrong with the body as a whole, by field; there are no events then."""
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import NamedTuple
+
+import msgspec
 
 from dmp_chassis.budget import Share
 from dmp_chassis.metrics import Metrics
@@ -47,7 +48,7 @@ class JsonPublishing:
         body = await self._reader.read(data)
         share.hold(weight_of(events=len(body.events), size_bytes=len(data)))
         if not body.events and not body.errors:
-            return replace(body, errors={"events": ["at least one event is required"]})
+            return msgspec.structs.replace(body, errors={"events": ["at least one event is required"]})
         return body
 
     async def publish(

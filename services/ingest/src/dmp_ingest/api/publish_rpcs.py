@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from typing import Any, TypeAlias
 
 import grpc
@@ -47,8 +46,7 @@ class PublishRpcs:
     async def publish(self, data: bytes, context: Context) -> pb.PublishEventsResponse:
         """Publishes a serialized `PublishEventsRequest`."""
         self._gathering.refuse_if_full()
-        with ExitStack() as held:
-            share = held.enter_context(self._large.share())
+        with self._large.share() as share:
             share.hold(weight_of(events=0, size_bytes=len(data)))
             message, events = await read_publish_request(data, pb.PublishEventsRequest, self._policy)
             share.hold(weight_of(events=len(events.events), size_bytes=len(data)))
@@ -61,7 +59,7 @@ class PublishRpcs:
             )
             async with self._large.turn(len(published.outcomes)):
                 await add_results(response, published.outcomes, minimal=message.minimal_results)
-            _hold_until_taken(held, share, answer_bytes=response.ByteSize(), context=context)
+            _hold_until_taken(share, answer_bytes=response.ByteSize(), context=context)
             return response
 
     async def publish_json(
@@ -69,21 +67,19 @@ class PublishRpcs:
     ) -> pb.PublishEventsJsonResponse:
         """Publishes the body of `POST /events`; the HTTP status goes to the gateway as metadata."""
         self._gathering.refuse_if_full()
-        headers = {
-            name: value for name, value in context.invocation_metadata() or () if name in ("idempotency-key", "prefer")
-        }
-        with ExitStack() as held:
-            share = held.enter_context(self._large.share())
-            data = await decoded_body(request.body.data, context, limit=self._policy.max_body_bytes)
+        metadata = context.invocation_metadata() or ()
+        headers = dict(metadata)
+        with self._large.share() as share:
+            data = await decoded_body(request.body.data, metadata, limit=self._policy.max_body_bytes)
             answer = await self._json.publish(
                 data,
                 share,
                 idempotency_key=str(headers.get("idempotency-key", "")),
-                minimal=_wants_minimal(str(headers.get("prefer", ""))),
+                minimal="prefer" in headers and _wants_minimal(str(headers["prefer"])),
             )
             if answer.http_status != 202:
                 await send_http_status(context, answer.http_status)
-            _hold_until_taken(held, share, answer_bytes=len(answer.body), context=context)
+            _hold_until_taken(share, answer_bytes=len(answer.body), context=context)
             return pb.PublishEventsJsonResponse(body=json_body(answer.body))
 
     async def validate_json(
@@ -108,12 +104,12 @@ class PublishRpcs:
         return published
 
 
-def _hold_until_taken(held: ExitStack, share: Share, *, answer_bytes: int, context: Context) -> None:
-    """Keeps what `held` holds, but of a large answer only, until it is taken: gRPC's library keeps it for so long."""
+def _hold_until_taken(share: Share, *, answer_bytes: int, context: Context) -> None:
+    """Keeps what a large answer holds until it is taken: gRPC's library keeps the answer for so long."""
     hold_answer(share, answer_bytes)
     if share.held:
-        until_taken = held.pop_all()
-        context.add_done_callback(lambda _: until_taken.close())  # type: ignore[arg-type]  # a class in the stubs
+        until_taken = share.moved()
+        context.add_done_callback(lambda _: until_taken.hold(0))  # type: ignore[arg-type]  # a class in the stubs
 
 
 def _wants_minimal(prefer: str) -> bool:

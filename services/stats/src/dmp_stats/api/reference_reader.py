@@ -68,7 +68,7 @@ class ReferenceReader:
         Raises BusyError, MalformedBodyError, InvalidArgument with the first 50 problems, StaleReferenceError,
         TooLargeError, or what `dmp_chassis.content_coding` raises.
         """
-        is_packed = is_gzip(context)
+        is_packed = is_gzip(context.invocation_metadata() or ())
         if is_packed and len(data) <= _INLINE_BYTES:
             with suppress(BodyTooLarge):
                 data, is_packed = inflate(data, limit=_INLINE_BYTES), False
