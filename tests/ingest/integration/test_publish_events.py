@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from functools import partial
 
 import grpc
 import psycopg
@@ -19,6 +20,7 @@ from dmp_ingest.domain.duplicate import Verdict
 from dmp_ingest.domain.event_key import event_key
 from dmp_ingest.judge_group import judge_group
 from dmp_ingest.store_group import StoredGroup
+from tests.conditions import eventually
 from tests.ingest.conftest import Ingest, campaign_event
 from tests.ingest.events import accepted, campaign
 
@@ -99,7 +101,11 @@ async def test_nobody_joins_a_queue_whose_first_has_waited_too_long(ingest: Inge
                 " VALUES (%s, gen_random_uuid(), 0, now(), now(), %s, 'click')",
                 (event_key(event_id).hex(), event_id),
             )
-        waiting = [asyncio.ensure_future(ingest.post(campaign_event(event_id))) for event_id in held]
+        waiting = []
+        for number, event_id in enumerate(held):
+            # Each committer has one of the first two, a group of its own.
+            await eventually(partial(_groups_wait, ingest.database_url, number))
+            waiting.append(asyncio.ensure_future(ingest.post(campaign_event(event_id))))
         refused: grpc.aio.AioRpcError | None = None
         deadline = time.monotonic() + 15
         while refused is None:
@@ -114,6 +120,15 @@ async def test_nobody_joins_a_queue_whose_first_has_waited_too_long(ingest: Inge
         assert refused.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         await holder.rollback()
     await asyncio.gather(*waiting, return_exceptions=True)
+
+
+async def _groups_wait(database_url: str, count: int) -> bool:
+    """Whether so many groups wait for somebody else's transaction."""
+    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
+        cursor = await connection.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+        return await cursor.fetchone() == (count,)
 
 
 HUGE = b"1" * 400
