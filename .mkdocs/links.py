@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from typing import Any, Final
 
-_LINK: Final = re.compile(r"\[([^\]]+)\]\((\.\./[^)#\s]+|[^)#:\s]+)(#[^)\s]*)?\)")
+_LINK: Final = re.compile(r"(?<!!)\[([^\]]+)\]\((\.\./[^)#\s]+|[^)#:\s]+)(#[^)\s]*)?\)")
 
 
 def on_page_markdown(markdown: str, *, page: Any, config: Any, **_: object) -> str:  # noqa: ANN401 - mkdocs' own

@@ -120,9 +120,9 @@ local function name_the_limit(headers)
   headers:replace("grpc-message", "the message is larger than this call takes")
 end
 
--- What anybody may read, and keep: the documentation. Everything else may be about people, and nothing on the way keeps it.
+-- What anybody may read, and keep: the documentation and the console. Everything else may be about people, and nothing on the way keeps it.
 local function is_public(path)
-  return path == "/openapi.json" or path:find("^/docs") ~= nil
+  return path == "/openapi.json" or path == "/redoc" or path:find("^/docs") ~= nil or path:find("^/console") ~= nil
 end
 
 function envoy_on_response(handle)

@@ -8,6 +8,8 @@ local METHODS = {
   ["/audit"] = "GET",
   ["/audit/repair"] = "POST",
   ["/campaigns"] = "GET",
+  ["/console"] = "GET",
+  ["/console/*"] = "GET",
   ["/debug/explain"] = "GET",
   ["/debug/match"] = "GET",
   ["/debug/policy:try"] = "POST",
@@ -31,6 +33,7 @@ local METHODS = {
   ["/never-merges"] = "POST",
   ["/never-merges/*:remove"] = "POST",
   ["/openapi.json"] = "GET",
+  ["/redoc"] = "GET",
   ["/reference"] = "GET",
   ["/reference/users"] = "PATCH, PUT",
   ["/reference/users/*"] = "GET",
@@ -114,8 +117,8 @@ local function note(handle, name, value)
 end
 
 -- Refuses names and values that gRPC's library cannot read: it would log the value, or end the call with a failure.
--- Of JSON callers' headers those stay that somebody reads, of native callers' all but cookies.
-local function check_headers(handle, headers, native)
+-- Of JSON callers' headers those stay that somebody reads, of native callers' all but cookies. Of a file there are two codings.
+local function check_headers(handle, headers, native, file)
   local unread = {}
   for name, value in pairs(headers) do
     local first = name:byte()
@@ -123,7 +126,7 @@ local function check_headers(handle, headers, native)
       if name:find("[^0-9a-z_.-]") then return refuse(handle, 400, "a header's name has a character that is none of 0-9 a-z _ . -") end
       if native and name ~= "cookie" then
         if value:find("[^ -~]") then return refuse(handle, 400, name .. " must be ASCII") end
-      elseif not READ[name] then
+      elseif not READ[name] and not (file and name == "accept-encoding") then
         unread[#unread + 1] = name
       elseif value:find("[\128-\255]") and not is_text(value) then
         return refuse(handle, 400, name .. " must be UTF-8")
@@ -166,6 +169,11 @@ local function check_method(handle, allowed, method)
   return false
 end
 
+-- What is a file of the gateway: the console and the documentation.
+local function is_file(path)
+  return path == "/openapi.json" or path:find("^/docs") or path:find("^/redoc") or path:find("^/console")
+end
+
 -- Each parameter comes once, whatever its spelling, unless it is a list; files take none. The transcoder knows which there are.
 local function check_query(handle, path, query, lists)
   lists = (lists or ""):gsub("_", "")
@@ -179,7 +187,7 @@ local function check_query(handle, path, query, lists)
       return refuse(handle, 400, variable .. " stands in the path and must not come as a parameter too")
     end
     if seen[key] then return refuse(handle, 400, shown .. " must come once") end
-    if path:find("^/docs") or path == "/openapi.json" then return refuse(handle, 400, shown .. " is not a parameter of this path") end
+    if is_file(path) then return refuse(handle, 400, shown .. " is not a parameter of this path") end
     seen[key] = not lists:find(" " .. key .. " ", 1, true)
   end
   return true
@@ -272,7 +280,7 @@ function envoy_on_request(handle)
   local path, query = target:match("^([^?]*)%??(.*)$")
   local allowed, name = methods_of(path)
   note(handle, "path", name or "none of the API")
-  if not check_headers(handle, headers, false) then return end
+  if not check_headers(handle, headers, false, is_file(path)) then return end
   if target:find("[%%\128-\255]") and not is_text(decoded(target)) then
     return refuse(handle, 400, "the path and the query must be UTF-8 without NUL")
   end

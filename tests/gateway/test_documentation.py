@@ -8,7 +8,7 @@ import re
 import httpx
 import pytest
 
-from dmp_stack.programs import repository_root, swagger_ui_directory
+from dmp_stack.programs import documentation_directory, repository_root
 from tests.gateway.conftest import Backends
 
 
@@ -23,42 +23,43 @@ def test_the_document_arrives_as_it_is(api: httpx.Client, backends: Backends) ->
 @pytest.mark.parametrize(
     ("name", "content_type"),
     [
-        ("swagger-ui-bundle.js", "text/javascript; charset=utf-8"),
-        ("swagger-ui.css", "text/css; charset=utf-8"),
-        ("favicon-32x32.png", "image/png"),
+        ("swagger-ui-dist/swagger-ui-bundle.js", "text/javascript; charset=utf-8"),
+        ("swagger-ui-dist/swagger-ui.css", "text/css; charset=utf-8"),
+        ("swagger-ui-dist/favicon-32x32.png", "image/png"),
+        ("redoc/bundles/redoc.standalone.js", "text/javascript; charset=utf-8"),
     ],
 )
-def test_swagger_ui_arrives_as_it_is_packaged(
+def test_swagger_ui_and_redoc_arrive_as_they_are_packaged(
     api: httpx.Client, backends: Backends, name: str, content_type: str
 ) -> None:
-    response = api.get(f"/docs/{name}")
+    response = api.get(f"/docs/{name.rpartition('/')[2]}")
     assert response.headers["content-type"] == content_type
-    assert response.content == (swagger_ui_directory() / name).read_bytes()
+    assert response.content == (documentation_directory() / name).read_bytes()
 
 
-@pytest.mark.parametrize("path", ["/docs", "/docs/"])
+@pytest.mark.parametrize("path", ["/docs", "/docs/", "/redoc", "/redoc/"])
 def test_the_page_needs_no_other_site(api: httpx.Client, backends: Backends, path: str) -> None:
     page = api.get(path)
     assert page.status_code == 200
     assert page.headers["content-type"] == "text/html; charset=utf-8"
-    assert "default-src 'self'" in page.headers["content-security-policy"]
-    assert "unsafe-eval" not in page.headers["content-security-policy"]
+    policy = page.headers["content-security-policy"]
+    assert "default-src 'none'; script-src 'self';" in policy
+    assert "unsafe-eval" not in policy
     links = re.findall(r'(?:src|href)="([^"]*)"', page.text)
-    assert len(links) == 4
+    assert len(links) >= 8
     for link in links:
-        assert link.startswith("/docs/")
+        assert link.startswith("/")
         assert api.get(link).status_code == 200
 
 
-@pytest.mark.parametrize("path", ["/docs", "/openapi.json", "/docs/swagger-ui-bundle.js"])
+@pytest.mark.parametrize("path", ["/docs", "/redoc", "/console", "/openapi.json", "/docs/swagger-ui-bundle.js"])
 def test_head_answers_as_get_without_the_body(api: httpx.Client, backends: Backends, path: str) -> None:
     head, get = api.head(path), api.get(path)
     assert (head.status_code, head.content) == (200, b"")
     assert head.headers["content-length"] == str(len(get.content))
 
 
-@pytest.mark.parametrize("path", ["/", "/redoc", "/redoc/"])
-def test_other_entrances_lead_to_the_page(api: httpx.Client, backends: Backends, path: str) -> None:
-    response = api.get(path)
+def test_the_first_page_is_the_console(api: httpx.Client, backends: Backends) -> None:
+    response = api.get("/")
     assert response.status_code == 302
-    assert httpx.URL(response.headers["location"]).path == "/docs"
+    assert httpx.URL(response.headers["location"]).path == "/console"

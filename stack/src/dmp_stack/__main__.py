@@ -74,7 +74,8 @@ def run(settings: StackSettings) -> int:
         return 1
     try:
         _say(
-            f"ready on {stack.http_url} after {time.monotonic() - started:.1f} s (API: {stack.http_url}/docs, "
+            f"ready on {stack.http_url} after {time.monotonic() - started:.1f} s "
+            f"(console: {stack.http_url}/console, API: {stack.http_url}/docs, "
             f"logs: {stack.log_directory}, metrics: {_metrics(stack)}, stop: Ctrl-C). Try:\n"
             f"curl {stack.http_url}/events -d '{_EXAMPLE % time.time()}'"
         )

@@ -66,6 +66,7 @@ def demo() -> int:
 
 _NEXT = """What to try next
   make run                         the same system, kept in .data/, on http://127.0.0.1:8080
+  http://127.0.0.1:8080/console    campaigns and people, to look at
   http://127.0.0.1:8080/docs       every endpoint, to try out in the browser
   .venv/bin/python -m dmp_stack.generator --sessions 1000 > events.jsonl      more of this traffic"""
 

