@@ -78,6 +78,9 @@ def native_stream(url: str, path: str) -> dict[str, str]:
 def is_taken(url: str, path: str) -> bool:
     """Whether one more stream is let in."""
     if path == "/live":
-        with httpx.Client(trust_env=False) as client, client.stream("GET", f"{url}/live?seconds=1") as answer:
-            return answer.status_code == 200
+        with Http2Client(url) as client:
+            stream = client.send("GET", "/live?seconds=1")
+            while not client.events[stream]:
+                client.receive()
+            return headers_of(client.events[stream])[":status"] == "200"
     return native_stream(url, path)["grpc-status"] not in {RESOURCE_EXHAUSTED, UNAVAILABLE}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,13 +15,17 @@ from tests.docs.document import ADDRESS, steps
 from tests.docs.printed import Printed
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Desk:
-    """A home with a desk in it, for a system at an address (host and port). `dmp` runs in the zygote."""
+    """A home with a desk in it, for a system at an address (host and port). `dmp` runs in the zygote.
+
+    patience_seconds: how long `curl` may be called again while it prints something else than what is shown.
+    """
 
     home: Path
     address: str
     zygote: Zygote
+    patience_seconds: float = 0.0
 
     def prepare(self) -> None:
         """Makes the directories, and the programs that are found there."""
@@ -46,11 +51,18 @@ class Desk:
                 (self.home / "desk" / step.file).write_text(text)
                 continue
             commands += 1
-            if difference := printed.difference(step.text, self._output(text)):
+            if difference := self._difference(printed, text, step.text):
                 differences.append(f"{document.name}:{step.line}: {step.command}\n{difference}")
         return commands, differences
 
-    def _output(self, command: str) -> str:
+    def _difference(self, printed: Printed, command: str, shown: str) -> str:
+        began = time.monotonic()
+        while difference := printed.difference(shown, self.output(command)):
+            if not command.startswith("curl ") or time.monotonic() - began > self.patience_seconds:
+                break
+        return difference
+
+    def output(self, command: str) -> str:
         """What a command prints: stdout, then stderr."""
         root = repository_root()
         environment = {

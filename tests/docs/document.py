@@ -16,7 +16,7 @@ _FENCE: Final = re.compile(
     r"^(?P<mark>```+)(?P<language>\w*)[^\n]*\n(?P<body>.*?)^(?P=mark)\s*$", re.MULTILINE | re.DOTALL
 )
 _NOT_RUN: Final = re.compile(r"<!-- not run: [^>]+ -->\s*\Z")
-ADDRESS: Final = re.compile(r"\b(?:localhost|127\.0\.0\.1):8080\b")
+ADDRESS: Final = re.compile(r"\b(?:localhost|127\.0\.0\.1):(?:8080|8443)\b")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
