@@ -42,6 +42,7 @@ EXCEPTIONS: Final[dict[str, str]] = {
     f"{_INGEST}domain/event.py::SubmittedEvent": _FIELDS,
     f"{_INGEST}domain/event_policy.py::EventPolicy": _FIELDS,
     f"{_INGEST}domain/event_policy.py::event_policy": "one keyword for each limit of the policy file",
+    f"{_INGEST}settings.py::Settings": _FIELDS,
     f"{_STATS}api/servicer.py": _SERVICER,
     f"{_STATS}app.py::assemble": "the composition root: one place that makes every part, from top to bottom",
     f"{_STATS}domain/stats_query.py::StatsQuery": _FIELDS,

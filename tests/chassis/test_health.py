@@ -15,6 +15,7 @@ from dmp_chassis.health import Check, DependencyHealth
 from dmp_chassis.server import Parts, start_server
 from tests.chassis.echo_service import API, SERVICE, EchoServicer, health_of
 from tests.conditions import eventually
+from tests.scraping import scrape
 
 # One event loop for all of them: grpc.aio's poller belongs to the process and outlives the loop of a single test.
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -162,3 +163,13 @@ async def test_what_a_check_uses_is_closed_after_the_check() -> None:
     order.clear()
     await server.close()
     assert order == ["checked", "closed"]
+
+
+async def test_which_stores_answer_is_a_metric_and_other_checks_are_not() -> None:
+    postgres, redis = Dependency(), Dependency(away=True)
+    checks = {"postgres": postgres.check, "redis": redis.check, "key_rules": Dependency().check}
+    parts = Parts(servicer=EchoServicer({}), checks=checks, degrading=["redis"], metrics_listen="127.0.0.1:0")
+    async with await start_server(API, parts) as running:
+        found = await scrape(running.metrics_port)
+        shown = {name: value for name, value in found.items() if name.startswith("dmp_dependency_up")}
+        assert shown == {"dmp_dependency_up dependency=postgres": 1, "dmp_dependency_up dependency=redis": 0}

@@ -60,6 +60,10 @@ class DependencyHealth:
         """Checks every dependency at the interval, each independently of the others, until it is cancelled."""
         await asyncio.gather(asyncio.Event().wait(), *(self._poll(name) for name in self._checks))
 
+    def is_up(self, name: str) -> bool:
+        """Whether a dependency answers, as far as the last looks tell."""
+        return self._up.get(name, False)
+
     async def stop(self) -> None:
         """Everything NOT_SERVING, for good."""
         await self.servicer.enter_graceful_shutdown()

@@ -26,6 +26,7 @@ from dmp_chassis.lifecycle import Callback, RunningServer
 from dmp_chassis.metrics import Metrics
 from dmp_chassis.metrics_endpoint import MetricsEndpoint
 from dmp_chassis.requests import COMPRESSION_OPTIONS
+from dmp_chassis.store_metrics import watch_dependencies
 from dmp_chassis.streams import MAX_STREAMS, StreamLimit
 
 __all__ = ["Api", "Callback", "Check", "Parts", "RunningServer", "Servicer", "run_server", "start_server"]
@@ -123,6 +124,7 @@ async def start_server(
         ],
     )
     report = DependencyHealth(api.services, parts.checks, degrading=parts.degrading)
+    watch_dependencies(metrics, parts.checks, report.is_up)
     parts.servicer.add_to(server)
     health_pb2_grpc.add_HealthServicer_to_server(report.servicer, server)
     reflection.enable_server_reflection((*api.services, health.SERVICE_NAME, reflection.SERVICE_NAME), server)

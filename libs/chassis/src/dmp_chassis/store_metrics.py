@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from functools import partial
 from typing import Final
 
 from dmp_chassis.metrics import FAST_SECONDS, OTHER, Metrics, counter, gauge, histogram
 
+_DEPENDENCIES: Final = ("postgres", "redis")
 _POOLS: Final = {"pool": ("main", "batches", "delivery", "audit", OTHER)}
 
 DATABASE_WAIT: Final = histogram(
@@ -39,8 +41,15 @@ REDIS_CALLS: Final = histogram(
     },
     buckets=FAST_SECONDS[:10],
 )
+DEPENDENCY_UP: Final = gauge(
+    "dmp_dependency_up",
+    "1 while what the server depends on answers; 0 after two failed looks, one a second.",
+    unit="boolean",
+    labels={"dependency": _DEPENDENCIES},
+)
 OF_DATABASE: Final = (DATABASE_WAIT, DATABASE_IN_USE, DATABASE_MOST, DATABASE_ERRORS)
 OF_REDIS: Final = (REDIS_CALLS,)
+OF_HEALTH: Final = (DEPENDENCY_UP,)
 
 
 class PoolMetrics:
@@ -68,3 +77,10 @@ class PoolMetrics:
     def failed(self) -> None:
         """Counts a statement or a commit that failed."""
         self._metrics.add(DATABASE_ERRORS, 1, self._pool, "statement")
+
+
+def watch_dependencies(metrics: Metrics, names: Collection[str], is_up: Callable[[str], bool]) -> None:
+    """Shows which of these a server can reach. Names of anything but stores are left out."""
+    for name in names:
+        if name in _DEPENDENCIES:
+            metrics.watch(DEPENDENCY_UP, partial(is_up, name), name)

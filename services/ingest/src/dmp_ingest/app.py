@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -24,7 +25,9 @@ from dmp_chassis.logging import configure
 from dmp_chassis.metrics import Answer, Metrics
 from dmp_chassis.redis_client import check_redis, connect_redis
 from dmp_chassis.service import Api, Parts, ServiceDefinition
+from dmp_chassis.uuid7 import uuid7_text
 from dmp_ingest.adapters.actions import IdentityActions, OwnActions, StatsActions
+from dmp_ingest.adapters.audit_pass_store import AuditPasses
 from dmp_ingest.adapters.claim_cache import Claims
 from dmp_ingest.adapters.consumers import Consumers
 from dmp_ingest.adapters.counted_cells import CountedCells
@@ -51,6 +54,7 @@ from dmp_ingest.api.publish_request import MOST_BYTES
 from dmp_ingest.api.publish_rpcs import PublishRpcs
 from dmp_ingest.api.publish_streams import PublishStreams
 from dmp_ingest.api.servicer import SERVICE_NAME, IngestServicer, SystemChecks
+from dmp_ingest.audit_continuously import ContinuousAudit
 from dmp_ingest.commit_groups import GroupCommitter
 from dmp_ingest.deliver_batch import Deliverer
 from dmp_ingest.erase_everywhere import Stores, sweep_loop
@@ -63,6 +67,8 @@ from dmp_ingest.metrics import (
     CONSUMER_AWAY,
     ERASURES_COMPLETED,
     OF_INGEST,
+    PASS_DIFFERENCES,
+    PASS_SECONDS,
     QUEUE_LIMIT,
     QUEUED_EVENTS,
     QUEUED_SECONDS,
@@ -103,7 +109,7 @@ def assemble(settings: Settings) -> Parts:
     delivering = Database.connect(settings.common.database_url, pool_size=3, application_name="ingest delivery")
     auditing = Database.connect(
         settings.common.database_url,
-        pool_size=1,
+        pool_size=2,  # whoever asks for an audit does not wait for the continuous one
         application_name="ingest audit",
         statement_timeout_seconds=_AUDIT_STATEMENT_SECONDS,
     )
@@ -137,6 +143,15 @@ def assemble(settings: Settings) -> Parts:
         completed=lambda: metrics.add(ERASURES_COMPLETED, 1),
         settled_seconds=settings.commit_timeout_seconds + _CLOCK_DIFFERENCE_SECONDS,
     )
+    cells, counted = LogCells(auditing.measured_by(metrics, "audit")), CountedCells(stats)
+    auditor = ContinuousAudit(
+        passes=AuditPasses(database, holder=uuid7_text()),
+        log=cells,
+        counted=counted,
+        people=stores.people,
+        hours=settings.audit_hours,
+        pause_seconds=settings.audit_pause_seconds,
+    )
     policy = settings.policy
     bodies = JsonPublishing(policy=policy, large=large, gathering=gathering, metrics=metrics)
     servicer = IngestServicer(
@@ -144,8 +159,8 @@ def assemble(settings: Settings) -> Parts:
         streams=PublishStreams(policy=policy, large=large, gathering=gathering, json=bodies, metrics=metrics),
         events=EventRpcs(policy=policy, log=log, owners=Owners(identity)),
         audits=AuditRpcs(
-            cells=LogCells(auditing.measured_by(metrics, "audit")),
-            counted=CountedCells(stats),
+            cells=cells,
+            counted=counted,
             people=stores.people,
             policy=policy,
             metrics=metrics,
@@ -162,6 +177,11 @@ def assemble(settings: Settings) -> Parts:
         return await ask_what_waits(database)
 
     metrics.ask(ask_database)
+    if settings.audit_hours:
+        metrics.ask(auditor.passes.figures)
+    else:
+        for gauge, *labels in ((PASS_DIFFERENCES, "counts"), (PASS_DIFFERENCES, "timelines"), (PASS_SECONDS,)):
+            metrics.set(gauge, math.nan, *labels)
     metrics.set(QUEUE_LIMIT, settings.max_queued_events)
     metrics.watch(QUEUED_EVENTS, lambda: gathering.waiting_events)
     metrics.watch(QUEUED_SECONDS, lambda: gathering.oldest_age_seconds)
@@ -191,6 +211,7 @@ def assemble(settings: Settings) -> Parts:
             publish_domain_events,
             sweep_erasures,
             remove_old_actions,
+            *((auditor.run,) if settings.audit_hours else ()),
         ),
         on_stop=(committer.flush,),
         on_close=(

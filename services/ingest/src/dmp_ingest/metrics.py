@@ -110,9 +110,25 @@ AUDIT_DIFFERENCES: Final = gauge(
 AUDIT_TIME: Final = gauge(
     "dmp_ingest_audit_timestamp_seconds", "When the last page of an audit was answered; 0: never.", unit="seconds"
 )
+PASS_DIFFERENCES: Final = gauge(
+    "dmp_ingest_continuous_audit_differences",
+    "What differs by the continuous audit: the most of its last whole pass and the one under way. NaN: switched off.",
+    unit="differences",
+    labels={"of": ("counts", "timelines")},
+)
+PASS_UNSETTLED: Final = gauge(
+    "dmp_ingest_continuous_audit_unsettled",
+    "What the last whole pass could not judge, because events kept arriving or a person was being erased.",
+    unit="cells",
+)
+PASS_SECONDS: Final = gauge(
+    "dmp_ingest_continuous_audit_age_seconds",
+    "How long ago the last whole pass of the continuous audit ended, or the audit first began. NaN: switched off.",
+    unit="seconds",
+)
 
 OF_INGEST: Final = (
     EVENTS, REJECTED_FIELDS, GROUP_EVENTS, GROUP_WAIT, QUEUED_EVENTS, QUEUED_SECONDS, QUEUE_LIMIT, CLAIMS, COMMIT,
     HAND_OVER, ANSWERED, RELAYED, CONSUMER_AWAY, OUTBOX_BATCHES, OUTBOX_SECONDS, ERASURES_OPEN, ERASURES_SECONDS,
-    ERASURES_COMPLETED, AUDIT_DIFFERENCES, AUDIT_TIME,
+    ERASURES_COMPLETED, AUDIT_DIFFERENCES, AUDIT_TIME, PASS_DIFFERENCES, PASS_UNSETTLED, PASS_SECONDS,
 )  # fmt: skip

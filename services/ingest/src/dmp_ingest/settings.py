@@ -33,6 +33,9 @@ class Settings:
     commit_timeout_seconds: float
     max_queued_events: int
     max_group_events: int
+    audit_hours: int
+    """How many hours the continuous audit reaches back; 0: there is none."""
+    audit_pause_seconds: float
 
 
 def read_settings(environ: Mapping[str, str]) -> Settings:
@@ -50,6 +53,8 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         commit_timeout_seconds=env.seconds("DMP_INGEST_COMMIT_TIMEOUT_SECONDS", 5.0, minimum=0.1, maximum=60.0),
         max_queued_events=env.integer("DMP_INGEST_MAX_QUEUED_EVENTS", 40_000, minimum=1, maximum=10_000_000),
         max_group_events=env.integer("DMP_INGEST_MAX_GROUP_EVENTS", 4_000, minimum=1, maximum=100_000),
+        audit_hours=env.integer("DMP_INGEST_AUDIT_HOURS", 3, minimum=0, maximum=168),
+        audit_pause_seconds=env.seconds("DMP_INGEST_AUDIT_PAUSE_SECONDS", 10.0, minimum=0.05, maximum=60.0),
     )
     env.finish()
     return settings

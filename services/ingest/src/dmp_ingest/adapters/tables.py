@@ -80,6 +80,30 @@ erasure = sa.Table(
 )
 """Erasures of people: asked for, under way, and done."""
 
+audit_pass = sa.Table(
+    "audit_pass",
+    METADATA,
+    # 1: there is one row.
+    sa.Column("id", sa.SmallInteger, primary_key=True, autoincrement=False),
+    # Which process goes on with the pass, and until when nobody else does.
+    sa.Column("holder", sa.Text, nullable=False),
+    sa.Column("held_until", sa.DateTime(timezone=True), nullable=False),
+    # When the first step of all was taken.
+    sa.Column("began_at", sa.DateTime(timezone=True), nullable=False),
+    # The pass under way, in whole minutes since 1970, and what differed so far.
+    sa.Column("next_minute", sa.BigInteger, nullable=False),
+    sa.Column("last_minute", sa.BigInteger, nullable=False),
+    sa.Column("counts", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("timelines", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("unsettled", sa.BigInteger, nullable=False, server_default="0"),
+    # When the last whole pass ended, NULL before the first, and what differed in it.
+    sa.Column("whole_at", sa.DateTime(timezone=True)),
+    sa.Column("whole_counts", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("whole_timelines", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("whole_unsettled", sa.BigInteger, nullable=False, server_default="0"),
+)
+"""How far the continuous audit is."""
+
 domain_events = domain_event_outbox(METADATA)
 """Domain events that are not published yet."""
 
