@@ -1,6 +1,6 @@
 """`python -m dmp_stack run`: the whole system on this machine until Ctrl-C. `... demo`: a throw-away one at work.
 `... audit`: whether a running one counted what it logged. `... backup`: a copy of its databases. `... keys`: the API
-keys."""
+keys. `... canary`: events whose way is timed."""
 
 from __future__ import annotations
 
@@ -32,7 +32,9 @@ def main() -> int:
     """Returns the exit code: 0 after an orderly end, 1 if the stack cannot start, 2 for settings that are wrong."""
     os.umask(0o077)  # what the stack writes is no other user's business
     parser = argparse.ArgumentParser(prog="python -m dmp_stack")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="run | demo | audit | backup | keys")
+    commands = parser.add_subparsers(
+        dest="command", required=True, metavar="run | demo | audit | backup | keys | canary"
+    )
     commands.add_parser("run", help="start the whole system and keep it running until Ctrl-C")
     commands.add_parser("demo", help="start a throw-away system, send it a few thousand events, show the result")
     address = f"{os.environ.get('DMP_HTTP_HOST') or '127.0.0.1'}:{os.environ.get('DMP_HTTP_PORT') or '8080'}"
@@ -40,7 +42,12 @@ def main() -> int:
     add_arguments(auditing, address=address)
     backup.add_arguments(commands.add_parser("backup", help="copy the databases of a running system, at one moment"))
     keys.add_arguments(commands.add_parser("keys", help="create, list, revoke and rotate API keys"))
+    commands.add_parser("canary", help="send an event to a running system every ten seconds and time its way")
     options = parser.parse_args()
+    if options.command == "canary":
+        from dmp_stack.canary.run import main as canary
+
+        return canary()
     if options.command == "keys":
         return keys.run(options)
     if options.command == "audit":
@@ -90,6 +97,8 @@ def run(settings: StackSettings) -> int:
 def _metrics(stack: Stack) -> str:
     """Where the metrics of each service are read."""
     found = {context: url for context in CONTEXTS if (url := stack.metrics_url(context))}
+    if stack.settings.canary:
+        found["canary"] = stack.canary_metrics_url
     return ", ".join(f"{url} ({context})" for context, url in found.items()) or "off"
 
 

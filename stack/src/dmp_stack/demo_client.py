@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import ssl
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Any
@@ -22,16 +23,27 @@ class DemoError(Exception):
 class DemoClient:
     """JSON over HTTP to `host:port`, or with TLS to `https://host:port`. Not thread-safe.
 
-    `api_key`: None where none is asked for. An authority that the system does not know stands in SSL_CERT_FILE.
+    `api_key`: None where none is asked for. An authority that the system does not know stands in SSL_CERT_FILE, unless
+    `context` says what to believe.
     """
 
-    def __init__(self, address: str, *, timeout_seconds: float = _TIMEOUT_SECONDS, api_key: str | None = None) -> None:
+    def __init__(
+        self,
+        address: str,
+        *,
+        timeout_seconds: float = _TIMEOUT_SECONDS,
+        api_key: str | None = None,
+        context: ssl.SSLContext | None = None,
+    ) -> None:
         self._headers = {"content-type": "application/json"}
         if api_key is not None:
             self._headers["authorization"] = f"Bearer {api_key}"
-        plain, secure = http.client.HTTPConnection, http.client.HTTPSConnection
-        kind = secure if address.startswith("https://") else plain
-        self._connection = kind(address.rpartition("//")[2].rstrip("/"), timeout=timeout_seconds)
+        host = address.rpartition("//")[2].rstrip("/")
+        self._connection = (
+            http.client.HTTPSConnection(host, timeout=timeout_seconds, context=context)
+            if address.startswith("https://")
+            else http.client.HTTPConnection(host, timeout=timeout_seconds)
+        )
 
     def get(self, path: str, **query: str) -> Answer:
         """The answer, which must be a 200."""
@@ -52,6 +64,7 @@ class DemoClient:
             answer = self._connection.getresponse()
             text = answer.read().decode()
         except (OSError, http.client.HTTPException) as error:
+            self._connection.close()  # the next request makes another
             raise DemoError(f"{method} {path} was not answered: {error}") from error
         if answer.status not in expected:
             raise DemoError(f"{method} {path} answered {answer.status}: {text[:500]}")

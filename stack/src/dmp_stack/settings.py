@@ -41,6 +41,7 @@ class StackSettings:
     postgres_seed: the data directory of a stopped PostgreSQL. An embedded one that has no data yet begins with a copy:
     tests start many stacks, and make databases once.
     metrics_listen: where the metrics of a service are read, `host:port` or `off`; a free loopback port where not named.
+    canary: whether a canary sends events of its own, and where its metrics are read (`host:port`; empty: a free port).
     """
 
     http_host: str = "127.0.0.1"
@@ -57,6 +58,8 @@ class StackSettings:
     certificates_directory: Path | None = None
     postgres_seed: Path | None = None
     metrics_listen: Mapping[str, str] = field(default_factory=dict)
+    canary: bool = False
+    canary_metrics_listen: str = ""
 
     def __post_init__(self) -> None:
         """Raises SettingsError if others could do what they like with people."""
@@ -92,6 +95,8 @@ class StackSettings:
             "public_certificate": _public_certificate(env),
             "certificates_directory": _certificates_directory(env),
             "metrics_listen": metrics,
+            "canary": env.boolean("DMP_CANARY", False),
+            "canary_metrics_listen": env.address("DMP_CANARY_METRICS_LISTEN", ""),
         }
         env.finish()
         return cls(**given)

@@ -20,13 +20,15 @@ from typing import TypeVar
 
 import psycopg
 
+from dmp_stack.canary.child import KEY_FILE as CANARY_KEY_FILE
+from dmp_stack.canary.child import CanaryChild
 from dmp_stack.child import Child, ChildSpec
 from dmp_stack.data_directory import DataDirectory, open_data_directory
 from dmp_stack.errors import StackError
 from dmp_stack.gateway import Gateway, wait_healthy
 from dmp_stack.gateway_certificates import GatewayCertificates
 from dmp_stack.keys.api_key import KeysError
-from dmp_stack.keys.commands import make_first_key
+from dmp_stack.keys.commands import make_canary_key, make_first_key
 from dmp_stack.keys.keys_file import KeysDirectory
 from dmp_stack.ports import PortReservation, reserve_port
 from dmp_stack.postgres import PostgresServer
@@ -80,6 +82,7 @@ class Stack:
         self._gateway: Gateway | None = None
         self._services: Services | None = None
         self._keys: KeysDirectory | None = None
+        self._canary: CanaryChild | None = None
 
     # -- life
 
@@ -96,6 +99,7 @@ class Stack:
         self._cancelled.set()
         begun = time.monotonic()
         checkpoint = self._begin_checkpoint()
+        self._end(["canary"], begun + _DRAINED_BY)  # it keeps nothing, and what it sends is nobody's loss
         gateway = self._children.get("gateway")
         if gateway is not None and self._gateway is not None and not self._hurry.is_set():
             self._gateway.drain(timeout_seconds=_DRAINED_BY)
@@ -160,6 +164,11 @@ class Stack:
         host, _, port = address.rpartition(":")
         return f"http://{_REACHED_BY.get(host, host)}:{port}/metrics" if address else ""
 
+    @property
+    def canary_metrics_url(self) -> str:
+        """Where the metrics of the canary are read. Raises StackError when there is none."""
+        return f"http://{_started(self._canary).metrics}/metrics"
+
     def database_url(self, context: str) -> str:
         """The database of one service, as its own role."""
         return _started(self._services).database_urls[context]
@@ -184,7 +193,7 @@ class Stack:
 
     @property
     def children(self) -> Mapping[str, Child]:
-        """By name: `gateway`, `ingest`, `identity`, `stats`, `postgres`, `valkey`; further replicas as `ingest-2`."""
+        """By name: `gateway`, `ingest`, `identity`, `stats`, `postgres`, `valkey`, `canary`; a replica: `ingest-2`."""
         return dict(self._children)
 
     def child(self, name: str) -> Child:
@@ -243,6 +252,7 @@ class Stack:
         )
         self._start_services(self._services)
         self.wait_healthy()
+        self._start_canary(data, environment)
         self._starting = False
         data.write_endpoints(self._endpoints())
 
@@ -258,6 +268,29 @@ class Stack:
         if made:
             self._report(f"the first admin key is in {keys.first_key}")
         return keys.gateway
+
+    def _start_canary(self, data: DataDirectory, environment: Mapping[str, str]) -> None:
+        if not self.settings.canary:
+            return
+        key_file = None
+        if self._keys is not None:
+            key_file = self._keys.path / CANARY_KEY_FILE
+            try:
+                make_canary_key(self._keys, key_file)
+            except (KeysError, OSError) as error:
+                raise StackError(f"there is no key for the canary: {error}") from error
+        host, _, port = (self.settings.canary_metrics_listen or "127.0.0.1:0").rpartition(":")
+        self._canary = CanaryChild(
+            url=self.http_url,
+            metrics=f"{host}:{self._reserve(host.strip('[]'), int(port))}",
+            key_file=key_file,
+            certificate=None
+            if self.settings.public_certificate is None
+            else self.settings.public_certificate.certificate,
+            log_directory=data.logs,
+            environment=environment,
+        )
+        self._add(self._canary.child_spec())
 
     def _start_services(self, services: Services) -> None:
         migrations = Migrations({context: services.migrate_spec(context) for context in CONTEXTS})
@@ -285,6 +318,7 @@ class Stack:
             **{f"DMP_{context.upper()}_ADDRESS": self.service_address(context) for context in CONTEXTS},
             **{f"DMP_{context.upper()}_DATABASE_URL": services.database_urls[context] for context in CONTEXTS},
             "DMP_REDIS_URL": services.redis_url,
+            **({} if self._canary is None else {"DMP_CANARY_METRICS_URL": self.canary_metrics_url}),
             **{
                 f"DMP_{context.upper()}{'' if number == 1 else f'_{number}'}_METRICS_URL": self.metrics_url(
                     context, number

@@ -16,6 +16,7 @@ from dmp_stack.keys.keys_file import KeysDirectory
 from dmp_stack.private_file import write_private
 
 FIRST_NAME: Final = "first-admin"
+CANARY_NAME: Final = "canary"
 _RESERVED: Final = "operator"
 
 _TRUE: Final = frozenset({"1", "true", "yes", "on"})  # as the settings of all services have it
@@ -209,6 +210,35 @@ def make_first_key(directory: KeysDirectory) -> bool:
         return [key], True
 
     return directory.change(decide)
+
+
+def make_canary_key(directory: KeysDirectory, path: Path) -> None:
+    """Makes sure that the file has the canary's key, which sends events, reads counts and reads people.
+
+    A key that is in it and in use stays; else there is a new one, and no other of that name. Raises KeysError.
+    """
+    moment = now()
+    known = digest(path.read_text().strip()) if path.exists() else ""
+    secret = generate(False)
+    key = ApiKey(
+        id=new_id(),
+        name=CANARY_NAME,
+        sha256=digest(secret),
+        scopes=tuple(scope for scope in SCOPES if scope != "admin"),
+        created_at=moment,
+    )
+
+    def decide(keys: list[ApiKey]) -> tuple[list[ApiKey], None]:
+        if any(each.sha256 == known and each.usable(moment) for each in keys):
+            return keys, None
+        write_private(path, f"{secret}\n")
+        others = [
+            replace(each, revoked_at=moment) if each.name == CANARY_NAME and each.usable(moment) else each
+            for each in keys
+        ]
+        return [*others, key], None
+
+    directory.change(decide)
 
 
 def _scopes(text: str) -> tuple[str, ...]:
