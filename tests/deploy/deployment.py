@@ -55,7 +55,12 @@ def settings(context: str) -> dict[str, str | None]:
 
 def dockerfile(context: str) -> list[tuple[str, str]]:
     """The instructions of the Dockerfile of a service or another part of the system, as pairs of name and arguments."""
-    others = {"gateway": "gateway", "keys": "deploy/keys", "certificates": "deploy/certificates"}
+    others = {
+        "gateway": "gateway",
+        "keys": "deploy/keys",
+        "certificates": "deploy/certificates",
+        "canary": "deploy/canary",
+    }
     folder = ROOT / others.get(context, f"services/{context}")
     text = re.sub(r"^\s*#.*\n", "", (folder / "Dockerfile").read_text(), flags=re.MULTILINE).replace("\\\n", " ")
     return [

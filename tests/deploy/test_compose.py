@@ -90,7 +90,9 @@ def test_a_service_knows_the_way_into_its_own_database_only(context: str) -> Non
 def test_stores_go_without_proof_only_where_nobody_else_is() -> None:
     for name, service in compose().items():
         trusting = service.get("environment", {}).get(OF_ITS_NETWORK) == "1"
-        assert trusting == ("data" in service.get("networks", ()) and name not in {"postgres", "valkey"}), name
+        assert trusting == ("data" in service.get("networks", ()) and name not in {"postgres", "valkey"} | OBSERVERS), (
+            name
+        )
     document = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
     assert document["networks"]["data"] == {"internal": True}
 
@@ -125,6 +127,9 @@ def test_gateway_image_and_health_check_agree_on_the_port(context: str) -> None:
 
 def test_only_the_gateway_is_published_and_by_default_on_this_machine_only() -> None:
     published = {name: service["ports"] for name, service in compose().items() if "ports" in service}
+    assert published.pop("grafana") == ["127.0.0.1:${DMP_GRAFANA_PORT:-3000}:3000"], (
+        "who only shows, on this machine only"
+    )
     assert published == {"gateway": ["${DMP_HTTP_HOST:-127.0.0.1}:${DMP_HTTP_PORT:-8080}:${DMP_GATEWAY_PORT:-8080}"]}
 
 
@@ -184,7 +189,7 @@ def test_the_gateway_reaches_no_store_and_no_store_reaches_out() -> None:
 def test_images_of_others_are_named_by_an_exact_release() -> None:
     for name, service in compose().items():
         if "build" not in service:
-            assert re.fullmatch(r"[\w/]+:\d+\.\d+(\.\d+)?", service["image"]), name
+            assert re.fullmatch(r"[\w./-]+:v?\d+\.\d+(\.\d+)?(-\w+)?", service["image"]), name
 
 
 @pytest.mark.parametrize(
@@ -243,6 +248,46 @@ def test_the_database_keeps_what_has_been_committed() -> None:
     postgres = compose()["postgres"]
     assert {"-cfsync=on", "-csynchronous_commit=on", "-cfull_page_writes=on"} <= set(postgres["command"])
     assert "postgres:/var/lib/postgresql" in postgres["volumes"]
+
+
+OBSERVERS = {"canary", "prometheus", "grafana", "postgres-exporter", "valkey-exporter", "node-exporter"}
+
+
+def test_who_observes_is_started_only_when_asked_for_and_nobody_waits_for_it() -> None:
+    services = compose()
+    assert {name for name, service in services.items() if service.get("profiles") == ["observability"]} == OBSERVERS
+    assert {name for name, service in services.items() if "profiles" in service} == OBSERVERS
+    for name in services.keys() - OBSERVERS:
+        assert not set(services[name].get("depends_on", ())) & OBSERVERS, name
+
+
+def test_prometheus_asks_every_service_where_compose_has_it_listen() -> None:
+    jobs = yaml.safe_load((ROOT / "deploy/observability/prometheus/prometheus.yml").read_text())["scrape_configs"]
+    for job in jobs:
+        for found in job.get("dns_sd_configs", ()):
+            context, port = found["names"][0], found["port"]
+            assert (job["job_name"], found["names"]) == (context, [context])
+            name = f"DMP_{context.upper()}_METRICS_LISTEN"
+            assert compose()[context]["environment"][name] == f"0.0.0.0:{port}"
+    fixed = [job["static_configs"][0]["targets"][0].split(":") for job in jobs if "static_configs" in job]
+    assert {host for host, _ in fixed} - {"localhost"} == OBSERVERS - {"prometheus", "grafana"}
+    assert ["canary", "50064"] in fixed
+    assert final_stage("canary")["EXPOSE"] == "50064"
+
+
+def test_the_files_of_the_observers_are_mounted_where_they_are_named() -> None:
+    services = compose()
+    folder = ROOT / "deploy" / "observability"
+    provider = yaml.safe_load((folder / "grafana/provisioning/dashboards/dmp.yml").read_text())["providers"][0]
+    home = services["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
+    assert (
+        f"./deploy/observability/grafana/dashboards:{provider['options']['path']}:ro" in services["grafana"]["volumes"]
+    )
+    assert (folder / "grafana/dashboards" / home.removeprefix(f"{provider['options']['path']}/")).is_file()
+    assert "./deploy/observability/prometheus:/etc/dmp:ro" in services["prometheus"]["volumes"]
+    assert services["prometheus"]["command"][0] == "--config.file=/etc/dmp/prometheus.yml"
+    source = yaml.safe_load((folder / "grafana/provisioning/datasources/prometheus.yml").read_text())["datasources"][0]
+    assert (source["uid"], source["url"]) == ("dmp", "http://prometheus:9090")
 
 
 def _number_or_text(text: str) -> float | str:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import re
+import shutil
+import subprocess
 import sys
 import tomllib
 from importlib.metadata import packages_distributions
@@ -53,14 +56,14 @@ def test_an_image_takes_the_stubs_the_chassis_its_own_folder_and_nothing_else(co
     assert sources == {"protos/gen/python", "libs/chassis/src", own, f"{own}/requirements.lock"}
 
 
-@pytest.mark.parametrize("context", [*CONTEXTS, "gateway", "keys", "certificates"])
+@pytest.mark.parametrize("context", [*CONTEXTS, "gateway", "keys", "certificates", "canary"])
 def test_an_image_does_not_run_as_root(context: str) -> None:
     user, _, group = final_stage(context)["USER"].partition(":")
     assert int(user) > 0
     assert int(group) > 0
 
 
-@pytest.mark.parametrize("context", [*CONTEXTS, "gateway", "keys", "certificates"])
+@pytest.mark.parametrize("context", [*CONTEXTS, "gateway", "keys", "certificates", "canary"])
 def test_an_image_is_built_from_named_releases(context: str) -> None:
     versions = dict(arguments.split("=") for name, arguments in dockerfile(context) if name == "ARG")
     bases = [arguments.split()[0] for name, arguments in dockerfile(context) if name == "FROM"]
@@ -87,7 +90,7 @@ def test_the_gateway_logs_as_little_as_the_tested_one(tmp_path: Path) -> None:
         assert in_image[in_image.index(option) + 1] == embedded[embedded.index(option) + 1]
 
 
-@pytest.mark.parametrize("context", [*CONTEXTS, "gateway", "certificates"])
+@pytest.mark.parametrize("context", [*CONTEXTS, "gateway", "certificates", "canary"])
 def test_only_wheels_with_known_hashes_are_installed(context: str) -> None:
     installs = [
         arguments
@@ -98,7 +101,7 @@ def test_only_wheels_with_known_hashes_are_installed(context: str) -> None:
     assert {"--require-hashes", "--no-deps", "--only-binary=:all:"} <= set(installs[0].split())
 
 
-@pytest.mark.parametrize("folder", [*(f"services/{context}" for context in CONTEXTS), "gateway"])
+@pytest.mark.parametrize("folder", [*(f"services/{context}" for context in CONTEXTS), "gateway", "deploy/canary"])
 def test_an_image_has_the_versions_that_are_tested(folder: str) -> None:
     tested = locked("requirements.lock")
     own = locked(f"{folder}/requirements.lock")
@@ -147,7 +150,34 @@ def test_what_is_not_listed_does_not_reach_the_builder() -> None:
     kept = {rule.removeprefix("!") for rule in rules if rule.startswith("!")}
     keys = {f"stack/src/dmp_stack/{name}" for name in ("__init__.py", "keys", "private_file.py")}
     certificates = {f"deploy/certificates/{name}" for name in ("make_certificates.py", "requirements.lock")}
-    assert kept == {"console", "gateway", "libs/chassis/src", "protos/gen", "services", *keys, *certificates}
+    canary = {"deploy/canary/requirements.lock", "stack/src/dmp_stack/canary", "stack/src/dmp_stack/demo_client.py"}
+    services = {"console", "gateway", "libs/chassis/src", "protos/gen", "services"}
+    assert kept == {*services, *keys, *certificates, *canary}
+
+
+def test_the_image_of_the_canary_has_what_it_imports_and_nothing_of_a_service(tmp_path: Path) -> None:
+    for name, arguments in dockerfile("canary"):
+        *sources, target = [word for word in arguments.split() if not word.startswith("--")] if name == "COPY" else [""]
+        for source in sources if target.startswith("/dmp") else ():
+            into = tmp_path / target.removeprefix("/dmp/")
+            if (ROOT / source).is_dir():
+                shutil.copytree(ROOT / source, into)
+            else:
+                into.mkdir(parents=True, exist_ok=True)
+                shutil.copy(ROOT / source, into)
+    done = subprocess.run(
+        [sys.executable, "-c", "import dmp_stack.canary.run as run; print(run.__file__)"],
+        env={"PYTHONPATH": str(tmp_path), "PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=tmp_path,
+    )
+    assert done.stdout.startswith(str(tmp_path)), done.stderr
+    names = {name for path in tmp_path.rglob("*.py") for name in imported(path)} - sys.stdlib_module_names
+    providers = packages_distributions()
+    needed = {providers[name][0].lower().replace("_", "-") for name in names - {"dmp_stack", "dmp_chassis"}}
+    assert needed == set(locked("deploy/canary/requirements.lock"))
 
 
 def test_the_image_of_the_keys_has_their_code_and_needs_the_standard_library_only() -> None:

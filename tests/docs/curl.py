@@ -13,6 +13,7 @@ def main() -> None:
     """Asks once, in plain HTTP unless the URL says https."""
     parser = argparse.ArgumentParser(allow_abbrev=False)
     parser.add_argument("url")
+    parser.add_argument("-s", action="store_true", help="it says nothing anyway")
     parser.add_argument("-X", dest="method")
     parser.add_argument("--cacert")
     parser.add_argument("-H", dest="headers", action="append", default=[])

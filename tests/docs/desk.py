@@ -6,7 +6,8 @@ import os
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from dmp_stack.programs import repository_root
@@ -20,12 +21,14 @@ class Desk:
     """A home with a desk in it, for a system at an address (host and port). `dmp` runs in the zygote.
 
     patience_seconds: how long `curl` may be called again while it prints something else than what is shown.
+    others: where other addresses of the documents really are, such as the ports of the metrics.
     """
 
     home: Path
     address: str
     zygote: Zygote
     patience_seconds: float = 0.0
+    others: Mapping[str, str] = field(default_factory=dict)
 
     def prepare(self) -> None:
         """Makes the directories, and the programs that are found there."""
@@ -46,7 +49,7 @@ class Desk:
         differences: list[str] = []
         commands = 0
         for step in steps(document.read_text()):
-            text = printed.put_in(ADDRESS.sub(self.address, step.text if step.file else step.command))
+            text = printed.put_in(self._here(step.text if step.file else step.command))
             if step.file:
                 (self.home / "desk" / step.file).write_text(text)
                 continue
@@ -54,6 +57,12 @@ class Desk:
             if difference := self._difference(printed, text, step.text):
                 differences.append(f"{document.name}:{step.line}: {step.command}\n{difference}")
         return commands, differences
+
+    def _here(self, text: str) -> str:
+        """The text with the addresses of this system."""
+        for shown, real in self.others.items():
+            text = text.replace(shown, real)
+        return ADDRESS.sub(self.address, text)
 
     def _difference(self, printed: Printed, command: str, shown: str) -> str:
         began = time.monotonic()

@@ -9,9 +9,10 @@ from typing import Final
 from dmp_chassis.call_metrics import OF_CALLS
 from dmp_chassis.certificate_dates import OF_CERTIFICATES
 from dmp_chassis.metrics import OF_METRICS, Metric
-from dmp_chassis.store_metrics import OF_DATABASE, OF_REDIS
+from dmp_chassis.store_metrics import OF_DATABASE, OF_HEALTH, OF_REDIS
 from dmp_identity.metrics import OF_IDENTITY
 from dmp_ingest.metrics import OF_INGEST
+from dmp_stack.canary.metrics import OF_CANARY
 from dmp_stats.metrics import OF_STATS
 
 PAGE: Final = Path(__file__).resolve().parents[2] / "docs" / "metrics.md"
@@ -19,11 +20,12 @@ SECTIONS: Final[Sequence[tuple[str, str, Sequence[Metric]]]] = (
     (
         "Every service",
         "`libs/chassis/src/dmp_chassis`",
-        (*OF_CALLS, *OF_DATABASE, *OF_REDIS, *OF_CERTIFICATES, *OF_METRICS),
+        (*OF_CALLS, *OF_DATABASE, *OF_REDIS, *OF_HEALTH, *OF_CERTIFICATES, *OF_METRICS),
     ),
     ("Ingest", "`services/ingest/src/dmp_ingest/metrics.py`", OF_INGEST),
     ("Identity", "`services/identity/src/dmp_identity/metrics.py`", OF_IDENTITY),
     ("Stats", "`services/stats/src/dmp_stats/metrics.py`", OF_STATS),
+    ("Canary", "`stack/src/dmp_stack/canary/metrics.py`", OF_CANARY),
 )
 """The title of each table, where its metrics are declared, and the metrics."""
 _HEAD: Final = """# Metrics

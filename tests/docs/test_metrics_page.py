@@ -15,7 +15,7 @@ from tests.scraping import series_of
 DECLARED = [metric for _, _, metrics in SECTIONS for metric in metrics]
 MODULES = (
     "dmp_chassis.call_metrics", "dmp_chassis.certificate_dates", "dmp_chassis.metrics", "dmp_chassis.store_metrics",
-    "dmp_identity.metrics", "dmp_ingest.metrics", "dmp_stats.metrics",
+    "dmp_identity.metrics", "dmp_ingest.metrics", "dmp_stack.canary.metrics", "dmp_stats.metrics",
 )  # fmt: skip
 ENVIRONMENT = {
     "DMP_REDIS_URL": "unix:///nowhere",

@@ -91,8 +91,7 @@ async def start_server(
 
     listen: `host:port`, port 0 for any, or `unix:/path`. certificates: serves only those who show one of the same
     authority, each RPC only the services that it believes; new ones count for connections from then on. None: plain,
-    everybody who reaches the port. Raises CertificatesUnusableError, and OSError if the metrics
-    cannot be read where they should.
+    everybody who reaches the port. Raises CertificatesUnusableError, and OSError if the metrics' port is taken.
     """
     shown = Certificates(certificates) if certificates is not None else None
     credentials = _credentials(shown) if shown is not None else None
