@@ -20,6 +20,7 @@ async def test_merges_are_counted_by_cause_with_the_size_of_the_person(identity:
     assert change["dmp_identity_merged_person_identifiers_sum"] == 2
     assert change["dmp_identity_batches_total outcome=applied"] == 2
     assert change["dmp_identity_batch_age_seconds_count"] == 2
+    assert change["dmp_identity_apply_duration_seconds_count outcome=applied"] == 2
     assert not [name for name in await read(identity) if "private" in name or "4930" in name]
 
 

@@ -10,11 +10,14 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import grpc
+import psycopg
 import pytest
+import redis
 
 from dmp.ingest.v1 import ingest_service_pb2_grpc
 from dmp_chassis import metrics as chassis_metrics
 from dmp_ingest.app import SERVICE
+from dmp_ingest.domain.event_key import event_key
 from dmp_ingest.metrics import OF_INGEST
 from dmp_ingest.settings import read_settings
 from tests.conditions import eventually
@@ -108,6 +111,33 @@ async def test_ids_that_redis_knows_are_its_and_those_in_doubt_the_logs(metered:
     change = grown(before, await metered.read())
     assert change["dmp_ingest_claims_total decided_by=redis"] == 2
     assert "dmp_ingest_claims_total decided_by=log" not in change
+
+
+async def test_ids_of_a_group_in_doubt_are_decided_by_the_log(metered: Metered) -> None:
+    """Another group has the claim on one of them, and has not said what became of it."""
+    assert (await metered.ingest.post(campaign_event("d0")))[0] == 202
+    before = await metered.read()
+    with redis.Redis.from_url(metered.ingest.redis_url) as client:
+        (known,) = client.keys(b"*" + b"".join(b"\\%c" % byte for byte in event_key("d0")))
+        client.set(known[:-16] + event_key("d1"), b"p" + b"another." + bytes(8))
+    assert (await metered.ingest.post([campaign_event("d1"), campaign_event("d2")]))[0] == 202
+    change = grown(before, await metered.read())
+    assert change["dmp_ingest_claims_total decided_by=log"] == 2
+    assert "dmp_ingest_claims_total decided_by=redis" not in change
+
+
+async def test_a_commit_that_fails_is_counted_and_stores_nothing(metered: Metered) -> None:
+    before = await metered.read()
+    with psycopg.connect(metered.ingest.database_url, autocommit=True) as connection:
+        connection.execute("ALTER TABLE event RENAME TO event_away")
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await metered.ingest.post(campaign_event("f1"))
+        connection.execute("ALTER TABLE event_away RENAME TO event")
+    assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
+    failed = grown(before, await metered.read())
+    assert failed["dmp_ingest_commit_duration_seconds_count outcome=failed"] == 1
+    assert not [name for name in failed if "outcome=stored" in name or "group_events" in name or "claims" in name]
+    assert (await metered.ingest.post(campaign_event("f1")))[0] == 202
 
 
 async def test_a_consumer_that_is_away_is_seen_in_the_outbox_and_its_return_at_the_relay(metered: Metered) -> None:

@@ -7,11 +7,12 @@ so that several servers of one process do not add up. `docs/metrics.md` is made 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import logging
 import math
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
 
@@ -188,3 +189,14 @@ class Metrics:
                 made = kind(metric.name, metric.help, labels, registry=self._registry)
             self._made[metric] = made
         return made
+
+
+@contextlib.contextmanager
+def timing(metrics: Metrics, duration: Metric) -> Iterator[None]:
+    """Measures a block with a histogram whose one label says "applied" or "failed"."""
+    began, outcome = time.monotonic(), "failed"
+    try:
+        yield
+        outcome = "applied"
+    finally:
+        metrics.observe(duration, time.monotonic() - began, outcome)

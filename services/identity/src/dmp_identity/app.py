@@ -19,7 +19,7 @@ from dmp_chassis.database import Database
 from dmp_chassis.domain_events import RedisStreamPublisher, drain_loop
 from dmp_chassis.expire_inbox import expire_inbox_for_ever
 from dmp_chassis.logging import configure
-from dmp_chassis.metrics import Metrics
+from dmp_chassis.metrics import Metrics, timing
 from dmp_chassis.redis_client import check_redis, connect_redis
 from dmp_chassis.server import Callback
 from dmp_chassis.service import Api, Parts, ServiceDefinition
@@ -37,7 +37,7 @@ from dmp_identity.domain.identifier_parser import IdentifierParser
 from dmp_identity.identify_contact import ContactIdentifier
 from dmp_identity.join_batches import BatchJoiner
 from dmp_identity.know_key_rules import KnownKeyRules
-from dmp_identity.metrics import CACHE_FORGOT, CONTACTS_WAITING, OF_IDENTITY
+from dmp_identity.metrics import APPLY, CACHE_FORGOT, CONTACTS_WAITING, OF_IDENTITY
 from dmp_identity.preview_renormalisation import Preview, preview_renormalisation
 from dmp_identity.renormalise_keys import Renormalisation, RenormalisationRunningError, Renormalised
 from dmp_identity.settings import Settings, read_renormalise_settings, read_settings
@@ -80,7 +80,8 @@ def assemble(settings: Settings, *, clock: Clock = now_us) -> Parts:
     metrics.watch(CONTACTS_WAITING, lambda: identifier.waiting)
 
     async def apply(joined: Sequence[EventBatch]) -> Sequence[AppliedBatch]:
-        applied = await apply_batches(batches, parser, cache, joined, clock_us=clock, wake=wake)
+        with timing(metrics, APPLY):
+            applied = await apply_batches(batches, parser, cache, joined, clock_us=clock, wake=wake)
         count_applied(joined, applied, now_us=clock(), metrics=metrics)
         return applied
 

@@ -19,6 +19,12 @@ EVENTS: Final = counter(
     unit="events",
     labels={"attributed_by": ("cache", "graph", "nothing")},
 )
+APPLY: Final = histogram(
+    "dmp_identity_apply_duration_seconds",
+    "How long a transaction took that applies one or several batches; `failed`: they are tried again, one by one.",
+    unit="seconds",
+    labels={"outcome": ("applied", "failed")},
+)
 BATCH_AGE: Final = histogram(
     "dmp_identity_batch_age_seconds",
     "From the moment at which ingest accepted a batch until it is on the timelines, by the clocks of both machines.",
@@ -55,5 +61,5 @@ CONTACTS_WAITING: Final = gauge(
 )
 
 OF_IDENTITY: Final = (
-    BATCHES, EVENTS, BATCH_AGE, MERGES, CLUSTER, UNDOS, REFUSALS, CACHE_FORGOT, CONTACTS_WAITING,
+    BATCHES, EVENTS, APPLY, BATCH_AGE, MERGES, CLUSTER, UNDOS, REFUSALS, CACHE_FORGOT, CONTACTS_WAITING,
 )  # fmt: skip

@@ -13,6 +13,17 @@ BATCHES: Final = counter(
     labels={"outcome": ("applied", "repeated")},
 )
 EVENTS: Final = counter("dmp_stats_events_total", "Events of the batches that were applied.", unit="events")
+APPLY: Final = histogram(
+    "dmp_stats_apply_duration_seconds",
+    "How long a batch took from its arrival until its transaction was committed; `failed`: ingest delivers it again.",
+    unit="seconds",
+    labels={"outcome": ("applied", "failed")},
+)
+BATCH_AGE: Final = histogram(
+    "dmp_stats_batch_age_seconds",
+    "From the moment at which ingest accepted a batch until it is counted, by the clocks of both machines.",
+    unit="seconds",
+)
 DELTAS_WAITING: Final = gauge(
     "dmp_stats_deltas_waiting",
     "Batches that wait to be folded into the rollups, counted up to 100,000.",
@@ -38,4 +49,6 @@ GENERATION: Final = gauge(
     "The generation of the reference table that this replica uses; 0: there is none.",
     unit="generation",
 )
-OF_STATS: Final = (BATCHES, EVENTS, DELTAS_WAITING, FOLD, FOLDED, WINDOW_EVENTS, WINDOW_LAG, GENERATION)
+OF_STATS: Final = (
+    BATCHES, EVENTS, APPLY, BATCH_AGE, DELTAS_WAITING, FOLD, FOLDED, WINDOW_EVENTS, WINDOW_LAG, GENERATION,
+)  # fmt: skip

@@ -20,8 +20,9 @@ from dmp_stats.domain.cells import Ints
 COLUMNS: Final = ("occurred_at_us", "types", "sources", "campaigns", "creatives", "users", "counts_as")
 
 RequestColumns: TypeAlias = Any
-"""An `ApplyBatchRequest` of whose batch these fields are kept: `batch_id`, `texts`, `event_ids` and `event_keys` as
-they are, and the columns as encoded parts. Everything else is among the unknown fields, so serializing it gives all.
+"""An `ApplyBatchRequest` of whose batch these fields are kept: `batch_id`, `accepted_at_us`, `texts`, `event_ids` and
+`event_keys` as they are, and the columns as encoded parts. Everything else is among the unknown fields, so serializing
+it gives all.
 """
 
 _MOST_BYTES: Final = 8
@@ -37,6 +38,7 @@ def _request_class() -> Any:  # noqa: ANN401 -- made here
     file = descriptor_pb2.FileDescriptorProto(name="columns.proto", package="columns", syntax="proto3")
     batch = file.message_type.add(name="Batch")
     batch.field.add(name="batch_id", number=numbers["batch_id"].number, type=field.TYPE_STRING, label=1)
+    batch.field.add(name="accepted_at_us", number=numbers["accepted_at_us"].number, type=field.TYPE_INT64, label=1)
     batch.field.add(name="texts", number=numbers["texts"].number, type=field.TYPE_STRING, label=3)
     batch.field.add(name="event_ids", number=numbers["event_ids"].number, type=field.TYPE_STRING, label=3)
     batch.field.add(name="event_keys", number=numbers["event_keys"].number, type=field.TYPE_BYTES, label=1)

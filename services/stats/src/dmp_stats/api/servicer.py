@@ -18,7 +18,7 @@ from dmp_chassis.actions import Asked, answer_actions, asked_by
 from dmp_chassis.database import Database
 from dmp_chassis.http_body import came_through_gateway
 from dmp_chassis.interceptors import answers_in_parts
-from dmp_chassis.metrics import Metrics
+from dmp_chassis.metrics import Metrics, timing
 from dmp_chassis.page_token import number_token
 from dmp_chassis.violations import Violations
 from dmp_stats.adapters import reference_store
@@ -50,7 +50,7 @@ from dmp_stats.forget_users import forget_users
 from dmp_stats.get_metrics import check_metrics_query, get_metrics
 from dmp_stats.list_campaigns import check_campaigns_query, list_campaigns, token_after
 from dmp_stats.live_window import LiveWindow
-from dmp_stats.metrics import BATCHES, EVENTS
+from dmp_stats.metrics import APPLY, BATCH_AGE, BATCHES, EVENTS
 from dmp_stats.query_stats import may_be_long, query_stats
 from dmp_stats.replace_reference import ReferenceTable, replace_reference
 from dmp_stats.update_reference import update_reference
@@ -116,10 +116,12 @@ class StatsServicer(stats_service_pb2_grpc.StatsServiceServicer):
         """See the proto."""
         to = self._with
         batch = batch_from_request(request)
-        is_new = await apply_batch(batch, to.batches, to.deltas, to.window, now=to.clock())
+        with timing(to.metrics, APPLY):
+            is_new = await apply_batch(batch, to.batches, to.deltas, to.window, now=to.clock())
         to.metrics.add(BATCHES, 1, "applied" if is_new else "repeated")
         if is_new:
             to.metrics.add(EVENTS, len(batch.types))
+            to.metrics.observe(BATCH_AGE, max(0.0, to.clock() - request.batch.accepted_at_us / 1e6))
         return pb.ApplyBatchResponse(already_applied=not is_new)
 
     async def QueryStats(self, request: pb.QueryStatsRequest, context: Context) -> pb.QueryStatsResponse:
