@@ -79,7 +79,7 @@ UNUSED := --no-emit-package django --no-emit-package asgiref --no-emit-package s
 lock: .venv/.developing  ## pin and hash the requirements again; UPGRADE=--upgrade also takes newer releases
 	@$(LOCK) $(UPGRADE) $(UNUSED) requirements.in --output-file requirements.lock
 	@$(LOCK) $(UPGRADE) requirements-dev.in --constraint requirements.lock --output-file requirements-dev.lock
-	@for context in ingest identity stats; do printf './%s\n' protos libs/chassis services/$$context | \
+	@for context in ingest identity stats; do printf './%s\n' protos 'libs/chassis[otel]' services/$$context | \
 	  $(LOCK) - --constraint requirements.lock --no-emit-package dmp-protos --no-emit-package dmp-chassis \
 	  --no-emit-package dmp-$$context --output-file services/$$context/requirements.lock || exit 1; done
 	@echo cryptography | $(LOCK) - --constraint requirements-dev.lock --output-file deploy/certificates/requirements.lock

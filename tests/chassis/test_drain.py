@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -82,3 +83,40 @@ async def test_a_signal_drains_in_order_and_loses_no_call(number: signal.Signals
             assert await server.process.wait() == 0
     assert server.steps == ["serving", "ready", "holding", "draining", "flush", "loop ends", "close", "stopped"]
     assert server.lines[0]["port"] == server.lines[1]["port"] > 0
+
+
+async def test_a_signal_raises_the_log_to_debug_and_the_next_one_ends_it() -> None:
+    async with server_process() as (server, to_server):
+        server.process.send_signal(signal.SIGUSR1)
+        assert (await server.until("the log level changes"))["from_now_on"] == "debug"
+        assert await call(to_server, "Echo", "hello", metadata=[("x-request-id", "r-1")]) == ["hello"]
+        line = await server.until("call")
+        assert (line["request_id"], line["method"].rpartition("/")[2]) == ("r-1", "Echo")
+        server.process.send_signal(signal.SIGUSR1)
+        assert (await server.until("the log level changes"))["from_now_on"] == "info"
+        assert await call(to_server, "Echo", "hello") == ["hello"]
+        server.process.send_signal(signal.SIGTERM)
+        await server.until("draining")
+        server.process.send_signal(signal.SIGTERM)
+        await server.until("stopped")
+    assert server.steps.count("call") == 1
+
+
+def read_and_remove(path: Path) -> dict[str, Any]:
+    try:
+        report: dict[str, Any] = json.loads(path.read_text())
+        return report
+    finally:
+        path.unlink()
+
+
+async def test_a_signal_asks_for_a_report_while_calls_go_on() -> None:
+    async with server_process() as (server, to_server):
+        holding = asyncio.ensure_future(call(to_server, "Hold", "x"))
+        await server.until("holding")
+        server.process.send_signal(signal.SIGUSR2)
+        report = read_and_remove(Path((await server.until("a report was asked for"))["path"]))
+        assert report["pid"] == server.process.pid
+        assert any("serve.<locals>.hold" in place for kind in report["kinds"] for place in kind["stack"])
+        await call(to_server, "Release")
+        assert await holding == ["x"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import json
 import logging
 import sys
@@ -9,16 +10,20 @@ from collections.abc import Iterator
 
 import pytest
 
-from dmp_chassis.logging import JsonFormatter, configure, redact
+from dmp_chassis.call_ids import begin_call
+from dmp_chassis.logging import JsonFormatter, configure, redact, set_debug
 
 
 @pytest.fixture
 def restored_root() -> Iterator[None]:
     root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
+    ours = [logging.getLogger(name) for name in ("dmp_chassis", "dmp_ingest", "dmp_stats")]
+    handlers, levels = root.handlers[:], {each: each.level for each in (root, *ours)}
     yield
+    set_debug(False)
     root.handlers[:] = handlers
-    root.setLevel(level)
+    for each, level in levels.items():
+        each.setLevel(level)
     logging.captureWarnings(False)
 
 
@@ -105,3 +110,76 @@ def test_metadata_that_grpc_cannot_decode_is_not_logged(capsys: pytest.CaptureFi
     library.error("Invalid encoding on %s", b"\xffhunter2")
     library.error("something else")
     assert [json.loads(each)["message"] for each in capsys.readouterr().err.splitlines()] == ["something else"]
+
+
+class Call:
+    """A call with this metadata."""
+
+    def __init__(self, **metadata: str) -> None:
+        self._metadata = tuple((name.replace("_", "-"), value) for name, value in metadata.items())
+
+    def invocation_metadata(self) -> tuple[tuple[str, str], ...]:
+        return self._metadata
+
+
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+
+
+@pytest.mark.parametrize(
+    ("call", "ids"),
+    [
+        (
+            Call(x_request_id="req-1", traceparent=f"00-{TRACE}-b7ad6b7169203331-00"),
+            {"request_id": "req-1", "trace_id": TRACE},
+        ),
+        (Call(x_request_id="req-1"), {"request_id": "req-1"}),
+        (Call(x_request_id="a@b.com", traceparent=f"00-{TRACE}"), {}),
+        (Call(x_request_id="x" * 129, traceparent=TRACE), {}),
+    ],
+)
+@pytest.mark.usefixtures("restored_root")
+def test_a_line_has_the_ids_of_the_request_that_it_was_written_for(
+    call: Call, ids: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure("info", "ingest")
+
+    def handle() -> None:
+        begin_call(call)
+        logging.getLogger("x").info("in a call")
+
+    contextvars.copy_context().run(handle)
+    logging.getLogger("x").info("in none")
+    inside, outside = (json.loads(each) for each in capsys.readouterr().err.splitlines())
+    assert {name: inside.get(name) for name in ("request_id", "trace_id")} == {
+        "request_id": None,
+        "trace_id": None,
+        **ids,
+    }
+    assert not {"request_id", "trace_id"} & outside.keys()
+
+
+@pytest.mark.usefixtures("restored_root")
+def test_the_debug_level_is_for_our_own_lines_and_is_said_at_every_level(capsys: pytest.CaptureFixture[str]) -> None:
+    configure("error", "ingest")
+
+    def said() -> list[str]:
+        for name in ("dmp_ingest.a", "dmp_chassis.a", "library"):
+            logging.getLogger(name).debug(name)
+        return [json.loads(each)["message"] for each in capsys.readouterr().err.splitlines()]
+
+    assert said() == []
+    set_debug(True)
+    set_debug(True)
+    assert said() == ["the log level changes", "dmp_ingest.a", "dmp_chassis.a"]
+    set_debug(False)
+    assert said() == ["the log level changes"]
+
+
+@pytest.mark.usefixtures("restored_root")
+def test_repeated_lines_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    configure("info", "ingest")
+    for _ in range(8):
+        logging.getLogger("x").warning("again")
+    configure("info", "ingest")  # ends what was there before
+    lines = [json.loads(each) for each in capsys.readouterr().err.splitlines()]
+    assert [each.get("repeated") for each in lines] == [None] * 5 + [3]

@@ -34,7 +34,7 @@ def interpolated_variables() -> dict[str, str]:
 
 def documented_variables() -> dict[str, str]:
     """The variables of .env.example with the values that it gives, also of those that it has as a comment."""
-    lines = re.findall(r"^#?(DMP_\w+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE)
+    lines = re.findall(r"^#?((?:DMP|OTEL)_\w+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE)
     return dict(lines)
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
+from pathlib import Path
 
 import pytest
 import yaml
 
+from dmp_stack.programs import envoy_program
 from tests.deploy.deployment import (
     CONTEXTS,
     ROOT,
@@ -235,6 +238,26 @@ def test_the_gateway_starts_with_keys_and_cannot_write_or_read_the_first_one() -
     assert "keys" not in {volume.split(":")[0] for volume in services["gateway"]["volumes"]}
     assert services["keys"]["volumes"] == ["keys:/keys", "gateway-keys:/keys/gateway"]
     assert services["keys"]["environment"] == {"DMP_OPEN_TO_ANYBODY": "${DMP_OPEN_TO_ANYBODY:-0}"}
+
+
+def test_the_gateway_is_started_as_its_image_does_it_with_its_settings(tmp_path: Path) -> None:
+    """With a configuration of settings alone: the whole one names files of the image, which other tests look at."""
+    image, command = json.loads(final_stage("gateway")["CMD"]), compose()["gateway"]["command"]
+    assert command[: len(image)] == image
+    option, settings_of_it = command[len(image) :]
+    assert option == "--config-yaml"
+    asked = re.sub(r"\$\{\w+:-(\w+)\}", r"\1", settings_of_it)
+    bootstrap = tmp_path / "envoy.yaml"
+    bootstrap.write_text("layered_runtime: {layers: [{name: admin, admin_layer: {}}]}")
+    subprocess.run(
+        [envoy_program(), "--mode", "validate", "-c", bootstrap, "--config-yaml", asked],
+        check=True,
+        capture_output=True,
+    )
+    (layer,) = yaml.safe_load(asked)["layered_runtime"]["layers"]
+    assert set(layer["static_layer"]) <= set(
+        re.findall(r"runtime_key: (\S+),", (ROOT / "gateway/envoy.yaml").read_text())
+    )
 
 
 def test_everything_that_keeps_running_has_a_health_check_and_comes_back() -> None:

@@ -12,8 +12,9 @@ from dmp_stack.stack import Stack
 
 @pytest.fixture(scope="module")
 def own_stack(new_stack: Callable[..., Stack]) -> Iterator[Stack]:
-    """A fresh system for one module, with data of its own that goes with it; its ingest has a short queue."""
-    with new_stack(service_environment={"DMP_INGEST_MAX_QUEUED_EVENTS": "2000"}) as running:
+    """A fresh system for one module, with data of its own that goes with it; its ingest has a short queue, and its
+    gateway logs every answer."""
+    with new_stack(service_environment={"DMP_INGEST_MAX_QUEUED_EVENTS": "2000"}, access_log_percent=100) as running:
         yield running
 
 

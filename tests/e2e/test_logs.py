@@ -1,12 +1,16 @@
-"""No log of the gateway or of a service holds what a caller said: no query, no id, no header, nothing of a body."""
+"""No log of the gateway or of a service holds what a caller said: no query, no id, no header, nothing of a body. The
+gateway logs every answer here, and the services are at debug level."""
 
 from __future__ import annotations
 
 import contextlib
 import http.client
 import json
+import os
 import secrets
+import signal
 import socket
+from typing import Any
 from urllib.parse import urlsplit
 
 import grpc
@@ -170,9 +174,20 @@ def failing_statements(stack: Stack) -> None:
             copy.write(f"{MARK}\tno number\n")
 
 
+REQUEST_IDS: list[str] = []
+"""Of the last request to ingest."""
+
+
+def access_lines(log: bytes) -> list[dict[str, Any]]:
+    """What the gateway says of requests; the last line may be under way."""
+    return [json.loads(line) for line in log.splitlines()[:-1] if line.startswith(b"{")]
+
+
 @pytest.fixture(scope="module")
 def logs(own_stack: Stack, own_api: httpx.Client) -> dict[str, bytes]:
     """What each process has logged after all of it, by the name of its log."""
+    for context in CONTEXTS:
+        os.kill(own_stack.pids[context], signal.SIGUSR1)
     json_requests(own_api)
     natively(own_stack)
     failing_statements(own_stack)
@@ -182,12 +197,13 @@ def logs(own_stack: Stack, own_api: httpx.Client) -> dict[str, bytes]:
     http2_requests(own_stack.http_url, NATIVE)
     for context in CONTEXTS:
         http2_requests(own_stack.service_address(context), [NATIVE_OF[context]])
-    assert own_api.get("/healthz").status_code == 200
+    assert own_api.get("/healthz", headers={"x-request-id": MARK}).status_code == 200
+    REQUEST_IDS.append(own_api.get("/events/no-such-event").headers["x-request-id"])
     # A line that must come shows that what was said before is on the disk: the gateway writes in this order.
     own_stack.child("identity").stop(5)
     wait_until(lambda: own_api.get(f"/users/{MARK}?{MARK}").status_code == 503, "identity is away")
     path = own_stack.log_directory / "gateway.log"
-    wait_until(lambda: b'"path":"/users/*"' in path.read_bytes(), "the gateway's line on it")
+    wait_until(lambda: any(each["status"] == 503 for each in access_lines(path.read_bytes())), "a line on it")
     return {path.stem: path.read_bytes() for path in own_stack.log_directory.glob("*.log")}
 
 
@@ -201,3 +217,24 @@ def test_no_log_of_a_store_holds_it_either(logs: dict[str, bytes]) -> None:
     assert b"ERROR" in logs["postgres"], "the statements failed"
     assert {"postgres", "valkey"} < set(logs)
     assert [(name, line) for name, log in logs.items() for line in log.splitlines() if BARE_MARK in line] == []
+
+
+def test_the_gateway_names_routes_and_not_paths_and_errors_by_their_level(logs: dict[str, bytes]) -> None:
+    lines = access_lines(logs["gateway"])
+    assert {("GET", "/users/*"), ("POST", "/events"), ("GET", "/stats")} <= {
+        (each["method"], each["path"]) for each in lines
+    }
+    for each in lines:
+        assert (each["level"] == "error") == (each["status"] >= 500), each
+        assert each["service"] == "gateway"
+        assert "?" not in str(each["path"])
+
+
+def test_a_request_is_found_in_both_logs_by_its_id(logs: dict[str, bytes]) -> None:
+    """That id is the gateway's own: what a caller sends in its place is in no log."""
+    (request_id,) = REQUEST_IDS
+    (at_gateway,) = [each for each in access_lines(logs["gateway"]) if each["request_id"] == request_id]
+    assert (at_gateway["path"], at_gateway["status"]) == ("/events/*", 404)
+    at_ingest = [json.loads(line) for line in logs["ingest"].splitlines() if request_id.encode() in line]
+    assert {"a call was answered with an error", "call"} <= {each["message"] for each in at_ingest}
+    assert {each["request_id"] for each in at_ingest} == {request_id}

@@ -20,6 +20,7 @@ import yaml
 from dmp_stack.child import ChildSpec
 from dmp_stack.errors import StackError
 from dmp_stack.gateway_certificates import GatewayCertificates
+from dmp_stack.gateway_tracing import add_tracing
 from dmp_stack.programs import console_directory, documentation_directory, envoy_program, repository_root
 
 IMAGE_FOLDER = "/etc/envoy/"
@@ -43,6 +44,7 @@ class Gateway:
 
     keys_folder: what `dmp_stack.keys` has written for it; None asks nobody for a key.
     certificates: what it shows to callers and to the services, and so whether it speaks TLS to them.
+    otlp_endpoint: the collector that takes spans; empty if none does. trace_percent: of the requests.
     """
 
     host: str
@@ -53,6 +55,9 @@ class Gateway:
     environment: Mapping[str, str]
     keys_folder: Path | None = None
     certificates: GatewayCertificates = field(default_factory=GatewayCertificates)
+    access_log_percent: int = 1
+    otlp_endpoint: str = ""
+    trace_percent: float = 1.0
 
     @property
     def admin_socket(self) -> Path:
@@ -82,6 +87,9 @@ class Gateway:
         source = repository_root() / "gateway" / "envoy.yaml"
         configuration: dict[str, Any] = yaml.safe_load(source.read_text())
         configuration["admin"] = {"address": {"pipe": {"path": str(self.admin_socket), "mode": 0o600}}}
+        # Before the layer of the admin interface, which has the last word.
+        settings = {"name": "settings", "static_layer": {"access_log.sampled_percent": self.access_log_percent}}
+        configuration["layered_runtime"]["layers"].insert(0, settings)
         listener = self.certificates.apply(configuration["static_resources"], self.run_directory)
         listener["address"] = {"socket_address": {"address": self.host, "port_value": self.port}}
         _ask_for_keys(listener, self.keys_folder)
@@ -91,6 +99,8 @@ class Gateway:
             if addresses is None:
                 raise StackError(f"{source} has a cluster {cluster['name']!r} that no service stands for")
             _point_to(cluster, addresses)
+        if self.otlp_endpoint:
+            add_tracing(configuration, endpoint=self.otlp_endpoint, percent=self.trace_percent)
         paths = _FilePaths.of_this_machine()
         return {key: paths.replace(value) for key, value in configuration.items()}
 

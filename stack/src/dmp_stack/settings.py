@@ -42,6 +42,9 @@ class StackSettings:
     tests start many stacks, and make databases once.
     metrics_listen: where the metrics of a service are read, `host:port` or `off`; a free loopback port where not named.
     canary: whether a canary sends events of its own, and where its metrics are read (`host:port`; empty: a free port).
+    access_log_percent: of the answers below 500, how many the gateway logs; it logs all others.
+    otlp_endpoint: the collector that takes spans, `http://host:port`; empty: nothing is traced. trace_percent: of the
+    requests.
     """
 
     http_host: str = "127.0.0.1"
@@ -60,6 +63,9 @@ class StackSettings:
     metrics_listen: Mapping[str, str] = field(default_factory=dict)
     canary: bool = False
     canary_metrics_listen: str = ""
+    access_log_percent: int = 1
+    otlp_endpoint: str = ""
+    trace_percent: float = 1.0
 
     def __post_init__(self) -> None:
         """Raises SettingsError if others could do what they like with people."""
@@ -97,6 +103,9 @@ class StackSettings:
             "metrics_listen": metrics,
             "canary": env.boolean("DMP_CANARY", False),
             "canary_metrics_listen": env.address("DMP_CANARY_METRICS_LISTEN", ""),
+            "access_log_percent": env.integer("DMP_ACCESS_LOG_PERCENT", 1, minimum=0, maximum=100),
+            "otlp_endpoint": env.url("OTEL_EXPORTER_OTLP_ENDPOINT", "", schemes=("http", "https")),
+            "trace_percent": env.number("DMP_TRACE_PERCENT", 1.0, minimum=0, maximum=100),
         }
         env.finish()
         return cls(**given)

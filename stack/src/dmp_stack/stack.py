@@ -220,6 +220,7 @@ class Stack:
         environment = {
             **os.environ,
             "PYTHONUNBUFFERED": "1",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": self.settings.otlp_endpoint,
             **self.settings.service_environment,
             MARKER_VARIABLE: str(run_directory.path),
         }
@@ -238,6 +239,9 @@ class Stack:
             certificates=GatewayCertificates(
                 public=self.settings.public_certificate, inside=self.settings.certificates_directory
             ),
+            access_log_percent=self.settings.access_log_percent,
+            otlp_endpoint=self.settings.otlp_endpoint,
+            trace_percent=self.settings.trace_percent,
         )
         self._add(self._gateway.child_spec())
         stores.wait_ready(self._children, pause=self._pause)

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 import grpc
 
+from dmp_chassis.call_ids import REQUEST_ID, TRACEPARENT, request_id
 from dmp_chassis.metrics import Metrics, histogram
+from dmp_chassis.tracing import client_span, traceparent
 
 if TYPE_CHECKING:  # generic in the stubs only
     Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
@@ -36,8 +38,9 @@ CLIENT_CALLS: Final = histogram(
 OF_CALLS: Final = (SERVER_CALLS, CLIENT_CALLS)
 
 
-def note_answered(metrics: Metrics, method: str, started: float, context: Context, *, returned: bool) -> None:
-    """Notes a call that the server has answered. `method` is a registered one, with a slash in front.
+def note_answered(metrics: Metrics, method: str, started: float, context: Context, *, returned: bool) -> str:
+    """Notes a call that the server has answered. `method` is a registered one, with a slash in front. Returns the name
+    of its status.
 
     started: by the monotonic clock. returned: whether the handler came to its end, or the call was given up or ended
     with an error.
@@ -46,10 +49,14 @@ def note_answered(metrics: Metrics, method: str, started: float, context: Contex
     code: grpc.StatusCode | None = context.code()
     name = code.name if code else _OK if returned else _CANCELLED
     metrics.observe(SERVER_CALLS, time.monotonic() - started, method[1:], name)
+    return name
 
 
 def timed(channel: grpc.aio.Channel, metrics: Metrics) -> grpc.aio.Channel:
-    """The channel, with every call of one request and one response measured. Such a call can only be awaited."""
+    """The channel, with every call of one request and one response measured. Such a call can only be awaited.
+
+    A call that is made for a request takes its `x-request-id` along, and the `traceparent` of the current span.
+    """
     return cast("grpc.aio.Channel", _TimedChannel(channel, metrics))
 
 
@@ -69,7 +76,10 @@ class _TimedChannel:
         async def measured(*given: object, **options: object) -> object:
             started, status = time.monotonic(), _CANCELLED
             try:
-                response = await call(*given, **options)
+                with client_span(method[1:], {"rpc.system.name": "grpc", "rpc.method": method[1:]}):
+                    if (along := _along()) and "metadata" not in options:
+                        options["metadata"] = along
+                    response = await call(*given, **options)
                 status = _OK
             except grpc.aio.AioRpcError as error:
                 status = error.code().name
@@ -80,3 +90,9 @@ class _TimedChannel:
                 metrics.observe(CLIENT_CALLS, time.monotonic() - started, method[1:], status)
 
         return measured
+
+
+def _along() -> tuple[tuple[str, str], ...]:
+    """What a call takes along of the request that it is made for."""
+    ids = ((REQUEST_ID, request_id()), (TRACEPARENT, traceparent()))
+    return tuple((name, value) for name, value in ids if value)

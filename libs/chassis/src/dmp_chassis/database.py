@@ -21,6 +21,7 @@ from dmp_chassis.engine import driver_url, make_engine
 from dmp_chassis.errors import DependencyUnavailable
 from dmp_chassis.metrics import Metrics
 from dmp_chassis.store_metrics import PoolMetrics
+from dmp_chassis.tracing import POSTGRES, client_span
 
 if TYPE_CHECKING:
     from sqlalchemy import QueuePool
@@ -79,14 +80,16 @@ class Database:
         When no connection answers in time it raises DependencyUnavailable or an OperationalError, both of which are
         answered as UNAVAILABLE.
         """
-        async with self._transaction(self._engine, "BEGIN ISOLATION LEVEL READ COMMITTED") as connection:
-            yield connection
+        with client_span("transaction", POSTGRES):
+            async with self._transaction(self._engine, "BEGIN ISOLATION LEVEL READ COMMITTED") as connection:
+                yield connection
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """One read-only transaction in which every statement sees the same state of the database."""
-        async with self._transaction(self._engine, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY") as connection:
-            yield connection
+        with client_span("read-only transaction", POSTGRES):
+            async with self._transaction(self._engine, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY") as connection:
+                yield connection
 
     async def check(self) -> None:
         """Returns if the database answers within `acquire_seconds`, else raises. Does not compete for the pool."""

@@ -1,15 +1,19 @@
-"""Ends a call with the status of an error, and logs what only we may know about it."""
+"""Ends a call with the status of an error, and logs what only we may know about it.
+
+One line for each answer that is our fault: at level error with its traceback if nobody foresaw it, at level warning if
+something is away or full. What a caller did wrong is a line at debug level. None holds what a caller sent.
+"""
 
 from __future__ import annotations
 
 import logging
 import math
-import time
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
 
 import grpc
 
-from dmp_chassis.errors import ErrorTable, find_spec, retry_after, to_status
+from dmp_chassis.call_ids import request_id
+from dmp_chassis.errors import ErrorSpec, ErrorTable, find_spec, retry_after, to_status
 from dmp_chassis.outages import outage
 from dmp_chassis.uuid7 import uuid7_text
 
@@ -18,16 +22,23 @@ if TYPE_CHECKING:  # generic in the stubs only
 
 _LOG: Final = logging.getLogger(__name__)
 _CODES: Final = {code.value[0]: code for code in grpc.StatusCode}
-_OUTAGE_LOG_SECONDS: Final = 1.0
+_OURS: Final = frozenset(
+    {
+        grpc.StatusCode.DATA_LOSS,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.INTERNAL,
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.UNKNOWN,
+    }
+)
 
 
 class ErrorAnswers:
-    """How one server answers errors: its table, its domain, and when it last spoke of which outage."""
+    """How one server answers errors: its table and its domain."""
 
     def __init__(self, table: ErrorTable, domain: str) -> None:
         self._table = table
         self._domain = domain
-        self._outage_logged: dict[str, float] = {}
 
     async def answer(self, error: Exception, context: Context, method: str) -> NoReturn:
         """Ends the call: always raises `grpc.aio.AbortError`, the handler's own if it has already ended the call."""
@@ -39,12 +50,14 @@ class ErrorAnswers:
         if spec is None:
             unavailable = outage(error)
             if unavailable is None:
-                metadata = {"request_id": _request_id(context)}
+                metadata = {"request_id": request_id() or uuid7_text()}
                 _LOG.error("unexpected error", exc_info=error, extra={"method": method, **metadata})
             else:
-                self._log_outage(unavailable.dependency, error)
+                _log_outage(unavailable.dependency, error, method)
                 error = unavailable
             spec = find_spec(error, self._table)
+        else:
+            _log_answer(error, spec, method)
         status = to_status(error, self._table, self._domain, metadata=metadata)
         initial: list[tuple[str, str]] = []
         if spec is not None:
@@ -61,13 +74,19 @@ class ErrorAnswers:
         details = ("grpc-status-details-bin", status.SerializeToString())
         await context.abort(_CODES[status.code], status.message, (details,))
 
-    def _log_outage(self, dependency: str, error: Exception) -> None:
-        """At most one line a second for each dependency: in an outage every call fails."""
-        now = time.monotonic()
-        if now - self._outage_logged.get(dependency, -_OUTAGE_LOG_SECONDS) >= _OUTAGE_LOG_SECONDS:
-            self._outage_logged[dependency] = now
-            extra = {"dependency": dependency, "error": f"{type(error).__name__}: {error}"}
-            _LOG.warning("calls fail because a dependency is unavailable", extra=extra)
+
+def _log_outage(dependency: str, error: Exception, method: str) -> None:
+    extra = {"method": method, "dependency": dependency, "error": f"{type(error).__name__}: {error}"}
+    _LOG.warning("a call failed because a dependency is unavailable", extra=extra)
+
+
+def _log_answer(error: Exception, spec: ErrorSpec, method: str) -> None:
+    """An answer that the table has. One with a time after which to try again says that we have no room."""
+    no_room = spec.code is grpc.StatusCode.RESOURCE_EXHAUSTED and retry_after(error, spec) is not None
+    level = logging.WARNING if no_room or spec.code in _OURS else logging.DEBUG
+    if _LOG.isEnabledFor(level):
+        extra = {"method": method, "code": spec.code.name, "reason": spec.reason}
+        _LOG.log(level, "a call was answered with an error", extra=extra)
 
 
 def _only_leaf(error: Exception) -> Exception:
@@ -75,13 +94,6 @@ def _only_leaf(error: Exception) -> Exception:
     while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     return error
-
-
-def _request_id(context: Context) -> str:
-    for name, value in context.invocation_metadata() or ():
-        if name == "x-request-id" and isinstance(value, str) and 0 < len(value) <= 128:
-            return value
-    return uuid7_text()
 
 
 def _whole_seconds(seconds: float) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 import grpc
 
+from dmp_chassis.call_ids import begin_call
 from dmp_chassis.call_metrics import note_answered
 from dmp_chassis.callers import CallerCheck, key_of
 from dmp_chassis.error_answers import ErrorAnswers
@@ -18,6 +19,8 @@ from dmp_chassis.errors import ErrorTable
 from dmp_chassis.metrics import Metrics
 from dmp_chassis.requests import MAX_STREAMED_BYTES, RequestReader
 from dmp_chassis.streams import StreamLimit
+from dmp_chassis.tracing import begin_call as begin_span
+from dmp_chassis.tracing import end_call as end_span
 
 if TYPE_CHECKING:  # generic in the stubs only
     from dmp_chassis.error_answers import Context
@@ -56,7 +59,9 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
     * a caller that `callers` does not believe, before its message is read: PERMISSION_DENIED
     * anything else: INTERNAL, "internal error" and a request id, logged once with its traceback under the same id
 
-    Each call is measured, by method and status.
+    Lines that are logged while a call is answered have its request id and trace id.
+
+    Each call is measured, by method and status, and has a span if the gateway has chosen it to be traced.
 
     `grpc.aio.AbortError` and cancellation pass untouched. Handlers are coroutine functions or asynchronous generators.
     """
@@ -139,6 +144,8 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         answer, require, metrics = self._answers.answer, self._require, self._metrics
 
         async def guarded(request: object, context: Context) -> object:
+            begin_call(context)
+            span = begin_span(method)
             started, returned = time.monotonic(), False
             try:
                 if require is not None:
@@ -153,7 +160,9 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
             else:
                 return response
             finally:
-                note_answered(metrics, method, started, context, returned=returned)
+                status = note_answered(metrics, method, started, context, returned=returned)
+                if span is not None:
+                    end_span(span, status)
                 if logged and _LOG.isEnabledFor(logging.DEBUG):
                     _log_access(method, started)
 
@@ -165,6 +174,8 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         answer, require, metrics = self._answers.answer, self._require, self._metrics
 
         async def guarded(request: object, context: Context) -> AsyncGenerator[Any]:
+            begin_call(context)
+            span = begin_span(method)
             started, returned = time.monotonic(), False
             responses = None
             try:
@@ -182,7 +193,9 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
             finally:
                 if responses is not None:
                     await responses.aclose()
-                note_answered(metrics, method, started, context, returned=returned)
+                status = note_answered(metrics, method, started, context, returned=returned)
+                if span is not None:
+                    end_span(span, status)
                 if logged and _LOG.isEnabledFor(logging.DEBUG):
                     _log_access(method, started)
 

@@ -132,6 +132,11 @@ class Metrics:
         """A gauge that is read whenever the metrics are. `read` is cheap and never raises."""
         self._watched.append((self._child((metric, *labels)), read))
 
+    def watched(self) -> dict[str, float]:
+        """What `watch` reads, now: by the name of the metric and the values of its labels."""
+        names = {id(child): " ".join((series[0].name, *series[1:])) for series, child in self._children.items()}
+        return {names[id(child)]: read() for child, read in self._watched}
+
     def ask(self, question: Callable[[], Awaitable[Answer]]) -> None:
         """Gauges that only a database knows: asked when the metrics are read, at most every `ASKED_EVERY_SECONDS`.
 

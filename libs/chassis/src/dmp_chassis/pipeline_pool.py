@@ -12,6 +12,7 @@ from psycopg.pq.abc import PGresult
 
 from dmp_chassis.errors import DependencyUnavailable
 from dmp_chassis.pipeline import Pipeline, Values
+from dmp_chassis.tracing import POSTGRES, client_span
 
 _TRUSTED_SECONDS: Final = 0.25
 """A connection that answered so lately is believed to live."""
@@ -67,7 +68,8 @@ class PipelinePool:
 
     async def _run_on(self, pipeline: Pipeline, calls: Sequence[Values]) -> list[PGresult]:
         try:
-            results = await pipeline.run(calls)
+            with client_span(self._application_name, {**POSTGRES, "db.operation.batch.size": len(calls)}):
+                results = await pipeline.run(calls)
         except psycopg.Error:
             await self._release(pipeline)
             raise

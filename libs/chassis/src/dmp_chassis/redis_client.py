@@ -13,6 +13,7 @@ from redis.backoff import NoBackoff
 
 from dmp_chassis.metrics import Metrics
 from dmp_chassis.store_metrics import OF_REDIS, REDIS_CALLS
+from dmp_chassis.tracing import REDIS, client_span
 
 _TRIES_AGAIN: Final = 1
 """Enough to replace a connection that died with the last restart. A command that timed out is not tried again."""
@@ -57,7 +58,8 @@ class _Measured(Redis):
     async def execute_command(self, *args: Any, **options: Any) -> Any:  # noqa: ANN401 -- as in redis
         started, outcome = time.monotonic(), "failed"
         try:
-            answer = await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
+            with client_span(str(args[0]), REDIS):
+                answer = await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
             outcome = "answered"
             return answer
         finally:

@@ -25,6 +25,7 @@ from dmp_chassis.interceptors import ErrorInterceptor
 from dmp_chassis.lifecycle import Callback, RunningServer
 from dmp_chassis.metrics import Metrics
 from dmp_chassis.metrics_endpoint import MetricsEndpoint
+from dmp_chassis.operator_signals import obey_signals
 from dmp_chassis.requests import COMPRESSION_OPTIONS
 from dmp_chassis.store_metrics import watch_dependencies
 from dmp_chassis.streams import MAX_STREAMS, StreamLimit
@@ -172,6 +173,7 @@ async def run_server(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, tell)
+    obey_signals(parts.metrics.watched)
     running = await start_server(api, parts, listen=listen, certificates=certificates)
     _collect_garbage_rarely()
     if ready is not None:

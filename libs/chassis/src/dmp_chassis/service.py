@@ -19,8 +19,10 @@ from typing import Any, Generic, Protocol, TypeVar
 import sqlalchemy as sa
 
 from dmp_chassis.logging import configure
-from dmp_chassis.server import Api, Parts, RunningServer, run_server, start_server
+from dmp_chassis.server import Api, Callback, Parts, RunningServer, run_server, start_server
 from dmp_chassis.service_settings import CommonSettings
+from dmp_chassis.settings import SettingsError
+from dmp_chassis.tracing_export import TracingNotInstalledError, start_tracing
 
 __all__ = ["AnyService", "Api", "Parts", "ServiceDefinition"]
 
@@ -56,9 +58,11 @@ class ServiceDefinition(Generic[_Settings]):
         settings = self.read_settings(os.environ)
         common = settings.common
         configure(common.log_level, self.name)
+        stop_tracing = _start_tracing(self.name, common.otlp_endpoint)
+        parts = self.assemble(settings)
         await run_server(
             self.api,
-            replace(self.assemble(settings), metrics_listen=common.metrics_listen),
+            replace(parts, metrics_listen=common.metrics_listen, on_close=(*parts.on_close, *stop_tracing)),
             listen=common.listen,
             drain_seconds=common.drain_seconds,
             certificates=common.certificates,
@@ -74,3 +78,14 @@ class ServiceDefinition(Generic[_Settings]):
 
 AnyService = ServiceDefinition[Any]
 """A service whose own settings do not matter."""
+
+
+def _start_tracing(name: str, endpoint: str) -> tuple[Callback, ...]:
+    """Starts it if there is a collector; returns what is to be called at the end."""
+    if not endpoint:
+        return ()
+    try:
+        return (start_tracing(name, endpoint),)
+    except TracingNotInstalledError:
+        problem = "needs what is not installed: pip install 'dmp-chassis[otel]'"
+        raise SettingsError([f"OTEL_EXPORTER_OTLP_ENDPOINT {problem}"]) from None

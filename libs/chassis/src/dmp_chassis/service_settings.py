@@ -42,6 +42,8 @@ class CommonSettings:
     believes; None: they talk without TLS."""
     metrics_listen: str = ""
     """`DMP_<SERVICE>_METRICS_LISTEN`: `host:port` where Prometheus reads the metrics; empty if nowhere."""
+    otlp_endpoint: str = ""
+    """`OTEL_EXPORTER_OTLP_ENDPOINT`: the collector that takes spans, `http://host:port`; empty if none does."""
 
 
 def read_common(env: EnvReader, service: str, *, port: int) -> CommonSettings:
@@ -68,6 +70,7 @@ def read_common(env: EnvReader, service: str, *, port: int) -> CommonSettings:
         drain_seconds=env.seconds("DMP_DRAIN_SECONDS", 2.5, maximum=60),
         action_retention_days=env.integer("DMP_ACTION_RETENTION_DAYS", 1095, minimum=0, maximum=36_500),
         metrics_listen=read_metrics_listen(env, service, port=port + _METRICS_PORT_AFTER),
+        otlp_endpoint=env.url("OTEL_EXPORTER_OTLP_ENDPOINT", "", schemes=("http", "https")),
     )
 
 

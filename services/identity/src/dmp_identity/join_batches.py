@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
+from dmp_chassis import tracing
 from dmp_chassis.outages import outage
 from dmp_identity.apply_batch import AppliedBatch
 from dmp_identity.domain.event_batch import EventBatch
 from dmp_identity.domain.joined_batches import joinable
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Span
 
 Apply: TypeAlias = Callable[[Sequence[EventBatch]], Awaitable[Sequence[AppliedBatch]]]
 
@@ -23,6 +27,7 @@ _MANY_EVENTS: Final = 500
 class _Waiting:
     batch: EventBatch
     outcome: asyncio.Future[AppliedBatch]
+    span: Span | None
 
 
 class BatchJoiner:
@@ -45,7 +50,7 @@ class BatchJoiner:
         """
         loop = asyncio.get_running_loop()
         outcome: asyncio.Future[AppliedBatch] = loop.create_future()
-        self._waiting.append(_Waiting(batch, outcome))
+        self._waiting.append(_Waiting(batch, outcome, tracing.current()))
         if len(self._lanes) < self._lanes_needed():
             self._lanes.add(loop.create_task(self._run_lane()))
         return await outcome
@@ -82,7 +87,8 @@ class BatchJoiner:
 
     async def _apply_group(self, group: Sequence[_Waiting]) -> None:
         try:
-            applied = await self._apply([waiting.batch for waiting in group])
+            with tracing.joined_span("apply batches", [waiting.span for waiting in group]):
+                applied = await self._apply([waiting.batch for waiting in group])
         except asyncio.CancelledError:
             for waiting in group:
                 waiting.outcome.cancel()

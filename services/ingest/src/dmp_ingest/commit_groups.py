@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from typing import Final
+from functools import partial
+from typing import TYPE_CHECKING, Final
 
 from dmp_chassis.metrics import Metrics
 from dmp_chassis.outages import outage
+from dmp_chassis.tracing import end as end_span
+from dmp_chassis.tracing import joined_span
 from dmp_ingest.deliver_batch import Deliverer
 from dmp_ingest.domain.errors import CannotStoreError
 from dmp_ingest.gather_groups import Group, GroupGathering
@@ -16,6 +19,9 @@ from dmp_ingest.hand_over_group import GroupHandOver
 from dmp_ingest.metrics import CLAIMS, COMMIT, GROUP_EVENTS, GROUP_WAIT
 from dmp_ingest.store_group import GroupStores, StoredGroup, store_group
 from dmp_ingest.watch_commit import OUTAGE_KNOWN_AFTER_SECONDS, CommitWatch
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Span
 
 _LOG: Final = logging.getLogger(__name__)
 _COMMITTERS: Final = 2
@@ -62,18 +68,23 @@ class GroupCommitter:
             await self._places.acquire()
             group = await self._gathering.take_group()
             begun = time.monotonic()
-            try:
-                stored = await self._store(group)
-                self._measure(group, stored, begun)
-            except BaseException:
-                self._end_group(group)
-                raise
-            if stored is None:
-                self._end_group(group)
-                continue
-            task = asyncio.create_task(self._hand_over.run(group, stored, answered=self._end_group))
+            with joined_span("group", [submission.span for submission in group], goes_on=True) as span:
+                try:
+                    stored = await self._store(group)
+                    self._measure(group, stored, begun)
+                except BaseException as error:
+                    self._end_group(group)
+                    end_span(span, error_type=type(error).__name__)
+                    raise
+                if stored is None:
+                    self._end_group(group)
+                    end_span(span, error_type="CannotStoreError")
+                    continue
+                task = asyncio.create_task(self._hand_over.run(group, stored, answered=self._end_group))
             self._handing_over.add(task)
             task.add_done_callback(self._handing_over.discard)
+            if span is not None:
+                task.add_done_callback(partial(_end_span_of, span))
 
     def _end_group(self, group: Group) -> None:
         self._places.release()
@@ -111,6 +122,10 @@ class GroupCommitter:
             if away:
                 _refuse(self._gathering.take_overdue(longest_wait_seconds=OUTAGE_KNOWN_AFTER_SECONDS))
             return None
+
+
+def _end_span_of(span: Span, handed_over: asyncio.Task[None]) -> None:
+    end_span(span)
 
 
 def _refuse(group: Group) -> None:

@@ -14,6 +14,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 
+from dmp_chassis import tracing
 from dmp_ingest.domain.duplicate import Verdict
 from dmp_ingest.domain.errors import OverloadedError
 from dmp_ingest.domain.event import AcceptableEvent
@@ -81,7 +82,14 @@ class GroupGathering:
         if not self._queue:
             self._begin_gathering()
         self._queue.add(
-            Submission(events=events, rejected=rejected, size_bytes=size_bytes, answer=answer, since=time.monotonic())
+            Submission(
+                events=events,
+                rejected=rejected,
+                size_bytes=size_bytes,
+                answer=answer,
+                since=time.monotonic(),
+                span=tracing.current(),
+            )
         )
         self._wake_committer()
         return await answer

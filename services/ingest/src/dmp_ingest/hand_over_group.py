@@ -10,6 +10,7 @@ from typing import Final
 
 from dmp_chassis.metrics import Metrics
 from dmp_chassis.outages import outage
+from dmp_chassis.tracing import span
 from dmp_ingest.adapters.claim_cache import Claims
 from dmp_ingest.adapters.event_store import EventLog
 from dmp_ingest.deliver_batch import Delivered, Deliverer
@@ -62,7 +63,8 @@ class GroupHandOver:
             return Delivered(applied=True)
         begun, outcome = time.monotonic(), "left"
         try:
-            delivered = await self._deliverer.deliver(stored.batch)
+            with span("hand over", {"dmp.events": stored.batch.size}):
+                delivered = await self._deliverer.deliver(stored.batch)
             outcome = "applied" if delivered.applied else "left"
             return delivered
         except Exception:  # noqa: BLE001  # the group is stored, whatever it is

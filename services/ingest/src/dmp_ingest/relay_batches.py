@@ -15,6 +15,8 @@ from typing import Final
 
 from dmp_chassis.metrics import Metrics
 from dmp_chassis.outages import outage
+from dmp_chassis.tracing import continued_span
+from dmp_ingest.adapters.batch_payload import traceparent_of
 from dmp_ingest.adapters.consumers import Consumer, IdentityConsumer, NotApplied, StatsConsumer
 from dmp_ingest.adapters.outbox import Outbox, Waiting
 from dmp_ingest.hold_batches import HeldBatches
@@ -86,7 +88,8 @@ class Relay:
         return max(_LIMIT, min(_LIMIT_OF_SMALL, int(_BYTES / max(self._usual_bytes, 1.0))))
 
     async def _deliver(self, batch: Waiting) -> None:
-        response = await self._consumer.relay(batch.payload, timeout_seconds=_TIMEOUT_SECONDS)
+        with continued_span(f"relay to {self._consumer.name}", traceparent_of(batch.payload)):
+            response = await self._consumer.relay(batch.payload, timeout_seconds=_TIMEOUT_SECONDS)
         result = response.value if isinstance(response, NotApplied) else "applied"
         self._metrics.add(RELAYED, 1, self._consumer.name, result)
         if response is NotApplied.AWAY:

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from dmp_chassis.domain_events import DomainEvent
+from dmp_chassis.tracing import span, traceparent
 from dmp_chassis.uuid7 import uuid7_text
 from dmp_ingest.adapters.batch_payload import batch_payload
 from dmp_ingest.adapters.claim_cache import Claimed, Claims
@@ -85,7 +86,8 @@ async def store_group(
     candidates = list(firsts.values())
     epoch = await stores.epoch.known()
     fingerprints = [event.fingerprint for event in candidates]
-    claimed = await stores.claims.claim(list(firsts), fingerprints, token=token, epoch=epoch)
+    with span("claim ids", {"dmp.ids": len(candidates)}):
+        claimed = await stores.claims.claim(list(firsts), fingerprints, token=token, epoch=epoch)
     missing = candidates
     appender = _GroupAppender(stores.log, size=len(events), rejected=rejected, acknowledged=acknowledged)
     try:
@@ -94,7 +96,8 @@ async def store_group(
                 missing = [event for event in candidates if event.key not in claimed.stored]
             else:
                 claimed = Claimed(all_decided=False)
-        appended = await _append(missing, appender, believed_new=claimed.all_decided)
+        with span("append to the log", {"dmp.events": len(missing), "dmp.in_doubt": not claimed.all_decided}):
+            appended = await _append(missing, appender, believed_new=claimed.all_decided)
     except BaseException:
         await stores.claims.release([event.key for event in missing], token=token, epoch=epoch)
         raise
@@ -196,7 +199,7 @@ class _GroupAppender:
         return _Appended(events=new, batch=batch, found=found)
 
     def _batch(self, events: Sequence[AcceptableEvent]) -> Batch:
-        payload = batch_payload(events, batch_id=self._batch_id, accepted_at_us=self._now_us)
+        payload = batch_payload(events, batch_id=self._batch_id, accepted_at_us=self._now_us, traceparent=traceparent())
         return Batch(batch_id=self._batch_id, payload=payload, size=len(events))
 
     def _announcements(self, new: int) -> list[DomainEvent]:

@@ -5,11 +5,16 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Sequence
-from typing import Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
 
 import msgspec
 
 from dmp_ingest.domain.event import AcceptableEvent
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Span
+else:
+    Span: TypeAlias = Any  # msgspec reads the types of fields, and the library is not always there
 
 MOST_GROUP_BYTES: Final = 16 * 1024 * 1024
 """The most bytes of requests in one group. The batch that identity and stats receive for a group is hardly longer than
@@ -32,6 +37,8 @@ class Submission(msgspec.Struct, Generic[_Answer], kw_only=True, eq=False):
     answer: _Answer
     since: float
     """When the submission came, by the monotonic clock."""
+    span: Span | None = None
+    """Of the request, if it is traced."""
 
 
 class SubmissionQueue(Generic[_Answer]):

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from dmp.identity.v1 import identity_service_pb2
 from dmp.ingest.v1 import accepted_batch_pb2
 from dmp_ingest.domain.event import AcceptableEvent
+
+_TRACEPARENT: Final = b"\x7a\x37"
+"""The number of the field and the 55 bytes of its value. A batch without it begins with the number of the batch."""
+_AFTER_TRACEPARENT: Final = 57
 
 
 class _Dictionary(dict[str, int]):
@@ -17,8 +22,14 @@ class _Dictionary(dict[str, int]):
         return position
 
 
-def batch_payload(events: Sequence[AcceptableEvent], *, batch_id: str, accepted_at_us: int) -> bytes:
-    """The serialized `ApplyBatchRequest`. The same bytes serve identity and stats: in both, the batch is field 1."""
+def batch_payload(
+    events: Sequence[AcceptableEvent], *, batch_id: str, accepted_at_us: int, traceparent: str = ""
+) -> bytes:
+    """The serialized `ApplyBatchRequest`. The same bytes serve identity and stats: in both, the batch is field 1.
+
+    traceparent: the span of the group, if it is traced. It stands before everything else, where `traceparent_of` finds
+    it: whoever delivers the batch later, in whichever process, goes on with the trace.
+    """
     texts = _Dictionary({"": 0})
     identifiers = [
         (position, texts[kind], texts[value])
@@ -42,4 +53,13 @@ def batch_payload(events: Sequence[AcceptableEvent], *, batch_id: str, accepted_
         identifier_values=[value for _, _, value in identifiers],
         texts=list(texts),
     )
-    return identity_service_pb2.ApplyBatchRequest(batch=batch).SerializeToString()
+    payload = identity_service_pb2.ApplyBatchRequest(batch=batch).SerializeToString()
+    if not traceparent:
+        return payload
+    # Fields may come in any order, and two messages in a row are one.
+    return identity_service_pb2.ApplyBatchRequest(traceparent=traceparent).SerializeToString() + payload
+
+
+def traceparent_of(payload: bytes) -> str:
+    """What `batch_payload` was given; empty if there was none. The batch is not read."""
+    return payload[2:_AFTER_TRACEPARENT].decode() if payload[:2] == _TRACEPARENT else ""

@@ -15,6 +15,7 @@ from typing import Final
 import psycopg
 from psycopg.pq.abc import PGresult
 
+from dmp_chassis import tracing
 from dmp_chassis.binary import uuid_bytes
 from dmp_chassis.errors import DependencyUnavailable
 from dmp_chassis.pipeline import Values
@@ -50,12 +51,13 @@ class Applied:
 class _Waiting:
     """A batch that waits for a transaction: the statement's values, and who waits for what became of it."""
 
-    __slots__ = ("expiry", "outcome", "values")
+    __slots__ = ("expiry", "outcome", "span", "values")
 
     def __init__(self, values: Values, outcome: asyncio.Future[Applied], expiry: asyncio.TimerHandle) -> None:
         self.values = values
         self.outcome = outcome
         self.expiry = expiry
+        self.span = tracing.current()
 
 
 class BatchWriter:
@@ -133,7 +135,8 @@ class BatchWriter:
 
     async def _write(self, group: list[_Waiting]) -> None:
         try:
-            results = await self._pool.run_idempotent([each.values for each in group])
+            with tracing.joined_span("apply batches", [each.span for each in group]):
+                results = await self._pool.run_idempotent([each.values for each in group])
         except psycopg.Error as error:
             if len(group) == 1 or error.sqlstate is None:
                 raise

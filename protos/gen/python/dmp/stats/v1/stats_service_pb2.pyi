@@ -29,6 +29,11 @@ class ApplyBatchRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     BATCH_FIELD_NUMBER: _builtins.int
+    TRACEPARENT_FIELD_NUMBER: _builtins.int
+    traceparent: _builtins.str
+    """The span of the group that the batch was committed with (W3C Trace Context), for whoever delivers it later. Empty if it is not traced. The
+    receiver does not read it: a call names its span in its metadata.
+    """
     @_builtins.property
     def batch(self) -> _accepted_batch_pb2.AcceptedBatch:
         """The batch that ingest committed."""
@@ -37,10 +42,11 @@ class ApplyBatchRequest(_message.Message):
         self,
         *,
         batch: _accepted_batch_pb2.AcceptedBatch | None = ...,
+        traceparent: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "traceparent", b"traceparent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
