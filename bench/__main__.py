@@ -3,6 +3,7 @@
     python -m bench                        everything: medians over 3 rounds of 8 s a case, about 35 minutes
     python -m bench --quick                one round of 2 s a case and little data, to see that everything works
     python -m bench --parts ingest         one or several of ingest (the whole system under events), identity and stats
+    python -m bench --parts observing      what metrics and traces cost: CPU for each event with and without them
     python -m bench --only json/1000       of ingest's cases those whose name contains the text, and nothing else
     python -m bench --stored 10            ingest also with 10 million events in the log
     python -m bench --no-limits --runs 5 --only json/1/c64 json/1000/c16     what keys and TLS cost, beside the same
@@ -35,6 +36,7 @@ from bench.limits import CopyLimit, measure_empty_handler
 from bench.load_client import LoadClient, LoadError
 from bench.machine import describe_machine
 from bench.measure import Measurement
+from bench.observing import measure_observing
 from bench.publishing import measure_publishing
 from bench.stats_scale import measure_stats
 from bench.system import System, WrongAnswerError
@@ -44,7 +46,7 @@ from bench.yardstick import Yardstick
 from deploy.certificates.make_certificates import make_certificates
 from dmp_stack.errors import StackError
 
-_PARTS = ("ingest", "identity", "stats", "catch-up", "erasures", "client")
+_PARTS = ("ingest", "identity", "stats", "catch-up", "erasures", "client", "observing")
 _ENTRIES = 1_000_000
 _TRACKED = 50_000
 _EMPTY_HANDLER_CONNECTIONS = (1, 16, 64)
@@ -95,6 +97,9 @@ def run(options: argparse.Namespace, directory: Path) -> dict[str, Any]:
         if "erasures" in options.parts:
             print("\nerasures", flush=True)
             measure_erasures(figures, entries=max(1000, round(_ENTRIES * options.scale)))
+        if "observing" in options.parts:
+            print("\nobserving", flush=True)
+            measure_observing(figures, directory, seconds=options.seconds, runs=options.runs, seed=options.seed)
         if "client" in options.parts:
             print("\nclient", flush=True)
             measure_tracking(figures, directory, events=round(_TRACKED * options.scale), runs=options.runs)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import LiteralString
+from typing import Any, LiteralString
 from urllib.parse import urlencode
 
 import psycopg
@@ -46,9 +46,16 @@ class WrongAnswerError(Exception):
 class System:
     """A running stack whose data is thrown away at the end, with fsync and everything else as in production."""
 
-    def __init__(self, *, api_keys: bool = False, certificates: Path | None = None, mutual: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        api_keys: bool = False,
+        certificates: Path | None = None,
+        mutual: bool = False,
+        **settings: Any,  # noqa: ANN401 -- fields
+    ) -> None:
         """certificates: a directory as `deploy/certificates` makes it; the gateway speaks TLS with what is there, and
-        the services too if `mutual`. None: clear text."""
+        the services too if `mutual`. None: clear text. settings: further fields of `StackSettings`."""
         shown = None if certificates is None else certificates / "public"
         self.authority = None if shown is None else shown / "ca.pem"
         public = None
@@ -61,6 +68,7 @@ class System:
                 api_keys=api_keys,
                 public_certificate=public,
                 certificates_directory=certificates if mutual else None,
+                **settings,
             )
         )
 
