@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install --qui
 PACKAGES := protos libs/chassis $(sort $(patsubst %/pyproject.toml,%,$(wildcard services/*/pyproject.toml))) stack
 
 .DEFAULT_GOAL := help
-.PHONY: help run console demo audit bench chaos mutants test alerting lint format types imports protos protos-check metrics docs lock sbom vulnerabilities clean ci
+.PHONY: help run console demo audit top bench chaos mutants test alerting lint format types imports protos protos-check metrics docs lock sbom vulnerabilities clean ci
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 16
@@ -24,6 +24,9 @@ demo: .venv/.running  ## start a throw-away system, send it a few thousand event
 
 audit: .venv/.running  ## is what the running system counted what it logged? ARGS="--from 2026-02-10T00:00:00Z --to ..."
 	@$(BIN)/python -m dmp_stack audit $(ARGS)
+
+top: .venv/.running  ## the numbers of the running system in this terminal; ARGS=--once prints them once
+	@$(BIN)/python -m dmp_stack top $(ARGS)
 
 bench: .venv/.running  ## rates, latencies, CPU per event beside the machine's limits; ARGS=--quick for a first look
 	@$(BIN)/python -m bench $(ARGS)

@@ -1,6 +1,7 @@
 """`python -m dmp_stack run`: the whole system on this machine until Ctrl-C. `... demo`: a throw-away one at work.
-`... audit`: whether a running one counted what it logged. `... backup`: a copy of its databases. `... keys`: the API
-keys. `... canary`: events whose way is timed."""
+`... audit`: whether a running one counted what it logged. `... backup`: a copy of its databases. `... top`: its numbers
+in a terminal. `... keys`: the API keys. `... canary`: events whose way is timed. `... traced`: the gateway's file with
+traces."""
 
 from __future__ import annotations
 
@@ -16,9 +17,11 @@ from dmp_chassis.settings import SettingsError
 from dmp_stack import backup
 from dmp_stack.audit import add_arguments, audit
 from dmp_stack.errors import StackError
+from dmp_stack.gateway_tracing import traced_file
 from dmp_stack.keys import commands as keys
 from dmp_stack.settings import CONTEXTS, StackSettings
 from dmp_stack.stack import Stack, StackCancelled
+from dmp_stack.top import add_arguments as top_arguments
 
 _EXAMPLE = (
     '{"event_type": "page_view", "source": "analytics_script", "timestamp": %d,'
@@ -33,7 +36,7 @@ def main() -> int:
     os.umask(0o077)  # what the stack writes is no other user's business
     parser = argparse.ArgumentParser(prog="python -m dmp_stack")
     commands = parser.add_subparsers(
-        dest="command", required=True, metavar="run | demo | audit | backup | keys | canary"
+        dest="command", required=True, metavar="run | demo | audit | backup | top | keys | canary | traced"
     )
     commands.add_parser("run", help="start the whole system and keep it running until Ctrl-C")
     commands.add_parser("demo", help="start a throw-away system, send it a few thousand events, show the result")
@@ -41,6 +44,13 @@ def main() -> int:
     auditing = commands.add_parser("audit", help="ask a running system whether what it counted is what it logged")
     add_arguments(auditing, address=address)
     backup.add_arguments(commands.add_parser("backup", help="copy the databases of a running system, at one moment"))
+    watching = commands.add_parser("top", help="show the numbers of a running system in this terminal")
+    top_arguments(watching)
+    traced = commands.add_parser("traced", help="print the gateway's file for a container, with traces")
+    traced.add_argument(
+        "collector", help="the base URL of a collector that takes OTLP over HTTP: http://collector:4318"
+    )
+    traced.add_argument("--percent", type=float, default=1.0, help="of the requests: %(default)s")
     keys.add_arguments(commands.add_parser("keys", help="create, list, revoke and rotate API keys"))
     commands.add_parser("canary", help="send an event to a running system every ten seconds and time its way")
     options = parser.parse_args()
@@ -54,6 +64,12 @@ def main() -> int:
         return audit(options)
     if options.command == "backup":
         return backup.run(options)
+    if options.command == "top":
+        from dmp_stack.top.screen import top  # its drawing is of no use to the others
+
+        return top(options)
+    if options.command == "traced":
+        return _print_traced(options.collector, options.percent)
     if options.command == "demo":
         from dmp_stack.demo import demo  # its generator is of no use to `run`
 
@@ -64,6 +80,15 @@ def main() -> int:
         print("The settings are not usable:", *error.problems, sep="\n  ", file=sys.stderr)
         return 2
     return run(settings)
+
+
+def _print_traced(collector: str, percent: float) -> int:
+    try:
+        print(traced_file(endpoint=collector, percent=percent), end="")
+    except StackError as error:
+        print(f"dmp: {error}", file=sys.stderr)
+        return 1
+    return 0
 
 
 def run(settings: StackSettings) -> int:
