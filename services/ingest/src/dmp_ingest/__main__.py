@@ -1,4 +1,4 @@
-"""`python -m dmp_ingest serve|migrate|hand-over`."""
+"""`python -m dmp_ingest serve|migrate|hand-over|export`."""
 
 from __future__ import annotations
 
@@ -20,9 +20,16 @@ def service() -> AnyService:
 
 async def hand_over(given: Mapping[str, str]) -> None:
     """Puts batches of the log back into the outbox. Raises SettingsError."""
-    from dmp_ingest.app import hand_over as put_back
+    from dmp_ingest.log_commands import hand_over as put_back
 
     await put_back(given)
+
+
+async def export(given: Mapping[str, str]) -> None:
+    """Writes days of the log as Parquet. Raises SettingsError."""
+    from dmp_ingest.log_commands import export as write_days
+
+    await write_days(given)
 
 
 if __name__ == "__main__":
@@ -30,6 +37,15 @@ if __name__ == "__main__":
         "ingest",
         service=service,
         commands={
+            "export": Command(
+                help="write the log as Parquet, one file for each day on which events were received",
+                run=export,
+                options={
+                    "directory": "where the files go; days that are there are left alone",
+                    "from": "the first day, such as 2026-11-27, in UTC",
+                    "to": "the last day; default: yesterday",
+                },
+            ),
             "hand-over": Command(
                 help="hand over again what the log has, to a service whose database was restored to an earlier moment",
                 run=hand_over,
@@ -39,6 +55,6 @@ if __name__ == "__main__":
                     "to": "the end; default: now",
                     "inbox-days": "its DMP_IDENTITY_INBOX_RETENTION_DAYS or DMP_STATS_...; default: 30",
                 },
-            )
+            ),
         },
     )

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import math
-import os
-import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from typing import Final
 
 import grpc
-import msgspec
 from grpc_health.v1 import health_pb2
 
 from dmp.access.v1 import scope_pb2
@@ -21,7 +19,6 @@ from dmp_chassis.certificates import Certificates
 from dmp_chassis.client import channel
 from dmp_chassis.database import Database
 from dmp_chassis.domain_events import RedisStreamPublisher, drain_loop
-from dmp_chassis.logging import configure
 from dmp_chassis.metrics import Answer, Metrics
 from dmp_chassis.redis_client import check_redis, connect_redis
 from dmp_chassis.service import Api, Parts, ServiceDefinition
@@ -35,10 +32,10 @@ from dmp_ingest.adapters.erasure_store import Erasures
 from dmp_ingest.adapters.event_store import EventLog
 from dmp_ingest.adapters.group_writer import GroupWriter
 from dmp_ingest.adapters.known_users import KnownUsers
-from dmp_ingest.adapters.log_batches import LogBatches
 from dmp_ingest.adapters.log_cells import LogCells
 from dmp_ingest.adapters.log_cleaning import LogCleaner
 from dmp_ingest.adapters.log_epoch import LogEpoch
+from dmp_ingest.adapters.log_retention import LogRetention
 from dmp_ingest.adapters.outbox import Outbox
 from dmp_ingest.adapters.owners import Owners
 from dmp_ingest.adapters.people import People
@@ -58,8 +55,8 @@ from dmp_ingest.audit_continuously import ContinuousAudit
 from dmp_ingest.commit_groups import GroupCommitter
 from dmp_ingest.deliver_batch import Deliverer
 from dmp_ingest.erase_everywhere import Stores, sweep_loop
+from dmp_ingest.expire_log import expire_log_loop
 from dmp_ingest.gather_groups import GroupGathering
-from dmp_ingest.hand_over_again import hand_over_again
 from dmp_ingest.hand_over_group import GroupHandOver
 from dmp_ingest.hold_batches import HeldBatches
 from dmp_ingest.large_requests import LargeRequests
@@ -74,7 +71,7 @@ from dmp_ingest.metrics import (
     QUEUED_SECONDS,
 )
 from dmp_ingest.relay_batches import Relay
-from dmp_ingest.settings import Settings, read_hand_over_settings, read_settings
+from dmp_ingest.settings import Settings, read_settings
 from dmp_ingest.store_group import GroupStores
 from dmp_ingest.watch_commit import CommitWatch
 
@@ -119,8 +116,10 @@ def assemble(settings: Settings) -> Parts:
     wake = asyncio.Event()
     claims = Claims(redis, window_seconds=settings.claim_window_seconds)
     # Twice as many as may wait for a commit: with valid events the queue is what is full first.
-    large = LargeRequests(most_events=2 * settings.max_queued_events)
-    gathering = GroupGathering(max_queued_events=settings.max_queued_events, max_group_events=settings.max_group_events)
+    large = LargeRequests(most_events=2 * settings.queue.max_events)
+    gathering = GroupGathering(
+        max_queued_events=settings.queue.max_events, max_group_events=settings.queue.max_group_events
+    )
     committer = GroupCommitter(
         gathering=gathering,
         stores=GroupStores(log=log, claims=claims, epoch=epoch, announced=wake.set),
@@ -149,8 +148,8 @@ def assemble(settings: Settings) -> Parts:
         log=cells,
         counted=counted,
         people=stores.people,
-        hours=settings.audit_hours,
-        pause_seconds=settings.audit_pause_seconds,
+        hours=settings.audit.hours,
+        pause_seconds=settings.audit.pause_seconds,
     )
     policy = settings.policy
     bodies = JsonPublishing(policy=policy, large=large, gathering=gathering, metrics=metrics)
@@ -177,12 +176,12 @@ def assemble(settings: Settings) -> Parts:
         return await ask_what_waits(database)
 
     metrics.ask(ask_database)
-    if settings.audit_hours:
+    if settings.audit.hours:
         metrics.ask(auditor.passes.figures)
     else:
         for gauge, *labels in ((PASS_DIFFERENCES, "counts"), (PASS_DIFFERENCES, "timelines"), (PASS_SECONDS,)):
             metrics.set(gauge, math.nan, *labels)
-    metrics.set(QUEUE_LIMIT, settings.max_queued_events)
+    metrics.set(QUEUE_LIMIT, settings.queue.max_events)
     metrics.watch(QUEUED_EVENTS, lambda: gathering.waiting_events)
     metrics.watch(QUEUED_SECONDS, lambda: gathering.oldest_age_seconds)
     metrics.watch(CONSUMER_AWAY, lambda: float(consumers.identity.away), "identity")
@@ -193,6 +192,10 @@ def assemble(settings: Settings) -> Parts:
 
     async def remove_old_actions() -> None:
         await expire_actions_loop(database, days=settings.common.action_retention_days)
+
+    async def empty_old_events() -> None:
+        retention = LogRetention(database)
+        await expire_log_loop(retention, days=settings.log_retention_days, clock=lambda: datetime.now(UTC))
 
     async def publish_domain_events() -> None:
         await drain_loop(database, publisher, wake=wake)
@@ -211,7 +214,8 @@ def assemble(settings: Settings) -> Parts:
             publish_domain_events,
             sweep_erasures,
             remove_old_actions,
-            *((auditor.run,) if settings.audit_hours else ()),
+            *((auditor.run,) if settings.audit.hours else ()),
+            empty_old_events,
         ),
         on_stop=(committer.flush,),
         on_close=(
@@ -240,23 +244,6 @@ SERVICE: Final = ServiceDefinition(
     read_settings=read_settings,
     assemble=assemble,
 )
-
-
-async def hand_over(given: Mapping[str, str]) -> None:
-    """`python -m dmp_ingest hand-over --consumer NAME --from TIME`; prints as JSON how much it was. Raises
-    SettingsError, and what the database raises.
-    """
-    settings = read_hand_over_settings(os.environ, given, now_us=time.time_ns() // 1000)
-    configure(settings.log_level, "ingest")
-    database = Database.connect(
-        settings.database_url, pool_size=2, application_name="ingest hand-over", statement_timeout_seconds=0
-    )
-    try:
-        log = LogBatches(database, counts_as=settings.policy.counts_as)
-        done = await hand_over_again(log=log, to=settings.consumers, first_us=settings.first_us, end_us=settings.end_us)
-        print(msgspec.json.encode(done).decode())
-    finally:
-        await database.close()
 
 
 def _serving(to: grpc.aio.Channel, name: str = "") -> Callable[[], Awaitable[None]]:

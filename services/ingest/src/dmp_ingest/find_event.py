@@ -32,6 +32,8 @@ async def find_event(event_id: str, *, log: EventLog, owners: Owners) -> FoundEv
     row = (await log.read([key])).get(key)
     if row is None:
         raise EventNotFoundError(event_id=event_id)
+    if not row.type:
+        raise EventNotFoundError(event_id=event_id, expired=True)
     delivered = await _delivered(key, log)
     owner = await owners.owner_of((kind, value) for kind, value in row.identifiers or ())
     return FoundEvent(row=row, delivered=delivered, internal_user_id=owner)

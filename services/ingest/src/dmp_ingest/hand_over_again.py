@@ -7,6 +7,7 @@ the inbox of the consumer ignores those that it has applied.
 from __future__ import annotations
 
 from collections.abc import Collection
+from contextlib import aclosing
 from dataclasses import dataclass
 
 from dmp_ingest.adapters.log_batches import LogBatches
@@ -28,7 +29,8 @@ async def hand_over_again(*, log: LogBatches, to: Collection[ConsumerName], firs
     bound, the outbox grows by about 85 bytes an event. Raises what the database raises.
     """
     done = HandedOver()
-    async for keys in log.find(first_us=first_us, end_us=end_us):
-        done.batches += await log.hand_over(keys, to=to)
-        done.events += len(keys)
+    async with aclosing(log.find(first_us=first_us, end_us=end_us)) as parts:
+        async for keys in parts:
+            done.batches += await log.hand_over(keys, to=to)
+            done.events += len(keys)
     return done

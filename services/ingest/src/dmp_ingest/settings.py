@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from importlib import resources
 from pathlib import Path
 from typing import Final
@@ -15,8 +16,25 @@ from dmp_chassis.settings import EnvReader, SettingsError
 from dmp_ingest.adapters.outbox import CONSUMERS, ConsumerName
 from dmp_ingest.domain.event_policy import EventPolicy, PolicyError, event_policy
 
+_DAY_LENGTH: Final = len("2026-11-27")
 _INBOX_DAYS: Final = 30
 _US_A_DAY: Final = 86_400 * 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueSettings:
+    """How many events may wait for a commit, and how many one commit stores."""
+
+    max_events: int
+    max_group_events: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContinuousAuditSettings:
+    """How many hours the continuous audit reaches back, 0 for none, and the time between two of its steps."""
+
+    hours: int
+    pause_seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,11 +49,10 @@ class Settings:
     claim_window_seconds: float
     apply_wait_seconds: float
     commit_timeout_seconds: float
-    max_queued_events: int
-    max_group_events: int
-    audit_hours: int
-    """How many hours the continuous audit reaches back; 0: there is none."""
-    audit_pause_seconds: float
+    queue: QueueSettings
+    audit: ContinuousAuditSettings
+    log_retention_days: int
+    """For how many days after it happened the log has the content of an event; 0 stands for ever."""
 
 
 def read_settings(environ: Mapping[str, str]) -> Settings:
@@ -51,12 +68,19 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         claim_window_seconds=env.seconds("DMP_INGEST_CLAIM_WINDOW_SECONDS", 3600.0, minimum=1.0),
         apply_wait_seconds=env.seconds("DMP_INGEST_APPLY_WAIT_SECONDS", 1.0, minimum=0.01, maximum=10.0),
         commit_timeout_seconds=env.seconds("DMP_INGEST_COMMIT_TIMEOUT_SECONDS", 5.0, minimum=0.1, maximum=60.0),
-        max_queued_events=env.integer("DMP_INGEST_MAX_QUEUED_EVENTS", 40_000, minimum=1, maximum=10_000_000),
-        max_group_events=env.integer("DMP_INGEST_MAX_GROUP_EVENTS", 4_000, minimum=1, maximum=100_000),
-        audit_hours=env.integer("DMP_INGEST_AUDIT_HOURS", 3, minimum=0, maximum=168),
-        audit_pause_seconds=env.seconds("DMP_INGEST_AUDIT_PAUSE_SECONDS", 10.0, minimum=0.05, maximum=60.0),
+        queue=QueueSettings(
+            max_events=env.integer("DMP_INGEST_MAX_QUEUED_EVENTS", 40_000, minimum=1, maximum=10_000_000),
+            max_group_events=env.integer("DMP_INGEST_MAX_GROUP_EVENTS", 4_000, minimum=1, maximum=100_000),
+        ),
+        audit=ContinuousAuditSettings(
+            hours=env.integer("DMP_INGEST_AUDIT_HOURS", 3, minimum=0, maximum=168),
+            pause_seconds=env.seconds("DMP_INGEST_AUDIT_PAUSE_SECONDS", 10.0, minimum=0.05, maximum=60.0),
+        ),
+        log_retention_days=env.integer("DMP_INGEST_LOG_RETENTION_DAYS", 0, minimum=0, maximum=36_500),
     )
     env.finish()
+    if 0 < settings.log_retention_days * 24 < settings.audit.hours:
+        raise SettingsError(["DMP_INGEST_AUDIT_HOURS must reach back no further than DMP_INGEST_LOG_RETENTION_DAYS"])
     return settings
 
 
@@ -98,6 +122,52 @@ def read_hand_over_settings(environ: Mapping[str, str], given: Mapping[str, str]
     )
     env.finish()
     return settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportSettings:
+    """What `export` needs: where the log is, where files go, and the days, both included."""
+
+    database_url: str
+    log_level: str
+    directory: Path
+    first: date
+    last: date
+
+
+def read_export_settings(environ: Mapping[str, str], given: Mapping[str, str], *, last_whole: date) -> ExportSettings:
+    """Reads the environment, and the options as the command line has them. Raises SettingsError with all problems.
+
+    last_whole: the last day that can be exported.
+    """
+    env = EnvReader(environ)
+    if not given.get("directory"):
+        env.problem("--directory", "is required")
+    first = _read_day(env, given.get("from", ""), "--from")
+    last = _read_day(env, given["to"], "--to") if "to" in given else last_whole
+    if last > last_whole:
+        env.problem("--to", f"must not be after {last_whole}: events of later days are still being stored")
+    elif first > last:
+        env.problem("--from", f"must not be after {last}")
+    settings = ExportSettings(
+        database_url=read_database_url(env, "ingest"),
+        log_level=read_log_level(env),
+        directory=Path(given.get("directory", "")),
+        first=first,
+        last=last,
+    )
+    env.finish()
+    return settings
+
+
+def _read_day(env: EnvReader, text: str, option: str) -> date:
+    try:
+        if len(text) == _DAY_LENGTH:
+            return date.fromisoformat(text)
+    except ValueError:
+        pass
+    env.problem(option, "must be a day such as 2026-11-27")
+    return date.min
 
 
 def _read_time(env: EnvReader, given: Mapping[str, str], option: str) -> int:

@@ -6,7 +6,7 @@ The log has no index by batch (ADR 0002): finding the batches of a range reads t
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from itertools import groupby
 from operator import itemgetter
 from typing import Final, TypeAlias
@@ -25,13 +25,14 @@ Keys: TypeAlias = list[uuid.UUID]
 _SLICE_EVENTS: Final = 2_000
 # A batch's id begins with the milliseconds at which it was made (RFC 9562, section 5.7).
 _FIND: Final = (
-    "SELECT batch_id, event_key FROM event WHERE batch_id >= %(first)s AND batch_id < %(end)s ORDER BY batch_id"
+    "SELECT batch_id, event_key FROM event WHERE batch_id >= %(first)s AND batch_id < %(end)s AND type <> ''"
+    " ORDER BY batch_id"
 )
 # An erasure that is about to clean these events waits, and then finds their batch in the outbox.
 _READ: Final = """
 SELECT batch_id::text, received_at, event_key, event_id, type, source, occurred_at, campaign_id, creative_id, user_id,
        identifiers
-FROM event WHERE event_key = ANY(%(keys)s) ORDER BY batch_id, event_key FOR SHARE
+FROM event WHERE event_key = ANY(%(keys)s) AND type <> '' ORDER BY batch_id, event_key FOR SHARE
 """
 _ADD: Final = """
 INSERT INTO outbox (batch_id, payload, identity_applied, stats_applied, attempts, deliver_after)
@@ -49,7 +50,7 @@ class LogBatches:
         self._database = database
         self._counts_as = counts_as
 
-    async def find(self, *, first_us: int, end_us: int) -> AsyncIterator[Keys]:
+    async def find(self, *, first_us: int, end_us: int) -> AsyncGenerator[Keys, None]:
         """The events of the batches that were made from `first_us` on and before `end_us`, oldest first.
 
         Each part has whole batches, about 2,000 events. Raises what the database raises.

@@ -12,7 +12,7 @@ import psycopg
 
 from dmp_chassis.database import Database, raw
 from dmp_ingest.domain.audit import CellKey, CellSum, MinuteSum
-from dmp_ingest.domain.errors import RangeTooLargeError
+from dmp_ingest.domain.errors import ExpiredRangeError, RangeTooLargeError
 
 _Row = TypeVar("_Row")
 
@@ -56,6 +56,7 @@ _NAMED_ON_THEIR_WAY: Final = (
     " AND batch_id IN (SELECT batch_id FROM outbox WHERE NOT identity_applied)"
 )
 _ANY_ON_ITS_WAY_TO_IDENTITY: Final = "SELECT EXISTS (SELECT FROM outbox WHERE NOT identity_applied)"
+_HORIZON: Final = "SELECT floor(extract(epoch FROM occurred_before) / 60)::bigint FROM log_horizon"
 _digest: Final = struct.Struct(">qq").pack
 
 
@@ -84,7 +85,10 @@ class DetailedSum:
 
 
 class LogCells:
-    """Sums over the log. Ranges are whole minutes since 1970, both ends included; an empty campaign stands for all."""
+    """Sums over the log. Ranges are whole minutes since 1970, both ends included; an empty campaign stands for all.
+
+    Each method raises ExpiredRangeError if the log no longer has all events of the range.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -92,7 +96,7 @@ class LogCells:
     async def read(self, *, campaign_id: str, first: int, last: int) -> LoggedCells:
         """All cells of the range at one instant. Raises RangeTooLargeError if they are too many or take too long."""
         parameters = {"campaign_id": campaign_id, "first": first, "last": last}
-        async with self._read() as connection:
+        async with self._read(first) as connection:
             rows = _bounded(await (await connection.execute(_CELLS, parameters)).fetchall())
             waiting = await (await connection.execute(_ANY_ON_ITS_WAY)).fetchone()
             on_their_way: set[CellKey] = set()
@@ -105,7 +109,7 @@ class LogCells:
     async def read_named(self, *, first: int, last: int) -> tuple[dict[int, MinuteSum], set[int]]:
         """The events that name a person, by minute, and the minutes with events that identity has not acknowledged."""
         parameters = {"first": first, "last": last}
-        async with self._read() as connection:
+        async with self._read(first) as connection:
             rows = await (await connection.execute(_NAMED, parameters)).fetchall()
             waiting = await (await connection.execute(_ANY_ON_ITS_WAY_TO_IDENTITY)).fetchone()
             on_their_way: set[int] = set()
@@ -117,7 +121,7 @@ class LogCells:
     async def read_detailed(self, *, campaign_id: str, minutes: Sequence[int]) -> tuple[list[DetailedSum], bool]:
         """One campaign's minutes by type, source and creative, and whether any event of them is on its way."""
         parameters = {"campaign_id": campaign_id, "first": min(minutes), "last": max(minutes), "minutes": list(minutes)}
-        async with self._read() as connection:
+        async with self._read(min(minutes)) as connection:
             rows = _bounded(await (await connection.execute(_DETAILED, parameters)).fetchall())
             found = _bounded(await (await connection.execute(_ON_THEIR_WAY, parameters)).fetchall())
         wanted = set(minutes)
@@ -135,11 +139,15 @@ class LogCells:
         return sums, any(row[1] in wanted for row in found)
 
     @asynccontextmanager
-    async def _read(self) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+    async def _read(self, first: int) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
         """One reading transaction. Raises RangeTooLargeError if a statement takes too long."""
         try:
             async with self._database.read() as transaction:
-                yield raw(transaction)
+                connection = raw(transaction)
+                horizon = await (await connection.execute(_HORIZON)).fetchone()
+                if horizon is not None and first < horizon[0]:
+                    raise ExpiredRangeError(first=horizon[0])
+                yield connection
         except psycopg.errors.QueryCanceled:
             raise RangeTooLargeError from None
 

@@ -36,6 +36,7 @@ event = sa.Table(
     # Rows arrive in the order of their receive time, and roughly in that of their event time: a few blocks name a
     # range.
     sa.Index("event_occurred_at", "occurred_at", postgresql_using="brin", postgresql_with={"autosummarize": "on"}),
+    sa.Index("event_received_at", "received_at", postgresql_using="brin", postgresql_with={"autosummarize": "on"}),
 )
 """The event log: one row for each event that was accepted."""
 
@@ -55,6 +56,18 @@ outbox = sa.Table(
     sa.Index("outbox_for_stats", "deliver_after", postgresql_where=sa.text("NOT stats_applied")),
 )
 """Batches that identity or stats has not acknowledged yet. A row goes when both have."""
+
+log_horizon = sa.Table(
+    "log_horizon",
+    METADATA,
+    # There is one row at most: 1.
+    sa.Column("id", sa.SmallInteger, primary_key=True),
+    # A whole minute. Of an event that happened earlier only key, times and fingerprint may be left.
+    sa.Column("occurred_before", sa.DateTime(timezone=True), nullable=False),
+    # When the next round begins that empties events.
+    sa.Column("due_at", sa.DateTime(timezone=True), nullable=False),
+)
+"""How far back the log has the contents of its events. No row: all of them."""
 
 erasure = sa.Table(
     "erasure",

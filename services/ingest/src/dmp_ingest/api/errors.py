@@ -15,6 +15,7 @@ from dmp_ingest.domain.errors import (
     CannotStoreError,
     ErasureNotFoundError,
     EventNotFoundError,
+    ExpiredRangeError,
     MalformedBodyError,
     MinuteTooLargeError,
     OverloadedError,
@@ -58,7 +59,11 @@ ERRORS: Final[ErrorTable] = {
     EventNotFoundError: ErrorSpec(
         code=grpc.StatusCode.NOT_FOUND,
         reason="EVENT_NOT_FOUND",
-        message="no event has this id",
+        message=lambda error: (
+            "the event of this id was counted; it is older than the log keeps events, and only its id is still known"
+            if error.expired
+            else "no event has this id"
+        ),
         metadata=lambda error: {"event_id": error.event_id},
     ),
     CannotAskError: ErrorSpec(
@@ -82,6 +87,14 @@ ERRORS: Final[ErrorTable] = {
         message=lambda error: f"the minute {_minute(error.minute)} is too large to be compared at once",
         field_violations=lambda error: [
             Violation("campaign_id", f"is required: the minute {_minute(error.minute)} is too large for all campaigns")
+        ],
+    ),
+    ExpiredRangeError: ErrorSpec(
+        code=grpc.StatusCode.INVALID_ARGUMENT,
+        reason="INVALID_ARGUMENT",
+        message=lambda error: f"the log keeps no events from before {_minute(error.first)}",
+        field_violations=lambda error: [
+            Violation("from", f"must not lie before {_minute(error.first)}: the log keeps no older events")
         ],
     ),
     UserNotFoundError: ErrorSpec(

@@ -39,6 +39,8 @@ class EventNotFoundError(Exception):
     """The log has no event of this id."""
 
     event_id: str
+    expired: bool = False
+    """Whether it had one, which is older than the log's retention."""
 
 
 @dataclass(slots=True, eq=False)
@@ -70,6 +72,18 @@ class MinuteTooLargeError(Exception):
 
     minute: int
     """Whole minutes since 1970."""
+
+
+@dataclass(slots=True, eq=False)
+class ExpiredRangeError(Exception):
+    """An audit's range begins before the events of which the log has the contents."""
+
+    first: int
+    """The first minute that may be audited, in whole minutes since 1970."""
+
+
+class ExportBusyError(Exception):
+    """Another export writes into the directory."""
 
 
 @dataclass(slots=True, eq=False)
