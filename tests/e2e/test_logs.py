@@ -179,8 +179,9 @@ REQUEST_IDS: list[str] = []
 
 
 def access_lines(log: bytes) -> list[dict[str, Any]]:
-    """What the gateway says of requests; the last line may be under way."""
-    return [json.loads(line) for line in log.splitlines()[:-1] if line.startswith(b"{")]
+    """What the gateway says of requests, in whole lines."""
+    whole, _, _ = log.rpartition(b"\n")
+    return [json.loads(line) for line in whole.splitlines() if line.startswith(b"{")]
 
 
 @pytest.fixture(scope="module")
@@ -202,8 +203,9 @@ def logs(own_stack: Stack, own_api: httpx.Client) -> dict[str, bytes]:
     # A line that must come shows that what was said before is on the disk: the gateway writes in this order.
     own_stack.child("identity").stop(5)
     wait_until(lambda: own_api.get(f"/users/{MARK}?{MARK}").status_code == 503, "identity is away")
+    last = own_api.get(f"/users/{MARK}?{MARK}").headers["x-request-id"]
     path = own_stack.log_directory / "gateway.log"
-    wait_until(lambda: any(each["status"] == 503 for each in access_lines(path.read_bytes())), "a line on it")
+    wait_until(lambda: any(each["request_id"] == last for each in access_lines(path.read_bytes())), "a line on it")
     return {path.stem: path.read_bytes() for path in own_stack.log_directory.glob("*.log")}
 
 
