@@ -234,3 +234,15 @@ def test_csv_is_as_the_document_describes_it(api: httpx.Client) -> None:
     response = api.get("/stats", params=query, headers={"accept": "text/csv"})
     assert response.status_code == 200
     assert_described("get", "/stats", response)
+
+
+def test_a_point_of_a_group_has_what_the_document_names(api: httpx.Client) -> None:
+    campaign = fresh("camp")
+    event = {"event_id": fresh("e"), "type": "click", "campaign_id": campaign, "source": "web"}
+    assert api.post("/events", json={**event, "occurred_at": "2026-02-10T21:10:00Z"}).status_code == 202
+    query = {"campaign_id": campaign, "from": "2026-02-10T21:00:00Z", "to": "2026-02-10T22:00:00Z"}
+    (point,) = api.get("/stats", params={**query, "group_by": "source"}).json()["series"]
+    assert point.keys() == DOCUMENT["components"]["schemas"]["StatsPoint"]["properties"].keys()
+    answers = DOCUMENT["paths"]["/stats"]["get"]["responses"]["200"]["content"]["application/json"]["examples"]
+    (example,) = answers["by_source"]["value"]["series"]
+    assert example.keys() == point.keys()
