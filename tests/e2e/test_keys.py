@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 import secrets
-import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -19,7 +17,6 @@ import pytest
 from dmp.identity.v1 import merge_pb2
 from dmp.identity.v1.identity_service_pb2_grpc import IdentityServiceStub
 from dmp_client import DmpClient, NotAllowedError
-from dmp_stack.programs import repository_root
 from dmp_stack.stack import Stack
 from tests.clients.terminal import Shell, environment
 from tests.clients.zygote import Zygote
@@ -115,18 +112,6 @@ def test_dmp_takes_its_key_from_a_flag_the_environment_or_its_file(system: Stack
         shell.run(*question, expect=not_found)
     finally:
         zygote.close()
-
-
-def test_the_commands_of_the_guide_do_what_it_says(system: Stack) -> None:
-    guide = (repository_root() / "docs" / "open-to-the-world.md").read_text()
-    lines = re.findall(r"^python -m dmp_stack keys ([^#\n]+)", guide, re.MULTILINE)
-    assert len(lines) == 9
-    said = [keys(system, *shlex.split(line)) for line in lines]
-    assert [bool(re.fullmatch(r"dmp_(secret|public)_\w{32}", text)) for text in said[:4]] == [True] * 4
-    assert said[3].startswith("dmp_public_")
-    assert all(name in said[4] for name in ("bidder", "dashboard", "support", "shop"))
-    assert {key.name for key in system.keys.read()} >= {"dashboard", "support", "shop"}
-    assert "bidder" not in {key.name for key in system.keys.read()}, "rotated, revoked and forgotten"
 
 
 def test_native_callers_need_a_key_too(system: Stack, first: str) -> None:
