@@ -98,7 +98,7 @@ def travel(canary: Canary, settings: CanarySettings) -> dict[str, float]:
             if time.monotonic() - began > LOST_SECONDS:
                 break
             if stations:
-                time.sleep(_PAUSE_SECONDS)
+                time.sleep(_PAUSE_SECONDS)  # between two looks whether it has arrived
     return seen
 
 

@@ -61,7 +61,7 @@ def metrics_urls(endpoints: str) -> dict[str, list[str]]:
 
 def _once(urls: Mapping[str, Sequence[str]], interval: float) -> int:
     before = read_services(urls)
-    time.sleep(interval)
+    time.sleep(interval)  # the time over which rates are measured
     console = Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH, highlight=False)
     console.print(drawn(_panels(before, read_services(urls)), width=console.width))
     return 0
