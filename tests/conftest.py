@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import logging
+from collections.abc import Iterator
 
 import hypothesis
 import pytest
@@ -21,3 +23,13 @@ transports.create_ssl_context = functools.cache(transports.create_ssl_context)  
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What attacks cost others is measured first: systems of other tests, which stay until the end, would take part."""
     items.sort(key=lambda item: "hostile" not in item.path.parent.parts)
+
+
+@pytest.fixture(autouse=True)
+def restored_logging() -> Iterator[None]:
+    """What a test does to the root logger (some start a program in this process) ends with the test."""
+    root = logging.getLogger()
+    level, handlers = root.level, list(root.handlers)
+    yield
+    root.setLevel(level)
+    root.handlers[:] = [handler for handler in root.handlers if handler in handlers]

@@ -49,12 +49,11 @@ def api(system: Stack) -> Iterator[httpx.Client]:
 def prometheus(system: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
     urls = {**{context: system.metrics_url(context) for context in CONTEXTS}, "canary": system.canary_metrics_url}
     targets = {job: url.removeprefix("http://").removesuffix("/metrics") for job, url in urls.items()}
-    running = Prometheus(tmp_path_factory.mktemp("prometheus"), targets)
     fresh = 'sum(dmp_canary_journeys_total{outcome="fresh"}) > 0'
-    wait_until(lambda: bool(running.query(fresh)), "a canary that was seen everywhere", timeout_seconds=60)
-    assert len(running.query("up == 1")) == len(targets)
-    yield running
-    running.close()
+    with contextlib.closing(Prometheus(tmp_path_factory.mktemp("prometheus"), targets)) as running:
+        wait_until(lambda: len(running.query("up == 1")) == len(targets), "every target scraped", timeout_seconds=60)
+        wait_until(lambda: bool(running.query(fresh)), "a canary that was seen everywhere", timeout_seconds=60)
+        yield running
 
 
 def campaign_event(campaign: str, **fields: str) -> dict[str, Any]:

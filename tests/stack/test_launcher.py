@@ -16,6 +16,7 @@ import pytest
 
 from tests.conditions import is_gone, wait_until
 from tests.servers import PostgresFixture
+from tests.speed import slowness
 from tests.stack.launcher import Launcher, launcher, marked_processes, run_directory_of
 
 EVENT = {
@@ -55,6 +56,19 @@ def replaced(running: Launcher, program: str, pid: int) -> bool:
     return running.children().get(program, pid) != pid
 
 
+def end_everything(running: Launcher, data: Path, number: signal.Signals) -> None:
+    """Ends a launcher that is ready, by a signal: every process that it started ends within ten seconds."""
+    family = running.family()
+    assert set(running.children()) == EVERYTHING
+    run_directory = run_directory_of(data)
+    assert set(running.children().values()) <= set(marked_processes(run_directory))
+    assert running.end(number) == 0
+    assert [pid for pid in family if not is_gone(pid)] == []
+    assert marked_processes(run_directory) == []
+    assert not run_directory.exists()
+    assert "killed" not in running.output
+
+
 def test_a_first_and_a_warm_start_print_one_ready_line_and_a_request_to_paste(temporary: Path) -> None:
     with launcher(DMP_DATA_DIR=str(temporary / "data")) as first:
         url = first.wait_ready()
@@ -75,24 +89,10 @@ def test_a_first_and_a_warm_start_print_one_ready_line_and_a_request_to_paste(te
     with launcher(DMP_DATA_DIR=str(temporary / "data")) as warm:
         url = warm.wait_ready()
         # On a machine that others keep busy, the processor time that it took is the fairer measure.
-        assert min(time.monotonic() - begun, warm.processor_seconds()) < WARM_START_SECONDS
+        took = min(time.monotonic() - begun, warm.processor_seconds())
+        assert took < WARM_START_SECONDS * slowness()
         assert knows(url, "a@b.com")
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_ends_everything_within_ten_seconds(used_data: UsedData, number: signal.Signals) -> None:
-    data = used_data("data")
-    with launcher(DMP_DATA_DIR=str(data)) as running:
-        running.wait_ready()
-        family = running.family()
-        assert set(running.children()) == EVERYTHING
-        run_directory = run_directory_of(data)
-        assert set(running.children().values()) <= set(marked_processes(run_directory))
-        assert running.end(number) == 0
-        assert [pid for pid in family if not is_gone(pid)] == []
-        assert marked_processes(run_directory) == []
-        assert not run_directory.exists()
-        assert "killed" not in running.output
+        end_everything(warm, temporary / "data", signal.SIGINT)
 
 
 def test_a_service_whose_work_does_not_end_is_not_waited_for_too_long(used_data: UsedData) -> None:
@@ -131,13 +131,17 @@ def test_a_killed_launcher_leaves_nothing_that_stops_the_next_one(used_data: Use
         assert knows(url, "kept@example.com")
         answer = send(url).json()
         assert (answer["accepted"], answer["duplicates"]) == (0, 1)
+        end_everything(following, data, signal.SIGHUP)
 
 
-def test_two_stacks_side_by_side_know_nothing_of_each_other(used_data: UsedData) -> None:
-    with (
-        launcher(DMP_DATA_DIR=str(used_data("one"))) as one,
-        launcher(DMP_DATA_DIR=str(used_data("two"))) as two,
-    ):
+def test_two_stacks_side_by_side_know_nothing_of_each_other_and_share_no_data(used_data: UsedData) -> None:
+    data = used_data("one")
+    with launcher(DMP_DATA_DIR=str(data)) as one, launcher(DMP_DATA_DIR=str(used_data("two"))) as two:
+        one.wait_for_line("starting")
+        wait_until(lambda: len(one.family()) > 0, "children")
+        third = Launcher({"DMP_DATA_DIR": str(data)})
+        assert third.process.wait(timeout=30) == 1
+        assert "another stack is running on the data directory" in third.wait_for_line("another stack")
         urls = one.wait_ready(), two.wait_ready()
         assert urls[0] != urls[1]
         assert send(urls[0]).status_code == 202
@@ -160,17 +164,7 @@ def test_each_child_that_is_killed_comes_back_and_a_line_says_so(used_data: Used
             wait_until(partial(replaced, running, program, pid), f"{name} back")
             wait_until(lambda: healthy(url), f"healthy after {name} died", timeout_seconds=30)
             assert send(url, {**EVENT, "event_id": f"after-{name}"}).status_code == 202
-
-
-def test_a_second_launcher_on_the_same_data_says_what_is_wrong(used_data: UsedData) -> None:
-    data = used_data("data")
-    with launcher(DMP_DATA_DIR=str(data)) as first:
-        first.wait_for_line("starting")
-        wait_until(lambda: len(first.family()) > 0, "children")
-        second = Launcher({"DMP_DATA_DIR": str(data)})
-        assert second.process.wait(timeout=20) == 1
-        assert "another stack is running on the data directory" in second.wait_for_line("another stack")
-        first.wait_ready()
+        end_everything(running, data, signal.SIGTERM)
 
 
 def test_a_taken_port_is_said_before_anything_starts(temporary: Path) -> None:
