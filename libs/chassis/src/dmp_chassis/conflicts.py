@@ -14,6 +14,8 @@ _Result = TypeVar("_Result")
 
 _SERIALIZATION_FAILURE: Final = "40001"
 _DEADLOCK: Final = "40P01"
+_UNIQUE_VIOLATION: Final = "23505"
+_INTERNAL_ERROR: Final = "XX000"
 
 
 async def retrying(unit: Callable[[], Awaitable[_Result]], *, attempts: int = 10) -> _Result:
@@ -30,6 +32,15 @@ async def retrying(unit: Callable[[], Awaitable[_Result]], *, attempts: int = 10
                 raise
         await asyncio.sleep(random.uniform(0.0, min(0.5, 0.005 * 2**attempt)))  # noqa: S311 -- jitter
     return await unit()
+
+
+def key_may_be_taken(error: BaseException) -> bool:
+    """Whether this may be the error of a unique key that is there already.
+
+    Citus copies rows to shards and passes on what a shard says to them, without its SQLSTATE: as an internal error. So
+    whoever can decide the matter in another way does so after any internal error.
+    """
+    return sql_state(error) in {_UNIQUE_VIOLATION, _INTERNAL_ERROR}
 
 
 def sql_state(error: BaseException) -> str | None:

@@ -16,7 +16,7 @@ import psycopg
 import sqlalchemy.exc
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncTransaction
 
-from dmp_chassis.conflicts import retrying, sql_state
+from dmp_chassis.conflicts import key_may_be_taken, retrying, sql_state
 from dmp_chassis.engine import driver_url, make_engine
 from dmp_chassis.errors import DependencyUnavailable
 from dmp_chassis.metrics import Metrics
@@ -26,7 +26,7 @@ from dmp_chassis.tracing import POSTGRES, client_span
 if TYPE_CHECKING:
     from sqlalchemy import QueuePool
 
-__all__ = ["Database", "after_commit", "raw", "retrying", "sql_state"]
+__all__ = ["Database", "after_commit", "key_may_be_taken", "raw", "retrying", "sql_state"]
 
 _AFTER_COMMIT: Final = "dmp_after_commit"
 _DATABASE_ERRORS: Final = (psycopg.Error, sqlalchemy.exc.DBAPIError)

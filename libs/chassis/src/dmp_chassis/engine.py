@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import msgspec
 import psycopg
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from dmp_chassis.citus import admit
 
 _CONNECT_SECONDS: Final = 2
 _IDLE_IN_TRANSACTION_SECONDS: Final = 60
@@ -15,10 +17,18 @@ _CANCEL_SECONDS: Final = 0.5
 
 
 class _Connection(psycopg.AsyncConnection[Any]):
-    """A connection that does not wait long for a server that is too far gone to stop a statement.
+    """A connection to a node that may be asked. It does not wait long for a server that is too far gone to stop a
+    statement.
 
     When its caller is cancelled, psycopg asks the server to give up the statement, which a stopped server never does.
     """
+
+    @classmethod
+    async def connect(cls, conninfo: str = "", **given: Any) -> Self:  # noqa: ANN401
+        """Raises WorkerNodeError besides what psycopg raises."""
+        connection = await super().connect(conninfo, **given)
+        await admit(connection)
+        return connection
 
     async def cancel_safe(self, *, timeout: float = _CANCEL_SECONDS) -> None:  # noqa: ASYNC109 -- as in psycopg
         try:

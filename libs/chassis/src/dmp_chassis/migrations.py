@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import psycopg
 
+from dmp_chassis.citus import refuse_worker_connection
+
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
@@ -48,6 +50,7 @@ def migrate(
     directory = Path(script_location)
     revisions, heads = _revisions_and_heads(directory)
     with _connect(url, deadline) as connection:
+        refuse_worker_connection(connection)
         applied = _applied(connection)
         if applied == heads:
             _LOG.info("the schema is up to date")

@@ -15,6 +15,8 @@ import psycopg
 from psycopg.pq import ConnStatus, ExecStatus, Format
 from psycopg.pq.abc import PGresult
 
+from dmp_chassis.citus import admit
+
 Values: TypeAlias = Sequence[bytes | None]
 
 _CONNECTION: Final[dict[str, Any]] = {
@@ -48,6 +50,7 @@ class Pipeline:
         connection = await psycopg.AsyncConnection.connect(
             url, autocommit=True, application_name=application_name, **_CONNECTION
         )
+        await admit(connection)
         pipeline = cls(connection, parameters)
         try:
             pipeline._pgconn.enter_pipeline_mode()

@@ -18,9 +18,10 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import sqlalchemy as sa
 
+from dmp_chassis.citus import WorkerNodeError, refuse_worker
 from dmp_chassis.logging import configure
 from dmp_chassis.server import Api, Callback, Parts, RunningServer, run_server, start_server
-from dmp_chassis.service_settings import CommonSettings
+from dmp_chassis.service_settings import CommonSettings, database_variable
 from dmp_chassis.settings import SettingsError
 from dmp_chassis.tracing_export import TracingNotInstalledError, start_tracing
 
@@ -54,9 +55,16 @@ class ServiceDefinition(Generic[_Settings]):
     """Makes the parts from the settings, in a running event loop. Opens no connection yet."""
 
     async def serve(self) -> None:
-        """Serves with the settings of this process until it is told to stop. Raises SettingsError."""
+        """Serves with the settings of this process until it is told to stop. Raises SettingsError, also if the database
+        is on a node that must not be asked.
+        """
         settings = self.read_settings(os.environ)
         common = settings.common
+        try:
+            await refuse_worker(common.database_url)
+        except WorkerNodeError:
+            problem = "names a worker of a Citus cluster; it must name the coordinator"
+            raise SettingsError([f"{database_variable(self.name)} {problem}"]) from None
         configure(common.log_level, self.name)
         stop_tracing = _start_tracing(self.name, common.otlp_endpoint)
         parts = self.assemble(settings)
