@@ -17,8 +17,10 @@ import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
+from dmp_chassis.database import retrying
 from dmp_chassis.domain_events import DomainEvent
 from dmp_chassis.tracing import span, traceparent
 from dmp_chassis.uuid7 import uuid7_text
@@ -136,14 +138,15 @@ async def _append(missing: Sequence[AcceptableEvent], appender: _GroupAppender, 
     """
     if not missing:
         return await appender.nothing()
+    # In one database everybody inserts in the order of the keys. In several at once there is no such order: two groups
+    # with the same events may wait for each other until one of them is told to begin again.
     if believed_new:
+        at_once = len(missing) <= _AT_ONCE_EVENTS
         try:
-            if len(missing) <= _AT_ONCE_EVENTS:
-                return await appender.new_at_once(missing)
-            return await appender.new(missing)
+            return await retrying(partial(appender.new_at_once if at_once else appender.new, missing))
         except AlreadyStoredError:
             pass
-    return await appender.missing(missing)
+    return await retrying(partial(appender.missing, missing))
 
 
 class _GroupAppender:

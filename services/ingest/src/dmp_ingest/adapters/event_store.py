@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -12,11 +13,12 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dmp_chassis import domain_events
-from dmp_chassis.database import Database, raw
+from dmp_chassis.database import Database, key_may_be_taken, raw
 from dmp_chassis.instants import instant_us
 from dmp_ingest.adapters import tables
 from dmp_ingest.adapters.copy_block import COLUMNS, copy_block
 from dmp_ingest.adapters.group_writer import GroupWriter, NewGroup
+from dmp_ingest.adapters.uuid_text import uuid_array_text
 from dmp_ingest.domain.batch import Batch
 from dmp_ingest.domain.duplicate import EventContent
 from dmp_ingest.domain.event import AcceptableEvent
@@ -28,9 +30,9 @@ _INSERT_INCOMING: Final = (
     f"INSERT INTO event ({_COLUMN_LIST}) SELECT {_COLUMN_LIST} FROM incoming"  # noqa: S608  # no input in it
     " ORDER BY event_key ON CONFLICT (event_key) DO NOTHING"
 )
+# Whose a row is says the row itself: a distributed table does not count what an upsert has inserted (ADR 0020).
 _FIND_STORED: Final = (
-    "SELECT event.event_key, event.fingerprint FROM incoming JOIN event USING (event_key)"
-    " WHERE event.batch_id <> incoming.batch_id"
+    "SELECT event_key, fingerprint FROM event WHERE event_key = ANY(%(keys)s::uuid[]) AND batch_id <> %(batch_id)s"
 )
 _ADD_BATCH: Final = (
     "WITH acknowledged AS (DELETE FROM outbox WHERE batch_id = ANY(%(acknowledged)s))"
@@ -42,7 +44,7 @@ Row: TypeAlias = sa.Row[tuple[object, ...]]
 
 
 class AlreadyStoredError(Exception):
-    """At least one event of a group is in the log already: nothing of the group was appended."""
+    """At least one event of a group is, or may be, in the log already: nothing of the group was appended."""
 
 
 class Appending:
@@ -60,7 +62,9 @@ class Appending:
         try:
             async with raw(self._connection).cursor() as cursor, cursor.copy(_COPY) as copy:
                 await copy.write(block)
-        except psycopg.errors.UniqueViolation:
+        except psycopg.Error as error:
+            if not key_may_be_taken(error):
+                raise
             raise AlreadyStoredError from None
 
     async def append_missing(
@@ -76,9 +80,8 @@ class Appending:
             async with cursor.copy(_COPY_INCOMING) as copy:
                 await copy.write(block)
             await cursor.execute(_INSERT_INCOMING)
-            if cursor.rowcount == len(events):
-                return {}
-            await cursor.execute(_FIND_STORED)
+            keys = uuid_array_text([event.key for event in events])
+            await cursor.execute(_FIND_STORED, {"keys": keys, "batch_id": uuid.UUID(bytes=batch_id)})
             return {key.bytes: fingerprint for key, fingerprint in await cursor.fetchall()}
 
     async def add_batch(self, batch: Batch, *, lease_seconds: float, acknowledged: Sequence[str]) -> None:
@@ -116,7 +119,9 @@ class EventLog:
         """
         try:
             await self._groups.store(replace(group, events=_in_key_order(group.events)))
-        except psycopg.errors.UniqueViolation:
+        except psycopg.Error as error:
+            if not key_may_be_taken(error):
+                raise
             raise AlreadyStoredError from None
 
     async def check(self) -> None:
@@ -146,15 +151,17 @@ class EventLog:
         return {bytes.fromhex(row.event_key.replace("-", "")): row for row in rows}
 
     async def undelivered(self, keys: Sequence[bytes]) -> bool:
-        """Whether the batch of one of these events is still in the outbox."""
+        """Whether the batch of one of these events is still in the outbox. The events have been seen in the log."""
         waiting = sa.select(tables.outbox.c.batch_id).limit(1)
+        of_keys = tables.event.c.event_key.in_([key.hex() for key in keys])
         async with self._database.read() as connection:
             if (await connection.execute(waiting)).first() is None:
                 return False
-            of_keys = tables.event.c.event_key.in_([key.hex() for key in keys])
-            joined = sa.join(tables.outbox, tables.event, tables.outbox.c.batch_id == tables.event.c.batch_id)
-            query = sa.select(sa.literal(1)).select_from(joined).where(of_keys).limit(1)
-            return (await connection.execute(query)).first() is not None
+            batches = (await connection.scalars(sa.select(tables.event.c.batch_id).distinct().where(of_keys))).all()
+        # A transaction of its own: where the log is distributed, a batch shows in the outbox before its events show in
+        # the log, so whoever looks there later misses none (ADR 0020).
+        async with self._database.read() as connection:
+            return (await connection.execute(waiting.where(tables.outbox.c.batch_id.in_(batches)))).first() is not None
 
 
 def content_from_row(row: Row) -> EventContent:

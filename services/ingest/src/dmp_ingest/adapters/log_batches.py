@@ -16,6 +16,7 @@ from psycopg.rows import TupleRow
 from dmp_chassis.database import Database, raw
 from dmp_chassis.instants import instant_us
 from dmp_ingest.adapters.batch_payload import batch_payload
+from dmp_ingest.adapters.contents_lock import share_contents
 from dmp_ingest.adapters.outbox import ConsumerName
 from dmp_ingest.domain.event import AcceptableEvent
 
@@ -28,11 +29,10 @@ _FIND: Final = (
     "SELECT batch_id, event_key FROM event WHERE batch_id >= %(first)s AND batch_id < %(end)s AND type <> ''"
     " ORDER BY batch_id"
 )
-# An erasure that is about to clean these events waits, and then finds their batch in the outbox.
 _READ: Final = """
 SELECT batch_id::text, received_at, event_key, event_id, type, source, occurred_at, campaign_id, creative_id, user_id,
        identifiers
-FROM event WHERE event_key = ANY(%(keys)s) AND type <> '' ORDER BY batch_id, event_key FOR SHARE
+FROM event WHERE event_key = ANY(%(keys)s) AND type <> '' ORDER BY batch_id, event_key
 """
 _ADD: Final = """
 INSERT INTO outbox (batch_id, payload, identity_applied, stats_applied, attempts, deliver_after)
@@ -77,6 +77,8 @@ class LogBatches:
         """
         async with self._database.begin() as transaction:
             connection = raw(transaction)
+            # An erasure that is about to clean these events waits, and then finds their batch in the outbox.
+            await share_contents(connection)
             rows = await (await connection.execute(_READ, {"keys": keys}, binary=True)).fetchall()
             added = [self._row(batch_id, list(batch), to) for batch_id, batch in groupby(rows, itemgetter(0))]
             async with connection.cursor() as cursor:

@@ -62,11 +62,11 @@ _digest: Final = struct.Struct(">qq").pack
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoggedCells:
-    """The log at one instant."""
+    """What the log had at one instant, and which of it was still on its way an instant later."""
 
     cells: dict[CellKey, CellSum]
     on_their_way: set[CellKey]
-    """The cells with events that stats has not acknowledged."""
+    """The cells with events that stats has not acknowledged; of later events, too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,16 +88,20 @@ class LogCells:
     """Sums over the log. Ranges are whole minutes since 1970, both ends included; an empty campaign stands for all.
 
     Each method raises ExpiredRangeError if the log no longer has all events of the range.
+
+    The log is read first, and then, in a transaction of its own, what is on its way and where the log begins: where the
+    log is distributed, both show before the events that they are about (ADR 0020).
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def read(self, *, campaign_id: str, first: int, last: int) -> LoggedCells:
-        """All cells of the range at one instant. Raises RangeTooLargeError if they are too many or take too long."""
+        """All cells of the range. Raises RangeTooLargeError if they are too many or take too long."""
         parameters = {"campaign_id": campaign_id, "first": first, "last": last}
         async with self._read(first) as connection:
             rows = _bounded(await (await connection.execute(_CELLS, parameters)).fetchall())
+        async with self._read(first) as connection:
             waiting = await (await connection.execute(_ANY_ON_ITS_WAY)).fetchone()
             on_their_way: set[CellKey] = set()
             if waiting is not None and waiting[0]:
@@ -111,6 +115,7 @@ class LogCells:
         parameters = {"first": first, "last": last}
         async with self._read(first) as connection:
             rows = await (await connection.execute(_NAMED, parameters)).fetchall()
+        async with self._read(first) as connection:
             waiting = await (await connection.execute(_ANY_ON_ITS_WAY_TO_IDENTITY)).fetchone()
             on_their_way: set[int] = set()
             if waiting is not None and waiting[0]:
@@ -123,6 +128,7 @@ class LogCells:
         parameters = {"campaign_id": campaign_id, "first": min(minutes), "last": max(minutes), "minutes": list(minutes)}
         async with self._read(min(minutes)) as connection:
             rows = _bounded(await (await connection.execute(_DETAILED, parameters)).fetchall())
+        async with self._read(min(minutes)) as connection:
             found = _bounded(await (await connection.execute(_ON_THEIR_WAY, parameters)).fetchall())
         wanted = set(minutes)
         sums = [

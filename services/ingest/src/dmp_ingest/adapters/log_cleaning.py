@@ -8,6 +8,8 @@ from typing import Any, Final
 import msgspec
 
 from dmp_chassis.database import Database, raw
+from dmp_ingest.adapters.contents_lock import own_contents
+from dmp_ingest.adapters.uuid_text import uuid_array_text
 from dmp_ingest.domain.personal_values import without_values
 
 _SHOWN: Final = (
@@ -21,13 +23,13 @@ WITH cleaned AS (
 )
 SELECT shown, count(*) FROM cleaned GROUP BY shown
 """
-_LOCK: Final = (
+_READ: Final = (
     "SELECT event_key, user_id, identifiers, metadata::text FROM event WHERE event_key = ANY(%(keys)s::uuid[])"
-    " ORDER BY event_key FOR UPDATE"
 )
+# What was emptied in between stays empty.
 _REWRITE: Final = (
     "UPDATE event SET user_id = %(user_id)s, identifiers = %(identifiers)s, metadata = %(metadata)s"
-    " WHERE event_key = %(key)s"
+    " WHERE event_key = %(key)s AND type <> ''"
 )
 _REWRITTEN_AT_ONCE: Final = 200
 _USER_ID: Final = "user_id"
@@ -53,7 +55,7 @@ class LogCleaner:
     async def shown(self, keys: Sequence[bytes]) -> dict[bytes, list[Pair]]:
         """The identifiers, as they were sent, of those of the events that still have any."""
         async with self._database.read() as transaction:
-            cursor = await raw(transaction).execute(_SHOWN.encode(), {"keys": _array(keys)})
+            cursor = await raw(transaction).execute(_SHOWN.encode(), {"keys": uuid_array_text(keys)})
             rows = await cursor.fetchall()
         return {row[0].bytes: [(kind, value) for kind, value in row[1]] for row in rows}
 
@@ -63,7 +65,9 @@ class LogCleaner:
         Raises UntoldUserIdsError, and does nothing, if any of them shows a user id that stats was not told of.
         """
         async with self._database.begin() as transaction:
-            rows = await (await raw(transaction).execute(_CLEAN.encode(), {"keys": _array(keys)})).fetchall()
+            connection = raw(transaction)
+            await own_contents(connection)
+            rows = await (await connection.execute(_CLEAN.encode(), {"keys": uuid_array_text(keys)})).fetchall()
             shown = {value for row in rows if row[0] for kind, value in _PAIRS.decode(row[0]) if kind == _USER_ID}
             if untold := shown.difference(told):
                 raise UntoldUserIdsError(untold)
@@ -78,8 +82,9 @@ class LogCleaner:
         for start in range(0, len(keys), _REWRITTEN_AT_ONCE):
             async with self._database.begin() as transaction:
                 connection = raw(transaction)
-                part = {"keys": _array(keys[start : start + _REWRITTEN_AT_ONCE])}
-                rows = await (await connection.execute(_LOCK.encode(), part)).fetchall()
+                await own_contents(connection)
+                part = {"keys": uuid_array_text(keys[start : start + _REWRITTEN_AT_ONCE])}
+                rows = await (await connection.execute(_READ.encode(), part)).fetchall()
                 changes = [change for row in rows if (change := _without(row, gone)) is not None]
                 async with connection.cursor() as cursor:
                     await cursor.executemany(_REWRITE.encode(), changes)
@@ -103,9 +108,3 @@ def _without(row: tuple[Any, ...], gone: Collection[Pair]) -> Mapping[str, objec
         "identifiers": msgspec.json.encode(kept).decode() if kept else None,
         "metadata": None if cleaned is None else cleaned.decode(),
     }
-
-
-def _array(keys: Sequence[bytes]) -> str:
-    """The keys as the text of a `uuid[]`: psycopg's own lists cost fifty times as much."""
-    digits = b"".join(keys).hex()
-    return f"{{{','.join([digits[start : start + 32] for start in range(0, len(digits), 32)])}}}"

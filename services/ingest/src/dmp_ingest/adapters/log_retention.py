@@ -7,7 +7,7 @@ from typing import Final
 
 from dmp_chassis.database import Database, raw
 
-_ANY_SINCE: Final = "SELECT EXISTS (SELECT FROM event WHERE occurred_at >= %(moment)s)"
+_ANY_SINCE: Final = "SELECT 1 FROM event WHERE occurred_at >= %(moment)s LIMIT 1"
 # Before anything is emptied: whoever sees an emptied event sees the horizon, too. It never moves back.
 _BEGIN: Final = """
 INSERT INTO log_horizon AS known (id, occurred_before, due_at)
@@ -41,7 +41,7 @@ class LogRetention:
         """Whether the log has an event that happened then or later."""
         async with self._database.read() as transaction:
             row = await (await raw(transaction).execute(_ANY_SINCE, {"moment": moment})).fetchone()
-        return row is not None and bool(row[0])
+        return row is not None
 
     async def begin(self, occurred_before: datetime, *, interval_seconds: float) -> datetime | None:
         """Begins a round: from now on events before this time may be emptied. Returns the time that holds, which is
