@@ -159,7 +159,7 @@ async def test_what_was_folded_is_not_remembered(cluster: StatsCluster) -> None:
     one, two = DeltaCache(), DeltaCache()
     async with database.read() as connection:
         for cache in (one, two):
-            assert len(await delta_store.pending(connection, cache)) == len(cache) == 1
+            assert len((await delta_store.pending(connection, cache)).deltas) == len(cache) == 1
     assert await fold_deltas(database, one) == 1
     assert len(one) == 0
     assert await fold_deltas(database, two) == 0

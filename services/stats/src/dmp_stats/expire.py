@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from dmp_chassis.database import Database
-from dmp_stats.adapters import forgotten_store, rollup_store, window_store
+from dmp_stats.adapters import fold_store, forgotten_store, rollup_store, window_store
 
 _LOG: Final = logging.getLogger(__name__)
 _ROWS_AT_ONCE: Final = 2_000
@@ -58,10 +58,18 @@ async def expire_for_ever(
     retention_days: Mapping[int, int],
     interval_seconds: float,
 ) -> None:
-    """Removes what is due at the interval until cancelled."""
+    """Removes what is due at the interval until cancelled.
+
+    In its first round it also lists the campaigns that only the release before has folded.
+    """
+    are_listed = False
     while True:
         await asyncio.sleep(interval_seconds)
         try:
+            if not are_listed:
+                async with database.begin() as connection:
+                    await fold_store.mark_missing_campaigns(connection)
+                are_listed = True
             await expire(database, now=clock(), window_seconds=window_seconds, retention_days=retention_days)
         except Exception as error:  # noqa: BLE001 -- whatever it was, the next round tries again
             _LOG.debug("old rows could not be removed", extra={"error": f"{type(error).__name__}: {error}"})

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
+
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dmp_chassis.database import Database
 from dmp_chassis.page_token import NOT_FROM_US, position_of, token_of
 from dmp_chassis.violations import InvalidArgument, Violations
 from dmp_stats.adapters import campaign_store, delta_store
 from dmp_stats.adapters.campaign_store import Totals
-from dmp_stats.adapters.delta_store import Delta, DeltaCache
+from dmp_stats.adapters.delta_store import DeltaCache, Pending
 from dmp_stats.domain.buckets import ranges_between
 from dmp_stats.domain.minutes import minute_of
 from dmp_stats.domain.stats_query import check_range
+from dmp_stats.read_at_one_fold import read_at_one_fold
 
 _DEFAULT_PAGE: Final = 100
 _LARGEST_PAGE: Final = 1_000
@@ -65,28 +68,45 @@ def token_after(next_after: str | None) -> str:
 async def list_campaigns(query: CampaignsQuery, database: Database, deltas: DeltaCache) -> CampaignsPage:
     """One page of campaigns: stored rows and deltas that are not folded yet, at one instant."""
     first, end = minute_of(query.start), minute_of(query.end) + 1
-    async with database.read() as connection:
-        stored = await campaign_store.names_after(connection, query.after, limit=query.page_size + 1)
+
+    async def read(connection: AsyncConnection) -> tuple[list[str], list[str], dict[str, Totals]]:
         pending = await delta_store.pending(connection, deltas)
-        waiting = {name for delta in pending for name in delta.rows if name > query.after}
-        names = sorted(waiting.union(stored))
+        folds = await campaign_store.folds_after(connection, query.after, limit=query.page_size + 1)
+        waiting = {name for delta in pending.beyond(0) for name in delta.rows if name > query.after}
+        names = sorted(waiting.union(folds))
         # Beyond the last stored name there may be more that were not read.
-        if len(stored) > query.page_size:
-            names = [name for name in names if name <= stored[-1]]
+        if len(folds) > query.page_size:
+            names = [name for name in names if name <= max(folds)]
         page = names[: query.page_size]
         found = await campaign_store.totals(connection, page, ranges_between(first, end), first=first, end=end)
-    add_pending(found, pending, page, first=first, end=end)
+        seen = folds | {name: total.fold for name, total in found.items()}
+        add_pending(found, pending, page, seen=seen, first=first, end=end)
+        return names, page, found
+
+    names, page, found = await read_at_one_fold(database, read)
     campaigns = {name: found[name] for name in page if name in found and found[name].events > 0}
     return CampaignsPage(campaigns=campaigns, next_after=page[-1] if len(names) > len(page) else None)
 
 
 def add_pending(
-    found: dict[str, Totals], pending: Iterable[Delta], names: Iterable[str] | None, *, first: int, end: int
+    found: dict[str, Totals],
+    pending: Pending,
+    names: Iterable[str] | None,
+    *,
+    seen: Mapping[str, int],
+    first: int,
+    end: int,
 ) -> None:
-    """Adds what deltas have of these campaigns (None: of all) in the minutes from `first` up to `end`."""
+    """Adds what the stored rows of these campaigns (None: of all) lack in the minutes from `first` up to `end`.
+
+    seen: the last fold that the rows of a campaign include; 0 where it is not named. Raises FoldedMeanwhileError.
+    """
     chosen = None if names is None else set(names)
-    for delta in pending:
+    pending.beyond(max(seen.values(), default=0))
+    for delta in pending.beyond(0):
         for name in delta.rows if chosen is None else chosen & delta.rows.keys():
+            if delta is pending.folded and seen.get(name) == pending.fold:
+                continue
             cells = delta.of_campaign(name)
             if cells is None:
                 continue

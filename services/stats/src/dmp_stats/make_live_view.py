@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from dmp_chassis.database import Database
 from dmp_stats.adapters import campaign_store, delta_store
 from dmp_stats.adapters.campaign_store import Totals
 from dmp_stats.adapters.delta_store import DeltaCache
 from dmp_stats.list_campaigns import add_pending
 from dmp_stats.live_window import LiveWindow
+from dmp_stats.read_at_one_fold import read_at_one_fold
 from dmp_stats.tally_verdicts import VerdictTally
 
 MOST_CAMPAIGNS: Final = 100
@@ -62,10 +65,19 @@ class LiveViewMaker:
         now = self._clock()
         counts = [await self._window.counts(seconds, ()) for seconds in _RATE_SECONDS]
         last = int(now) // 60
-        async with self._database.read() as connection:
-            found = await campaign_store.recent(connection, first=last - _TOP_MINUTES + 1, last=last)
+        first = last - _TOP_MINUTES + 1
+
+        async def read(connection: AsyncConnection) -> dict[str, Totals]:
             pending = await delta_store.pending(connection, self._deltas)
-        add_pending(found, pending, None, first=last - _TOP_MINUTES + 1, end=last + 1)
+            recent = await campaign_store.recent(connection, first=first, last=last)
+            seen = {name: total.fold for name, total in recent.items()}
+            if pending.folded is not None:
+                others = pending.folded.campaigns_between(first, last) - recent.keys()
+                seen |= await campaign_store.folds_of(connection, others) if others else {}
+            add_pending(recent, pending, None, seen=seen, first=first, end=last + 1)
+            return recent
+
+        found = await read_at_one_fold(self._database, read)
         await self._tally.catch_up(now)
         accepted, duplicates, rejected = self._tally.counts(now)
         return LiveView(

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from dmp_chassis.database import Database
 from dmp_stats.adapters import delta_store, rollup_store
-from dmp_stats.adapters.delta_store import DeltaCache
+from dmp_stats.adapters.delta_store import Delta, DeltaCache
 from dmp_stats.domain.buckets import Buckets, Granularity, buckets_between, ranges_of
-from dmp_stats.domain.series import MOST_POINTS, Series, add_up, counted_of_cells, too_many_points
+from dmp_stats.domain.series import MOST_POINTS, Counted, Series, add_up, counted_of_cells, too_many_points
 from dmp_stats.domain.stats_query import StatsQuery
+from dmp_stats.read_at_one_fold import read_at_one_fold
 
 _MOST_ROWS: Final = 600_000
 """How many sums are read for one answer: for each point three, one for each thing that an event can count as."""
@@ -47,18 +51,22 @@ async def query_stats(query: StatsQuery, database: Database, deltas: DeltaCache)
     buckets, next_minute = _page(buckets_between(query.start, query.end, query.granularity, query.zone), query)
     if query.fill_zero and len(buckets.starts) > MOST_POINTS:
         raise too_many_points()
-    async with database.read() as connection:
-        stored = await rollup_store.counted(connection, query, ranges_of(buckets), limit=_MOST_ROWS + 1)
+
+    async def read(connection: AsyncConnection) -> tuple[Counted, Sequence[Delta]]:
         pending = await delta_store.pending(connection, deltas)
+        found, seen = await rollup_store.counted(connection, query, ranges_of(buckets), limit=_MOST_ROWS + 1)
+        return found, pending.beyond(seen)
+
+    stored, beyond = await read_at_one_fold(database, read)
     if len(stored.counts) > _MOST_ROWS:
         raise too_many_points()
 
     def added_up() -> Series:
-        waiting = (delta.of_campaign(query.campaign_id) for delta in pending)
+        waiting = (delta.of_campaign(query.campaign_id) for delta in beyond)
         parts = [stored, *(counted_of_cells(cells, query) for cells in waiting if cells is not None)]
         return add_up(parts, buckets, fill_zero=query.fill_zero)
 
-    is_long = len(stored.counts) + len(pending) * _ROWS_OF_A_DELTA > _ROWS_INLINE
+    is_long = len(stored.counts) + len(beyond) * _ROWS_OF_A_DELTA > _ROWS_INLINE
     if is_long or (query.fill_zero and len(buckets.starts) > _ROWS_INLINE):
         return StatsAnswer(series=await asyncio.to_thread(added_up), next_minute=next_minute)
     return StatsAnswer(series=added_up(), next_minute=next_minute)

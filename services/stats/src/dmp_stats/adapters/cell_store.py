@@ -21,10 +21,14 @@ _FOLDER_LOCK: Final = 0x646D705F666F6C01
 _PAGE_ROWS: Final = 5_000
 
 _CELLS: Final = b"""
-SELECT campaign_id, bucket, type, sum(count)::int8, bit_xor(digest_high), bit_xor(digest_low) FROM rollup
-WHERE grain = 1 AND bucket BETWEEN %(first)s AND %(last)s AND (%(campaign_id)s = '' OR campaign_id = %(campaign_id)s)
-GROUP BY campaign_id, bucket, type HAVING sum(count) <> 0 OR bit_xor(digest_high) <> 0 OR bit_xor(digest_low) <> 0
-ORDER BY campaign_id, bucket, type
+SELECT r.campaign_id, r.bucket, r.type, r.count, r.digest_high, r.digest_low, f.fold FROM (
+  SELECT campaign_id, bucket, type, sum(count)::int8 AS count,
+    bit_xor(digest_high) AS digest_high, bit_xor(digest_low) AS digest_low
+  FROM rollup
+  WHERE grain = 1 AND bucket BETWEEN %(first)s AND %(last)s AND (%(campaign_id)s = '' OR campaign_id = %(campaign_id)s)
+  GROUP BY campaign_id, bucket, type HAVING sum(count) <> 0 OR bit_xor(digest_high) <> 0 OR bit_xor(digest_low) <> 0
+) AS r LEFT JOIN folded_campaign f ON f.campaign_id = r.campaign_id
+ORDER BY r.campaign_id, r.bucket, r.type
 """
 _DELETE: Final = b"DELETE FROM %(table)s WHERE campaign_id = %%b AND grain = %%b AND bucket = ANY(%%b)"
 _SUM: Final = b"""
@@ -57,18 +61,20 @@ async def lock_rollups(connection: AsyncConnection) -> None:
 
 async def stored_cells(
     connection: AsyncConnection, *, campaign_id: str, first: int, last: int
-) -> AsyncIterator[Fingerprints]:
-    """The stored cells of these minutes, both included, in order of campaign, minute and type, in parts.
+) -> AsyncIterator[tuple[Fingerprints, dict[str, int]]]:
+    """The stored cells of these minutes, both included, in order of campaign, minute and type, in parts; with each part
+    the last fold that the rows of its campaigns include.
 
     An empty `campaign_id` stands for all campaigns.
     """
     async with raw(connection).cursor(name="stored_cells", binary=True) as cursor:
         await cursor.execute(_CELLS, {"campaign_id": campaign_id, "first": first, "last": last})
         while rows := await cursor.fetchmany(_PAGE_ROWS):
-            yield {
+            cells = {
                 (name, minute, kind): Fingerprint(count=count, digest=_digest(high, low))
-                for name, minute, kind, count, high, low in rows
+                for name, minute, kind, count, high, low, _ in rows
             }
+            yield cells, {row[0]: row[6] or 0 for row in rows}
 
 
 async def remove_minutes(connection: AsyncConnection, campaign_id: str, minutes: Sequence[int]) -> None:

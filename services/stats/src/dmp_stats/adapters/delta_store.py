@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -15,8 +16,11 @@ from dmp_stats.domain.cells import Cells, campaign_rows, select_cells, unpack_ce
 _MOST_CACHED: Final = 2_000
 
 _PENDING: Final = b"""
-SELECT seq, CASE WHEN seq = ANY(%b) THEN NULL ELSE cells END FROM rollup_delta
+SELECT seq, CASE WHEN seq = ANY(%(known)b) THEN NULL ELSE cells END FROM rollup_delta
+UNION ALL
+SELECT -number, CASE WHEN -number = ANY(%(known)b) THEN NULL ELSE cells END FROM fold
 """
+_LAST_FOLD: Final = b"SELECT -number, CASE WHEN -number = ANY(%b) THEN NULL ELSE cells END FROM fold"
 _TAKE: Final = b"""
 DELETE FROM rollup_delta WHERE seq IN (SELECT seq FROM rollup_delta ORDER BY seq LIMIT %b)
 RETURNING seq, CASE WHEN seq = ANY(%b) THEN NULL ELSE cells END
@@ -47,9 +51,44 @@ class Delta:
         rows = self.rows.get(campaign_id)
         return None if rows is None else select_cells(self.cells, rows)
 
+    def campaigns_between(self, first: int, last: int) -> set[str]:
+        """The campaigns that have cells in the minutes from `first` to `last`, both included."""
+        inside = (self.cells.minutes >= first) & (self.cells.minutes <= last)
+        return {self.cells.texts[place] for place in np.unique(self.cells.campaigns[inside]).tolist()}
+
+
+class FoldedMeanwhileError(Exception):
+    """Stored rows include a fold that is later than the deltas that were read. Reading again helps."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pending:
+    """What stored rows that are read later may lack."""
+
+    deltas: Sequence[Delta]
+    """What is not folded."""
+    fold: int
+    """The number of the last fold, 0 if there was none."""
+    folded: Delta | None
+    """What the last fold added; None if there was none."""
+
+    def beyond(self, seen: int) -> Sequence[Delta]:
+        """What to add to the stored rows of a campaign that include the fold `seen`, and no later one.
+
+        Raises FoldedMeanwhileError.
+        """
+        if seen > self.fold:
+            raise FoldedMeanwhileError
+        if self.folded is None or seen == self.fold:
+            return self.deltas
+        return [*self.deltas, self.folded]
+
 
 class DeltaCache:
     """Decoded rows of `rollup_delta`, by their number (`seq`), so that a read does not decode them again.
+
+    What the last fold added is here, too, by its number below zero.
+
 
     A row never changes, so a cached one is right for as long as the table has it. A read asks which rows there are: it
     drops those from the cache that are gone and decodes those that are missing. So the cache may be small: what does
@@ -60,12 +99,18 @@ class DeltaCache:
         self._deltas: dict[int, Delta] = {}
 
     def __len__(self) -> int:
-        return len(self._deltas)
+        """How many deltas are here, without the last fold."""
+        return sum(seq > 0 for seq in self._deltas)
 
     def put(self, seq: int, cells: Cells) -> None:
         """Remembers a row that this process has written."""
         if len(self._deltas) < _MOST_CACHED:
             self._deltas[seq] = Delta(cells)
+
+    def put_fold(self, number: int, cells: Cells) -> None:
+        """Remembers the last fold, which this process has committed."""
+        self.forget([seq for seq in self._deltas if seq < 0])
+        self._deltas[-number] = Delta(cells)
 
     def known(self) -> dict[int, Delta]:
         """What is here now: the rows that need not be read."""
@@ -76,8 +121,8 @@ class DeltaCache:
         for seq in seqs:
             self._deltas.pop(seq, None)
 
-    def learn(self, rows: Iterable[tuple[int, bytes | None]], known: Mapping[int, Delta]) -> list[Delta]:
-        """The deltas of all rows that the table lists: decoded if they come with their cells, else from `known`.
+    def learn(self, rows: Iterable[tuple[int, bytes | None]], known: Mapping[int, Delta]) -> Pending:
+        """All rows that the table lists, and the last fold: decoded if they come with their cells, else from `known`.
 
         What was known and is not listed has been folded, and is forgotten.
         """
@@ -86,13 +131,25 @@ class DeltaCache:
         for seq, delta in listed.items():
             if len(self._deltas) < _MOST_CACHED:
                 self._deltas[seq] = delta
-        return list(listed.values())
+        fold = max(0, -min(listed, default=0))
+        folded = listed.pop(-fold) if fold else None
+        return Pending(deltas=list(listed.values()), fold=fold, folded=folded)
 
 
-async def pending(connection: AsyncConnection, cache: DeltaCache) -> list[Delta]:
-    """Everything that is not folded yet, as this transaction sees it."""
+async def pending(connection: AsyncConnection, cache: DeltaCache) -> Pending:
+    """Everything that is not folded yet, as this transaction sees it, and the last fold.
+
+    To be read before the stored rows: what is folded in between shows in them by its number.
+    """
     known = cache.known()
-    return cache.learn(await _rows(connection, _PENDING, (_seqs(known),)), known)
+    return cache.learn(await _rows(connection, _PENDING, {"known": _seqs(known)}), known)
+
+
+async def last_fold(connection: AsyncConnection, cache: DeltaCache) -> tuple[int, Delta] | None:
+    """The number of the last fold and what it added; None if there was none."""
+    known = {seq: delta for seq, delta in cache.known().items() if seq < 0}
+    rows = await _rows(connection, _LAST_FOLD, (_seqs(known),))
+    return next(((-seq, known[seq] if data is None else Delta(unpack_cells(data))) for seq, data in rows), None)
 
 
 async def count_waiting(connection: AsyncConnection, *, most: int) -> int:
@@ -109,7 +166,8 @@ async def forget_folded(connection: AsyncConnection, cache: DeltaCache) -> None:
     if known:
         async with array_cursor(raw(connection)) as cursor:
             await cursor.execute(b"SELECT seq FROM rollup_delta")
-            cache.forget(known.keys() - {row[0] for row in await cursor.fetchall()})
+            listed = {row[0] for row in await cursor.fetchall()}
+        cache.forget(seq for seq in known if seq > 0 and seq not in listed)
 
 
 async def take(connection: AsyncConnection, cache: DeltaCache, *, limit: int) -> list[Delta]:
@@ -124,7 +182,7 @@ def _seqs(known: Mapping[int, Delta]) -> Int8Array:
 
 
 async def _rows(
-    connection: AsyncConnection, query: bytes, parameters: tuple[Any, ...]
+    connection: AsyncConnection, query: bytes, parameters: tuple[Any, ...] | dict[str, Any]
 ) -> list[tuple[int, bytes | None]]:
     async with array_cursor(raw(connection)) as cursor:
         await cursor.execute(query, parameters)

@@ -40,11 +40,23 @@ INSERT INTO rollup_detail AS r (campaign_id, grain, bucket, kind, type, counts_a
 SELECT * FROM unnest(%b, %b, %b, %b, %b, %b, %b, %b, %b)
 ON CONFLICT (campaign_id, grain, bucket, kind) DO UPDATE SET count = r.count + EXCLUDED.count
 """
+# By their keys: where the table is distributed a row has no place that a statement could name.
 _REMOVE: Final = b"""
-DELETE FROM %(table)s WHERE ctid = ANY(ARRAY(SELECT ctid FROM %(table)s WHERE bucket < %%b AND grain = %%b LIMIT %%b))
+DELETE FROM rollup r USING (
+  SELECT campaign_id, bucket, type, counts_as FROM rollup WHERE bucket < %(bucket)b AND grain = %(grain)b
+  LIMIT %(limit)b
+) AS old
+WHERE r.campaign_id = old.campaign_id AND r.grain = %(grain)b AND r.bucket = old.bucket AND r.type = old.type
+  AND r.counts_as = old.counts_as
+"""
+_REMOVE_DETAIL: Final = b"""
+DELETE FROM rollup_detail r USING (
+  SELECT campaign_id, bucket, kind FROM rollup_detail WHERE bucket < %(bucket)b AND grain = %(grain)b LIMIT %(limit)b
+) AS old
+WHERE r.campaign_id = old.campaign_id AND r.grain = %(grain)b AND r.bucket = old.bucket AND r.kind = old.kind
 """
 _RANGES: Final = "unnest(%(grains)b, %(firsts)b, %(lasts)b) AS s (grain, first, last)"
-_SINCE: Final = b"SELECT EXISTS (SELECT FROM rollup WHERE bucket >= %b)"
+_SINCE: Final = b"SELECT 1 FROM rollup WHERE bucket >= %b LIMIT 1"
 
 
 async def add(connection: AsyncConnection, cells: Cells) -> None:
@@ -56,8 +68,9 @@ async def add(connection: AsyncConnection, cells: Cells) -> None:
 
 async def counted(
     connection: AsyncConnection, query: StatsQuery, ranges: Sequence[BucketRange], *, limit: int
-) -> Counted:
-    """The stored rows of the query's campaign in these ranges that its filters let through, `limit` at most.
+) -> tuple[Counted, int]:
+    """The stored rows of the query's campaign in these ranges that its filters let through, `limit` at most; and the
+    last fold of the campaign that they include.
 
     Rows that the answer does not tell apart come added up.
     """
@@ -78,7 +91,8 @@ async def counted(
     added_up = "" if query.group_by is None else ", group_name"
     # Only names from this module are put into the text.
     statement = (
-        "SELECT array_agg(bucket), array_agg(counts_as::int4), array_agg(count), array_agg(group_name) FROM ("  # noqa: S608
+        "SELECT array_agg(bucket), array_agg(counts_as::int4), array_agg(count), array_agg(group_name),"  # noqa: S608
+        " (SELECT fold FROM folded_campaign WHERE campaign_id = %(campaign_id)s) FROM ("
         f"SELECT r.bucket, r.counts_as, sum(r.count)::int8 AS count, {group} AS group_name"
         f" FROM {_RANGES} JOIN {table} r ON r.campaign_id = %(campaign_id)s AND r.grain = s.grain"
         f" AND r.bucket BETWEEN s.first AND s.last{filters}"
@@ -95,7 +109,8 @@ async def counted(
         groups, group_of = await asyncio.to_thread(_numbered, row[3])
     elif query.group_by is not None:
         groups, group_of = _numbered(row[3] or [])
-    return Counted(minutes=minutes, counts_as=counts_as, counts=counts, groups=groups, group_of=group_of)
+    counted = Counted(minutes=minutes, counts_as=counts_as, counts=counts, groups=groups, group_of=group_of)
+    return counted, row[4] or 0
 
 
 async def has_since(connection: AsyncConnection, bucket: int) -> bool:
@@ -103,7 +118,7 @@ async def has_since(connection: AsyncConnection, bucket: int) -> bool:
     async with array_cursor(raw(connection)) as cursor:
         await cursor.execute(_SINCE, (bucket,))
         row = await cursor.fetchone()
-    return row is not None and bool(row[0])
+    return row is not None
 
 
 async def remove_before(connection: AsyncConnection, *, grain: int, bucket: int, limit: int) -> int:
@@ -113,8 +128,8 @@ async def remove_before(connection: AsyncConnection, *, grain: int, bucket: int,
     """
     removed = 0
     async with array_cursor(raw(connection)) as cursor:
-        for table in (b"rollup", b"rollup_detail"):
-            await cursor.execute(_REMOVE % {b"table": table}, (bucket, grain, limit))
+        for statement in (_REMOVE, _REMOVE_DETAIL):
+            await cursor.execute(statement, {"bucket": bucket, "grain": grain, "limit": limit})
             removed = max(removed, cursor.rowcount)
     return removed
 

@@ -77,6 +77,25 @@ ROLLUP_DETAIL: Final = sa.Table(
     comment="The same events, also by source and creative.",
 )
 
+FOLDED_CAMPAIGN: Final = sa.Table(
+    "folded_campaign",
+    METADATA,
+    sa.Column("campaign_id", _text(), primary_key=True),
+    sa.Column("fold", sa.BigInteger, nullable=False, comment="the last fold with events of the campaign, 0 if unknown"),
+    # One of the rows changes with each fold of its campaign: within its page.
+    postgresql_with={"fillfactor": "70"},
+    comment="Every campaign that has rows in the rollups, and which fold they include.",
+)
+
+FOLD: Final = sa.Table(
+    "fold",
+    METADATA,
+    sa.Column("id", sa.SmallInteger, primary_key=True, autoincrement=False, comment="there is one row at most: 1"),
+    sa.Column("number", sa.BigInteger, nullable=False, comment="of the last fold; the first one was 1"),
+    sa.Column("cells", sa.LargeBinary, nullable=False, comment="what it added to the rollups"),
+    comment="The last fold: what readers add while shards of a distributed rollup do not show it.",
+)
+
 WINDOW_BATCH: Final = sa.Table(
     "window_batch",
     METADATA,
