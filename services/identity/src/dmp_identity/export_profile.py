@@ -14,7 +14,8 @@ from dmp_identity.adapters import profile_reads as reads
 from dmp_identity.adapters.contact_store import load_contact_values, load_contacts
 from dmp_identity.adapters.merge_store import StoredMerge
 from dmp_identity.adapters.never_merge_store import StoredNeverMerge
-from dmp_identity.adapters.profile_reads import ExportedIdentifier, TimelineRow
+from dmp_identity.adapters.profile_reads import ExportedIdentifier
+from dmp_identity.adapters.timeline_pages import TimelineRow, timeline_page
 from dmp_identity.domain.contacts import ContactAnswer, ContactBook, ContactRow
 from dmp_identity.domain.errors import ProfileNotFoundError
 from dmp_identity.domain.identifier_parser import IdentifierParser
@@ -62,7 +63,7 @@ async def export_profile(
         if root is None:
             raise ProfileNotFoundError(internal_user_id)
         members = await reads.members_of(connection, root)
-        rows = await reads.timeline_page(connection, members, after, limit + 1)
+        rows = await timeline_page(connection, members, after, limit + 1)
         more = len(rows) > limit
         token = timeline_token((rows[limit - 1].occurred_at_us, rows[limit - 1].event_id)) if more else ""
         events = [(row, row.profile) for row in rows[:limit]]

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 import psycopg
 
-from dmp_chassis.database import Database, raw, retrying, sql_state
+from dmp_chassis.database import Database, key_may_be_taken, raw, retrying
 from dmp_identity.adapters.graph_locks import share_graph
 
 _Result = TypeVar("_Result")
-_UNIQUE_VIOLATION: Final = "23505"
 
 
 class GraphMovedError(Exception):
@@ -43,6 +42,6 @@ async def in_graph_transaction(
     except GraphMovedError:
         return await attempt(True)
     except psycopg.Error as error:
-        if sql_state(error) != _UNIQUE_VIOLATION:
+        if not key_may_be_taken(error):
             raise
         return await attempt(True)

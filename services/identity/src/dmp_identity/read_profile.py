@@ -11,7 +11,8 @@ import psycopg
 from dmp_chassis.database import Database, raw
 from dmp_chassis.violations import InvalidArgument, Violations
 from dmp_identity.adapters import profile_reads as reads
-from dmp_identity.adapters.profile_reads import ShownIdentifier, TimelineRow
+from dmp_identity.adapters.profile_reads import ShownIdentifier
+from dmp_identity.adapters.timeline_pages import TimelineRow, timeline_page
 from dmp_identity.domain.attribution import ownership
 from dmp_identity.domain.errors import NoMatchError, ProfileNotFoundError
 from dmp_identity.domain.identifier_parser import IdentifierParser
@@ -92,7 +93,7 @@ async def read_profile(
         if root is None:
             raise ProfileNotFoundError(internal_user_id)
         members = await reads.members_of(connection, root)
-        events = await reads.timeline_page(connection, members, after, limit + 1)
+        events = await timeline_page(connection, members, after, limit + 1)
         identifiers = await reads.identifiers_of(connection, members)
         weak = [(i.type, i.value) for i in identifiers if (kind := policy.types.get(i.type)) is None or not kind.strong]
         matches = await reads.possible_matches(connection, root, weak, skip or 0)

@@ -18,9 +18,10 @@ SELECT
   (SELECT count(*) FROM contact WHERE profile_id = ANY(%(ids)s)),
   (SELECT count(DISTINCT merge_id) FROM merge_edge WHERE profile_a = ANY(%(ids)s) OR profile_b = ANY(%(ids)s))
     + (SELECT count(*) FROM never_merge WHERE profile_a = ANY(%(ids)s) OR profile_b = ANY(%(ids)s)),
-  CASE WHEN %(whole)s THEN (SELECT count(*) FROM review WHERE profile_id = ANY(%(ids)s)) ELSE 0 END,
-  CASE WHEN %(whole)s THEN (SELECT count(*) FROM timeline_entry WHERE profile_id = ANY(%(ids)s)) ELSE 0 END
+  CASE WHEN %(whole)s THEN (SELECT count(*) FROM review WHERE profile_id = ANY(%(ids)s)) ELSE 0 END
 """
+# By itself: the timelines may be on other nodes than the graph.
+_ENTRIES: Final = "SELECT count(*) FROM timeline_entry WHERE profile_id = ANY(%(ids)s)"
 
 
 class Counts(msgspec.Struct, frozen=True):
@@ -52,10 +53,12 @@ class Receipt(msgspec.Struct, frozen=True):
 
 async def count_erasure(connection: Connection, members: Sequence[int], *, whole: bool = True) -> Counts:
     """How much there is about these profiles; unless `whole`, only what the first transaction takes."""
-    cursor = await connection.execute(_COUNTS, {"ids": list(members), "whole": whole})
-    row = await cursor.fetchone()
-    assert row is not None
-    return Counts(*row)
+    ids = list(members)
+    counted = await (await connection.execute(_COUNTS, {"ids": ids, "whole": whole})).fetchone()
+    assert counted is not None
+    entries = await (await connection.execute(_ENTRIES, {"ids": ids})).fetchone() if whole else (0,)
+    assert entries is not None
+    return Counts(*counted, *entries)
 
 
 async def find_receipt(connection: Connection, erasure_id: str, *, for_update: bool = False) -> Receipt | None:

@@ -19,20 +19,6 @@ _COMPARED_VALUES: Final = 200
 _RARE: Final = 200
 _LOOKED_AT: Final = 2000
 
-_TIMELINE: Final = """
-SELECT e.event_id, e.type, e.source, e.occurred_at_us, m.id
-FROM unnest(%s::bigint[]) AS m (id)
-CROSS JOIN LATERAL (
-  SELECT t.event_id, t.type, t.source, t.occurred_at_us
-  FROM timeline_entry t
-  WHERE t.profile_id = m.id AND (t.occurred_at_us, t.event_id) > (%s::bigint, %s::text COLLATE "C")
-  ORDER BY t.occurred_at_us, t.event_id
-  LIMIT %s
-) e
-ORDER BY e.occurred_at_us, e.event_id
-LIMIT %s
-"""
-
 _IDENTIFIERS: Final = """
 SELECT type, value, coalesce(shown, value), first_seen_at_us, ordinal
 FROM identifier WHERE profile_id = ANY(%s)
@@ -117,16 +103,6 @@ class StoredProfile(msgspec.Struct, frozen=True):
     root_identified: bool
 
 
-class TimelineRow(msgspec.Struct, frozen=True):
-    """One entry of a timeline."""
-
-    event_id: str
-    type: str
-    source: str
-    occurred_at_us: int
-    profile: int
-
-
 class ExportedIdentifier(msgspec.Struct, frozen=True):
     """An identifier with its origin; weak ones have no `ref` and `source`."""
 
@@ -168,14 +144,6 @@ async def members_of(connection: Connection, root: int) -> list[int]:
         "SELECT id FROM profile WHERE root_id = %s AND root_id <> id ORDER BY created_at_us, id", (root,)
     )
     return [root, *(row[0] for row in await cursor.fetchall())]
-
-
-async def timeline_page(
-    connection: Connection, members: Sequence[int], after: tuple[int, str], limit: int
-) -> list[TimelineRow]:
-    """Entries after a position, in order of time and event id, at most `limit`."""
-    cursor = await connection.execute(_TIMELINE, (list(members), *after, limit, limit))
-    return [TimelineRow(*row) for row in await cursor.fetchall()]
 
 
 async def identifiers_of(connection: Connection, members: Sequence[int]) -> list[ShownIdentifier]:

@@ -13,8 +13,9 @@ from google.protobuf.struct_pb2 import Struct
 from dmp.identity.v1 import audit_pb2, contact_pb2, identity_service_pb2, profile_pb2
 from dmp.ingest.v1 import accepted_batch_pb2
 from dmp_chassis.violations import InvalidArgument, Violation, Violations
-from dmp_identity.adapters.profile_reads import MOST_WEAK, ShownIdentifier, TimelineRow
+from dmp_identity.adapters.profile_reads import MOST_WEAK, ShownIdentifier
 from dmp_identity.adapters.timeline_counts import EntryCount
+from dmp_identity.adapters.timeline_pages import TimelineRow
 from dmp_identity.apply_batch import AppliedBatch
 from dmp_identity.domain.contacts import ContactAnswer
 from dmp_identity.domain.errors import MalformedBodyError
