@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install --qui
 PACKAGES := protos libs/chassis $(sort $(patsubst %/pyproject.toml,%,$(wildcard services/*/pyproject.toml))) stack
 
 .DEFAULT_GOAL := help
-.PHONY: help run console demo audit top bench chaos mutants test alerting lint format types imports protos protos-check metrics docs lock sbom vulnerabilities clean ci
+.PHONY: help run console demo audit top bench chaos mutants test test-cluster alerting lint format types imports protos protos-check metrics docs lock sbom vulnerabilities clean ci
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 16
@@ -35,6 +35,16 @@ bench: .venv/.running  ## rates, latencies, CPU per event beside the machine's l
 
 test: .venv/.developing .venv/.console .venv/.browser .venv/.alerting  ## all tests, on real servers
 	@$(BIN)/pytest
+
+CLUSTER_TESTS := tests/contracts tests/ingest/integration tests/identity/integration tests/identity/property \
+	tests/stats/integration tests/stats/property tests/chaos
+# They change the log by hand in ways that a distributed one does not allow, or look for locks and sessions on one node.
+NOT_ON_A_CLUSTER := tests/ingest/integration/test_log_retention.py tests/ingest/integration/test_deadlocks.py \
+	tests/ingest/integration/test_event_store.py::test_connections_that_the_server_has_ended_are_replaced \
+	tests/ingest/integration/test_publish_events.py::test_nobody_joins_a_queue_whose_first_has_waited_too_long
+
+test-cluster: .venv/.developing  ## what depends on the stores, against those that DMP_*_DATABASE_URL and DMP_REDIS_URL name; empties them
+	@DMP_TEST_CLUSTER=1 $(BIN)/pytest $(or $(TESTS),$(CLUSTER_TESTS)) $(NOT_ON_A_CLUSTER:%=--deselect=%)
 
 alerting: .venv/.alerting  ## bring Prometheus and promtool for the tests of alerts, as `make test` does
 

@@ -30,6 +30,7 @@ from dmp_stack.settings import CONTEXTS, StackSettings
 from dmp_stack.stack import Stack
 from dmp_stack.stores import role_of
 from dmp_stack.valkey import ValkeyServer
+from tests.named_stores import empty_database, named_database, named_databases, named_redis
 
 
 class PostgresFixture:
@@ -153,41 +154,55 @@ def postgres_seed(server_directory: Path, server_environment: dict[str, str]) ->
 
 
 @pytest.fixture(scope="session")
-def new_stack(postgres_seed: Path) -> Callable[..., Stack]:
+def new_stack(request: pytest.FixtureRequest) -> Callable[..., Stack]:
     """Makes systems on free ports, which begin with empty databases. Takes fields of `StackSettings`, and `report`.
 
     They are not started. Their data goes with them unless they are told where to keep it.
     """
 
     def make(*, report: Callable[[str], None] = print, **settings: Any) -> Stack:  # noqa: ANN401 -- fields
-        chosen = {"http_port": 0, "data_directory": None, "postgres_seed": postgres_seed, **settings}
+        chosen = {"http_port": 0, "data_directory": None, **_stores(request), **settings}
         return Stack(StackSettings(**chosen), report=report)
 
     return make
 
 
-def _context_database_url(postgres: PostgresFixture, context: str) -> Iterator[str]:
+def _stores(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """The fields of `StackSettings` that say where a system keeps its data."""
+    if not (urls := named_databases()):
+        return {"postgres_seed": request.getfixturevalue("postgres_seed")}
+    for url in urls.values():
+        empty_database(url)
+    return {"database_urls": urls, "redis_url": named_redis()}
+
+
+def _context_database_url(request: pytest.FixtureRequest, context: str) -> Iterator[str]:
+    if (named := named_database(context)) is not None:
+        empty_database(named)
+        yield named
+        return
+    postgres: PostgresFixture = request.getfixturevalue("postgres")
     name, url = postgres.migrated_clone(context)
     yield url
     postgres.drop_database(name)
 
 
 @pytest.fixture
-def ingest_database_url(postgres: PostgresFixture) -> Iterator[str]:
+def ingest_database_url(request: pytest.FixtureRequest) -> Iterator[str]:
     """A fresh, migrated ingest database, for its own role."""
-    yield from _context_database_url(postgres, "ingest")
+    yield from _context_database_url(request, "ingest")
 
 
 @pytest.fixture
-def identity_database_url(postgres: PostgresFixture) -> Iterator[str]:
+def identity_database_url(request: pytest.FixtureRequest) -> Iterator[str]:
     """A fresh, migrated identity database, for its own role."""
-    yield from _context_database_url(postgres, "identity")
+    yield from _context_database_url(request, "identity")
 
 
 @pytest.fixture
-def stats_database_url(postgres: PostgresFixture) -> Iterator[str]:
+def stats_database_url(request: pytest.FixtureRequest) -> Iterator[str]:
     """A fresh, migrated stats database, for its own role."""
-    yield from _context_database_url(postgres, "stats")
+    yield from _context_database_url(request, "stats")
 
 
 @contextmanager
@@ -220,12 +235,12 @@ def valkey(server_directory: Path, server_environment: dict[str, str]) -> Iterat
 
 
 @pytest.fixture
-def redis_url(valkey: tuple[ValkeyServer, Child]) -> str:
+def redis_url(request: pytest.FixtureRequest) -> str:
     """The session's Valkey, empty."""
-    server, _ = valkey
-    with redis.Redis.from_url(server.url) as client:
+    url = named_redis() or request.getfixturevalue("valkey")[0].url
+    with redis.Redis.from_url(url) as client:
         client.flushall()
-    return server.url
+    return url
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ import redis
 
 from dmp_stack.stack import Stack
 from tests.freezing import frozen
+from tests.named_stores import named_databases, named_redis
 
 PROCESSES = ("ingest", "identity", "stats", "gateway", "postgres", "valkey")
 
@@ -57,3 +58,10 @@ FAULTS: Mapping[str, Callable[[Stack, random.Random], None]] = {
     "cut connections to postgres": _cut_postgres,
 }
 """Every kind of fault. Killed processes are restarted by the stack; a fault returns when the thing itself is over."""
+
+
+def faults_within_reach() -> list[str]:
+    """The names of the faults that can be caused: not those of stores that somebody else runs."""
+    others = {*(["postgres"] if named_databases() else []), *(["valkey"] if named_redis() else [])}
+    of_others = {f"{what} {name}" for what in ("kill", "freeze", "cut connections to") for name in others}
+    return sorted(FAULTS.keys() - of_others)
