@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install --qui
 PACKAGES := protos libs/chassis $(sort $(patsubst %/pyproject.toml,%,$(wildcard services/*/pyproject.toml))) stack
 
 .DEFAULT_GOAL := help
-.PHONY: help run console demo audit top bench chaos mutants test test-cluster alerting lint format types imports protos protos-check metrics docs lock sbom vulnerabilities clean ci
+.PHONY: help run console demo audit top bench chaos mutants test test-cluster alerting lint format types imports protos protos-check pictures metrics docs lock sbom vulnerabilities clean ci
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 16
@@ -54,8 +54,9 @@ chaos: .venv/.developing  ## kill, freeze, flush and cut everything, 50 times ea
 mutants: .venv/.developing  ## break the rules of a service on purpose; which changes does no unit test notice? ARGS="ingest --show"
 	@$(BIN)/python -m tests.mutants $(ARGS)
 
-lint: .venv/.developing  ## style and likely mistakes
+lint: .venv/.developing .venv/.javascript  ## style and likely mistakes
 	@$(BIN)/ruff check && $(BIN)/ruff format --check
+	@$(BIN)/python -m tests.javascript.lint .venv/javascript
 
 format: .venv/.developing  ## bring the code into the one format
 	@$(BIN)/ruff format
@@ -79,6 +80,9 @@ docs: .venv/.developing  ## the documents and the client's reference as a site i
 
 protos: .venv/.developing  ## regenerate the stubs
 	@$(BIN)/python protos/generate.py
+
+pictures: .venv/.developing .venv/.console .venv/.browser  ## take the pictures of the console in docs/pictures again
+	@$(BIN)/pytest -q tests/console/take_pictures.py
 
 metrics: .venv/.developing  ## docs/metrics.md, from the metrics that the code declares
 	@$(BIN)/python -m tests.docs.metrics_table
@@ -130,6 +134,11 @@ clean:  ## remove the virtual environment and every cache; keeps .data/
 .venv/.console: .venv/.running console/package-lock.json $(shell find console -type f) services/identity/src/dmp_identity/policy.toml
 	@echo "Installing the console into .venv/console"
 	@if $(BIN)/python console/build.py .venv/console; then touch $@; else echo "The console could not be installed; everything else works. \`make console\` tries again."; fi
+
+.venv/.javascript: .venv/.developing $(wildcard tests/javascript/package*.json)
+	@echo "Installing what checks JavaScript into .venv/javascript"
+	@$(BIN)/python console/build.py .venv/javascript tests/javascript
+	@touch $@
 
 # A Chromium with the libraries and fonts that it needs, as npm packages it: no root, nothing of the system.
 .venv/.browser: .venv/.developing $(wildcard tests/console/browser/*)

@@ -22,7 +22,7 @@ from dmp_stack.stack import Stack
 from tests.conditions import wait_until
 
 BROWSER = Path(sys.prefix) / "browser"
-WIDE, NARROW = 1440, 390
+WIDEST, WIDE, NARROW = 1920, 1440, 390
 """The widths of pages, in pixels, that are looked at."""
 
 
@@ -36,11 +36,17 @@ def console_stack(new_stack: Callable[..., Stack]) -> Iterator[Stack]:
         yield stack
 
 
-def send_traffic(api: httpx.Client) -> None:
-    """What the generator makes up, some of it broken, as a script sends it."""
+def send_traffic(api: httpx.Client, *, hours: int = 6, sessions: int = 500) -> None:
+    """What the generator makes up of the last hours, some of it broken, as a script sends it."""
     now = datetime.now(UTC)
     traffic = Traffic(
-        start=now - timedelta(hours=6), end=now, seed=7, sessions=500, live_sessions=60, people=80, broken=0.003
+        start=now - timedelta(hours=hours),
+        end=now,
+        seed=7,
+        sessions=sessions,
+        live_sessions=60,
+        people=80,
+        broken=0.003,
     )
     events = list(generate_events(traffic))
     for start in range(0, len(events), 1000):
@@ -103,7 +109,7 @@ class Console:
 
         forbidden: the end of a foreign address that a library asks for and the policy forbids.
         """
-        height = 900 if width > NARROW else 844
+        height = {WIDEST: 1080, WIDE: 900, NARROW: 844}[width]
         scheme: Any = "dark" if dark else "light"
         context = self.browser.new_context(
             viewport={"width": width, "height": height},

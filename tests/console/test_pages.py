@@ -8,15 +8,15 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page
 
 from dmp_stack.stack import Stack
-from tests.console.conftest import BROWSER, EMAIL, NARROW, PHONE, WIDE, Console, person_of, settle
+from tests.console.conftest import BROWSER, EMAIL, NARROW, PHONE, WIDE, WIDEST, Console, person_of, settle
 
 AXE = (BROWSER / "node_modules" / "axe-core" / "axe.min.js").read_text("utf-8")
 
 PAGES = {
-    "overview": ("", "All is well."),
+    "overview": ("", "What was rejected last"),
     "campaigns": ("campaigns", "cmp-001"),
     "campaign": ("campaigns/cmp-001?last=6h&tz=UTC&compare=1", "Click-through rate"),
     "campaign-by-creative": ("campaigns/cmp-001?last=6h&tz=UTC&by=creative_id&step=hour", "cmp-001-native"),
@@ -36,6 +36,15 @@ PAGES = {
 }
 
 
+LOAD_MILLISECONDS = """
+() => Math.max(
+  performance.getEntriesByType("navigation")[0].loadEventEnd,
+  performance.getEntriesByName("first-contentful-paint")[0]?.startTime ?? Infinity,
+)
+"""
+"""Until scripts and styles have run and something is painted, by the browser's own clock."""
+
+
 def complaints(page: Page) -> list[str]:
     """What axe finds on a page, one line for each element."""
     page.evaluate(AXE)
@@ -49,8 +58,14 @@ def keep_picture(page: Page, name: str) -> None:
         page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
 
 
-@pytest.mark.parametrize("name", PAGES)
-@pytest.mark.parametrize("width", [WIDE, NARROW])
+ON_THE_WIDEST = ("overview", "campaign", "person", "person-graph", "person-matches")
+"""Pages whose parts stand beside each other where there is room."""
+
+
+@pytest.mark.parametrize(
+    ("name", "width"),
+    [*((name, width) for name in PAGES for width in (WIDE, NARROW)), *((name, WIDEST) for name in ON_THE_WIDEST)],
+)
 def test_a_page_shows_what_it_should_and_everybody_can_use_it(
     console: Console, console_api: httpx.Client, name: str, width: int
 ) -> None:
@@ -81,3 +96,18 @@ def test_the_first_load_is_small(console_api: httpx.Client) -> None:
     assert len(links) == 3
     sent = sum(int(answer.headers["content-length"]) for answer in [page, *map(console_api.get, links)])
     assert sent < 150_000
+
+
+def test_the_first_load_is_quick(browser: Browser, console_stack: Stack) -> None:
+    """The best of some loads counts: the machine of a test has other things to do as well."""
+    took = []
+    for _ in range(10):
+        context = browser.new_context(locale="en-GB")  # with an empty cache
+        page = context.new_page()
+        page.goto(f"{console_stack.http_url}/console")
+        page.locator("main h1").wait_for()
+        took.append(page.evaluate(LOAD_MILLISECONDS))
+        context.close()
+        if took[-1] < 1000:
+            break
+    assert min(took) < 1000, took

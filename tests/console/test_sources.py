@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = sorted((ROOT / "console").rglob("*.*js"))
-LOCKS = [ROOT / "console" / "package-lock.json", ROOT / "tests" / "console" / "browser" / "package-lock.json"]
+LOCKS = [ROOT / folder / "package-lock.json" for folder in ("console", "tests/console/browser", "tests/javascript")]
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.name)

@@ -93,6 +93,51 @@ def test_everything_can_be_done_by_keyboard(console: Console, console_api: httpx
         expect(node.first).to_be_focused()
 
 
+def test_a_merge_is_taken_back_by_keyboard(console: Console, console_api: httpx.Client) -> None:
+    email, phone = "kira@story.example", "+49 40 5550777"
+    for number, identifiers in enumerate(({"email": email}, {"phone": phone}, {"email": email, "phone": phone})):
+        tell(console_api, f"kira-{number}", identifiers)
+    with console.open(f"people/{person_of(console_api, 'email', email)}/merges") as page:
+        go_to(page, page.get_by_role("button", name="Take back …"))
+        page.keyboard.press("Enter")
+        preview = page.get_by_role("dialog")
+        expect(preview).to_be_visible()
+        page.keyboard.press("Escape")
+        expect(preview).to_be_hidden()
+        go_to(page, page.get_by_role("button", name="Take back …"))
+        page.keyboard.press("Enter")
+        go_to(page, preview.get_by_label("Reason"))
+        page.keyboard.type("two people")
+        go_to(page, preview.get_by_role("button", name="Take it back"))
+        page.keyboard.press("Space")
+        expect(page.get_by_role("status").filter(has_text="are people of their own now")).to_be_visible()
+    assert person_of(console_api, "email", email) != person_of(console_api, "phone", phone)
+
+
+def test_what_is_rejected_is_seen_without_what_was_sent(console: Console, console_api: httpx.Client) -> None:
+    event = {"event_id": "rejected-1", "user_id": "rita@story.example", "type": "view", "ts": "2020-01-01T00:00:00Z"}
+    with console.open() as page:
+        assert console_api.post("/events", json=[event, event]).status_code == 422
+        row = page.get_by_role("region", name="What was rejected last").get_by_role("row").filter(has_text="of a user")
+        expect(row).to_contain_text("the time is too far from the server's clock")
+        expect(row.get_by_role("cell").nth(1)).to_have_text("ts")
+        expect(row.get_by_role("cell").last).to_have_text(re.compile(r"^[2-9]$"))
+        assert "rita" not in page.content()
+
+
+def test_nothing_moves_for_those_who_do_not_want_it(console: Console) -> None:
+    moving = """
+        () => [...document.querySelectorAll("*")].filter((one) => {
+          const style = getComputedStyle(one);
+          return parseFloat(style.transitionDuration) > 0 || style.animationName !== "none";
+        }).length
+    """
+    with console.open() as page:  # which asks for less motion
+        assert page.evaluate(moving) == 0
+        page.emulate_media(reduced_motion="no-preference")
+        assert page.evaluate(moving) > 0
+
+
 def go_to(page: Page, element: Locator) -> None:
     """Presses Tab until the focus is on an element."""
     for _ in range(80):
@@ -108,6 +153,7 @@ def test_arrow_keys_read_a_chart(console: Console) -> None:
         chart.focus()
         page.keyboard.press("End")
         reading = page.locator("figure", has=chart).locator(".reading")
+        expect(reading).to_have_attribute("aria-live", "polite")
         last = reading.inner_text()
         assert re.search(r"\d\d:00: Impressions [\d,]+$", last)
         page.keyboard.press("ArrowLeft")
@@ -196,6 +242,42 @@ def decide(page: Page, match: Locator, button: str, yes: str) -> None:
     page.get_by_label("Reason").fill("seen at the desk")
     page.get_by_role("button", name=yes).click()
     settle(page)
+
+
+def test_an_identifier_beyond_the_limit_is_given_by_hand(console: Console, console_api: httpx.Client) -> None:
+    email = "lena@story.example"
+    for number in range(6):  # the policy allows five
+        tell(console_api, f"lena-{number}", {"email": email, "user_id": f"lena-{number}"})
+    tell(console_api, "lena-6", {"user_id": "lena-5"})  # so somebody else has it
+    lena = person_of(console_api, "email", email)
+    with console.open(f"review?rule=limit&person={lena}") as page:
+        row = page.get_by_role("region", name="Set aside").get_by_role("row").filter(has_text="lena-5")
+        expect(row).to_contain_text("as many values of this type as the policy allows")
+        row.get_by_role("button", name="Give it to them …").click()
+        page.get_by_label("Reason").fill("she said so")
+        page.get_by_role("button", name="Give it", exact=True).click()
+        expect(page.get_by_text(f"{lena} has lena-5 now.")).to_be_visible()
+    assert person_of(console_api, "user_id", "lena-5") == lena
+
+
+def test_what_a_shared_value_joined_is_taken_back(console: Console, console_api: httpx.Client) -> None:
+    desk = "+49 40 5550888"
+    first, second = "desk-a@story.example", "desk-b@story.example"
+    tell(console_api, "desk-a", {"email": first})
+    tell(console_api, "desk-b", {"email": second})
+    tell(console_api, "desk-0", {"email": first, "phone": desk})
+    tell(console_api, "desk-1", {"email": second, "phone": desk})
+    assert person_of(console_api, "email", first) == person_of(console_api, "email", second)
+    for number in range(2, 21):  # with more than twenty e-mails it is shared
+        tell(console_api, f"desk-{number}", {"email": f"desk{number}@story.example", "phone": desk})
+    with console.open("review") as page:
+        values = page.get_by_role("region", name="Values that many people share")
+        row = values.get_by_role("row").filter(has_text=desk.replace(" ", ""))
+        row.get_by_role("button", name="Take back what it joined …").click()
+        page.get_by_label("Reason").fill("the phone of a desk")
+        page.get_by_role("button", name="Take it back").click()
+        expect(page.get_by_text("merges were taken back")).to_be_visible()
+    assert person_of(console_api, "email", first) != person_of(console_api, "email", second)
 
 
 def test_an_audit_is_clean_and_lists_what_was_decided(console: Console) -> None:

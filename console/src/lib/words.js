@@ -49,6 +49,28 @@ export function nodeName(text) {
 const CAUSES = { event: "an event", contact: "a request to /identify", manual: "a person" };
 export const causeName = (cause) => CAUSES[cause] ?? cause;
 
+const FORMS = { campaign: "of a campaign", activity: "of a user", identified: "with identifiers" };
+export const formName = (form) => FORMS[form] ?? "cannot be told";
+
+const FIELDS = { event: "the event as a whole", other: "a field that no event has" };
+export const fieldName = (field) => FIELDS[field] ?? field;
+
+const REJECTIONS = {
+  missing: "it is missing",
+  contradictory: "it contradicts another field",
+  unknown_value: "its value is none of those that are allowed",
+  not_a_time: "it is no time",
+  far_from_now: "the time is too far from the server's clock",
+  wrong_type: "its value has the wrong type",
+  not_text: "it is no valid text",
+  too_large: "it is too long, or too many",
+  too_deep: "it nests too deeply",
+  other_format: "it is a field of another format",
+  other: "something else",
+};
+export const REJECTION_NAMES = Object.keys(REJECTIONS);
+export const rejectionName = (reason) => REJECTIONS[reason] ?? REJECTIONS.other;
+
 const RULES = {
   seen_together: "came together in one event",
   merged: "an event showed both, and two people became one",

@@ -1,4 +1,4 @@
-// What is going on: rates, verdicts, the busiest campaigns, and whether the system is well.
+// What is going on: rates, verdicts, the busiest campaigns, what was rejected, and whether the system is well.
 import { useEffect } from "preact/hooks";
 import { html } from "../lib/html.js";
 import { get } from "../lib/api.js";
@@ -7,6 +7,7 @@ import { useLive } from "../lib/live.js";
 import { link } from "../lib/route.js";
 import { count, plural, rate, share } from "../lib/words.js";
 import { Chart } from "../parts/chart.js";
+import { Rejections } from "../parts/rejections.js";
 import { Empty, Loading, Problem, Tile } from "../parts/states.js";
 import { Table } from "../parts/table.js";
 
@@ -69,7 +70,8 @@ function Feed({ live }) {
           : html`<${Table} label="Busiest campaigns" columns=${COLUMNS} rows=${sample.top_campaigns} keyOf=${(row) => row.campaign_id} />
             <p class="quiet">${plural(sample.top_campaigns.length, "campaign")}, by events. <a href=${link(["campaigns"])}>All campaigns</a></p>`}
       </section>
-    </div>`;
+    </div>
+    <${Rejections} rejections=${sample.last_rejections ?? []} />`;
 }
 
 export function Overview() {

@@ -23,7 +23,7 @@ function lightUp(explanation, graph) {
     const weakest = index === explanation.weakest_link;
     const seen = `${step.cause}:${step.ref}`;
     const way = here.has(seen) && step.cause !== "manual" ? [step.from, seen, step.to] : [step.from, step.to];
-    way.forEach((id) => here.has(id) && nodes.add(id));
+    for (const id of way) if (here.has(id)) nodes.add(id);
     for (let n = 1; n < way.length; n += 1) if (here.has(way[n - 1]) && here.has(way[n])) edges.push({ from: way[n - 1], to: way[n], kind: "chain", weakest });
   });
   return { nodes, edges };

@@ -4,7 +4,7 @@ import { html } from "../lib/html.js";
 import { send } from "../lib/api.js";
 import { useAct } from "../lib/ask.js";
 import { link } from "../lib/route.js";
-import { count, kindName, plural, ruleName } from "../lib/words.js";
+import { count, plural, ruleName } from "../lib/words.js";
 import { Field } from "../parts/fields.js";
 import { Loading, Problem, Tile } from "../parts/states.js";
 import { Table } from "../parts/table.js";

@@ -19,12 +19,18 @@ function markNames(zone) {
   const day = written({ day: "numeric", month: "short" });
   const minute = written({ hour: "2-digit", minute: "2-digit" });
   const second = written({ hour: "2-digit", minute: "2-digit", second: "2-digit" });
-  return (_, marks, axis, room, step) => marks.map((mark, index) => {
+  return (_, marks, _axis, _room, step) => marks.map((mark, index) => {
     const date = new Date(mark * 1000);
     const newDay = index > 0 && day.format(date) !== day.format(new Date(marks[index - 1] * 1000));
     if (step >= 86400 || newDay) return day.format(date);
     return (step < 60 ? second : minute).format(date);
   });
+}
+
+// All times, and at least a minute. uPlot's own ends are years apart for a single point.
+function shownTimes(plot, first, last) {
+  const times = plot.data[0];
+  return times.length ? [Math.min(times[0], times.at(-1) - SHORTEST), times.at(-1)] : [first, last];
 }
 
 function options({ lines, height, width, show, whole, onPoint, zone }) {
@@ -35,7 +41,7 @@ function options({ lines, height, width, show, whole, onPoint, zone }) {
     legend: { show: false },
     tzDate: zone && ((time) => uPlot.tzDate(new Date(time * 1000), zone)),
     cursor: { y: false, drag: { x: false, y: false } },
-    scales: { x: { time: true, range: (_, first, last) => [Math.min(first, last - SHORTEST), last] }, y: { range: (_, low, high) => [0, Math.max(high, 1e-9) * 1.08 || 1] } },
+    scales: { x: { time: true, range: shownTimes }, y: { range: (_, _low, high) => [0, Math.max(high, 1e-9) * 1.08 || 1] } },
     axes: [{ ...axis, size: 34, values: markNames(zone) }, { ...axis, size: 56, values: (_, values) => values.map(show), ...(whole ? { incrs: WHOLE } : {}) }],
     series: [
       {},

@@ -6,6 +6,7 @@ import { causeName, kindName, readNode } from "../lib/words.js";
 
 const LONGEST = 22; // characters of a label
 const SIZES = [1, 1.5, 2.2, 3.2];
+const LARGEST = 1.3; // times the size at which labels have that of small text: a graph of few nodes is not blown up
 
 const short = (text) => (text.length > LONGEST ? `${text.slice(0, LONGEST - 1)}…` : text);
 
@@ -56,7 +57,7 @@ export function Drawing({ graph, lit, chosen, choose, label }) {
     <p class="actions"><button type="button" disabled=${size === 0} onClick=${() => setSize(size - 1)}>Smaller</button>
       <button type="button" disabled=${size === SIZES.length - 1} onClick=${() => setSize(size + 1)}>Larger</button></p>
     <div class="canvas" tabindex="0" role="region" aria-label=${`${label}, can be scrolled`}>
-      <svg ref=${svg} viewBox=${box.join(" ")} role="group" aria-label=${label} style=${size === 0 ? { width: "100%", maxHeight: "min(34rem, 70vh)" } : { width: `${100 * SIZES[size]}%` }} onKeyDown=${onKeyDown}>
+      <svg ref=${svg} viewBox=${box.join(" ")} role="group" aria-label=${label} style=${size === 0 ? { width: "100%", maxWidth: `${LARGEST * box[2]}px`, maxHeight: "min(34rem, 70vh)" } : { width: `${100 * SIZES[size]}%` }} onKeyDown=${onKeyDown}>
         ${graph.edges.map((edge) => line(places, edge, edge.kind))}
         ${lit.edges.map((edge) => line(places, edge, `lit ${edge.weakest ? "weakest" : ""}`))}
         ${graph.nodes.map((node) => html`<${Node} key=${node.id} node=${node} place=${places.get(node.id)} lit=${lit.nodes.has(node.id)}

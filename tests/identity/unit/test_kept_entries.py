@@ -86,6 +86,31 @@ def test_what_was_cleared_gives_the_size_of_its_keys_back() -> None:
     assert entries.latest == {"bbb": 1}
 
 
+def test_the_sizes_of_several_keys_are_given_back_together() -> None:
+    room = Room(100, 20)
+    other, one = KeptEntries[str, int](room, len), KeptEntries[str, int](room, len)
+    for _ in range(10):
+        for key in ("aa", "bbb"):
+            one.put(key, 1)
+        one.clear()
+    other.put("c" * 9, 1)
+    assert other.latest == {"c" * 9: 1}  # nine of ten that are half of the room
+    one.put("d", 1)
+    assert (other.latest, one.latest) == ({}, {})  # ten of ten
+
+
+def test_what_grew_old_is_not_given_back() -> None:
+    entries = table(100, 8)
+    entries.put("aaaa", 1)  # half of the room: it is old now
+    entries.clear()
+    entries.put("bbb", 1)
+    entries.clear()
+    entries.put("ccc", 1)
+    assert entries.latest == {"ccc": 1}
+    entries.put("d", 1)
+    assert entries.latest == {}
+
+
 def test_old_entries_are_cleared_too_and_give_nothing_back_twice() -> None:
     entries = table(4)
     for key in "abc":

@@ -19,6 +19,17 @@ def test_a_pattern_has_at_most_a_thousand_characters() -> None:
     assert problem_of("a" * 1001) == "must have at most 1000 characters"
 
 
+def test_a_pattern_takes_at_most_a_megabyte_and_groups_cost_nothing() -> None:
+    assert problem_of(r"\pL{50}") == ""
+    assert problem_of(r"\pL{100}") == "is not a regular expression of RE2, or repeats too much"
+    assert problem_of("(" * 80 + "a" + ")" * 80 + "{1000}") == ""
+
+
+def test_what_is_wrong_with_a_pattern_is_not_printed(capfd: pytest.CaptureFixture[str]) -> None:
+    assert problem_of("(jane@x.example") != ""
+    assert capfd.readouterr() == ("", "")
+
+
 def test_a_set_of_patterns_matches_what_one_of_them_matches() -> None:
     patterns = PatternSet(["a", "b+", "(c)"])
     assert [text for text in ("a", "bb", "c", "ab", "d", "") if patterns.matches(text)] == ["a", "bb", "c"]
@@ -28,6 +39,8 @@ def test_as_many_large_patterns_as_may_be_are_matched_together() -> None:
     patterns = PatternSet([f"{number}[a-z]{{200}}" for number in range(100)])
     assert patterns.matches("99" + "z" * 200)
     assert not patterns.matches("99" + "z" * 201)
+    larger = PatternSet([f"{number}[^a]{{200}}" for number in range(100)])
+    assert larger.matches("99" + "z" * 200)
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,22 @@ def test_what_is_no_policy_is_refused(text: bytes) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (b"{", "must be TOML"),
+        (b"\xff", "must be TOML"),
+        (b"#" * MAX_BYTES, "types must have at least one type"),  # as long as it may be: read, and found empty
+        (b"#" * (MAX_BYTES + 1), "must have at most 65536 bytes"),
+        (b"a." * 9 + b"a = 1", "must not have a line with more than 8 dots outside texts"),
+    ],
+)
+def test_what_is_wrong_is_said(text: bytes, problem: str) -> None:
+    with pytest.raises(PolicyError) as caught:
+        policy_from_toml(text)
+    assert problem in caught.value.problems
+
+
+@pytest.mark.parametrize(
     ("text", "long"),
     [
         ("a.b.c.d.e.f.g.h.i = 1", False),
@@ -54,6 +70,7 @@ def test_what_is_no_policy_is_refused(text: bytes) -> None:
         ('a = """x""""".........', True),
         ('a = """\\""".........', False),
         ("a.b = 1\n" * 100, False),
+        ("a = 1\na.b.c.d.e.f.g.h.i = 1", False),
     ],
 )
 def test_dots_count_outside_texts_and_comments(text: str, long: bool) -> None:

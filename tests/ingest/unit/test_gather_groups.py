@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from dmp_ingest import gather_groups
+from dmp_ingest.domain.rejections import NO_REJECTIONS
 from dmp_ingest.gather_groups import Committed, Group, GroupGathering
 from tests.ingest.events import accepted, campaign
 
@@ -91,7 +92,7 @@ def test_two_committers_do_not_take_one_group() -> None:
 def _submit(gathering: GroupGathering, *, events: int = 1) -> None:
     """Has a request come in the next turn of the loop. Nobody waits for its answer."""
     sent = [accepted(campaign(event_id=str(number))) for number in range(events)]
-    _REQUESTS.add(asyncio.ensure_future(gathering.submit(sent, rejected=0, size_bytes=100)))
+    _REQUESTS.add(asyncio.ensure_future(gathering.submit(sent, rejected=NO_REJECTIONS, size_bytes=100)))
 
 
 def _size(group: Group) -> int:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from dmp_chassis.client import MAX_MESSAGE_BYTES
 from dmp_ingest.adapters.batch_payload import batch_payload
 from dmp_ingest.domain.event import AcceptableEvent
+from dmp_ingest.domain.rejections import NO_REJECTIONS
 from dmp_ingest.submission_queue import MOST_GROUP_BYTES, MOST_QUEUED_BYTES, Submission, SubmissionQueue
 
 MIB = 1 << 20
@@ -36,7 +37,9 @@ def event(number: int = 0, length: int = 1) -> AcceptableEvent:
 
 
 def submission(events: int, size_bytes: int, since: float = 0.0) -> Submission[None]:
-    return Submission(events=[event()] * events, rejected=0, size_bytes=size_bytes, answer=None, since=since)
+    return Submission(
+        events=[event()] * events, rejected=NO_REJECTIONS, size_bytes=size_bytes, answer=None, since=since
+    )
 
 
 def queue(*submissions: Submission[None]) -> SubmissionQueue[None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from datetime import UTC, datetime
 
 import grpc
 import msgspec
@@ -32,7 +33,14 @@ async def test_a_view_shows_rates_verdicts_and_the_busiest_campaigns(cluster: St
                 twice,
                 twice,
                 DomainEvent(kind="DuplicatesIgnored", payload={"count": 4}),
-                DomainEvent(kind="EventsRejected", payload={"count": 2}),
+                DomainEvent(kind="EventsRejected", payload={"count": 1}),  # of an ingest that names no kinds
+                DomainEvent(
+                    kind="EventsRejected",
+                    payload={
+                        "count": 1,
+                        "kinds": [{"form": "campaign", "field": "type", "reason": "unknown_value", "count": 1}],
+                    },
+                ),
                 DomainEvent(kind="ProfileCreated", payload={"count": 99}),
             ]
         )
@@ -43,7 +51,23 @@ async def test_a_view_shows_rates_verdicts_and_the_busiest_campaigns(cluster: St
         assert view.events_per_sec.last_10_seconds == 3.0
         assert view.users == 4
         assert (view.verdicts.accepted, view.verdicts.duplicates, view.verdicts.rejected) == (30, 4, 2)
+        assert [(r.form, r.field, r.reason, r.events) for r in view.last_rejections] == [
+            ("campaign", "type", pb.REJECTION_REASON_UNKNOWN_VALUE, 1)
+        ]
         assert [(c.campaign_id, c.events, c.impressions) for c in view.top_campaigns] == [("a", 20, 20)]
+
+
+async def test_a_replica_that_starts_later_shows_what_was_rejected_before(cluster: StatsCluster) -> None:
+    kinds = [{"form": "activity", "field": "ts", "reason": "far_from_now", "count": 7}]
+    before = DomainEvent(
+        kind="EventsRejected", payload={"count": 7, "kinds": kinds}, occurred_at=datetime(2026, 2, 10, tzinfo=UTC)
+    )
+    async with Redis.from_url(cluster.redis_url) as redis:
+        await RedisStreamPublisher(redis).publish([before])
+    replica = await cluster.start()
+    (view,) = [view async for view in replica.stub.WatchLive(pb.WatchLiveRequest(seconds=1))]
+    assert [(r.ts.ToDatetime(UTC), r.field, r.events) for r in view.last_rejections] == [(before.occurred_at, "ts", 7)]
+    assert view.verdicts.rejected == 0  # that was more than a minute ago
 
 
 async def test_through_the_gateway_a_view_is_a_server_sent_event(cluster: StatsCluster) -> None:
@@ -54,7 +78,15 @@ async def test_through_the_gateway_a_view_is_a_server_sent_event(cluster: StatsC
     assert view.rendered.data.startswith(b"data: {")
     assert view.rendered.data.endswith(b"}\n\n")
     answer = msgspec.json.decode(view.rendered.data[6:])
-    assert list(answer) == ["ts", "events_per_sec", "users", "generation", "verdicts", "top_campaigns"]
+    assert list(answer) == [
+        "ts",
+        "events_per_sec",
+        "users",
+        "generation",
+        "verdicts",
+        "top_campaigns",
+        "last_rejections",
+    ]
 
 
 async def test_watchers_come_and_go(cluster: StatsCluster) -> None:

@@ -14,6 +14,7 @@ from dmp_chassis.tracing import end as end_span
 from dmp_chassis.tracing import joined_span
 from dmp_ingest.deliver_batch import Deliverer
 from dmp_ingest.domain.errors import CannotStoreError
+from dmp_ingest.domain.rejections import sum_of
 from dmp_ingest.gather_groups import Group, GroupGathering
 from dmp_ingest.hand_over_group import GroupHandOver
 from dmp_ingest.metrics import CLAIMS, COMMIT, GROUP_EVENTS, GROUP_WAIT
@@ -104,7 +105,7 @@ class GroupCommitter:
             return await self._watch.run(
                 store_group(
                     [event for submission in group for event in submission.events],
-                    rejected=sum(submission.rejected for submission in group),
+                    rejected=sum_of([submission.rejected for submission in group if submission.rejected.count]),
                     acknowledged=acknowledged,
                     stores=self._stores,
                 )

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from operator import attrgetter
 from typing import Final
 
-from dmp_chassis.metrics import OTHER, Metrics
+from dmp_chassis.metrics import Metrics
 from dmp_ingest.domain.duplicate import Verdict
-from dmp_ingest.domain.event import ForeignEvent, RejectedEvent, SubmittedEvent, UnreadableEvent
-from dmp_ingest.metrics import ACTIVITY, CAMPAIGN, EVENTS, IDENTIFIED, REJECTED_FIELDS
+from dmp_ingest.domain.event import RejectedEvent
+from dmp_ingest.domain.rejections import ACTIVITY, CAMPAIGN, IDENTIFIED, OTHER, ReadEvent, form_of, named_field
+from dmp_ingest.metrics import EVENTS, REJECTED_FIELDS
 from dmp_ingest.publish_events import Outcome, Published, PublishEvents
 
 _READ: Final = {
@@ -19,8 +20,6 @@ _READ: Final = {
     IDENTIFIED: attrgetter("timestamp"),
 }
 _VERDICTS: Final = {Verdict.ACCEPTED: "accepted", Verdict.DUPLICATE: "duplicate", Verdict.CONFLICT: "conflict"}
-
-Read = SubmittedEvent | ForeignEvent | UnreadableEvent | RejectedEvent
 
 
 def count_published(request: PublishEvents, published: Published, transport: str, *, metrics: Metrics) -> None:
@@ -44,19 +43,7 @@ def count_published(request: PublishEvents, published: Published, transport: str
             metrics.add(REJECTED_FIELDS, count, field)
 
 
-def form_of(event: Read) -> str:
-    """The form of an event, by its time field; `other` if it has none or several."""
-    if isinstance(event, RejectedEvent):
-        return OTHER
-    submitted = event if isinstance(event, SubmittedEvent) else event.readable
-    if submitted.occurred_at is not None:
-        return CAMPAIGN if submitted.ts is None and submitted.timestamp is None else OTHER
-    if submitted.ts is not None:
-        return ACTIVITY if submitted.timestamp is None else OTHER
-    return IDENTIFIED if submitted.timestamp is not None else OTHER
-
-
-def _only_form(events: Sequence[Read]) -> str | None:
+def _only_form(events: Sequence[ReadEvent]) -> str | None:
     """The form of all events, None if they have several or one of them could not be read."""
     form = form_of(events[0]) if events else OTHER
     if len(events) == 1:
@@ -77,8 +64,5 @@ def _verdict(outcome: Outcome) -> str:
 def _rejected_fields(outcomes: Sequence[Outcome]) -> list[str]:
     """The fields that are named, `identifiers` for each identifier. Unknown ones are counted as `other`."""
     return [
-        field.partition(".")[0]
-        for outcome in outcomes
-        if isinstance(outcome, RejectedEvent)
-        for field in outcome.errors
+        named_field(field) for outcome in outcomes if isinstance(outcome, RejectedEvent) for field in outcome.errors
     ]

@@ -18,6 +18,7 @@ from dmp_chassis import tracing
 from dmp_ingest.domain.duplicate import Verdict
 from dmp_ingest.domain.errors import OverloadedError
 from dmp_ingest.domain.event import AcceptableEvent
+from dmp_ingest.domain.rejections import Rejections
 from dmp_ingest.submission_queue import Submission, SubmissionQueue
 
 _LARGE_GROUP_EVENTS: Final = 500
@@ -70,7 +71,7 @@ class GroupGathering:
             self._has_room.clear()
             await self._has_room.wait()
 
-    async def submit(self, events: Sequence[AcceptableEvent], *, rejected: int, size_bytes: int) -> Committed:
+    async def submit(self, events: Sequence[AcceptableEvent], *, rejected: Rejections, size_bytes: int) -> Committed:
         """Returns once the events of a request of this size are durable and, within a time limit, applied.
 
         Raises CannotStoreError if the log could not store them. It is then not known whether it did: the caller may

@@ -5,15 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from dmp_chassis.metrics import OTHER, SIZES, counter, gauge, histogram
+from dmp_ingest.domain.rejections import ACTIVITY, CAMPAIGN, IDENTIFIED, NAMED_FIELDS
 
-CAMPAIGN: Final = "campaign"
-ACTIVITY: Final = "activity"
-IDENTIFIED: Final = "identified"
 _CONSUMER: Final = {"consumer": ("identity", "stats")}
-NAMED_FIELDS: Final = (
-    "event", "event_id", "type", "event_type", "source", "occurred_at", "ts", "timestamp", "campaign_id",
-    "creative_id", "user_id", "identifiers", "metadata", OTHER,
-)  # fmt: skip
 
 EVENTS: Final = counter(
     "dmp_ingest_events_total",

@@ -17,6 +17,7 @@ from dmp_ingest.domain.errors import CannotStoreError, TooLargeError
 from dmp_ingest.domain.event import AcceptableEvent, ForeignEvent, RejectedEvent, SubmittedEvent, UnreadableEvent
 from dmp_ingest.domain.event_key import derived_event_id, event_keys
 from dmp_ingest.domain.event_policy import EventPolicy
+from dmp_ingest.domain.rejections import NO_REJECTIONS, Rejections, rejections_of, sum_of
 from dmp_ingest.gather_groups import GroupGathering
 from dmp_ingest.large_requests import LargeRequests
 
@@ -75,11 +76,13 @@ async def publish_events(
     """
     async with large.turn(len(request.events)):
         judged = await judge_events(request, policy)
-    acceptable = [event for event in judged if type(event) is AcceptableEvent]
-    rejected = len(judged) - len(acceptable)
+        acceptable = [event for event in judged if type(event) is AcceptableEvent]
+        rejected = NO_REJECTIONS if len(acceptable) == len(judged) else await _sum_up(request, judged)
     if not acceptable:
         await _announce_rejection(rejected, gathering)
-        return Published(rejected=rejected, outcomes=[event for event in judged if isinstance(event, RejectedEvent)])
+        return Published(
+            rejected=rejected.count, outcomes=[event for event in judged if isinstance(event, RejectedEvent)]
+        )
     committed = await gathering.submit(acceptable, rejected=rejected, size_bytes=request.size_bytes)
     stored = [
         StoredOutcome(event.event_id, verdict, profile)
@@ -91,14 +94,14 @@ async def publish_events(
             for event, outcome in zip(acceptable, stored, strict=True)
         ]
     outcomes: Sequence[Outcome] = stored
-    if rejected:
+    if rejected.count:
         in_order = iter(stored)
         outcomes = [event if isinstance(event, RejectedEvent) else next(in_order) for event in judged]
     accepted = committed.verdicts.count(Verdict.ACCEPTED)
     return Published(
         accepted=accepted,
         duplicates=len(acceptable) - accepted,
-        rejected=rejected,
+        rejected=rejected.count,
         applied=committed.applied,
         outcomes=outcomes,
     )
@@ -159,9 +162,20 @@ def _new_event_id(idempotency_key: str, index: int) -> str:
     return derived_event_id(idempotency_key, index) if idempotency_key else uuid7_text()
 
 
-async def _announce_rejection(rejected: int, gathering: GroupGathering) -> None:
+async def _sum_up(request: PublishEvents, judged: Sequence[AcceptableEvent | RejectedEvent]) -> Rejections:
+    """The rejected ones among these events. Other requests get their turn in between."""
+    parts = []
+    pauses = Pauses()
+    for first in range(0, len(judged), _AT_ONCE_EVENTS):
+        await pauses.take_if_due()
+        piece = slice(first, first + _AT_ONCE_EVENTS)
+        parts.append(rejections_of(request.events[piece], judged[piece]))
+    return sum_of(parts)
+
+
+async def _announce_rejection(rejected: Rejections, gathering: GroupGathering) -> None:
     """Announces rejected events. If the log cannot store that, their answer stands all the same."""
-    if not rejected:
+    if not rejected.count:
         return
     try:
         await gathering.submit((), rejected=rejected, size_bytes=0)

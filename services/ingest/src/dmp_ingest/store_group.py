@@ -33,9 +33,12 @@ from dmp_ingest.adapters.outbox import LEASE_SECONDS
 from dmp_ingest.domain.batch import Batch
 from dmp_ingest.domain.duplicate import first_of_each_key
 from dmp_ingest.domain.event import AcceptableEvent
+from dmp_ingest.domain.rejections import Rejections
 
 _AT_ONCE_EVENTS: Final = 200
 """Up to so many events one statement costs less than copying them within a transaction (ADR 0007)."""
+_ANNOUNCED_KINDS: Final = 20
+"""The announcement of rejected events names so many kinds at most, those of most events."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,11 +77,11 @@ class StoredGroup:
 
 
 async def store_group(
-    events: Sequence[AcceptableEvent], *, rejected: int, acknowledged: Sequence[str], stores: GroupStores
+    events: Sequence[AcceptableEvent], *, rejected: Rejections, acknowledged: Sequence[str], stores: GroupStores
 ) -> StoredGroup:
     """Stores the new ones among these events, their batch and the announcements in one transaction.
 
-    rejected: how many invalid events came with the group, for the announcement. acknowledged: batches that leave the
+    rejected: the invalid events that came with the group, for the announcement. acknowledged: batches that leave the
     outbox in the same transaction.
 
     Raises what the database raises. Nothing is stored then, or it is not known whether it was; the claims are given up.
@@ -152,7 +155,7 @@ async def _append(missing: Sequence[AcceptableEvent], appender: _GroupAppender, 
 class _GroupAppender:
     """The ways to append a group. Each is one transaction that also writes the batch and the announcements."""
 
-    def __init__(self, log: EventLog, *, size: int, rejected: int, acknowledged: Sequence[str]) -> None:
+    def __init__(self, log: EventLog, *, size: int, rejected: Rejections, acknowledged: Sequence[str]) -> None:
         self._log = log
         self._size = size
         self._rejected = rejected
@@ -212,6 +215,8 @@ class _GroupAppender:
             announcements.append(DomainEvent(kind="EventsAccepted", payload={"batch_id": self._batch_id, "count": new}))
         if self._size > new:
             announcements.append(DomainEvent(kind="DuplicatesIgnored", payload={"count": self._size - new}))
-        if self._rejected:
-            announcements.append(DomainEvent(kind="EventsRejected", payload={"count": self._rejected}))
+        if self._rejected.count:
+            kinds = [{**kind._asdict(), "count": count} for kind, count in self._rejected.commonest(_ANNOUNCED_KINDS)]
+            payload = {"count": self._rejected.count, "kinds": kinds}
+            announcements.append(DomainEvent(kind="EventsRejected", payload=payload))
         return announcements

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
 import msgspec
 
 from dmp_ingest.domain.event import AcceptableEvent
+from dmp_ingest.domain.rejections import Rejections
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span
@@ -30,8 +31,8 @@ class Submission(msgspec.Struct, Generic[_Answer], kw_only=True, eq=False):
     """The valid events of one request, and where its answer goes."""
 
     events: Sequence[AcceptableEvent]
-    rejected: int
-    """How many invalid events came with them. They are not stored, only announced."""
+    rejected: Rejections
+    """The invalid events that came with them. They are not stored, only announced."""
     size_bytes: int
     """The size of the request."""
     answer: _Answer

@@ -1,4 +1,4 @@
-"""Makes one view of the live feed: rates, users, ingest's verdicts and the busiest campaigns at one second."""
+"""Makes one view of the live feed: rates, users, verdicts, the busiest campaigns, the last rejections at one second."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from dmp_chassis.database import Database
 from dmp_stats.adapters import campaign_store, delta_store
 from dmp_stats.adapters.campaign_store import Totals
 from dmp_stats.adapters.delta_store import DeltaCache
+from dmp_stats.domain.rejections import LastRejection
 from dmp_stats.list_campaigns import add_pending
 from dmp_stats.live_window import LiveWindow
 from dmp_stats.read_at_one_fold import read_at_one_fold
@@ -40,6 +41,8 @@ class LiveView:
     rejected: int
     top: list[tuple[str, Totals]]
     """The campaigns with most events in the last five minutes, the busiest first."""
+    rejections: list[LastRejection]
+    """What was rejected, the last first."""
 
 
 class LiveViewMaker:
@@ -93,4 +96,5 @@ class LiveViewMaker:
             duplicates=duplicates,
             rejected=rejected,
             top=sorted(found.items(), key=lambda item: (-item[1].events, item[0]))[:MOST_CAMPAIGNS],
+            rejections=self._tally.last_rejections(),
         )

@@ -1,4 +1,4 @@
-"""Counts what ingest decided in the last minute, from its domain events: accepted, duplicate and rejected events."""
+"""Tells from ingest's domain events how many events it accepted, knew and rejected in the last minute, and which."""
 
 from __future__ import annotations
 
@@ -8,21 +8,28 @@ from collections import deque
 from typing import Final
 
 from dmp_chassis.domain_events import DomainEvent, Publisher
+from dmp_stats.domain.rejections import LastRejection, LastRejections
 
 _LOG: Final = logging.getLogger(__name__)
 _VERDICT_SECONDS: Final = 60
 _EVENTS_AT_ONCE: Final = 1_000
-_KINDS: Final = ("EventsAccepted", "DuplicatesIgnored", "EventsRejected")
+_REJECTED: Final = "EventsRejected"
+_KINDS: Final = ("EventsAccepted", "DuplicatesIgnored", _REJECTED)
 
 
 class VerdictTally:
-    """Counts ingest's verdicts of the last minute from its domain events. An event that is read twice counts once."""
+    """Counts ingest's verdicts of the last minute from its domain events, and remembers what was rejected last.
+
+    An event that is read twice counts once. Every replica reads the same stream from its beginning, so all show the
+    same, also after a restart.
+    """
 
     def __init__(self, events: Publisher) -> None:
         self._events = events
         self._cursor: str | None = None
         self._recent: deque[tuple[float, str, int, str]] = deque()
         self._seen: set[str] = set()
+        self._rejections = LastRejections()
 
     async def catch_up(self, now: float) -> None:
         """Reads what has been published since the last time. Without Redis the counts only grow old."""
@@ -46,9 +53,15 @@ class VerdictTally:
             totals[kind] += count
         return totals[_KINDS[0]], totals[_KINDS[1]], totals[_KINDS[2]]
 
+    def last_rejections(self) -> list[LastRejection]:
+        """What was rejected, the last first; see `LastRejections`."""
+        return self._rejections.newest()
+
     def _take_in(self, event: DomainEvent, now: float) -> None:
         count = event.payload.get("count")
         at = event.occurred_at.timestamp()
+        if event.kind == _REJECTED:
+            self._rejections.take_in(event.id, at, event.payload.get("kinds"))
         is_recent = now - _VERDICT_SECONDS < at
         if event.kind in _KINDS and isinstance(count, int) and is_recent and event.id not in self._seen:
             self._seen.add(event.id)

@@ -98,8 +98,21 @@ class LiveVerdicts(msgspec.Struct, frozen=True, kw_only=True):
     rejected: int = 0
 
 
+class LiveRejection(msgspec.Struct, frozen=True, kw_only=True):
+    """Rejected events of one kind. ts: the last time. events: how many in the minute of that time."""
+
+    ts: datetime
+    form: str = ""
+    field: str = ""
+    reason: str = ""
+    events: int = 0
+
+
 class LiveSnapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """One second of what is going on. users: different ones in the last minute. top_campaigns: of the last minutes."""
+    """One second of what is going on.
+
+    users: different ones in the last minute. top_campaigns: of the last minutes. last_rejections: the last first.
+    """
 
     ts: datetime
     events_per_sec: LiveRates = LiveRates()
@@ -107,6 +120,7 @@ class LiveSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     generation: int = 0
     verdicts: LiveVerdicts = LiveVerdicts()
     top_campaigns: Sequence[Campaign] = ()
+    last_rejections: Sequence[LiveRejection] = ()
 
 
 class StoredEvent(msgspec.Struct, frozen=True, kw_only=True):

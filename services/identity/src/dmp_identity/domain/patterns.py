@@ -45,7 +45,7 @@ class PatternSet:
 
     def matches(self, text: str) -> bool:
         """True if one of the patterns matches the whole text."""
-        return self._set is not None and bool(self._set.Match(text.encode("utf-8", "surrogatepass")))
+        return self._set is not None and bool(self._set.Match(text.encode(errors="surrogatepass")))
 
 
 def problem_of(pattern: str) -> str:

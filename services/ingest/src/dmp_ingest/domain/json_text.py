@@ -79,7 +79,7 @@ _Json: TypeAlias = "dict[str, _Json] | list[_Json] | str | _Number | bool | None
 
 def _number(text: str) -> _Number:
     match = _NUMBER(text)
-    assert match is not None, "the decoder gives numbers only"
+    assert match is not None  # the decoder gives numbers only
     sign, whole, fraction, exponent = match[1], match[2], match[3] or "", match[4] or "0"
     digits = (whole + fraction).lstrip("0")
     if not digits:
@@ -90,8 +90,9 @@ def _number(text: str) -> _Number:
     return _Number(sign, significant, int(exponent) - len(fraction) + len(digits) - len(significant))
 
 
-def _refuse_constant(name: str) -> _Number:
-    raise ValueError(f"{name} is not JSON")
+def _refuse_constant(_name: str) -> _Number:
+    """`NaN` and `Infinity` are not JSON."""
+    raise ValueError
 
 
 _EXACT: Final = json.JSONDecoder(parse_float=_number, parse_int=_number, parse_constant=_refuse_constant)

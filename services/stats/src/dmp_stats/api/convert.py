@@ -20,6 +20,7 @@ from dmp_stats.adapters.campaign_store import Totals
 from dmp_stats.api.batch_columns import COLUMNS, RequestColumns, decoded_columns
 from dmp_stats.domain.cells import CLICK, Batch, Ints
 from dmp_stats.domain.minutes import instant_of_minute
+from dmp_stats.domain.rejections import LastRejection
 from dmp_stats.domain.stats_query import StatsQuery, check_stats_query
 from dmp_stats.domain.window import WindowCounts
 from dmp_stats.make_live_view import LiveView
@@ -208,6 +209,18 @@ def live_to_proto(view: LiveView, *, top: int) -> stats_service_pb2.WatchLiveRes
             accepted=view.accepted, duplicates=view.duplicates, rejected=view.rejected
         ),
         top_campaigns=[campaign_to_proto(name, totals) for name, totals in view.top[:top]],
+        last_rejections=[_rejection_to_proto(last) for last in view.rejections],
+    )
+
+
+def _rejection_to_proto(last: LastRejection) -> stats_service_pb2.LiveRejection:
+    kind = last.kind
+    return stats_service_pb2.LiveRejection(
+        ts=timestamp_pb2.Timestamp(seconds=int(last.at)),
+        form=kind.form,
+        field=kind.field,
+        reason=stats_service_pb2.RejectionReason.Value(f"REJECTION_REASON_{kind.reason.upper()}"),
+        events=last.events,
     )
 
 

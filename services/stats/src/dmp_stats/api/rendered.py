@@ -8,11 +8,12 @@ import msgspec
 from google.api import httpbody_pb2
 
 from dmp_chassis.http_body import json_body
-from dmp_chassis.instants import format_instant
+from dmp_chassis.instants import format_instant, instant_from_us
 from dmp_chassis.unfilled_macros import is_unfilled_macro
 from dmp_stats.adapters.campaign_store import Totals
 from dmp_stats.api.convert import click_through_rate
 from dmp_stats.domain.minutes import instant_of_minute
+from dmp_stats.domain.rejections import LastRejection
 from dmp_stats.domain.window import WindowCounts
 from dmp_stats.list_campaigns import CampaignsPage, token_after
 from dmp_stats.make_live_view import LiveView
@@ -42,6 +43,7 @@ def live_event(view: LiveView, *, top: int) -> httpbody_pb2.HttpBody:
             "generation": view.generation,
             "verdicts": {"accepted": view.accepted, "duplicates": view.duplicates, "rejected": view.rejected},
             "top_campaigns": [_campaign(name, totals) for name, totals in view.top[:top]],
+            "last_rejections": [_rejection(last) for last in view.rejections],
         }
     )
     return httpbody_pb2.HttpBody(content_type="text/event-stream", data=b"data: " + data + b"\n\n")
@@ -60,6 +62,11 @@ def metrics_json(counts: WindowCounts) -> httpbody_pb2.HttpBody:
         "generation": counts.generation,
     }
     return json_body(_ENCODER.encode(body))
+
+
+def _rejection(last: LastRejection) -> dict[str, Any]:
+    at = format_instant(instant_from_us(int(last.at) * 1_000_000))
+    return {"ts": at, **last.kind._asdict(), "events": last.events}
 
 
 def _campaign(name: str, totals: Totals) -> dict[str, Any]:

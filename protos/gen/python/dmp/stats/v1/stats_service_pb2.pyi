@@ -11,6 +11,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -21,6 +22,66 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _RejectionReason:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RejectionReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RejectionReason.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    REJECTION_REASON_UNSPECIFIED: _RejectionReason.ValueType  # 0
+    """Never sent: a rejection always has a reason."""
+    REJECTION_REASON_OTHER: _RejectionReason.ValueType  # 1
+    """None of the others."""
+    REJECTION_REASON_MISSING: _RejectionReason.ValueType  # 2
+    """The field is required, or none of several is there."""
+    REJECTION_REASON_CONTRADICTORY: _RejectionReason.ValueType  # 3
+    """The field contradicts another one: two times, two different types."""
+    REJECTION_REASON_UNKNOWN_VALUE: _RejectionReason.ValueType  # 4
+    """The value is none of those that the policy allows."""
+    REJECTION_REASON_NOT_A_TIME: _RejectionReason.ValueType  # 5
+    """The value is no time, or none that can be stored."""
+    REJECTION_REASON_FAR_FROM_NOW: _RejectionReason.ValueType  # 6
+    """The time lies too far ahead of the server's clock, or too far from it."""
+    REJECTION_REASON_WRONG_TYPE: _RejectionReason.ValueType  # 7
+    """The value has the wrong type: a number where a text must be, for example."""
+    REJECTION_REASON_NOT_TEXT: _RejectionReason.ValueType  # 8
+    """The value is no valid text, or has NUL characters."""
+    REJECTION_REASON_TOO_LARGE: _RejectionReason.ValueType  # 9
+    """The value is too long, too large, or has too many entries."""
+    REJECTION_REASON_TOO_DEEP: _RejectionReason.ValueType  # 10
+    """The value nests too deeply."""
+    REJECTION_REASON_OTHER_FORMAT: _RejectionReason.ValueType  # 11
+    """The field is one of another format, such as CloudEvents."""
+
+class RejectionReason(_RejectionReason, metaclass=_RejectionReasonEnumTypeWrapper):
+    """RejectionReason is the kind of what is wrong with a field of an event."""
+
+REJECTION_REASON_UNSPECIFIED: RejectionReason.ValueType  # 0
+"""Never sent: a rejection always has a reason."""
+REJECTION_REASON_OTHER: RejectionReason.ValueType  # 1
+"""None of the others."""
+REJECTION_REASON_MISSING: RejectionReason.ValueType  # 2
+"""The field is required, or none of several is there."""
+REJECTION_REASON_CONTRADICTORY: RejectionReason.ValueType  # 3
+"""The field contradicts another one: two times, two different types."""
+REJECTION_REASON_UNKNOWN_VALUE: RejectionReason.ValueType  # 4
+"""The value is none of those that the policy allows."""
+REJECTION_REASON_NOT_A_TIME: RejectionReason.ValueType  # 5
+"""The value is no time, or none that can be stored."""
+REJECTION_REASON_FAR_FROM_NOW: RejectionReason.ValueType  # 6
+"""The time lies too far ahead of the server's clock, or too far from it."""
+REJECTION_REASON_WRONG_TYPE: RejectionReason.ValueType  # 7
+"""The value has the wrong type: a number where a text must be, for example."""
+REJECTION_REASON_NOT_TEXT: RejectionReason.ValueType  # 8
+"""The value is no valid text, or has NUL characters."""
+REJECTION_REASON_TOO_LARGE: RejectionReason.ValueType  # 9
+"""The value is too long, too large, or has too many entries."""
+REJECTION_REASON_TOO_DEEP: RejectionReason.ValueType  # 10
+"""The value nests too deeply."""
+REJECTION_REASON_OTHER_FORMAT: RejectionReason.ValueType  # 11
+"""The field is one of another format, such as CloudEvents."""
+Global___RejectionReason: _TypeAlias = RejectionReason  # noqa: Y015
 
 @_typing.final
 class ApplyBatchRequest(_message.Message):
@@ -1038,6 +1099,48 @@ class LiveVerdicts(_message.Message):
 Global___LiveVerdicts: _TypeAlias = LiveVerdicts  # noqa: Y015
 
 @_typing.final
+class LiveRejection(_message.Message):
+    """LiveRejection is one kind of rejected events. It has no word of what a caller sent."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TS_FIELD_NUMBER: _builtins.int
+    FORM_FIELD_NUMBER: _builtins.int
+    FIELD_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    EVENTS_FIELD_NUMBER: _builtins.int
+    form: _builtins.str
+    """The form of these events by their time field: `campaign`, `activity`, `identified`; `other`: no time, several, or an event that could not
+    be read.
+    """
+    field: _builtins.str
+    """The field that was wrong. `identifiers`: any of them; `event`: the event as a whole; `other`: a field that no event has."""
+    reason: Global___RejectionReason.ValueType
+    """What was wrong with it. In JSON in small letters, without the prefix: `missing`."""
+    events: _builtins.int
+    """How many events of this kind were rejected in the minute of `ts`."""
+    @_builtins.property
+    def ts(self) -> _timestamp_pb2.Timestamp:
+        """When events of this kind were last rejected."""
+
+    def __init__(
+        self,
+        *,
+        ts: _timestamp_pb2.Timestamp | None = ...,
+        form: _builtins.str = ...,
+        field: _builtins.str = ...,
+        reason: Global___RejectionReason.ValueType = ...,
+        events: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ts", b"ts"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events", "field", b"field", "form", b"form", "reason", b"reason", "ts", b"ts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LiveRejection: _TypeAlias = LiveRejection  # noqa: Y015
+
+@_typing.final
 class WatchLiveResponse(_message.Message):
     """WatchLiveResponse is one second of what is going on."""
 
@@ -1049,6 +1152,7 @@ class WatchLiveResponse(_message.Message):
     GENERATION_FIELD_NUMBER: _builtins.int
     VERDICTS_FIELD_NUMBER: _builtins.int
     TOP_CAMPAIGNS_FIELD_NUMBER: _builtins.int
+    LAST_REJECTIONS_FIELD_NUMBER: _builtins.int
     RENDERED_FIELD_NUMBER: _builtins.int
     users: _builtins.int
     """Different users in the last minute."""
@@ -1071,6 +1175,12 @@ class WatchLiveResponse(_message.Message):
         """The campaigns with most events in this minute and the four before, most first."""
 
     @_builtins.property
+    def last_rejections(self) -> _containers.RepeatedCompositeFieldContainer[Global___LiveRejection]:
+        """What was rejected last, as far as ingest's domain events tell: up to 20 kinds of events, the last first. An event with several wrong
+        fields is of several kinds, up to three. Older than the stream of domain events reaches back: nothing.
+        """
+
+    @_builtins.property
     def rendered(self) -> _httpbody_pb2.HttpBody:
         """For calls through the gateway, instead of all other fields: a server-sent event whose data is the answer as JSON."""
 
@@ -1083,11 +1193,12 @@ class WatchLiveResponse(_message.Message):
         generation: _builtins.int = ...,
         verdicts: Global___LiveVerdicts | None = ...,
         top_campaigns: _abc.Iterable[Global___CampaignTotals] | None = ...,
+        last_rejections: _abc.Iterable[Global___LiveRejection] | None = ...,
         rendered: _httpbody_pb2.HttpBody | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["events_per_sec", b"events_per_sec", "rendered", b"rendered", "ts", b"ts", "verdicts", b"verdicts"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["events_per_sec", b"events_per_sec", "generation", b"generation", "rendered", b"rendered", "top_campaigns", b"top_campaigns", "ts", b"ts", "users", b"users", "verdicts", b"verdicts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["events_per_sec", b"events_per_sec", "generation", b"generation", "last_rejections", b"last_rejections", "rendered", b"rendered", "top_campaigns", b"top_campaigns", "ts", b"ts", "users", b"users", "verdicts", b"verdicts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

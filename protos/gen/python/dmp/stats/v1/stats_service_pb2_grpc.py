@@ -214,8 +214,8 @@ class StatsServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def WatchLive(self, request, context):
-        """WatchLive sends what is going on, at once and then once a second for as long as the caller listens: rates, verdicts and the busiest
-        campaigns. Through the gateway each message is `rendered` as a server-sent event; a caller of the stub gets the typed fields. A caller
+        """WatchLive sends what is going on, at once and then once a second for as long as the caller listens: rates, verdicts, the busiest
+        campaigns and what was rejected last. Through the gateway each message is `rendered` as a server-sent event; a caller of the stub gets the typed fields. A caller
         that reads slowly misses seconds, not the latest one. While stats cannot read, nothing is sent. The gateway ends it after ten minutes, in
         JSON after eight; the caller begins again.
         """

@@ -91,8 +91,8 @@ class StatsServiceStub:
     Errors: INVALID_ARGUMENT, USER_NOT_FOUND, CANNOT_STORE.
     """
     WatchLive: _grpc.UnaryStreamMultiCallable[_stats_service_pb2.WatchLiveRequest, _stats_service_pb2.WatchLiveResponse]
-    """WatchLive sends what is going on, at once and then once a second for as long as the caller listens: rates, verdicts and the busiest
-    campaigns. Through the gateway each message is `rendered` as a server-sent event; a caller of the stub gets the typed fields. A caller
+    """WatchLive sends what is going on, at once and then once a second for as long as the caller listens: rates, verdicts, the busiest
+    campaigns and what was rejected last. Through the gateway each message is `rendered` as a server-sent event; a caller of the stub gets the typed fields. A caller
     that reads slowly misses seconds, not the latest one. While stats cannot read, nothing is sent. The gateway ends it after ten minutes, in
     JSON after eight; the caller begins again.
     """
@@ -182,8 +182,8 @@ class StatsServiceAsyncStub(StatsServiceStub):
     Errors: INVALID_ARGUMENT, USER_NOT_FOUND, CANNOT_STORE.
     """
     WatchLive: _aio.UnaryStreamMultiCallable[_stats_service_pb2.WatchLiveRequest, _stats_service_pb2.WatchLiveResponse]  # type: ignore[assignment]
-    """WatchLive sends what is going on, at once and then once a second for as long as the caller listens: rates, verdicts and the busiest
-    campaigns. Through the gateway each message is `rendered` as a server-sent event; a caller of the stub gets the typed fields. A caller
+    """WatchLive sends what is going on, at once and then once a second for as long as the caller listens: rates, verdicts, the busiest
+    campaigns and what was rejected last. Through the gateway each message is `rendered` as a server-sent event; a caller of the stub gets the typed fields. A caller
     that reads slowly misses seconds, not the latest one. While stats cannot read, nothing is sent. The gateway ends it after ten minutes, in
     JSON after eight; the caller begins again.
     """
@@ -336,8 +336,8 @@ class StatsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _stats_service_pb2.WatchLiveRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_stats_service_pb2.WatchLiveResponse], _abc.AsyncIterator[_stats_service_pb2.WatchLiveResponse]]:
-        """WatchLive sends what is going on, at once and then once a second for as long as the caller listens: rates, verdicts and the busiest
-        campaigns. Through the gateway each message is `rendered` as a server-sent event; a caller of the stub gets the typed fields. A caller
+        """WatchLive sends what is going on, at once and then once a second for as long as the caller listens: rates, verdicts, the busiest
+        campaigns and what was rejected last. Through the gateway each message is `rendered` as a server-sent event; a caller of the stub gets the typed fields. A caller
         that reads slowly misses seconds, not the latest one. While stats cannot read, nothing is sent. The gateway ends it after ten minutes, in
         JSON after eight; the caller begins again.
         """
