@@ -28,6 +28,8 @@ from dmp_stack.settings import StackSettings
         "redis://:p@127.0.0.1/0",
         "rediss://:p@redis.example:6380/0",
         "rediss://redis.example/0?ssl_ca_certs=/ca.pem&ssl_cert_reqs=required&ssl_check_hostname=True",
+        "rediss+cluster://u:p@one.example,two.example:7000",
+        "rediss+sentinel://one.example:26379/0?service=dmp&ssl_ca_certs=/ca.pem",
     ],
 )
 def test_a_server_of_this_machine_and_one_that_is_verified_are_believed(url: str) -> None:
@@ -50,6 +52,11 @@ def test_a_server_of_this_machine_and_one_that_is_verified_are_believed(url: str
         "rediss://redis.example/0?ssl_cert_reqs=none",
         "rediss://redis.example/0?ssl_cert_reqs=optional",
         "rediss://redis.example/0?ssl_check_hostname=False",
+        "redis+cluster://redis.example",
+        # They say themselves where the servers are.
+        "redis+cluster://127.0.0.1:7000,127.0.0.1:7001",
+        "redis+sentinel://localhost:26379/0?service=dmp",
+        "rediss+cluster://redis.example?ssl_cert_reqs=none",
     ],
 )
 def test_a_server_elsewhere_that_nobody_asks_who_it_is_is_not(url: str) -> None:
@@ -81,6 +88,14 @@ def test_a_service_names_each_variable_and_the_way_out_and_shows_no_value() -> N
     assert "rediss://" in said[1]
     assert "hunter2" not in str(said)
     assert problems({**ELSEWHERE, "DMP_PLAIN_STORES": "1"}) == []
+
+
+def test_nodes_that_name_others_need_a_proof_also_on_this_machine() -> None:
+    environ = {**ELSEWHERE, "DMP_REDIS_URL": "redis+cluster://:hunter2@localhost:7000"}
+    (said,) = problems({**environ, "DMP_TEST_DATABASE_URL": "postgresql:///dmp"})
+    assert said.startswith("DMP_REDIS_URL finds servers on any machine")
+    assert "rediss+cluster://" in said
+    assert problems({**environ, "DMP_PLAIN_STORES": "1"}) == []
 
 
 def test_migrating_asks_for_the_same_proof() -> None:

@@ -20,7 +20,9 @@ import redis.exceptions
 from deploy.certificates.make_certificates import make_certificates
 from dmp_chassis.database import Database
 from dmp_chassis.pipeline import Pipeline
-from dmp_chassis.redis_client import check_redis, connect_redis
+from dmp_chassis.redis_client import check_redis, connect_redis, open_redis, run
+from dmp_chassis.redis_cluster import Command
+from tests.redis_cluster import running_cluster
 from tests.servers import PostgresFixture
 
 # One event loop for all of them: grpc.aio's poller belongs to the process and outlives the loop of a single test.
@@ -154,3 +156,29 @@ async def test_redis_is_reached_when_both_prove_who_they_are_and_not_otherwise(
                     await check_redis(client)
         finally:
             await client.aclose()
+
+
+async def test_every_node_of_a_cluster_proves_who_it_is(
+    made: Path, server_directory: Path, server_environment: dict[str, str]
+) -> None:
+    socket = server_directory / "node.sock"
+    context = server_side(made, asks_for_certificates=False)
+    with running_cluster(
+        server_directory / "tls-cluster", server_environment, f"unixsocket {socket}", masters=1
+    ) as cluster:
+        (node,) = cluster.nodes
+        async with front(str(socket), context, postgres=False) as port:
+            # From now on the node says that it is where TLS is spoken.
+            node.says("CONFIG", "SET", "cluster-announce-port", port)
+            url = f"rediss+cluster://127.0.0.1:{port}?ssl_ca_certs={made}"
+            client = open_redis(f"{url}/store/ca.pem", client_name="tls", timeout_seconds=5)
+            stranger = open_redis(f"{url}/strangers/store/ca.pem", client_name="tls", timeout_seconds=5)
+            try:
+                await check_redis(client)
+                assert await run(client, Command(b"key", ("SET", "key", "value")))
+                assert node.says("GET", "key") == b"value"
+                with pytest.raises((redis.exceptions.RedisError, ssl.SSLError)):
+                    await check_redis(stranger)
+            finally:
+                await client.aclose()
+                await stranger.aclose()

@@ -12,10 +12,13 @@ import pytest
 import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from redis.crc import key_slot
 
 from dmp_cli.domain_events import STREAM, Cursor, EventStream
 from tests.clients.terminal import Shell
 from tests.clients.zygote import Zygote
+from tests.conditions import wait_until
+from tests.redis_cluster import RunningCluster
 from tests.servers import running_valkey
 
 NUMBERS = itertools.count(1)
@@ -61,6 +64,27 @@ def test_it_goes_on_from_its_cursor(desk: Shell, valkey_client: redis.Redis, red
     assert desk.run(*tail).stdout == ""
     assert desk.run("tail", "--stop", "--new", DMP_REDIS_URL=redis_url).stdout == ""
     assert len(desk.run("tail", "--stop", DMP_REDIS_URL=redis_url).stdout.splitlines()) == 702
+
+
+def test_in_a_cluster_it_asks_the_node_that_has_the_stream(desk: Shell, redis_cluster: RunningCluster) -> None:
+    tail = ("tail", "--stop", "--cursor", "place", "--json", "--redis", redis_cluster.url)
+    assert desk.run(*tail).stdout == ""
+    slot = key_slot(STREAM.encode())
+    first = publish(redis_cluster.owner(slot).client, 3)
+    assert shown(desk.run(*tail).stdout) == first
+    with redis_cluster.moving(slot):
+        pass
+    second = publish(redis_cluster.owner(slot).client, 2)
+    moved = desk.run(*tail)
+    assert (shown(moved.stdout), moved.stderr) == (second, "")
+    away = redis_cluster.owner(slot)
+    replica = redis_cluster.replica(away)
+    written = away.info("replication")["master_repl_offset"]
+    wait_until(lambda: replica.info("replication")["slave_repl_offset"] >= written, "a replica that knows all")
+    redis_cluster.kill(away)
+    redis_cluster.take_over(replica)
+    third = publish(replica.client, 2)
+    assert shown(desk.run(*tail).stdout) == third
 
 
 def test_it_says_how_much_is_missing(desk: Shell, valkey_client: redis.Redis, redis_url: str) -> None:

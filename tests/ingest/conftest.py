@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -42,14 +43,15 @@ class Ingest:
         return int(initial.get("x-http-status", "202")), json.loads((await call).body.data)
 
 
-@pytest.fixture
-async def ingest(ingest_database_url: str, redis_url: str) -> AsyncIterator[Ingest]:
-    """An ingest of its own database, an empty Redis and recording consumers."""
+@asynccontextmanager
+async def running_ingest(database_url: str, redis_url: str) -> AsyncIterator[Ingest]:
+    """An ingest of this database and this Redis, with recording consumers."""
     async with recording_consumers() as consumers:
         settings = read_settings(
             {
-                "DMP_INGEST_DATABASE_URL": ingest_database_url,
+                "DMP_INGEST_DATABASE_URL": database_url,
                 "DMP_REDIS_URL": redis_url,
+                "DMP_PLAIN_STORES": "1",
                 "DMP_INGEST_LISTEN": "127.0.0.1:0",
                 "DMP_IDENTITY_ADDRESS": consumers.identity_address,
                 "DMP_STATS_ADDRESS": consumers.stats_address,
@@ -60,7 +62,14 @@ async def ingest(ingest_database_url: str, redis_url: str) -> AsyncIterator[Inge
             grpc.aio.insecure_channel(server.address, options=[("grpc.max_receive_message_length", -1)]) as channel,
         ):
             stub = ingest_service_pb2_grpc.IngestServiceStub(channel)
-            yield Ingest(stub, channel, consumers, ingest_database_url, redis_url)
+            yield Ingest(stub, channel, consumers, database_url, redis_url)
+
+
+@pytest.fixture
+async def ingest(ingest_database_url: str, redis_url: str) -> AsyncIterator[Ingest]:
+    """An ingest of its own database, an empty Redis and recording consumers."""
+    async with running_ingest(ingest_database_url, redis_url) as running:
+        yield running
 
 
 def campaign_event(event_id: str, **fields: object) -> dict[str, object]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from dmp_chassis.certificates import CertificateFiles, CertificatesUnusableError
+from dmp_chassis.redis_address import REDIS_VARIABLE, read_redis_url
 from dmp_chassis.service_settings import database_variable
 from dmp_chassis.settings import EnvReader, SettingsError
 from dmp_chassis.store_trust import check_stores
@@ -78,9 +79,9 @@ class StackSettings:
         env = EnvReader(environ)
         data_directory = Path(os.path.abspath(env.text("DMP_DATA_DIR", ".data")))  # noqa: PTH100 - keeps symbolic links
         urls = {context: env.url(database_variable(context), "", schemes=("postgresql",)) for context in CONTEXTS}
-        redis_url = env.url("DMP_REDIS_URL", "", schemes=("redis", "rediss", "unix"))
+        redis_url = read_redis_url(env, "")
         check_stores(
-            env, {**{database_variable(context): url for context, url in urls.items()}, "DMP_REDIS_URL": redis_url}
+            env, {**{database_variable(context): url for context, url in urls.items()}, REDIS_VARIABLE: redis_url}
         )
         keys_directory = env.text("DMP_KEYS_DIR", "")
         metrics = {context: env.text(metrics_variable(context), "") for context in CONTEXTS}

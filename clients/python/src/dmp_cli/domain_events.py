@@ -74,7 +74,7 @@ class EventStream:
             pipeline.xread({self.name: cursor.entry}, count=limit)
             pipeline.xread({self.name: "0-0"}, count=limit)
             state, after, beginning = pipeline.execute(raise_on_error=False)
-        if isinstance(state, ResponseError):
+        if _is_absent(state):
             return _anew([]) if cursor.count else Piece(gap=None, events=[], after=cursor)
         for answer in (state, after, beginning):
             if isinstance(answer, Exception):
@@ -97,9 +97,16 @@ class EventStream:
     def _state(self) -> dict[str, Any] | None:
         try:
             state: dict[str, Any] = self.redis.xinfo_stream(self.name)
-        except ResponseError:  # there is no stream yet
-            return None
+        except ResponseError as error:
+            if _is_absent(error):
+                return None
+            raise
         return state
+
+
+def _is_absent(answer: object) -> bool:
+    """Whether there is no stream yet; a node of a cluster that has not its slot says something else."""
+    return isinstance(answer, ResponseError) and "no such key" in str(answer)
 
 
 def _anew(entries: list[tuple[str, dict[str, str]]]) -> Piece:

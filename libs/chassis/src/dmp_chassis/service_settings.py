@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from dmp_chassis.certificates import CertificateFiles, CertificatesUnusableError
+from dmp_chassis.redis_address import REDIS_VARIABLE, read_redis_url
 from dmp_chassis.settings import EnvReader
 from dmp_chassis.store_trust import check_stores
 
@@ -28,7 +29,7 @@ class CommonSettings:
     database_url: str
     """`DMP_<SERVICE>_DATABASE_URL`: its own database, for its own role."""
     redis_url: str
-    """`DMP_REDIS_URL`: the one that all services share."""
+    """`DMP_REDIS_URL`: the one that all services share, a server or a cluster (`dmp_chassis.redis_address`)."""
     listen: str
     """`DMP_<SERVICE>_LISTEN`: `host:port` or `unix:/path`."""
     log_level: str
@@ -59,8 +60,8 @@ def read_common(env: EnvReader, service: str, *, port: int) -> CommonSettings:
             "DMP_PLAIN_INSIDE=1",
         )
     database_url = read_database_url(env, service)
-    redis_url = env.url("DMP_REDIS_URL", schemes=("redis", "rediss", "unix"))
-    check_stores(env, {database_variable(service): database_url, "DMP_REDIS_URL": redis_url})
+    redis_url = read_redis_url(env)
+    check_stores(env, {database_variable(service): database_url, REDIS_VARIABLE: redis_url})
     return CommonSettings(
         database_url=database_url,
         redis_url=redis_url,

@@ -26,11 +26,11 @@ _FALSE: Final = frozenset({"0", "false", "no", "off"})
 
 
 @final
-class _Required:
+class Required:
     """The type of `REQUIRED`."""
 
 
-REQUIRED: Final = _Required()
+REQUIRED: Final = Required()
 """Stands for "there is no default"."""
 
 
@@ -49,7 +49,7 @@ class EnvReader:
         self._environ = environ
         self._problems: list[str] = []
 
-    def text(self, name: str, default: str | _Required = REQUIRED, *, choices: Collection[str] | None = None) -> str:
+    def text(self, name: str, default: str | Required = REQUIRED, *, choices: Collection[str] | None = None) -> str:
         """Text without surrounding white space; with `choices` one of them, in their spelling."""
         value = self._raw(name)
         if value is None:
@@ -59,7 +59,7 @@ class EnvReader:
         return value
 
     def integer(
-        self, name: str, default: int | _Required = REQUIRED, minimum: int | None = None, maximum: int | None = None
+        self, name: str, default: int | Required = REQUIRED, minimum: int | None = None, maximum: int | None = None
     ) -> int:
         """A whole number within the bounds, both included."""
         value = self._raw(name)
@@ -72,7 +72,7 @@ class EnvReader:
     def number(
         self,
         name: str,
-        default: float | _Required = REQUIRED,
+        default: float | Required = REQUIRED,
         minimum: float | None = None,
         maximum: float | None = None,
     ) -> float:
@@ -85,12 +85,12 @@ class EnvReader:
         return self._bounded(name, float(value), minimum, maximum)
 
     def seconds(
-        self, name: str, default: float | _Required = REQUIRED, minimum: float = 0.0, maximum: float | None = None
+        self, name: str, default: float | Required = REQUIRED, minimum: float = 0.0, maximum: float | None = None
     ) -> float:
         """A duration as a number of seconds, not negative."""
         return self.number(name, default, minimum, maximum)
 
-    def boolean(self, name: str, default: bool | _Required = REQUIRED) -> bool:
+    def boolean(self, name: str, default: bool | Required = REQUIRED) -> bool:
         """1, true, yes, on or 0, false, no, off; upper or lower case."""
         value = self._raw(name)
         if value is None:
@@ -102,13 +102,14 @@ class EnvReader:
     def url(
         self,
         name: str,
-        default: str | _Required = REQUIRED,
+        default: str | Required = REQUIRED,
         *,
         schemes: Collection[str] = ("postgresql", "redis", "rediss", "unix"),
     ) -> str:
         """A URL with one of the schemes, as given. `postgresql:///db?host=/run/pg` is one too.
 
-        A URL may have a password in it: with `_FILE` behind its name, the variable says which file the URL stands in.
+        Where the scheme has a plus, there may be several hosts, with commas between them. A URL may have a password in
+        it: with `_FILE` behind its name, the variable says which file the URL stands in.
         """
         value = self._raw(name)
         file = self._raw(f"{name}_FILE")
@@ -122,14 +123,16 @@ class EnvReader:
             return self._default(name, default, "")
         try:
             parts = urlsplit(value)
-            valid = parts.scheme in schemes and "://" in value and (parts.port is None or parts.port > 0)
+            hosts = parts.netloc.rpartition("@")[2]
+            ports = [urlsplit(f"//{host}").port for host in (hosts.split(",") if "+" in parts.scheme else [hosts])]
+            valid = parts.scheme in schemes and "://" in value and 0 not in ports
         except ValueError:
             valid = False
         if not valid:
             return self._problem(name, f"must be a URL that starts with {' or '.join(f'{s}://' for s in schemes)}", "")
         return value
 
-    def address(self, name: str, default: str | _Required = REQUIRED) -> str:
+    def address(self, name: str, default: str | Required = REQUIRED) -> str:
         """`host:port` (IPv6 hosts in brackets), or `unix:/path` for a socket, as given."""
         value = self._raw(name)
         if value is None:
@@ -164,8 +167,8 @@ class EnvReader:
             return self._problem(name, "names a file that is empty or too long", None)
         return text
 
-    def _default(self, name: str, default: _Value | _Required, placeholder: _Value) -> _Value:
-        return self._problem(name, "is required", placeholder) if isinstance(default, _Required) else default
+    def _default(self, name: str, default: _Value | Required, placeholder: _Value) -> _Value:
+        return self._problem(name, "is required", placeholder) if isinstance(default, Required) else default
 
     def _bounded(self, name: str, value: _Number, minimum: _Number | None, maximum: _Number | None) -> _Number:
         if minimum is not None and value < minimum:

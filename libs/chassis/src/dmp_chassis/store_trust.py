@@ -11,10 +11,17 @@ from dmp_chassis.settings import EnvReader
 PLAIN_STORES: Final = "DMP_PLAIN_STORES"
 """The variable that lets servers of other machines go without proof."""
 
+SEVERAL_SERVERS: Final = ("redis+cluster", "rediss+cluster", "redis+sentinel", "rediss+sentinel")
+"""Schemes of URLs by which servers are found, of which the URL names only some."""
+
 _HOW: Final = {
     "postgresql": "sslmode=verify-full and sslrootcert",
     "redis": "rediss:// and ssl_ca_certs",
     "rediss": "no ssl_cert_reqs and no ssl_check_hostname",
+    "redis+cluster": "rediss+cluster:// and ssl_ca_certs",
+    "rediss+cluster": "no ssl_cert_reqs and no ssl_check_hostname",
+    "redis+sentinel": "rediss+sentinel:// and ssl_ca_certs",
+    "rediss+sentinel": "no ssl_cert_reqs and no ssl_check_hostname",
 }
 _NOT: Final = frozenset({"0", "false", "f", "no", "n", "off"})
 
@@ -29,14 +36,14 @@ def check_stores(env: EnvReader, urls: dict[str, str]) -> None:
         if not proves_itself(url):
             env.problem(
                 name,
-                "leads to another machine, and nothing proves that its server is the right one: give the URL "
+                f"{_leads(url)}, and nothing proves that its server is the right one: give the URL "
                 f"{_HOW[urlsplit(url).scheme]}, or, in a network that you trust, set {PLAIN_STORES}=1",
             )
 
 
 def proves_itself(url: str) -> bool:
     """Whether the server is on this machine, or its certificate and its name are verified. url: of PostgreSQL or Redis,
-    or empty."""
+    or empty. Nodes of a cluster and Sentinels name others, wherever these are: they must be verified in any case."""
     parts = urlsplit(url)
     given = {name: values[-1] for name, values in parse_qs(parts.query, keep_blank_values=True).items()}
     hosts = [unquote(parts.hostname or "")]
@@ -47,11 +54,17 @@ def proves_itself(url: str) -> bool:
         verified = given.get("sslmode") == "verify-full"
     else:
         verified = (
-            parts.scheme == "rediss"
+            parts.scheme.startswith("rediss")
             and given.get("ssl_cert_reqs", "required") == "required"
             and given.get("ssl_check_hostname", "").lower() not in _NOT
         )
+    if parts.scheme in SEVERAL_SERVERS:
+        return verified
     return verified or parts.scheme in ("unix", "") or all(map(_is_here, hosts))
+
+
+def _leads(url: str) -> str:
+    return "finds servers on any machine" if urlsplit(url).scheme in SEVERAL_SERVERS else "leads to another machine"
 
 
 def _is_here(host: str) -> bool:

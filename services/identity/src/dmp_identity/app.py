@@ -20,7 +20,7 @@ from dmp_chassis.domain_events import RedisStreamPublisher, drain_loop
 from dmp_chassis.expire_inbox import expire_inbox_for_ever
 from dmp_chassis.logging import configure
 from dmp_chassis.metrics import Metrics, timing
-from dmp_chassis.redis_client import check_redis, connect_redis
+from dmp_chassis.redis_client import check_redis, open_redis
 from dmp_chassis.server import Callback
 from dmp_chassis.service import Api, Parts, ServiceDefinition
 from dmp_identity.adapters.job_lock import only_job
@@ -66,7 +66,7 @@ def assemble(settings: Settings, *, clock: Clock = now_us) -> Parts:
     )
     database.measured_by(metrics, "main")
     batches.measured_by(metrics, "batches")
-    redis = connect_redis(settings.common.redis_url, client_name="dmp_identity", pool_size=4, metrics=metrics)
+    redis = open_redis(settings.common.redis_url, client_name="dmp_identity", pool_size=4, metrics=metrics)
     publisher = RedisStreamPublisher(redis)
     parser = IdentifierParser(settings.policy)
     key_rules = KnownKeyRules(database, parser)

@@ -20,7 +20,7 @@ from dmp_chassis.client import channel
 from dmp_chassis.database import Database
 from dmp_chassis.domain_events import RedisStreamPublisher, drain_loop
 from dmp_chassis.metrics import Answer, Metrics
-from dmp_chassis.redis_client import check_redis, connect_redis
+from dmp_chassis.redis_client import check_redis, open_redis
 from dmp_chassis.service import Api, Parts, ServiceDefinition
 from dmp_chassis.uuid7 import uuid7_text
 from dmp_ingest.adapters.actions import IdentityActions, OwnActions, StatsActions
@@ -91,7 +91,7 @@ def assemble(settings: Settings) -> Parts:
     metrics = Metrics(OF_INGEST)
     database = Database.connect(settings.common.database_url, pool_size=settings.pool_size, application_name="ingest")
     database.measured_by(metrics, "main")
-    redis = connect_redis(settings.common.redis_url, client_name="dmp_ingest", metrics=metrics)
+    redis = open_redis(settings.common.redis_url, client_name="dmp_ingest", metrics=metrics)
     publisher = RedisStreamPublisher(redis)
     files = settings.common.certificates
     certificates = Certificates(files) if files is not None else None

@@ -17,7 +17,7 @@ from dmp_chassis.domain_events import RedisStreamPublisher, drain_loop
 from dmp_chassis.expire_inbox import expire_inbox_for_ever
 from dmp_chassis.instants import format_instant
 from dmp_chassis.metrics import Answer, Metrics
-from dmp_chassis.redis_client import check_redis, connect_redis
+from dmp_chassis.redis_client import check_redis, open_redis
 from dmp_chassis.server import Callback
 from dmp_chassis.service import Api, Parts, ServiceDefinition
 from dmp_chassis.service_settings import database_url_from_env
@@ -68,7 +68,7 @@ def assemble(settings: Settings, *, clock: Clock = now_us) -> Parts:
         settings.common.database_url, pool_size=settings.pool_size, application_name="dmp-stats"
     ).measured_by(metrics, "main")
     batches = BatchWriter(settings.common.database_url)
-    redis = connect_redis(settings.common.redis_url, client_name="dmp_stats", metrics=metrics)
+    redis = open_redis(settings.common.redis_url, client_name="dmp_stats", metrics=metrics)
     deltas = DeltaCache()
     window = LiveWindow(database, retention_seconds=settings.window_seconds, clock=seconds)
     publisher = RedisStreamPublisher(redis)

@@ -52,8 +52,7 @@ def register(app: typer.Typer) -> None:
         An event is shown at least once, with the same id if twice. If some went before they were read, it says so, and
         with --stop the exit code is 1.
         """
-        stream = _stream(redis)
-        follow = _Tail(session, stream, cursor, frozenset(kind or ()), patience)
+        follow = _Tail(session, _finding(redis), cursor, frozenset(kind or ()), patience)
         follow.begin(only_new=new)
         while True:
             if not follow.step():
@@ -65,28 +64,29 @@ def register(app: typer.Typer) -> None:
 
 @dataclass(slots=True)
 class _Tail:
-    """One run. place: everything before it was shown."""
+    """One run. find: makes the stream, of the server that has it now. place: everything before it was shown."""
 
     session: Session
-    stream: EventStream
+    find: Callable[[], EventStream]
     file: Path | None
     kinds: frozenset[str]
     patience: float
     place: Cursor | None = None
     has_gap: bool = False
+    stream: EventStream | None = None
 
     def begin(self, *, only_new: bool) -> None:
         """Finds the place: that of the file, else the beginning or the end of the stream."""
         self.place = _load(self.file)
         if self.place is None:
-            self.place = self._trying(self.stream.end if only_new else self.stream.beginning)
+            self.place = self._trying(lambda stream: stream.end() if only_new else stream.beginning())
             self._save()
 
     def step(self) -> bool:
         """Shows what there is; whether there was something."""
         place = self.place
         assert place is not None
-        piece = self._trying(lambda: self.stream.read(place, _AT_ONCE))
+        piece = self._trying(lambda stream: stream.read(place, _AT_ONCE))
         if piece.gap is None and not piece.events:
             return False
         self._show(piece)
@@ -98,7 +98,7 @@ class _Tail:
         """Returns when there is more, or after a little."""
         place = self.place
         assert place is not None
-        self._trying(lambda: self.stream.wait(place, _WAIT_SECONDS))
+        self._trying(lambda stream: stream.wait(place, _WAIT_SECONDS))
 
     def _show(self, piece: Piece) -> None:
         out = self.session.out
@@ -117,6 +117,12 @@ class _Tail:
             else:
                 out.line(f"{event.occurred_at}  {event.kind}  {bytes(event.payload).decode()}")
 
+    def _forget_stream(self) -> None:
+        """Lets the next try look for the server again: another may have taken over."""
+        if self.stream is not None:
+            self.stream.redis.close()
+            self.stream = None
+
     def _save(self) -> None:
         """Remembers the place after what is before it was shown: a crash in between shows some twice."""
         if self.file is not None:
@@ -127,17 +133,22 @@ class _Tail:
             except OSError as error:
                 raise CommandError(f"{self.file} cannot be written: {error.strerror}") from None
 
-    def _trying(self, ask: Callable[[], _Answer]) -> _Answer:
-        """What was asked for, over connections that break. Raises CommandError when patience is over."""
+    def _trying(self, ask: Callable[[EventStream], _Answer]) -> _Answer:
+        """What was asked for, over connections that break and servers that take over. Raises CommandError when patience
+        is over."""
         from redis import AuthenticationError, ConnectionError, RedisError, TimeoutError
+        from redis.exceptions import AskError, ClusterDownError, TryAgainError
 
         ends = time.monotonic() + self.patience
         for failures in itertools.count():
             try:
-                return ask()
+                if self.stream is None:
+                    self.stream = self.find()
+                return ask(self.stream)
             except AuthenticationError as error:
                 raise CommandError(f"Redis refuses: {error}", hint=_WHERE, code=ExitCode.NOT_ALLOWED) from None
-            except (ConnectionError, TimeoutError) as error:
+            except (ConnectionError, TimeoutError, AskError, ClusterDownError, TryAgainError) as error:
+                self._forget_stream()
                 pause = _PAUSES[min(failures, len(_PAUSES) - 1)]
                 if time.monotonic() + pause > ends:
                     raise CommandError(
@@ -167,19 +178,26 @@ def _load(file: Path | None) -> Cursor | None:
         raise CommandError(f"{file} holds no place", hint="Name another file, or delete it to begin again.") from None
 
 
-def _stream(url: str | None) -> EventStream:
+def _finding(url: str | None) -> Callable[[], EventStream]:
+    """What makes the stream, over a connection to the server that has it."""
     if not url:
         raise CommandError("there is no address of a stream", hint=_WHERE)
     try:
         from redis import Redis
 
-        from dmp_cli.domain_events import EventStream
+        from dmp_cli.domain_events import STREAM, EventStream
+        from dmp_cli.redis_servers import server_of
     except ModuleNotFoundError:
         raise CommandError("tail needs a client of Redis", hint="pip install 'dmp-client[tail]'") from None
-    try:
-        connection = Redis.from_url(
-            url, decode_responses=True, protocol=2, socket_timeout=_WAIT_SECONDS * 3, socket_connect_timeout=3.0
-        )
-    except ValueError as error:
-        raise CommandError(f"the address of the stream is none: {error}", hint=_WHERE) from None
-    return EventStream(connection)
+
+    def find() -> EventStream:
+        try:
+            server = server_of(url, STREAM)
+            connection = Redis.from_url(
+                server, decode_responses=True, protocol=2, socket_timeout=_WAIT_SECONDS * 3, socket_connect_timeout=3.0
+            )
+        except ValueError as error:
+            raise CommandError(f"the address of the stream is none: {error}", hint=_WHERE) from None
+        return EventStream(connection)
+
+    return find

@@ -10,9 +10,10 @@ from datetime import datetime
 from typing import Any, Final, Protocol
 
 import msgspec
-from redis.asyncio import Redis
 
 from dmp_chassis.domain_events.event import DomainEvent
+from dmp_chassis.redis_client import RedisClient, run, run_each
+from dmp_chassis.redis_cluster import Command
 
 _BEGINNING: Final = "0-0"
 _BLOCK_SLICE_SECONDS: Final = 0.2
@@ -42,29 +43,30 @@ class RedisStreamPublisher:
     Key: `stream`, no expiry, written by every service. The braces keep it in one slot of a Redis Cluster.
     """
 
-    def __init__(self, redis: Redis, stream: str = "dmp:{domain-events}", maxlen: int = 100_000) -> None:
+    def __init__(self, redis: RedisClient, stream: str = "dmp:{domain-events}", maxlen: int = 100_000) -> None:
         self._redis = redis
         self._stream = stream
         self._maxlen = maxlen
 
     async def publish(self, events: Sequence[DomainEvent]) -> None:
         """One round trip for all of them."""
-        if not events:
-            return
-        async with self._redis.pipeline(transaction=False) as pipeline:
-            for event in events:
-                pipeline.xadd(
-                    self._stream,
-                    {
-                        "id": event.id,
-                        "kind": event.kind,
-                        "occurred_at": event.occurred_at.isoformat(),
-                        "payload": msgspec.json.encode(event.payload),
-                    },
-                    maxlen=self._maxlen,
-                    approximate=True,
-                )
-            await pipeline.execute()
+        answers = await run_each(self._redis, [self._command(*self._added(event)) for event in events])
+        for answer in answers:
+            if isinstance(answer, Exception):
+                raise answer
+
+    def _added(self, event: DomainEvent) -> Sequence[object]:
+        fields = {
+            "id": event.id,
+            "kind": event.kind,
+            "occurred_at": event.occurred_at.isoformat(),
+            "payload": msgspec.json.encode(event.payload),
+        }
+        pairs = [word for pair in fields.items() for word in pair]
+        return ("XADD", self._stream, "MAXLEN", "~", self._maxlen, "*", *pairs)
+
+    def _command(self, *words: object) -> Command:
+        return Command(self._stream.encode(), words)
 
     async def read(self, cursor: str | None, limit: int, block_seconds: float = 0.0) -> tuple[list[DomainEvent], str]:
         """As `Publisher.read`. Blocks in slices of 0.2 s: the client's timeout must be longer, the wait need not be."""
@@ -72,8 +74,9 @@ class RedisStreamPublisher:
         deadline = time.monotonic() + block_seconds
         while True:
             left = deadline - time.monotonic()
-            block = max(1, round(min(left, _BLOCK_SLICE_SECONDS) * 1000)) if left > 0 else None
-            entries = _entries(await self._redis.xread({self._stream: position}, count=limit, block=block))
+            block = ("BLOCK", max(1, round(min(left, _BLOCK_SLICE_SECONDS) * 1000))) if left > 0 else ()
+            words = ("XREAD", "COUNT", limit, *block, "STREAMS", self._stream, position)
+            entries = _entries(await run(self._redis, self._command(*words)))
             if entries:
                 return [_event(fields) for _, fields in entries], _text(entries[-1][0])
             if left <= 0:

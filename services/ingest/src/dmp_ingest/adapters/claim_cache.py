@@ -11,6 +11,10 @@ Keys in Redis (all owned by ingest, all kept for the configured window):
 `dmp:{claim}:group:` + the token of a group, with the value `d` or `a`: the same for all ids that the group has claimed.
 While this key is absent, nothing is known of these ids: the group is being stored, or was lost with its process.
 
+In a cluster there are 64 tags in the place of the one `{claim}` (`dmp_ingest.adapters.claim_tags`): an event's key says
+under which one its claim stands, a group's token says it of the group. Each tag is asked by itself, all side by side.
+What one tag does not say is not decided, whatever the others say (ADR 0018).
+
 The epoch (`dmp_ingest.adapters.log_epoch`) is another one once the log may have lost events, by a restore for instance.
 What was noted in another epoch is never found again, and expires (ADR 0013).
 
@@ -20,21 +24,20 @@ replicated nor written to an append-only file, which would double their cost (AD
 
 from __future__ import annotations
 
-import asyncio
+import hashlib
 import logging
-from collections.abc import Awaitable, Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from redis.asyncio import Redis
-from redis.commands.core import AsyncScript
-from redis.exceptions import RedisError
+from redis.exceptions import NoScriptError, TryAgainError
 
 from dmp_chassis.breaker import Breaker
+from dmp_chassis.redis_client import RedisClient, run_each
+from dmp_chassis.redis_cluster import ClusterClient, Command
+from dmp_ingest.adapters.claim_tags import TAGS_OF_A_CLUSTER, ClaimTags, TagPart
 
 _LOG: Final = logging.getLogger(__name__)
-_PREFIX: Final = b"dmp:{claim}:"
-_GROUP_PREFIX: Final = b"dmp:{claim}:group:"
 _TIMEOUT_SECONDS: Final = 0.25
 _PAUSE_SECONDS: Final = 1.0
 _STORED_LENGTH: Final = 9
@@ -101,38 +104,58 @@ class Claimed:
     Redis cannot tell: the log must be asked."""
 
 
+class _Script:
+    """A script, called by its digest; with its text where a server does not know it, as after a failover."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text.encode()
+        self._digest = hashlib.sha1(self._text, usedforsecurity=False).hexdigest().encode()
+
+    def call(self, names: Sequence[bytes], arguments: Sequence[bytes], *, by_text: bool = False) -> Command:
+        """The command that runs it over these keys of one slot."""
+        name, script = ("EVAL", self._text) if by_text else ("EVALSHA", self._digest)
+        return Command(names[0], (name, script, len(names), *names, *arguments))
+
+
 class Claims:
     """The claims of one replica.
 
-    If Redis fails or is slow it is not asked for a second; until then nothing is decided.
+    A tag whose node fails or is slow is not asked for a second; until then nothing is decided about its events.
     """
 
-    def __init__(self, redis: Redis, *, window_seconds: float) -> None:
+    def __init__(self, redis: RedisClient, *, window_seconds: float) -> None:
         self._window_ms = str(round(window_seconds * 1000)).encode()
-        self._claim = redis.register_script(_CLAIM)
-        self._settle = redis.register_script(_SETTLE)
-        self._release = redis.register_script(_RELEASE)
-        self._settle_group = redis.register_script(_SETTLE_GROUP)
+        self._claim = _Script(_CLAIM)
+        self._settle = _Script(_SETTLE)
+        self._release = _Script(_RELEASE)
+        self._settle_group = _Script(_SETTLE_GROUP)
         self._redis = redis
-        self._breaker = Breaker(pause_seconds=_PAUSE_SECONDS)
+        self._tags = ClaimTags(TAGS_OF_A_CLUSTER if isinstance(redis, ClusterClient) else 1)
+        self._breakers = [Breaker(pause_seconds=_PAUSE_SECONDS) for _ in range(self._tags.number)]
 
     async def claim(self, keys: Sequence[bytes], fingerprints: Sequence[int], *, token: bytes, epoch: bytes) -> Claimed:
         """Claims these events in one round trip, two if some were seen before. Never raises.
 
         What it says of stored events holds if the log is still in this epoch: ask after the call, not before.
         """
-        names = _names(keys, epoch)
-        seen = await self._call(self._claim, names, [token, self._window_ms, _packed(fingerprints)])
-        if seen is None:
-            return Claimed(all_decided=False)
+        parts = self._tags.split(keys, epoch)
+        answers = await self._call(
+            self._claim, parts, lambda part: [token, self._window_ms, _packed(part.of(fingerprints))]
+        )
+        all_decided = None not in answers
+        seen = [
+            (keys[part.positions[place]], value)
+            for part, answer in zip(parts, answers, strict=True)
+            if answer
+            for place, value in zip(answer[::2], answer[1::2], strict=True)
+        ]
         if not seen:
-            return Claimed()
-        kinds = await self._kinds_of_groups({value[1:9] for value in seen[1::2] if len(value) == _CLAIMED_LENGTH})
+            return Claimed(all_decided=all_decided)
+        kinds = await self._kinds_of_groups({value[1:9] for _, value in seen if len(value) == _CLAIMED_LENGTH})
         stored: dict[bytes, int] = {}
         in_doubt: list[bytes] = []
-        all_decided = True
-        for position, value in zip(seen[::2], seen[1::2], strict=True):
-            kind = value[:1]
+        for key, value in seen:
+            kind: bytes | None = value[:1]
             if len(value) == _CLAIMED_LENGTH:
                 kind = kinds.get(value[1:9])
             elif len(value) != _STORED_LENGTH:
@@ -140,7 +163,6 @@ class Claims:
             if kind not in _STORED_KINDS:
                 all_decided = False
                 continue
-            key = keys[position]
             stored[key] = int.from_bytes(value[-8:], "big", signed=True)
             if kind == b"d":
                 in_doubt.append(key)
@@ -151,51 +173,70 @@ class Claims:
 
         Call it after the commit, never before.
         """
-        await self._call(self._settle_group, [_GROUP_PREFIX + token], [b"a" if applied else b"d", self._window_ms])
+        parts = self._tags.split_groups([token])
+        await self._call(self._settle_group, parts, lambda _: [b"a" if applied else b"d", self._window_ms])
 
     async def settle(self, keys: Sequence[bytes], fingerprints: Sequence[int], *, applied: bool, epoch: bytes) -> None:
         """Notes that the log has these events, whoever claimed them. Never raises.
 
         Call it after their commit, never before, with the epoch that was known before it.
         """
-        if keys:
-            arguments = [b"a" if applied else b"d", self._window_ms, _packed(fingerprints)]
-            await self._call(self._settle, _names(keys, epoch), arguments)
+        kind = b"a" if applied else b"d"
+        await self._call(
+            self._settle,
+            self._tags.split(keys, epoch),
+            lambda part: [kind, self._window_ms, _packed(part.of(fingerprints))],
+        )
 
     async def release(self, keys: Sequence[bytes], *, token: bytes, epoch: bytes) -> None:
         """Gives up the claims that this token still holds on these events. Never raises."""
-        await self._call(self._release, _names(keys, epoch), [token])
+        await self._call(self._release, self._tags.split(keys, epoch), lambda _: [token])
 
     async def _kinds_of_groups(self, tokens: Collection[bytes]) -> dict[bytes, bytes | None]:
         """What Redis has for the groups with these tokens: `d`, `a`, or None if it has nothing."""
-        if not tokens:
-            return {}
         ordered = list(tokens)
-        kinds = await self._guarded(self._redis.mget([_GROUP_PREFIX + token for token in ordered]))
-        return dict(zip(ordered, kinds, strict=True)) if kinds else {}
+        parts = self._tags.split_groups(ordered)
+        told = await self._run([Command(part.names[0], ("MGET", *part.names)) for part in parts])
+        answers = self._understood(parts, told)
+        return {
+            token: kind
+            for part, answer in zip(parts, answers, strict=True)
+            for token, kind in zip(part.of(ordered), answer or [None] * len(part.names), strict=True)
+        }
 
-    async def _call(self, script: AsyncScript, names: Sequence[bytes], arguments: Sequence[bytes]) -> list[Any] | None:
-        if self._breaker.is_open:
-            return None
-        return await self._guarded(script(keys=names, args=arguments))
+    async def _call(
+        self, script: _Script, parts: Sequence[TagPart], arguments: Callable[[TagPart], Sequence[bytes]]
+    ) -> list[list[Any] | None]:
+        """What a script answers about each part, None where nobody knows."""
+        asked = [part for part in parts if not self._breakers[part.tag].is_open]
+        answers = await self._run([script.call(part.names, arguments(part)) for part in asked])
+        unknown = [place for place, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
+        if unknown:
+            again = [script.call(asked[place].names, arguments(asked[place]), by_text=True) for place in unknown]
+            for place, answer in zip(unknown, await self._run(again), strict=True):
+                answers[place] = answer
+        understood = self._understood(asked, answers)
+        if len(asked) == len(parts):
+            return understood
+        of_tag = dict(zip([part.tag for part in asked], understood, strict=True))
+        return [of_tag.get(part.tag) for part in parts]
 
-    async def _guarded(self, call: Awaitable[list[Any] | None]) -> list[Any] | None:
-        """The answer to a call. If it does not come in time: None, and Redis is not asked for a while."""
-        try:
-            async with asyncio.timeout(_TIMEOUT_SECONDS):
-                answer = await call
-        except (RedisError, TimeoutError, OSError) as error:
+    async def _run(self, commands: Sequence[Command]) -> list[Any]:
+        """The answer or the exception for each command."""
+        return await run_each(self._redis, commands, timeout_seconds=_TIMEOUT_SECONDS) if commands else []
+
+    def _understood(self, parts: Sequence[TagPart], answers: Sequence[Any]) -> list[list[Any] | None]:
+        """The answers, None in the place of exceptions. The tags of these get a pause."""
+        failed = [place for place, answer in enumerate(answers) if isinstance(answer, Exception)]
+        if not failed:
+            return list(answers)
+        for place in failed:
             # A call that was under way may still succeed: that does not end the pause.
-            self._breaker.failed()
-            _LOG.warning("Redis is of no help at the moment", extra={"error": type(error).__name__})
-            return None
-        return answer or []
-
-
-def _names(keys: Sequence[bytes], epoch: bytes) -> list[bytes]:
-    """The names in Redis of the claims on these events."""
-    prefix = _PREFIX + epoch
-    return [prefix + key for key in keys]
+            if not isinstance(answers[place], TryAgainError):  # whose slot is just being moved
+                self._breakers[parts[place].tag].failed()
+        kinds = sorted({type(answers[place]).__name__ for place in failed})
+        _LOG.warning("Redis is of no help at the moment", extra={"error": ", ".join(kinds), "tags": len(failed)})
+        return [None if isinstance(answer, Exception) else answer for answer in answers]
 
 
 def _packed(fingerprints: Sequence[int]) -> bytes:
