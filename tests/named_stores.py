@@ -9,8 +9,10 @@ import os
 from typing import Final
 
 import psycopg
+import redis
 from psycopg import sql
 
+from dmp_chassis.redis_address import redis_address
 from dmp_chassis.service_settings import database_variable
 from dmp_stack.settings import CONTEXTS
 
@@ -31,6 +33,20 @@ def named_databases() -> dict[str, str]:
 def named_redis() -> str | None:
     """The URL of the Redis, None if the session starts one."""
     return os.environ.get("DMP_REDIS_URL") if os.environ.get("DMP_TEST_CLUSTER") else None
+
+
+def empty_redis(url: str) -> None:
+    """Deletes all keys of a server, or of all nodes of a cluster."""
+    address = redis_address(url)
+    if address.kind != "cluster":
+        with redis.Redis.from_url(url) as client:
+            client.flushall()
+        return
+    host, port = address.nodes[0]
+    options = {"ssl": address.options.get("connection_class") is not None, **address.options}
+    options.pop("connection_class", None)
+    with redis.RedisCluster(host=host, port=port, **options) as cluster:
+        cluster.flushall(target_nodes=redis.RedisCluster.PRIMARIES)
 
 
 def empty_database(url: str) -> None:

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import redis
 
 from dmp_stack.child import Child
 from dmp_stack.postgres import PostgresOptions, PostgresServer
@@ -30,7 +29,7 @@ from dmp_stack.settings import CONTEXTS, StackSettings
 from dmp_stack.stack import Stack
 from dmp_stack.stores import role_of
 from dmp_stack.valkey import ValkeyServer
-from tests.named_stores import empty_database, named_database, named_databases, named_redis
+from tests.named_stores import empty_database, empty_redis, named_database, named_databases, named_redis
 
 
 class PostgresFixture:
@@ -238,8 +237,7 @@ def valkey(server_directory: Path, server_environment: dict[str, str]) -> Iterat
 def redis_url(request: pytest.FixtureRequest) -> str:
     """The session's Valkey, empty."""
     url = named_redis() or request.getfixturevalue("valkey")[0].url
-    with redis.Redis.from_url(url) as client:
-        client.flushall()
+    empty_redis(url)
     return url
 
 
