@@ -23,7 +23,7 @@ _PACKAGES: Final = {
 }
 _IMPOSSIBLE: Final = re.compile(r"\bctid\b|\bFOR (UPDATE|SHARE)\b|\bSKIP LOCKED\b|\bLATERAL\b|\bRECURSIVE\b")
 _KNOWN: Final = {
-    "log_retention.py": "only a log that is not distributed is emptied: ingest says so at its start",
+    "log_retention.py": "a log that is distributed is not emptied, and ingest says so in its log",
 }
 """Modules that say what Citus cannot do, and why that is no mistake."""
 

@@ -18,7 +18,7 @@ from dmp_ingest.adapters.log_retention import LogRetention
 from dmp_ingest.api.errors import ERRORS
 from dmp_ingest.app import SERVICE
 from dmp_ingest.domain.errors import ExpiredRangeError
-from dmp_ingest.expire_log import expire_log
+from dmp_ingest.expire_log import DistributedLogError, expire_log
 from dmp_ingest.settings import read_settings
 from tests.conditions import eventually
 from tests.ingest.conftest import Ingest, campaign_event
@@ -174,3 +174,16 @@ async def test_a_service_that_is_told_to_empties_old_events_by_itself(ingest: In
     }
     async with await SERVICE.start(read_settings(environment)):
         await eventually(lambda: rows(ingest.database_url)[0] == EMPTY)
+
+
+async def test_a_log_that_is_distributed_is_left_as_it_is(ingest: Ingest, database: Database) -> None:
+    await ingest.post([old_event("old"), campaign_event("young")])
+    receive_earlier(ingest.database_url, days=2)
+    with psycopg.connect(ingest.database_url) as connection:  # as Citus notes it
+        connection.execute("CREATE TABLE pg_dist_partition AS SELECT 'event'::regclass AS logicalrelid")
+    with pytest.raises(DistributedLogError):
+        await expire_log(LogRetention(database), days=30, now=NOW)
+    with psycopg.connect(ingest.database_url) as connection:
+        assert connection.execute("SELECT FROM log_horizon").fetchall() == []
+        connection.execute("DROP TABLE pg_dist_partition")
+    assert await expire_log(LogRetention(database), days=30, now=NOW) == 1

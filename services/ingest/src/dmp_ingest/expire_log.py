@@ -24,14 +24,20 @@ _TRUSTED: Final = timedelta(days=2)
 """Events come at once as a rule. If none has happened for so long, the clock may be ahead, and nothing is emptied."""
 
 
+class DistributedLogError(Exception):
+    """The log is distributed by Citus: nothing of it can be emptied."""
+
+
 async def expire_log(
     retention: LogRetention, *, days: int, now: datetime, round_seconds: float = _ROUND_SECONDS
 ) -> int:
     """Empties what happened more than so many days ago and was received more than a day ago. Returns how many events.
 
-    One replica does so in each `round_seconds`. Nothing is emptied while the clock is not trusted. Raises what the
-    database raises; what was emptied by then stays so.
+    One replica does so in each `round_seconds`. Nothing is emptied while the clock is not trusted. Raises
+    DistributedLogError, and what the database raises; what was emptied by then stays so.
     """
+    if await retention.is_distributed():
+        raise DistributedLogError
     if not await retention.has_since(now - _TRUSTED):
         _LOG.debug("no event has happened in the last two days: the log is left as it is")
         return 0
@@ -53,6 +59,9 @@ async def expire_log_loop(retention: LogRetention, *, days: int, clock: Callable
         if days:
             try:
                 emptied = await expire_log(retention, days=days, now=clock())
+            except DistributedLogError:
+                _LOG.error("DMP_INGEST_LOG_RETENTION_DAYS must be 0: a distributed log cannot be emptied")
+                days = 0
             except Exception as error:  # noqa: BLE001  # whatever it was, the next round tries again
                 _LOG.debug("old events could not be emptied", extra={"error": type(error).__name__})
             else:

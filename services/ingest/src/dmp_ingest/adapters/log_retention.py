@@ -8,6 +8,8 @@ from typing import Final
 from dmp_chassis.database import Database, raw
 
 _ANY_SINCE: Final = "SELECT 1 FROM event WHERE occurred_at >= %(moment)s LIMIT 1"
+_HAS_CITUS: Final = "SELECT to_regclass('pg_dist_partition') IS NOT NULL"
+_IS_DISTRIBUTED: Final = "SELECT 1 FROM pg_dist_partition WHERE logicalrelid = 'event'::regclass"
 # Before anything is emptied: whoever sees an emptied event sees the horizon, too. It never moves back.
 _BEGIN: Final = """
 INSERT INTO log_horizon AS known (id, occurred_before, due_at)
@@ -36,6 +38,14 @@ class LogRetention:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    async def is_distributed(self) -> bool:
+        """Whether the log is spread over nodes: it has no blocks to walk through then."""
+        async with self._database.read() as transaction:
+            connection = raw(transaction)
+            if await (await connection.execute(_HAS_CITUS)).fetchone() != (True,):
+                return False
+            return await (await connection.execute(_IS_DISTRIBUTED)).fetchone() is not None
 
     async def has_since(self, moment: datetime) -> bool:
         """Whether the log has an event that happened then or later."""
