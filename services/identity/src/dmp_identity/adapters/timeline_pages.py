@@ -15,11 +15,12 @@ _PROFILES_AT_ONCE: Final = 16
 _OF_ONE_PROFILE: Final = """
 SELECT t.event_id, t.type, t.source, t.occurred_at_us, t.profile_id
 FROM timeline_entry t
-WHERE t.profile_id = %s AND (t.occurred_at_us, t.event_id) > (%s::bigint, %s::text COLLATE "C")
-  AND (t.occurred_at_us, t.event_id) <= (%s::bigint, %s::text COLLATE "C")
+WHERE t.profile_id = %(p)s AND (t.occurred_at_us, t.event_id) > (%(after_us)s::bigint, %(after)s::text COLLATE "C")
+  AND (t.occurred_at_us, t.event_id) <= (%(end_us)s::bigint, %(end)s::text COLLATE "C")
 ORDER BY t.occurred_at_us, t.event_id
-LIMIT %s
+LIMIT %(limit)s
 """
+_OF_PROFILES: Final = [f"({_OF_ONE_PROFILE.replace('%(p)s', f'%(p{n})s')})" for n in range(_PROFILES_AT_ONCE)]
 _END_OF_TIME: Final = (2**63 - 1, "")
 
 
@@ -44,8 +45,9 @@ async def timeline_page(
     end = _END_OF_TIME
     for start in range(0, len(members), _PROFILES_AT_ONCE):
         some = members[start : start + _PROFILES_AT_ONCE]
-        statement = " UNION ALL ".join([f"({_OF_ONE_PROFILE})"] * len(some))
-        given = [value for member in some for value in (member, *after, *end, limit)]
+        statement = " UNION ALL ".join(_OF_PROFILES[: len(some)])
+        given: dict[str, int | str] = {f"p{n}": member for n, member in enumerate(some)}
+        given |= {"after_us": after[0], "after": after[1], "end_us": end[0], "end": end[1], "limit": limit}
         cursor = await connection.execute(statement.encode(), given)
         page += [TimelineRow(*row) for row in await cursor.fetchall()]
         page.sort(key=_position)
