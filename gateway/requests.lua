@@ -66,7 +66,7 @@ local LISTS = {
 local READ = {
   accept = true, ["content-encoding"] = true, ["content-length"] = true, ["content-type"] = true, host = true, ["idempotency-key"] = true,
   prefer = true, te = true, traceparent = true, tracestate = true, ["x-forwarded-proto"] = true,
-  ["x-internal-caller"] = true, ["x-request-id"] = true,
+  ["x-internal-caller"] = true, ["x-internal-stamp"] = true, ["x-request-id"] = true,
 }
 
 local LONGEST_NAME = 100 -- bytes of a parameter's name that an answer repeats

@@ -51,6 +51,47 @@ async def test_a_channel_soon_finds_a_server_that_has_been_away_for_long(tmp_pat
         await running.close()
 
 
+async def test_several_addresses_are_used_in_turn_and_who_is_away_is_left_out(tmp_path: Path) -> None:
+    addresses = [f"unix:{tmp_path}/{number}" for number in range(3)]
+    answered: list[str] = []
+
+    async def start(address: str) -> RunningServer:
+        async def name(request: StringValue, context: object) -> StringValue:
+            answered.append(address)
+            return request
+
+        return await start_server(API, Parts(servicer=EchoServicer({"M": name})), listen=address)
+
+    servers = [await start(address) for address in addresses]
+    async with channel(*addresses) as to_them:
+
+        async def all_answer_in_turn() -> bool:
+            answered.clear()
+            for _ in range(6):
+                await call(to_them, "M")
+            return answered[:3] == answered[3:] and sorted(answered[:3]) == addresses
+
+        await eventually(all_answer_in_turn)
+        await servers[1].close()
+        await eventually(lambda: refuses_nothing(to_them, 4))
+        assert addresses[1] not in answered[-4:]
+        servers[1] = await start(addresses[1])
+        await eventually(all_answer_in_turn)
+        for server in servers:
+            await server.close()
+        assert (await failure(to_them, "M")).code() is grpc.StatusCode.UNAVAILABLE
+
+
+async def refuses_nothing(to_them: grpc.aio.Channel, times: int) -> bool:
+    """Whether so many calls, one after another, are answered."""
+    try:
+        for _ in range(times):
+            await call(to_them, "M")
+    except grpc.aio.AioRpcError:
+        return False
+    return True
+
+
 async def test_an_http_proxy_of_the_environment_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("http_proxy", "grpc_proxy", "https_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")

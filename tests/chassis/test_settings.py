@@ -113,6 +113,25 @@ def test_what_is_not_an_address(value: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("identity:50052", ("identity:50052",)),
+        ("unix:/run/1.sock,unix:/run/2.sock", ("unix:/run/1.sock", "unix:/run/2.sock")),
+        ("a:1, [::1]:2", ("a:1", "[::1]:2")),
+    ],
+)
+def test_several_addresses(value: str, expected: tuple[str, ...]) -> None:
+    env = EnvReader({"X": value})
+    assert env.addresses("X") == expected
+    env.finish()
+
+
+@pytest.mark.parametrize("value", ["", "h", "h:1,", ",h:1", "h:1,,h:2", "h:1 h:2", "h:1,unix:x"])
+def test_what_are_no_addresses(value: str) -> None:
+    assert len(problems({"X": value}, "addresses")) == 1
+
+
+@pytest.mark.parametrize(
     ("value", "expected"), [("1", True), ("YES", True), ("on", True), ("0", False), ("False", False)]
 )
 def test_booleans(value: str, expected: bool) -> None:

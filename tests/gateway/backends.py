@@ -87,8 +87,10 @@ class Backend:
 
     def start(self) -> None:
         """Listens, on the same port each time."""
+        # As the services have it: the gateway pings.
+        pinged = [("grpc.keepalive_permit_without_calls", 1), ("grpc.http2.max_ping_strikes", 0)]
         self._server = grpc.server(
-            ThreadPoolExecutor(16), options=[("grpc.max_receive_message_length", _LARGEST_MESSAGE)]
+            ThreadPoolExecutor(16), options=[("grpc.max_receive_message_length", _LARGEST_MESSAGE), *pinged]
         )
         for service in SERVICES:
             handlers = {method.name: self._handler(method) for method in service.methods}

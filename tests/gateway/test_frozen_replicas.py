@@ -36,8 +36,8 @@ class OneThatLooksAtNobodysHealth(Gateway):
             (options,) = cluster["typed_extension_protocol_options"].values()
             del options["explicit_http_config"]["http2_protocol_options"]["connection_keepalive"]
         for route in configured_routes(configuration):
-            policy = route.get("route", {}).get("retry_policy")
-            if policy is not None:
+            policy = route.get("route", {}).get("retry_policy", {})
+            if "per_try_timeout" in policy:
                 policy["per_try_timeout"] = f"{ANOTHER_IS_ASKED_AFTER_SECONDS}s"
             elif "timeout" in route.get("route", {}):
                 route["route"]["timeout"] = "2s"

@@ -44,6 +44,12 @@ def test_each_replica_has_a_name_a_log_and_a_socket_of_its_own(context: str) -> 
     assert services().migrate_spec(context).name == f"{context}-migrate"
 
 
+def test_every_replica_of_ingest_knows_all_replicas_of_its_consumers() -> None:
+    for replica in services().serve_specs("ingest"):
+        assert replica.environment["DMP_IDENTITY_ADDRESS"] == "unix:/identity-1.sock,unix:/identity-2.sock"
+        assert replica.environment["DMP_STATS_ADDRESS"] == "unix:/stats-1.sock,unix:/stats-2.sock"
+
+
 @pytest.mark.parametrize("context", CONTEXTS)
 def test_each_replica_is_told_where_its_metrics_are_read(context: str) -> None:
     told = [spec.environment[f"DMP_{context.upper()}_METRICS_LISTEN"] for spec in services().serve_specs(context)]

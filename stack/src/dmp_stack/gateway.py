@@ -39,6 +39,14 @@ ACTIVE_REQUESTS = "downstream_rq_active"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReplicaState:
+    """What the gateway knows of a replica: whether it is well, and how many requests wait for its answer."""
+
+    well: bool
+    requests: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Gateway:
     """One Envoy. `upstreams` has, by cluster name, the addresses (`unix:/path` or `host:port`) of its endpoints.
 
@@ -72,7 +80,7 @@ class Gateway:
             argv=(
                 str(envoy_program()),
                 "--config-path", str(config_path),
-                "--concurrency", str(min(2, os.cpu_count() or 1)),
+                "--concurrency", str(_workers(os.cpu_count() or 1)),
                 "--disable-hot-restart",  # its shared memory would tie two stacks on one machine together
                 "--log-level", "warning",
                 "--component-log-level", "http:off,filter:off,http2:off",  # they log paths with queries
@@ -111,6 +119,19 @@ class Gateway:
             self._ask("POST", "/drain_listeners")
             while time.monotonic() < deadline and self._active_requests() > 0:
                 pause(0.02)
+
+    def replicas(self, context: str) -> list[ReplicaState]:
+        """The replicas of a service, in the order of their addresses. Raises OSError if the gateway does not answer."""
+        (found,) = (
+            each for each in json.loads(self._ask("GET", "/clusters?format=json"))["cluster_statuses"]
+            if each["name"] == context
+        )  # fmt: skip
+        states = {}
+        for host in found.get("host_statuses", ()):
+            counters = {each["name"]: int(each.get("value", 0)) for each in host["stats"]}
+            well = not any(value is True for value in host["health_status"].values())
+            states[_text(host["address"])] = ReplicaState(well=well, requests=counters["rq_active"])
+        return [states[address] for address in self.upstreams[context] if address in states]
 
     def _active_requests(self) -> int:
         statistics = self._ask("GET", f"/stats?filter=^http\\.public\\.{ACTIVE_REQUESTS}$")
@@ -154,6 +175,11 @@ def _connection(url: str) -> http.client.HTTPConnection:
     return http.client.HTTPSConnection(host, port, timeout=5, context=anybody)
 
 
+def _workers(cores: int) -> int:
+    """How many threads answer. Of single events the gateway does a quarter of all work (docs/performance.md)."""
+    return max(min(2, cores), cores // 4)
+
+
 def _ask_for_keys(listener: dict[str, Any], folder: Path | None) -> None:
     """Has the filters read the keys in `folder`, or takes them out."""
     manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
@@ -183,6 +209,13 @@ def _address(text: str) -> dict[str, Any]:
         return {"pipe": {"path": path}}
     host, _, port = text.rpartition(":")
     return {"socket_address": {"address": host, "port_value": int(port)}}
+
+
+def _text(address: Mapping[str, Any]) -> str:
+    """The other way round."""
+    if "pipe" in address:
+        return f"unix:{address['pipe']['path']}"
+    return f"{address['socket_address']['address']}:{address['socket_address']['port_value']}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -62,8 +62,8 @@ class Services:
         environment |= {
             database_variable(context): self.database_urls[context],
             "DMP_REDIS_URL": self.redis_url,
-            "DMP_IDENTITY_ADDRESS": self.addresses["identity"][0],
-            "DMP_STATS_ADDRESS": self.addresses["stats"][0],
+            "DMP_IDENTITY_ADDRESS": ",".join(self.addresses["identity"]),
+            "DMP_STATS_ADDRESS": ",".join(self.addresses["stats"]),
             **extra,
         }
         return ChildSpec(

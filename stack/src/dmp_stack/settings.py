@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,12 @@ from dmp_stack.gateway_certificates import PublicCertificate
 
 CONTEXTS: Final = ("ingest", "identity", "stats")
 """The services, in the order in which a request meets them."""
+
+_MOST_REPLICAS: Final = 16
+
+_SHARES: Final = {"ingest": 0.38, "identity": 0.24, "stats": 0.07}
+"""How much of all work each service does at most, whether events come one or a thousand a request: the rest is the
+databases', the gateway's and Valkey's. From the table "CPU us/event" in docs/performance.md."""
 
 _OPEN: Final = (
     "DMP_HTTP_HOST lets other machines in, and without API keys whoever reaches the port may erase people: set "
@@ -96,6 +103,7 @@ class StackSettings:
             "data_directory": None if env.boolean("DMP_EPHEMERAL", False) else data_directory,
             "database_urls": {context: url for context, url in urls.items() if url},
             "redis_url": redis_url or None,
+            "replicas": _replicas(env),
             "api_keys": env.boolean("DMP_API_KEYS", False),
             "keys_directory": Path(keys_directory).absolute() if keys_directory else None,
             "open_to_anybody": env.boolean("DMP_OPEN_TO_ANYBODY", False),
@@ -110,6 +118,30 @@ class StackSettings:
         }
         env.finish()
         return cls(**given)
+
+
+def _replicas(env: EnvReader) -> dict[str, int]:
+    replicas = {}
+    for context in CONTEXTS:
+        name = f"DMP_{context.upper()}_REPLICAS"
+        told = env.text(name, "1")
+        if told == "auto":
+            replicas[context] = replicas_for(context, cores=_cores())
+        elif told.isascii() and told.isdecimal() and 1 <= int(told[:3]) <= _MOST_REPLICAS:
+            replicas[context] = int(told)
+        else:
+            env.problem(name, f"must be a whole number from 1 to {_MOST_REPLICAS}, or auto")
+    return replicas
+
+
+def replicas_for(context: str, *, cores: int) -> int:
+    """How many processes of a service `auto` starts: each has one core at most, and all of them get their share."""
+    return max(1, min(_MOST_REPLICAS, round(cores * _SHARES[context])))
+
+
+def _cores() -> int:
+    """Those that this process may use, where the system tells."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def _public_certificate(env: EnvReader) -> PublicCertificate | None:

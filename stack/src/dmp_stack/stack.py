@@ -25,7 +25,7 @@ from dmp_stack.canary.child import CanaryChild
 from dmp_stack.child import Child, ChildSpec
 from dmp_stack.data_directory import DataDirectory, open_data_directory
 from dmp_stack.errors import StackError
-from dmp_stack.gateway import Gateway, wait_healthy
+from dmp_stack.gateway import Gateway, ReplicaState, wait_healthy
 from dmp_stack.gateway_certificates import GatewayCertificates
 from dmp_stack.keys.api_key import KeysError
 from dmp_stack.keys.commands import make_canary_key, make_first_key
@@ -168,6 +168,10 @@ class Stack:
     def canary_metrics_url(self) -> str:
         """Where the metrics of the canary are read. Raises StackError when there is none."""
         return f"http://{_started(self._canary).metrics}/metrics"
+
+    def replicas(self, context: str) -> list[ReplicaState]:
+        """What the gateway knows of the replicas of a service, in order. Raises OSError if it does not answer."""
+        return _started(self._gateway).replicas(context)
 
     def database_url(self, context: str) -> str:
         """The database of one service, as its own role."""

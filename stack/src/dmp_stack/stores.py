@@ -6,12 +6,18 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from dmp_stack.child import Child, ChildSpec
 from dmp_stack.data_directory import DataDirectory
 from dmp_stack.postgres import PostgresOptions, PostgresServer, default_shared_buffers_mebibytes
 from dmp_stack.settings import CONTEXTS, StackSettings
 from dmp_stack.valkey import ValkeyServer
+
+_LEAST_CONNECTIONS: Final = 200
+_CONNECTIONS_OF_A_REPLICA: Final = 20
+"""A pool of the default size, and what a service has beside it."""
+_SPARE_CONNECTIONS: Final = 30
 
 
 def role_of(context: str) -> str:
@@ -55,6 +61,7 @@ def choose_stores(
 ) -> Stores:
     """Embedded servers for everything that the settings name no server for. Starts nothing."""
     kept = settings.data_directory is not None
+    replicas = sum(settings.replicas.get(context, 1) for context in CONTEXTS)
     roles = [role_of(context) for context in CONTEXTS if context not in settings.database_urls]
     postgres: PostgresServer | None = None
     if roles:
@@ -63,7 +70,10 @@ def choose_stores(
             socket_directory=run_directory / "pg",
             log_path=data.logs / "postgres.log",
             options=PostgresOptions(
-                shared_buffers_mebibytes=default_shared_buffers_mebibytes(), kept=kept, seed=settings.postgres_seed
+                shared_buffers_mebibytes=default_shared_buffers_mebibytes(),
+                kept=kept,
+                seed=settings.postgres_seed,
+                max_connections=max(_LEAST_CONNECTIONS, _SPARE_CONNECTIONS + _CONNECTIONS_OF_A_REPLICA * replicas),
             ),
             environment=environment,
         )

@@ -137,12 +137,18 @@ class EnvReader:
         value = self._raw(name)
         if value is None:
             return self._default(name, default, "")
-        host, _, port = value.rpartition(":")
-        is_socket = value.startswith("unix:/")
-        is_host = (
-            _HOST.fullmatch(host) is not None and re.fullmatch(r"[0-9]{1,5}", port) is not None and int(port) <= 65535
-        )
-        return value if is_socket or is_host else self._problem(name, "must be host:port or unix:/path", "")
+        return value if _is_address(value) else self._problem(name, "must be host:port or unix:/path", "")
+
+    def addresses(self, name: str) -> tuple[str, ...]:
+        """One or several addresses, each as `address` has it, with a comma in between. It must be set."""
+        value = self._raw(name)
+        if value is None:
+            self._default(name, REQUIRED, "")
+            return ()
+        found = tuple(text.strip() for text in value.split(","))
+        if not all(map(_is_address, found)):
+            return self._problem(name, "must be host:port or unix:/path, or several with a comma in between", ())
+        return found
 
     def finish(self) -> None:
         """Raises SettingsError if anything that was read is missing or wrong."""
@@ -180,3 +186,9 @@ class EnvReader:
     def _problem(self, name: str, what: str, placeholder: _Value) -> _Value:
         self.problem(name, what)
         return placeholder
+
+
+def _is_address(text: str) -> bool:
+    host, _, port = text.rpartition(":")
+    is_host = _HOST.fullmatch(host) is not None and re.fullmatch(r"[0-9]{1,5}", port) is not None and int(port) <= 65535
+    return is_host or text.startswith("unix:/")

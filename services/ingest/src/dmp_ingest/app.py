@@ -95,8 +95,8 @@ def assemble(settings: Settings) -> Parts:
     publisher = RedisStreamPublisher(redis)
     files = settings.common.certificates
     certificates = Certificates(files) if files is not None else None
-    identity = timed(channel(settings.identity_address, service="identity", certificates=certificates), metrics)
-    stats = timed(channel(settings.stats_address, service="stats", certificates=certificates), metrics)
+    identity = timed(channel(*settings.identity_addresses, service="identity", certificates=certificates), metrics)
+    stats = timed(channel(*settings.stats_addresses, service="stats", certificates=certificates), metrics)
     groups = GroupWriter(settings.common.database_url)
     log = EventLog(database, groups)
     epoch = LogEpoch(settings.common.database_url)

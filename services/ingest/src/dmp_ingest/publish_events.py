@@ -18,6 +18,7 @@ from dmp_ingest.domain.event import AcceptableEvent, ForeignEvent, RejectedEvent
 from dmp_ingest.domain.event_key import derived_event_id, event_keys
 from dmp_ingest.domain.event_policy import EventPolicy
 from dmp_ingest.domain.rejections import NO_REJECTIONS, Rejections, rejections_of, sum_of
+from dmp_ingest.domain.request_stamp import RequestStamp, stamped_event_id
 from dmp_ingest.gather_groups import GroupGathering
 from dmp_ingest.large_requests import LargeRequests
 
@@ -37,6 +38,8 @@ class PublishEvents(msgspec.Struct, kw_only=True, frozen=True):
     """The source of events that name none."""
     idempotency_key: str = ""
     """Makes the ids of events that have none. Empty if the caller gave no key."""
+    stamp: RequestStamp | None = None
+    """Makes them if there is no key: the same ones at each try of the gateway. None if no gateway is in between."""
 
 
 class StoredOutcome(msgspec.Struct, frozen=True, gc=False):
@@ -152,14 +155,16 @@ async def judge_events(request: PublishEvents, policy: EventPolicy) -> list[Acce
 def _new_id_of(
     event: SubmittedEvent | ForeignEvent | UnreadableEvent | RejectedEvent, index: int, request: PublishEvents
 ) -> str:
-    """The id of an event without one: a new one for an identified event that can be read, else empty."""
+    """The id of an event without one: for an identified event that can be read, else empty."""
     submitted = event.readable if isinstance(event, ForeignEvent) else event
     is_new = isinstance(submitted, SubmittedEvent) and submitted.timestamp is not None
-    return _new_event_id(request.idempotency_key, index) if is_new else ""
+    return _made_event_id(request, index) if is_new else ""
 
 
-def _new_event_id(idempotency_key: str, index: int) -> str:
-    return derived_event_id(idempotency_key, index) if idempotency_key else uuid7_text()
+def _made_event_id(request: PublishEvents, index: int) -> str:
+    if request.idempotency_key:
+        return derived_event_id(request.idempotency_key, index)
+    return uuid7_text() if request.stamp is None else stamped_event_id(request.stamp, index)
 
 
 async def _sum_up(request: PublishEvents, judged: Sequence[AcceptableEvent | RejectedEvent]) -> Rejections:

@@ -42,8 +42,8 @@ class Settings:
     """Everything that a deployment of ingest chooses. Times in seconds."""
 
     common: CommonSettings
-    identity_address: str
-    stats_address: str
+    identity_addresses: tuple[str, ...]
+    stats_addresses: tuple[str, ...]
     policy: EventPolicy
     pool_size: int
     claim_window_seconds: float
@@ -61,8 +61,8 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     policy_file = env.text("DMP_INGEST_POLICY_FILE", "")
     settings = Settings(
         common=read_common(env, "ingest", port=50051),
-        identity_address=env.address("DMP_IDENTITY_ADDRESS"),
-        stats_address=env.address("DMP_STATS_ADDRESS"),
+        identity_addresses=env.addresses("DMP_IDENTITY_ADDRESS"),
+        stats_addresses=env.addresses("DMP_STATS_ADDRESS"),
         policy=_read_policy(policy_file, env),
         pool_size=env.integer("DMP_INGEST_POOL_SIZE", 8, minimum=3, maximum=200),
         claim_window_seconds=env.seconds("DMP_INGEST_CLAIM_WINDOW_SECONDS", 3600.0, minimum=1.0),

@@ -12,6 +12,7 @@ from dmp_ingest.api.json_answer import write_answer, write_refusal
 from dmp_ingest.api.json_body import BRACES_OF_AN_EVENT, BodyReader, EventsBody
 from dmp_ingest.count_published import count_published
 from dmp_ingest.domain.event_policy import EventPolicy
+from dmp_ingest.domain.request_stamp import RequestStamp
 from dmp_ingest.gather_groups import GroupGathering
 from dmp_ingest.large_requests import LargeRequests, weight_of
 from dmp_ingest.publish_events import PublishEvents, publish_events
@@ -52,14 +53,25 @@ class JsonPublishing:
         return body
 
     async def publish(
-        self, data: bytes, share: Share, *, idempotency_key: str, minimal: bool, transport: str = "json"
+        self,
+        data: bytes,
+        share: Share,
+        *,
+        idempotency_key: str,
+        minimal: bool,
+        stamp: RequestStamp | None = None,
+        transport: str = "json",
     ) -> JsonAnswer:
         """Publishes a body that was inflated. Raises what `read` does, and CannotStoreError."""
         body = await self.read(data, share)
         if errors := body.errors:
             return JsonAnswer(422, write_refusal(errors))
         request = PublishEvents(
-            events=body.events, size_bytes=len(data), source=body.source, idempotency_key=idempotency_key
+            events=body.events,
+            size_bytes=len(data),
+            source=body.source,
+            idempotency_key=idempotency_key,
+            stamp=stamp,
         )
         published = await publish_events(request, policy=self._policy, large=self._large, gathering=self._gathering)
         count_published(request, published, transport, metrics=self._metrics)

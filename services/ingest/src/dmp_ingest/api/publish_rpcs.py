@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from collections.abc import Mapping
+from typing import Any, Final, TypeAlias
 
 import grpc
+import msgspec
 
 from dmp.ingest.v1 import ingest_service_pb2 as pb
 from dmp_chassis.budget import Share
@@ -17,12 +19,16 @@ from dmp_ingest.api.json_publishing import JsonPublishing, hold_answer
 from dmp_ingest.api.publish_request import read_publish_request
 from dmp_ingest.count_published import count_published
 from dmp_ingest.domain.event_policy import EventPolicy
+from dmp_ingest.domain.request_stamp import RequestStamp, read_stamp
 from dmp_ingest.gather_groups import GroupGathering
 from dmp_ingest.large_requests import LargeRequests, weight_of
 from dmp_ingest.publish_events import Published, PublishEvents, publish_events
 from dmp_ingest.validate_events import validate_events
 
 Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
+
+_STAMP: Final = "x-internal-stamp"
+"""Metadata by which the gateway knows a request again that it asks of another replica. No caller can send it."""
 
 
 class PublishRpcs:
@@ -49,6 +55,7 @@ class PublishRpcs:
         with self._large.share() as share:
             share.hold(weight_of(events=0, size_bytes=len(data)))
             message, events = await read_publish_request(data, pb.PublishEventsRequest, self._policy)
+            events = msgspec.structs.replace(events, stamp=_stamp(dict(context.invocation_metadata() or ())))
             share.hold(weight_of(events=len(events.events), size_bytes=len(data)))
             published = await self._publish(events)
             response = pb.PublishEventsResponse(
@@ -76,6 +83,7 @@ class PublishRpcs:
                 share,
                 idempotency_key=str(headers.get("idempotency-key", "")),
                 minimal="prefer" in headers and _wants_minimal(str(headers["prefer"])),
+                stamp=_stamp(headers),
             )
             if answer.http_status != 202:
                 await send_http_status(context, answer.http_status)
@@ -110,6 +118,10 @@ def _hold_until_taken(share: Share, *, answer_bytes: int, context: Context) -> N
     if share.held:
         until_taken = share.moved()
         context.add_done_callback(lambda _: until_taken.hold(0))  # type: ignore[arg-type]  # a class in the stubs
+
+
+def _stamp(headers: Mapping[str, str | bytes]) -> RequestStamp | None:
+    return read_stamp(str(headers.get(_STAMP, "")))
 
 
 def _wants_minimal(prefer: str) -> bool:
