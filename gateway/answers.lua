@@ -122,7 +122,7 @@ end
 
 -- What anybody may read, and keep: the documentation and the console. Everything else may be about people, and nothing on the way keeps it.
 local function is_public(path)
-  return path == "/openapi.json" or path == "/redoc" or path:find("^/docs") ~= nil or path:find("^/console") ~= nil
+  return path == "/openapi.json" or path == "/redoc" or path == "/dmp.js" or path:find("^/docs") ~= nil or path:find("^/console") ~= nil
 end
 
 function envoy_on_response(handle)

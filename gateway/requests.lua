@@ -16,6 +16,7 @@ local METHODS = {
   ["/debug/review"] = "GET",
   ["/debug/shared"] = "GET",
   ["/debug/shared:undo"] = "POST",
+  ["/dmp.js"] = "GET",
   ["/docs"] = "GET",
   ["/docs/*"] = "GET",
   ["/erasures"] = "POST",
@@ -169,9 +170,9 @@ local function check_method(handle, allowed, method)
   return false
 end
 
--- What is a file of the gateway: the console and the documentation.
+-- What is a file of the gateway: the console, the documentation and the snippet.
 local function is_file(path)
-  return path == "/openapi.json" or path:find("^/docs") or path:find("^/redoc") or path:find("^/console")
+  return path == "/openapi.json" or path == "/dmp.js" or path:find("^/docs") or path:find("^/redoc") or path:find("^/console")
 end
 
 -- Each parameter comes once, whatever its spelling, unless it is a list; files take none. The transcoder knows which there are.

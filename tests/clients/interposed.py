@@ -32,6 +32,10 @@ class Said:
     headers: dict[str, str] = field(default_factory=dict)
 
 
+_KEPT = ("content-type", "retry-after")
+_FOR_PAGES = "access-control-"
+"""What is passed back of the gateway's headers."""
+
 Behaviour = Callable[[Seen], Said | None]
 """What to answer; None passes the request on."""
 
@@ -99,7 +103,7 @@ class Interposed:
             def _serve(self) -> None:
                 interposed.serve(self)
 
-            do_GET = do_POST = do_PUT = do_DELETE = _serve  # noqa: N815 - names of the standard library
+            do_GET = do_POST = do_PUT = do_DELETE = do_OPTIONS = _serve  # noqa: N815 - names of the standard library
 
         class Server(ThreadingHTTPServer):
             daemon_threads = False  # so that closing it waits for its handlers
@@ -136,7 +140,7 @@ class Interposed:
         dropped = {"host", "content-length", "connection", "accept-encoding"}
         headers = {name: value for name, value in seen.headers.items() if name not in dropped}
         response = self._gateway.request(seen.method, seen.path, content=seen.body, headers=headers)
-        kept = {name: value for name, value in response.headers.items() if name in ("content-type", "retry-after")}
+        kept = {name: value for name, value in response.headers.items() if name in _KEPT or name.startswith(_FOR_PAGES)}
         return Said(status=response.status_code, body=response.content, headers=kept)
 
     def close(self) -> None:

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import re
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, Request, sync_playwright
+from playwright.sync_api import Browser, Page, Request
 
 from dmp_stack.generator import Traffic, generate_events
 from dmp_stack.stack import Stack
 from tests.conditions import wait_until
+from tests.console.chromium import chromium
 
-BROWSER = Path(sys.prefix) / "browser"
 WIDEST, WIDE, NARROW = 1920, 1440, 390
 """The widths of pages, in pixels, that are looked at."""
 
@@ -79,19 +76,8 @@ def send_story(api: httpx.Client) -> None:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Chromium. It ends with the module: while it runs, no test may have an event loop of its own."""
-    folder = BROWSER / "chromium"
-    environment: dict[str, str | float | bool] = {
-        **os.environ,
-        "LD_LIBRARY_PATH": str(folder / "lib"),
-        "FONTCONFIG_PATH": str(folder),
-    }
-    arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
-    with sync_playwright() as driver:
-        launched = driver.chromium.launch(
-            executable_path=folder / "chromium", args=[*arguments, "--disable-sync", "--no-zygote"], env=environment
-        )
+    with chromium() as launched:
         yield launched
-        launched.close()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

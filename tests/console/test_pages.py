@@ -11,7 +11,8 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from dmp_stack.stack import Stack
-from tests.console.conftest import BROWSER, EMAIL, NARROW, PHONE, WIDE, WIDEST, Console, person_of, settle
+from tests.console.chromium import BROWSER
+from tests.console.conftest import EMAIL, NARROW, PHONE, WIDE, WIDEST, Console, person_of, settle
 
 AXE = (BROWSER / "node_modules" / "axe-core" / "axe.min.js").read_text("utf-8")
 

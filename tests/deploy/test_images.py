@@ -156,7 +156,8 @@ def test_what_is_not_listed_does_not_reach_the_builder() -> None:
     certificates = {f"deploy/certificates/{name}" for name in ("make_certificates.py", "requirements.lock")}
     canary = {"deploy/canary/requirements.lock", "stack/src/dmp_stack/canary", "stack/src/dmp_stack/demo_client.py"}
     services = {"console", "gateway", "libs/chassis/src", "protos/gen", "services"}
-    assert kept == {*services, *keys, *certificates, *canary}
+    snippet = {"clients/js/bundle", "clients/js/example"}
+    assert kept == {*services, *keys, *certificates, *canary, *snippet}
 
 
 def test_the_image_of_the_canary_has_what_it_imports_and_nothing_of_a_service(tmp_path: Path) -> None:

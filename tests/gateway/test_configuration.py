@@ -31,7 +31,7 @@ FOR_CALLERS_WITHOUT_A_PATH = {
 }
 """RPCs that callers use natively only; their siblings for JSON have another form."""
 
-STATIC_PATHS = {"/console", "/console/*", "/docs", "/docs/*", "/openapi.json", "/redoc"}
+STATIC_PATHS = {"/console", "/console/*", "/dmp.js", "/docs", "/docs/*", "/openapi.json", "/redoc"}
 
 
 def bindings() -> dict[str, set[str]]:
@@ -67,7 +67,9 @@ def test_envoy_takes_the_file_as_a_container_has_it(tmp_path: Path) -> None:
     assert site is not None
     packaged = {
         "console/": site,
+        "example/": repository_root() / "clients" / "js" / "example",
         "redoc/": documentation / "redoc" / "bundles",
+        "snippet/": repository_root() / "clients" / "js" / "bundle",
         "swagger-ui/": documentation / "swagger-ui-dist",
     }
 

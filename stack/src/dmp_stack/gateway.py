@@ -229,6 +229,7 @@ class _FilePaths:
     def of_this_machine(cls) -> _FilePaths:
         root, documentation = repository_root(), documentation_directory()
         prefixes = {"swagger-ui/": documentation / "swagger-ui-dist", "redoc/": documentation / "redoc" / "bundles"}
+        prefixes |= {"snippet/": root / "clients" / "js" / "bundle", "example/": root / "clients" / "js" / "example"}
         return cls(
             folders=(root / "gateway", root / "protos" / "gen"),
             prefixes={**prefixes, CONSOLE: console_directory() or root / "console" / "absent"},
