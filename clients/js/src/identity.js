@@ -35,8 +35,8 @@ export function know(identifiers) {
   known = JSON.parse(text);
   let number = 0;
   for (const character of text) number = (number * 31 + character.charCodeAt()) | 0;
-  const before = lastNumber ?? (consent === GIVEN && attempt(() => sessionStorage.getItem(KNOWN)));
+  const before = lastNumber ?? (consent === GIVEN && attempt(() => +sessionStorage.getItem(KNOWN)));
   lastNumber = number;
   if (consent === GIVEN) attempt(() => sessionStorage.setItem(KNOWN, number));
-  return identifiers && before != number; // a text, and a number
+  return identifiers && before !== number;
 }

@@ -1,7 +1,7 @@
 // Events that wait in storage, for whichever tab of this site sends them first. One tab at a time: a lock, or a lease where the browser has no locks
 // (pages without TLS), is held for one request.
 import { attempt } from "./guard.js";
-import { KEPT, keptNames, read, remove, write } from "./storage.js";
+import { keptNames, read, remove, write } from "./storage.js";
 
 const MOST_CHARACTERS = 250_000; // of the five million that a site has
 const LOCK = "dmp:lock";

@@ -16,7 +16,7 @@ let waiting = []; // commands until it has happened; null afterwards
 
 function begin(options) {
   // Who asks not to be tracked is not counted, whatever else the page says: its commands wait for ever.
-  if ((options.dnt || options.dnt === "") && (navigator.doNotTrack == 1 || navigator.globalPrivacyControl)) return;
+  if ((options.dnt || options.dnt === "") && (navigator.doNotTrack === "1" || navigator.globalPrivacyControl)) return;
   configure({ url: home, ...options });
   const early = waiting;
   waiting = null;
