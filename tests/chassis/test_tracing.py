@@ -198,6 +198,29 @@ async def test_a_group_is_linked_to_so_many_requests_at_most(spans: Spans) -> No
     assert (shared.attributes or {})["dmp.joined"] == len(calls)
 
 
+async def test_what_is_done_later_goes_on_with_all_that_was_noted(spans: Spans) -> None:
+    noted = tracing.Noted(most=2)
+    for key in ("forgotten", "one", "two"):
+        with tracing.InSpan(begun(key)):
+            noted.note(key)
+    noted.note("nobody is traced here")
+    assert noted.of("forgotten") == noted.of("nobody is traced here") == ""
+    assert noted.of("two").split("-")[2] == id_of(spans.ended[2])
+    with tracing.followed_span("later", noted.take_all()), tracing.span("part"):
+        pass
+    _, one, two, part, later = spans.ended
+    assert [parent_of(each) for each in (part, later)] == [id_of(later), id_of(one)]
+    assert linked(later) == [id_of(one), id_of(two)]
+    with tracing.followed_span("nothing is left", noted.take_all()) as nothing:
+        assert nothing is None
+
+
+async def test_what_was_not_chosen_is_not_gone_on_with(spans: Spans) -> None:
+    with tracing.followed_span("later", [SAMPLED[0][1].removesuffix("01") + "00", ""]) as nothing:
+        assert nothing is None
+    assert spans.ended == ()
+
+
 async def test_a_line_of_shared_work_has_the_trace_id(spans: Spans) -> None:
     record = logging.getLogger("x").makeRecord("x", logging.INFO, "f.py", 1, "m", (), None)
     with tracing.InSpan(begun("call")):

@@ -109,6 +109,47 @@ def test_one_event_is_seen_at_every_station(traced: Stack, collector: Collector)
     assert at_gateway.attributes["http.route"] == "/events"
 
 
+def found_ways(collector: Collector, route: str) -> set[tuple[tuple[str, str], ...]]:
+    """Of every trace that began with a request of this route."""
+    traces = {each.trace for each in collector.spans if each.attributes.get("http.route") == route}
+    return {way for trace in traces for way in ways(collector.trace(trace))}
+
+
+def test_a_fold_goes_on_with_what_it_adds_up(traced: Stack, collector: Collector) -> None:
+    trace = post(traced, collector)[0].trace
+
+    def folded() -> list[Span]:
+        spans = collector.trace(trace)
+        return [each for each in spans if ("stats", "fold") in [(one.service, one.name) for one in way_to(each, spans)]]
+
+    wait_until(lambda: any(each.name == "transaction" for each in folded()), "its transaction", timeout_seconds=30)
+    (fold,) = [each for each in folded() if each.name == "fold"]
+    assert fold.attributes["dmp.batches"] != "0"
+
+
+def test_a_contact_is_seen_in_its_group(traced: Stack, collector: Collector) -> None:
+    httpx.post(f"{traced.http_url}/identify", json={"email": f"{MARK}@example.org"}, trust_env=False).raise_for_status()
+    identify = ("identity", "dmp.identity.v1.IdentityService/IdentifyJson")
+    way = (identify, ("identity", "contacts"), ("identity", "transaction"))
+    wait_until(lambda: way in found_ways(collector, "/identify"), "its way", timeout_seconds=30)
+
+
+def test_an_erasure_is_seen_to_its_end(traced: Stack, collector: Collector) -> None:
+    """Most of it is done after the answer."""
+    with httpx.Client(base_url=traced.http_url, trust_env=False, timeout=30) as client:
+        event = campaign_event(
+            event_id=secrets.token_hex(8), identifiers={"email": f"{secrets.token_hex(8)}@example.org"}
+        )
+        (result,) = client.post("/events", json=event).raise_for_status().json()["results"]
+        receipt = client.delete(f"/users/{result['internal_user_id']}").raise_for_status().json()["receipt"]
+        erasure = f"/erasures/{receipt['erasure_id']}"
+        wait_until(lambda: client.get(erasure).json()["receipt"]["complete"], "the end", timeout_seconds=60)
+    call, turn = ("ingest", "dmp.ingest.v1.IngestService/EraseUser"), ("ingest", "erasure")
+    confirm = "dmp.identity.v1.IdentityService/ConfirmErasure"
+    way = (call, turn, ("ingest", confirm), ("identity", confirm))
+    wait_until(lambda: way in found_ways(collector, "/users/*"), "its way", timeout_seconds=30)
+
+
 def test_no_span_says_who_called_or_what_was_said(traced: Stack, collector: Collector) -> None:
     post(traced, collector)
     with httpx.Client(base_url=traced.http_url, trust_env=False) as client:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from dmp_chassis import call_ids
 
 if TYPE_CHECKING:
-    from opentelemetry.trace import Span, SpanKind, Tracer
+    from opentelemetry.trace import Span, SpanContext, SpanKind, Tracer
 
 Attributes: TypeAlias = Mapping[str, str | int | bool]
 
@@ -147,6 +147,54 @@ def continued_span(name: str, parent: str) -> InSpan | _Nothing:
     return _NOTHING if span is None else InSpan(span)
 
 
+def followed_span(name: str, parents: Sequence[str]) -> InSpan | _Nothing:
+    """A block that goes on with all that these `traceparent`s name, also where that has ended.
+
+    It belongs to the first of them and is linked to all; nothing if there are none. Links beyond MOST_LINKS are left
+    out.
+    """
+    contexts = [context for parent in parents[:MOST_LINKS] if (context := _sampled(parent)) is not None]
+    if _TRACING.tracer is None or not contexts:
+        return _NOTHING
+    from opentelemetry.trace import Link, NonRecordingSpan
+
+    links = [Link(context) for context in contexts]
+    joined = {"dmp.joined": len(parents)}
+    return InSpan(_start(name, "INTERNAL", parent=NonRecordingSpan(contexts[0]), attributes=joined, links=links))
+
+
+class Noted:
+    """By a key of its own, the `traceparent` of work with which something goes on later in this process.
+
+    Beyond `most` of them the oldest are forgotten: what goes on with those is not traced.
+    """
+
+    def __init__(self, most: int = 1_000) -> None:
+        self._most = most
+        self._noted: dict[str | int, str] = {}
+
+    def note(self, key: str | int) -> None:
+        """Remembers the current span, if there is one."""
+        if _TRACING.tracer is None or not (parent := traceparent()):
+            return
+        while len(self._noted) >= self._most:
+            del self._noted[next(iter(self._noted))]
+        self._noted[key] = parent
+
+    def of(self, key: str | int) -> str:
+        """What was noted, empty if nothing was."""
+        return self._noted.get(key, "")
+
+    def forget(self, key: str | int) -> None:
+        """Forgets what was noted, if anything was."""
+        self._noted.pop(key, None)
+
+    def take_all(self) -> list[str]:
+        """All that is noted, the oldest first; it is forgotten."""
+        noted, self._noted = self._noted, {}
+        return list(noted.values())
+
+
 def begin_call(method: str) -> Span | None:
     """Begins the span of the call that `call_ids` knows, and makes it the current one of this task."""
     if _TRACING.tracer is None:
@@ -172,15 +220,23 @@ def _child(name: str, kind: str, attributes: Attributes | None) -> InSpan | _Not
 
 
 def _start_remote(name: str, kind: str, parent: str, attributes: Attributes) -> Span | None:
+    context = _sampled(parent)
+    if context is None:
+        return None
+    from opentelemetry.trace import NonRecordingSpan
+
+    return _start(name, kind, parent=NonRecordingSpan(context), attributes=attributes)
+
+
+def _sampled(parent: str) -> SpanContext | None:
+    """What a `traceparent` names, if tracing is on and somebody has chosen it."""
     if _TRACING.tracer is None or not parent:
         return None
-    from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
+    from opentelemetry.trace import SpanContext, TraceFlags
 
     _, trace, span, flags = parent.split("-")
     context = SpanContext(int(trace, 16), int(span, 16), is_remote=True, trace_flags=TraceFlags(int(flags, 16)))
-    if not (context.is_valid and context.trace_flags.sampled):
-        return None
-    return _start(name, kind, parent=NonRecordingSpan(context), attributes=attributes)
+    return context if context.is_valid and context.trace_flags.sampled else None
 
 
 def _start(name: str, kind: str, *, parent: Span, attributes: Attributes, links: Sequence[Any] | None = None) -> Span:

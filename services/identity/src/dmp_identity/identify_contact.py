@@ -6,11 +6,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
 import psycopg
 
+from dmp_chassis import tracing
 from dmp_chassis.database import Database
 from dmp_chassis.uuid7 import uuid7_text
 from dmp_chassis.violations import Violation, Violations
@@ -28,6 +29,9 @@ from dmp_identity.graph_transaction import in_graph_transaction
 from dmp_identity.know_key_rules import as_stored
 from dmp_identity.record_observations import Recorded, record_observations
 
+if TYPE_CHECKING:
+    from opentelemetry.trace import Span
+
 SOURCE: Final = "identify"
 _GROUP: Final = 256
 _LIMITS: Final = {"email": 320, "phoneNumber": 64}
@@ -35,9 +39,11 @@ _TYPES: Final = {"email": "email", "phoneNumber": "phone"}
 _EITHER: Final = (("email", "phoneNumber"), ("phoneNumber", "email"))
 
 
-class _Waiting(msgspec.Struct):
+@dataclass(frozen=True, slots=True)
+class _Waiting:
     request: ContactRequest
     answer: asyncio.Future[ContactAnswer]
+    span: Span | None
 
 
 def read_contact_request(parser: IdentifierParser, values: dict[str, str]) -> ContactRequest:
@@ -99,7 +105,7 @@ class ContactIdentifier:
 
     async def identify(self, request: ContactRequest) -> ContactAnswer:
         """The contact of the request, stored. Raises OverloadedError, and what the database raises."""
-        waiting = _Waiting(request, asyncio.get_running_loop().create_future())
+        waiting = _Waiting(request, asyncio.get_running_loop().create_future(), tracing.current())
         try:
             self._queue.put_nowait(waiting)
         except asyncio.QueueFull:
@@ -119,7 +125,8 @@ class ContactIdentifier:
                 group.append(self._queue.get_nowait())
             group = [waiting for waiting in group if not waiting.answer.done()]
             try:
-                answers = await self._store([waiting.request for waiting in group])
+                with tracing.joined_span("contacts", [waiting.span for waiting in group]):
+                    answers = await self._store([waiting.request for waiting in group])
             except asyncio.CancelledError:
                 for waiting in group:
                     waiting.answer.cancel()

@@ -10,11 +10,12 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from dmp_chassis.actions import Asked
 from dmp_chassis.outages import outage
+from dmp_chassis.tracing import Noted, continued_span, span
 from dmp_chassis.uuid7 import uuid7_text
 from dmp_chassis.violations import InvalidArgument
 from dmp_ingest.adapters.erasure_store import Erasures
@@ -50,6 +51,8 @@ class Stores:
     """Called when an erasure is complete."""
     settled_seconds: float
     """After this time, every commit that had begun before an erasure has ended."""
+    traces: Noted = field(default_factory=Noted)
+    """Of the open erasures that were asked for in this process, those that are traced."""
 
 
 async def preview_erasure(whom: Whom, *, people: People) -> Erased:
@@ -67,9 +70,12 @@ async def erase_user(whom: Whom, *, asked: Asked, stores: Stores) -> Erasure:
     erasure = await erasures.find_open(whom)
     if erasure is None:
         erasure = await erasures.add(uuid7_text(), whom, asked=asked, lease_seconds=_LEASE_SECONDS)
+        stores.traces.note(erasure.erasure_id)
     try:
-        await _advance(erasure, stores, seconds=_CALL_SECONDS)
+        with span("erasure"):
+            await _advance(erasure, stores, seconds=_CALL_SECONDS)
     except (UserNotFoundError, InvalidArgument):
+        stores.traces.forget(erasure.erasure_id)
         await erasures.forget(erasure.erasure_id)
         raise
     finally:
@@ -101,10 +107,12 @@ async def sweep_loop(*, stores: Stores) -> None:
 async def _take_turn(erasure: Erasure, stores: Stores) -> None:
     erasures, erasure_id = stores.erasures, erasure.erasure_id
     try:
-        settled = await _advance(erasure, stores, seconds=_TURN_SECONDS)
+        with continued_span("erasure", stores.traces.of(erasure_id)):
+            settled = await _advance(erasure, stores, seconds=_TURN_SECONDS)
         await erasures.put_back(erasure_id, pause_seconds=_SWEEP_SECONDS if settled else 0.0)
         return
     except (UserNotFoundError, InvalidArgument):
+        stores.traces.forget(erasure_id)
         await erasures.forget(erasure_id)
         return
     except CannotAskError as error:
@@ -143,6 +151,7 @@ async def _advance(erasure: Erasure, stores: Stores, *, seconds: float) -> bool:
             if step is ErasureStep.COMPLETE:
                 await stores.people.confirm(erasure_id)
                 await stores.erasures.complete(erasure_id)
+                stores.traces.forget(erasure_id)
                 stores.completed()
             return True
         if time.monotonic() > until:

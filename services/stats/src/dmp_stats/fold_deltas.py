@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dmp_chassis.database import Database, after_commit
 from dmp_chassis.metrics import Metrics
+from dmp_chassis.tracing import followed_span
 from dmp_stats.adapters import cell_store, delta_store, fold_store, rollup_store
 from dmp_stats.adapters.delta_store import DeltaCache
 from dmp_stats.domain.cells import campaign_rows, merge_cells, pack_cells
@@ -78,7 +79,10 @@ async def fold_for_ever(database: Database, deltas: DeltaCache, *, interval_seco
 async def _measured_fold(database: Database, deltas: DeltaCache, metrics: Metrics) -> int:
     begun, folded = time.monotonic(), None
     try:
-        folded = await fold_deltas(database, deltas)
+        with followed_span("fold", deltas.traces.take_all()) as span:
+            folded = await fold_deltas(database, deltas)
+            if span is not None:
+                span.set_attribute("dmp.batches", folded)
         return folded
     finally:
         if folded:

@@ -10,6 +10,7 @@ import numpy as np
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dmp_chassis.database import raw
+from dmp_chassis.tracing import Noted
 from dmp_stats.adapters.arrays import Int8Array, array_cursor, int8_array
 from dmp_stats.domain.cells import Cells, campaign_rows, select_cells, unpack_cells
 
@@ -97,6 +98,8 @@ class DeltaCache:
 
     def __init__(self) -> None:
         self._deltas: dict[int, Delta] = {}
+        self.traces = Noted()
+        """Of the batches that were applied in this process since it last folded, those that are traced."""
 
     def __len__(self) -> int:
         """How many deltas are here, without the last fold."""
@@ -104,6 +107,7 @@ class DeltaCache:
 
     def put(self, seq: int, cells: Cells) -> None:
         """Remembers a row that this process has written."""
+        self.traces.note(seq)
         if len(self._deltas) < _MOST_CACHED:
             self._deltas[seq] = Delta(cells)
 
