@@ -49,7 +49,7 @@ NOT_ON_A_CLUSTER := tests/ingest/integration/test_log_retention.py tests/ingest/
 test-cluster: .venv/.developing  ## what depends on the stores, against those that DMP_*_DATABASE_URL and DMP_REDIS_URL name; empties them
 	@DMP_TEST_CLUSTER=1 $(BIN)/pytest $(or $(TESTS),$(CLUSTER_TESTS)) $(NOT_ON_A_CLUSTER:%=--deselect=%)
 
-alerting: .venv/.alerting  ## bring Prometheus and promtool for the tests of alerts, as `make test` does
+alerting: .venv/.alerting  ## bring Prometheus, exporters and a Redis with TLS for the tests, as `make test` does
 
 chaos: .venv/.developing  ## kill, freeze, flush and cut everything, 50 times each, then compare every event (a quarter of an hour)
 	@DMP_CHAOS_ROUNDS=$${DMP_CHAOS_ROUNDS:-50} DMP_CHAOS_AWAY_SECONDS=$${DMP_CHAOS_AWAY_SECONDS:-60} $(BIN)/pytest tests/chaos tests/clients/test_killing.py -s
@@ -162,6 +162,6 @@ SUPPLY := .venv/supply/bin
 	@$(PIP) --no-deps --require-hashes -r requirements-dev.lock
 	@touch $@
 
-.venv/.alerting: .venv/.made tests/observability/bring_prometheus.sh
-	@sh tests/observability/bring_prometheus.sh .venv/prometheus
+.venv/.alerting: .venv/.made tests/bring_programs.sh
+	@sh tests/bring_programs.sh .venv/brought
 	@touch $@

@@ -10,7 +10,7 @@ import hypothesis
 import pytest
 from httpx._transports import default as transports
 
-pytest_plugins = ["tests.servers", "tests.redis_cluster"]
+pytest_plugins = ["tests.servers", "tests.redis_cluster", "tests.tls_stores"]
 
 # A property is about results: on a machine that others keep busy an example may take any time.
 hypothesis.settings.register_profile("untimed", deadline=None)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 from pathlib import Path
@@ -35,6 +34,9 @@ OF_A_CERTIFICATE = re.compile(r"DMP_TLS_\w+_FILE")
 OF_ITS_NETWORK = "DMP_PLAIN_STORES"
 """Compose has its stores in a network that only the services are in."""
 
+OF_A_STORE = re.compile(r"DMP_(\w+_DATABASE|REDIS)_URL")
+"""Compose has them in files of the volume `<context>-stores`."""
+
 NOT_IN_COMPOSE = {"DMP_PLAIN_INSIDE"}
 """Compose has certificates."""
 
@@ -42,7 +44,8 @@ NOT_IN_COMPOSE = {"DMP_PLAIN_INSIDE"}
 @pytest.mark.parametrize("context", CONTEXTS)
 def test_a_service_is_given_every_setting_that_it_reads_and_no_other(context: str) -> None:
     read = {name for name in settings(context) if not OF_THE_IMAGE.fullmatch(name) and not A_FILE.fullmatch(name)}
-    assert set(compose()[context]["environment"]) == (read - NOT_IN_COMPOSE) | {f"DMP_{context.upper()}_METRICS_LISTEN"}
+    read = {f"{name}_FILE" if OF_A_STORE.fullmatch(name) else name for name in read - NOT_IN_COMPOSE}
+    assert set(compose()[context]["environment"]) == read | {f"DMP_{context.upper()}_METRICS_LISTEN"}
 
 
 @pytest.mark.parametrize("context", CONTEXTS)
@@ -85,9 +88,11 @@ def test_what_compose_takes_from_outside_is_documented_with_its_default() -> Non
 def test_a_service_knows_the_way_into_its_own_database_only(context: str) -> None:
     for name in (context, f"{context}-migrate"):
         service = compose()[name]
-        text = yaml.safe_dump(service["environment"])
-        assert set(re.findall(r"dmp_(\w+):", text)) == {context}
-        assert set(re.findall(r"DMP_(\w+)_DATABASE_PASSWORD", text)) == {context.upper()}
+        assert service["volumes"] == [f"{context}-stores:/stores:ro", f"{context}-certificates:/certificates:ro"]
+        urls = {name: path for name, path in service["environment"].items() if name.endswith("_URL_FILE")}
+        assert urls.pop(f"DMP_{context.upper()}_DATABASE_URL_FILE") == "/stores/database.url"
+        assert urls.pop("DMP_REDIS_URL_FILE", "/stores/redis.url") == "/stores/redis.url"
+        assert urls == {}
 
 
 def test_stores_go_without_proof_only_where_nobody_else_is() -> None:
@@ -110,7 +115,8 @@ def test_a_service_starts_only_after_its_own_migrations(context: str) -> None:
     assert job["command"] == ["migrate"]
     assert job["build"] == services[context]["build"]
     assert job["image"] == services[context]["image"]
-    assert job["depends_on"] == {"postgres": {"condition": "service_healthy"}}
+    healthy = {"condition": "service_healthy"}
+    assert job["depends_on"] == {"postgres": healthy, "certificates": healthy}
 
 
 @pytest.mark.parametrize("context", CONTEXTS)
@@ -154,7 +160,7 @@ def test_containers_may_do_as_little_as_possible(name: str) -> None:
 @pytest.mark.parametrize("context", CONTEXTS)
 def test_a_service_has_its_own_certificate_and_nobody_elses_key(context: str) -> None:
     service, makes = compose()[context], compose()["certificates"]
-    assert service["volumes"] == [f"{context}-certificates:/certificates:ro"]
+    assert f"{context}-certificates:/certificates:ro" in service["volumes"]
     assert f"{context}-certificates:/certificates/{context}" in makes["volumes"]
     files = {name: path for name, path in service["environment"].items() if OF_A_CERTIFICATE.fullmatch(name)}
     assert sorted(files.values()) == ["/certificates/ca.pem", "/certificates/cert.pem", "/certificates/key.pem"]
@@ -195,40 +201,59 @@ def test_images_of_others_are_named_by_an_exact_release() -> None:
             assert re.fullmatch(r"[\w./-]+:v?\d+\.\d+(\.\d+)?(-\w+)?", service["image"]), name
 
 
-@pytest.mark.parametrize(
-    ("host", "password", "allowed"),
-    [
-        ("127.0.0.1", "local-stats", True),
-        ("127.1.2.3", "local-stats", True),
-        ("localhost", "local-stats", True),
-        ("[::1]", "local-stats", True),
-        ("0.0.0.0", "local-stats", False),  # noqa: S104  # the value under test
-        ("192.168.1.5", "local-valkey", False),
-        ("0.0.0.0", "mine", True),  # noqa: S104  # the value under test
-    ],
-)
-def test_default_passwords_are_refused_where_others_reach_the_gateway(host: str, password: str, allowed: bool) -> None:
-    check = subprocess.run(
-        ["bash", str(ROOT / "deploy" / "check_passwords.sh")],
-        env={"PATH": os.environ["PATH"], "DMP_HTTP_HOST": host, "PASSWORDS": f"good {password} good"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (check.returncode == 0) is allowed
-    assert allowed or "DMP_VALKEY_PASSWORD" in check.stderr
+def test_every_password_that_may_be_chosen_reaches_who_hands_them_out_and_nobody_else() -> None:
+    chosen = {name for name in interpolated_variables() if name.endswith("_PASSWORD")}
+    assert len(chosen) == 5
+    assert all(interpolated_variables()[name] == "" for name in chosen), "no password stands in this file"
+    for name, service in compose().items():
+        named = chosen & set(re.findall(r"DMP_\w+_PASSWORD", yaml.safe_dump(service)))
+        assert named == (chosen if name == "passwords" else set()), name
 
 
-def test_nothing_with_a_password_starts_before_the_passwords_are_checked() -> None:
+def test_nothing_with_a_password_starts_before_there_are_passwords_and_certificates() -> None:
     services = compose()
-    checked = {"condition": "service_completed_successfully"}
     for name in ("gateway", "postgres", "valkey"):
-        assert services[name]["depends_on"]["passwords"] == checked
-    defaults = [value for name, value in interpolated_variables().items() if name.endswith("_PASSWORD")]
-    assert len(defaults) == 5
-    assert all(value.startswith("local-") for value in defaults)
-    for name in (name for name in interpolated_variables() if name.endswith("_PASSWORD")):
-        assert name in services["passwords"]["environment"]["PASSWORDS"]
+        assert services[name]["depends_on"]["passwords"] == {"condition": "service_completed_successfully"}
+        assert services[name]["depends_on"]["certificates"] == {"condition": "service_healthy"}
+
+
+def test_a_container_sees_no_passwords_of_others() -> None:
+    """Who hands them out writes into a volume for each kind of container; nobody else can write there."""
+    own = {
+        "ingest-stores": {"ingest", "ingest-migrate"},
+        "identity-stores": {"identity", "identity-migrate"},
+        "stats-stores": {"stats", "stats-migrate"},
+        "postgres-secrets": {"postgres"},
+        "valkey-secrets": {"valkey"},
+        "observers-secrets": {"postgres-exporter", "valkey-exporter"},
+        "passwords": set(),
+    }
+    folders = {}
+    for name, service in compose().items():
+        for volume in service.get("volumes", ()):
+            source, target, *read_only = volume.split(":")
+            if source in own and name == "passwords":
+                folders[source] = target
+            elif source in own:
+                assert name in own[source], volume
+                assert read_only == ["ro"], volume
+    assert folders == {
+        source: f"/secrets/{'kept' if source == 'passwords' else source.partition('-')[0]}" for source in own
+    }
+    assert compose()["passwords"]["network_mode"] == "none"
+
+
+def test_the_stores_serve_with_their_own_passwords_and_certificates() -> None:
+    makes = compose()["certificates"]
+    for name in ("postgres", "valkey"):
+        service = compose()[name]
+        assert f"./deploy/{name}/serve.sh:/serve.sh:ro" in service["volumes"]
+        assert service["entrypoint"][1:] == ["/serve.sh"]
+        assert {f"{name}-secrets:/secrets:ro", f"{name}-certificates:/certificates:ro"} <= set(service["volumes"])
+        assert f"{name}-certificates:/certificates/{name}" in makes["volumes"]
+        assert name in makes["command"]
+        # Keys and passwords are for the group of who makes them.
+        assert service["user"].partition(":")[2] == final_stage("certificates")["USER"].partition(":")[2]
 
 
 def test_the_gateway_starts_with_keys_and_cannot_write_or_read_the_first_one() -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from dmp_stack.gateway import Gateway
-from tests.deploy.deployment import CONTEXTS, ROOT, dockerfile, final_stage, locked
+from tests.deploy.deployment import CONTEXTS, ROOT, compose, dockerfile, final_stage, locked
 
 OWN = {"dmp-protos", "dmp-chassis", "dmp-ingest", "dmp-identity", "dmp-stats"}
 OF_THE_STACK = {
@@ -154,10 +154,11 @@ def test_what_is_not_listed_does_not_reach_the_builder() -> None:
     kept = {rule.removeprefix("!") for rule in rules if rule.startswith("!")}
     keys = {f"stack/src/dmp_stack/{name}" for name in ("__init__.py", "keys", "private_file.py")}
     certificates = {f"deploy/certificates/{name}" for name in ("make_certificates.py", "requirements.lock")}
+    passwords = {"deploy/passwords/make_passwords.py"}
     canary = {"deploy/canary/requirements.lock", "stack/src/dmp_stack/canary", "stack/src/dmp_stack/demo_client.py"}
     services = {"console", "gateway", "libs/chassis/src", "protos/gen", "services"}
     snippet = {"clients/js/bundle", "clients/js/example"}
-    assert kept == {*services, *keys, *certificates, *canary, *snippet}
+    assert kept == {*services, *keys, *certificates, *passwords, *canary, *snippet}
 
 
 def test_the_image_of_the_canary_has_what_it_imports_and_nothing_of_a_service(tmp_path: Path) -> None:
@@ -204,3 +205,14 @@ def test_the_image_of_the_keys_has_their_code_and_needs_the_standard_library_onl
 
 def test_who_makes_the_keys_and_who_reads_them_is_one_user() -> None:
     assert final_stage("keys")["USER"] == final_stage("gateway")["USER"]
+
+
+def test_the_image_of_the_certificates_has_a_folder_for_each_volume() -> None:
+    """A new volume takes owner and rights of the folder where it is mounted."""
+    (made,) = [
+        arguments for name, arguments in dockerfile("certificates") if name == "RUN" and "install -d" in arguments
+    ]
+    mounted = [volume.split(":")[1] for name in ("certificates", "passwords") for volume in compose()[name]["volumes"]]
+    assert {folder.removeprefix("/") for folder in mounted} <= set(made.replace(";", "").split())
+    sources = [arguments for name, arguments in dockerfile("certificates") if name == "COPY" and "/dmp/" in arguments]
+    assert sources == ["--chmod=444 deploy/certificates/make_certificates.py deploy/passwords/make_passwords.py /dmp/"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -14,18 +13,15 @@ import yaml
 from dmp_stack.child import Child, ChildSpec
 from dmp_stack.ports import reserve_port
 from dmp_stack.programs import repository_root
+from tests.brought import brought
 from tests.conditions import wait_until
 
 RULES: Final = repository_root() / "deploy" / "observability" / "prometheus" / "rules"
-BROUGHT: Final = repository_root() / ".venv" / "prometheus"
-"""Where `make test` puts the programs."""
 
 
 def program(name: str) -> str:
     """The path of `prometheus` or `promtool`. Fails where `make test` has not brought it."""
-    found = shutil.which(name, path=f"{BROUGHT}:{os.environ['PATH']}")
-    assert found, f"there is no {name}: `make alerting` brings it"
-    return found
+    return brought(name)
 
 
 class Prometheus:
