@@ -10,12 +10,14 @@ import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
 import psycopg
 import pytest
 
+from deploy.certificates.make_certificates import make_certificates
 from dmp_stack.settings import CONTEXTS
 from dmp_stack.stack import Stack
 from dmp_stack.stores import role_of
@@ -27,7 +29,14 @@ pytestmark = pytest.mark.timeout(240)
 
 
 @pytest.fixture(scope="module")
-def system(new_stack: Callable[..., Stack]) -> Iterator[Stack]:
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("certificates")
+    make_certificates(directory)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def system(new_stack: Callable[..., Stack], certificates: Path) -> Iterator[Stack]:
     """A system of this module's own, with a canary every second, an audit that hardly pauses, and a short queue."""
     environment = {
         "DMP_CANARY_EVERY_SECONDS": "1",
@@ -35,7 +44,7 @@ def system(new_stack: Callable[..., Stack]) -> Iterator[Stack]:
         "DMP_INGEST_AUDIT_PAUSE_SECONDS": "0.1",
         "DMP_INGEST_MAX_QUEUED_EVENTS": "2000",
     }
-    with new_stack(canary=True, service_environment=environment) as running:
+    with new_stack(canary=True, service_environment=environment, certificates_directory=certificates) as running:
         yield running
 
 
@@ -131,6 +140,19 @@ def test_redis_away(system: Stack, prometheus: Prometheus) -> None:
     assert not prometheus.rings("DatabaseAway")
     system.child("valkey").start()
     prometheus.wait_until_it_is_silent("RedisAway")
+
+
+def test_certificates_that_are_about_to_end(certificates: Path, prometheus: Prometheus) -> None:
+    assert not prometheus.rings("CertificateExpires")
+    make_certificates(certificates, days=3, renew=True)
+    for context in CONTEXTS:
+        prometheus.wait_until_it_rings("CertificateExpires", job=context, severity="ticket")
+    assert not prometheus.rings("CertificateExpires", severity="page")
+    make_certificates(certificates, days=0.5, renew=True)
+    for context in CONTEXTS:
+        prometheus.wait_until_it_rings("CertificateExpires", job=context, severity="page")
+    make_certificates(certificates, renew=True)
+    prometheus.wait_until_it_is_silent("CertificateExpires")
 
 
 def test_a_damaged_cell(system: Stack, api: httpx.Client, prometheus: Prometheus) -> None:
