@@ -4,6 +4,7 @@
     python -m bench --quick                one round of 2 s a case and little data, to see that everything works
     python -m bench --parts ingest         one or several of ingest (the whole system under events), identity and stats
     python -m bench --parts observing      what metrics and traces cost: CPU for each event with and without them
+    python -m bench --parts disk           what a million events take on disk and in Valkey, table by table
     python -m bench --only json/1000       of ingest's cases those whose name contains the text, and nothing else
     python -m bench --stored 10            ingest also with 10 million events in the log
     python -m bench --no-limits --runs 5 --only json/1/c64 json/1000/c16     what keys and TLS cost, beside the same
@@ -28,6 +29,7 @@ from typing import Any
 from bench import report
 from bench.cases import CASES, STORED_CASES, Case, chosen_cases
 from bench.catch_up import measure_catch_up
+from bench.disk import measure_disk
 from bench.erasures import measure_erasures
 from bench.figures import Figures
 from bench.guards import guard_losses, losses_table
@@ -46,8 +48,9 @@ from bench.yardstick import Yardstick
 from deploy.certificates.make_certificates import make_certificates
 from dmp_stack.errors import StackError
 
-_PARTS = ("ingest", "identity", "stats", "catch-up", "erasures", "client", "observing")
+_PARTS = ("ingest", "identity", "stats", "catch-up", "erasures", "client", "observing", "disk")
 _ENTRIES = 1_000_000
+_STORED = 300_000
 _TRACKED = 50_000
 _EMPTY_HANDLER_CONNECTIONS = (1, 16, 64)
 _OWN_GATEWAY_CONNECTIONS = (64, 512)
@@ -100,6 +103,9 @@ def run(options: argparse.Namespace, directory: Path) -> dict[str, Any]:
         if "observing" in options.parts:
             print("\nobserving", flush=True)
             measure_observing(figures, directory, seconds=options.seconds, runs=options.runs, seed=options.seed)
+        if "disk" in options.parts:
+            print("\ndisk", flush=True)
+            measure_disk(figures, directory, events=max(10_000, round(_STORED * options.scale)), seed=options.seed)
         if "client" in options.parts:
             print("\nclient", flush=True)
             measure_tracking(figures, directory, events=round(_TRACKED * options.scale), runs=options.runs)
