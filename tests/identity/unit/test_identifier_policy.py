@@ -187,6 +187,10 @@ SECTION: dict[str, tuple[dict[str, Any], list[str]]] = {
         {"blocked_patterns": ["a"] * 101},
         ["types.email.blocked_patterns must have at most 100 patterns"],
     ),
+    "patterns that are too much together": (
+        {"blocked_patterns": [rf"{number}\pL{{20}}" for number in range(100)]},
+        ["types.email.blocked_patterns take too much memory together: fewer or shorter ones are needed"],
+    ),
     "patterns that cannot be followed, each": (
         {"blocked_patterns": ["(", "a", "b" * 1001]},
         [

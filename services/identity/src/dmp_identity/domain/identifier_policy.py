@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from dmp_identity.domain.normalisation import Normalisation, normalisation_from_names
-from dmp_identity.domain.patterns import MOST, PatternSet, problem_of
+from dmp_identity.domain.patterns import MOST, PatternSet, TooLargeTogetherError, problem_of
 from dmp_identity.domain.placeholders import SHAPES, PlaceholderRules, squeezed, words_of
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
@@ -237,5 +237,8 @@ def _patterns(values: object, where: str, problems: list[str]) -> PatternSet:
     else:
         problems.extend(f"{where}: {value[:100]!r} {what}" for value in values if (what := problem_of(value)))
         if len(problems) == before:
-            return PatternSet(values)
+            try:
+                return PatternSet(values)
+            except TooLargeTogetherError:
+                problems.append(f"{where} take too much memory together: fewer or shorter ones are needed")
     return PatternSet()

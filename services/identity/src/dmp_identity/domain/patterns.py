@@ -29,19 +29,26 @@ def _options(memory: int) -> re2.Options:
     return options
 
 
+class TooLargeTogetherError(ValueError):
+    """Each pattern is right, but all of them together take more memory than they may."""
+
+
 class PatternSet:
     """Patterns that are matched together, each against the whole text."""
 
     __slots__ = ("_set",)
 
     def __init__(self, patterns: Sequence[str] = ()) -> None:
-        """Each must be one of which `problem_of` says nothing."""
+        """Each must be one of which `problem_of` says nothing. Raises TooLargeTogetherError."""
         self._set = None
         if patterns:
             self._set = re2.Set.FullMatchSet(_options(_MEMORY * (1 + len(patterns))))
             for pattern in patterns:
                 self._set.Add(pattern)
-            self._set.Compile()
+            try:
+                self._set.Compile()
+            except re2.error:
+                raise TooLargeTogetherError from None
 
     def matches(self, text: str) -> bool:
         """True if one of the patterns matches the whole text."""
