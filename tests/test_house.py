@@ -161,10 +161,19 @@ def long_lines(text: str) -> list[int]:
     return found
 
 
-def test_lines_of_markdown_can_be_read_beside_other_windows() -> None:
+def documents() -> list[Path]:
+    """Every Markdown file of the project."""
     folders = [path for path in _ROOT.iterdir() if path.is_dir() and not path.name.startswith(".")]
-    documents = [*_ROOT.glob("*.md"), *(path for folder in folders for path in folder.rglob("*.md"))]
-    found = {path.relative_to(_ROOT).as_posix(): long_lines(path.read_text("utf-8")) for path in documents}
+    return [*_ROOT.glob("*.md"), *(path for folder in folders for path in folder.rglob("*.md"))]
+
+
+def test_no_document_has_both_sides_of_a_conflict() -> None:
+    mark = re.compile(r"^(<{7}|>{7}) ", re.MULTILINE)
+    assert [path for path in documents() if mark.search(path.read_text("utf-8"))] == []
+
+
+def test_lines_of_markdown_can_be_read_beside_other_windows() -> None:
+    found = {path.relative_to(_ROOT).as_posix(): long_lines(path.read_text("utf-8")) for path in documents()}
     assert {"README.md", "docs/testing.md", "services/identity/README.md"} <= found.keys()
     assert {name: lines for name, lines in found.items() if lines} == {}
 
