@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install --qui
 PACKAGES := protos libs/chassis $(sort $(patsubst %/pyproject.toml,%,$(wildcard services/*/pyproject.toml))) stack
 
 .DEFAULT_GOAL := help
-.PHONY: help run console snippet demo audit top bench chaos mutants test test-cluster alerting lint format types imports protos protos-check pictures metrics docs lock sbom vulnerabilities clean ci
+.PHONY: help run console snippet demo audit top bench chaos mutants test test-cluster alerting lint format types imports protos protos-check protos-release pictures metrics docs lock sbom vulnerabilities clean ci
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 16
@@ -83,6 +83,9 @@ docs: .venv/.developing  ## the documents and the client's reference as a site i
 
 protos: .venv/.developing  ## regenerate the stubs
 	@$(BIN)/python protos/generate.py
+
+protos-release: .venv/.developing  ## what is checked in is released: later changes of the protos must be understood by its callers
+	@$(BIN)/python protos/generate.py --release
 
 pictures: .venv/.developing .venv/.console .venv/.browser  ## take the pictures of the console in docs/pictures again
 	@$(BIN)/pytest -q tests/console/take_pictures.py

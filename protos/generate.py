@@ -1,9 +1,11 @@
 """Generate the Python stubs and the gateway's descriptor set from the protos.
 
 Writes `gen/python` (messages, gRPC stubs and their types, the package `dmp-protos`) and `gen/dmp.binpb` (all files
-with their imports, for the gateway's transcoder), after `buf lint` has found nothing. Writes the tables from RPCs and
-paths to scopes, too, into the gateway's Lua filters that ask for keys. With `--check` it writes nothing and fails if
-what is checked in differs from what the protos give.
+with their imports, for the gateway's transcoder), after `buf lint` has found nothing and `buf breaking` has found that
+callers of the last release are still understood. Writes the tables from RPCs and paths to scopes, too, into the
+gateway's Lua filters that ask for keys. With `--check` it writes nothing and fails if what is checked in differs from
+what the protos give. With `--release` it writes nothing but `released.binpb`: from then on changes are held against
+what is checked in now.
 """
 
 from __future__ import annotations
@@ -24,6 +26,8 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 ROOT = Path(__file__).resolve().parent
 GENERATED = ROOT / "gen"
+RELEASED = ROOT / "released.binpb"
+"""The descriptor set of the last release: what callers out there were built with."""
 ERROR_DETAILS = "google/rpc/error_details.proto"
 """No proto of ours imports it, but the gateway prints what errors carry in it."""
 FILTERS = (ROOT.parent / "gateway" / "authenticate.lua", ROOT.parent / "gateway" / "authorize.lua")
@@ -59,6 +63,17 @@ def generate(target: Path) -> None:
     ):
         (package / "__init__.py").touch()
     (python / "dmp" / "py.typed").touch()
+
+
+def check_compatible(descriptors: Path, released: Path = RELEASED) -> None:
+    """Raises CalledProcessError, after it was said why, if callers of the released descriptor set are not understood.
+
+    A field may be added, and may be renamed only where JSON does not see it; a number is never used again, and no RPC
+    goes away. The rules are in buf.yaml.
+    """
+    config = ROOT.parent / "buf.yaml"
+    options = ["--exclude-imports", "--config", config]
+    subprocess.run([SCRIPTS / "buf", "breaking", descriptors, "--against", released, *options], check=True)
 
 
 class UnscopedRpcError(Exception):
@@ -138,10 +153,16 @@ def main() -> int:
     parser.add_argument(
         "--check", action="store_true", help="fail if the checked-in stubs differ from what the protos give"
     )
-    check = parser.parse_args().check
+    parser.add_argument("--release", action="store_true", help="hold later changes against what is checked in now")
+    options = parser.parse_args()
+    check = options.check
+    if options.release:
+        shutil.copyfile(GENERATED / "dmp.binpb", RELEASED)
+        return 0
     with tempfile.TemporaryDirectory() as scratch:
         fresh = Path(scratch) / "gen"
         generate(fresh)
+        check_compatible(fresh / "dmp.binpb")
         filters = list(stale_filters(fresh / "dmp.binpb"))
         if not check:
             for path, text in filters:
