@@ -7,8 +7,8 @@
     python -m bench --parts disk           what a million events take on disk and in Valkey, table by table
     python -m bench --only json/1000       of ingest's cases those whose name contains the text, and nothing else
     python -m bench --stored 10            ingest also with 10 million events in the log
-    python -m bench --no-limits --runs 5 --only json/1/c64 json/1000/c16     what keys and TLS cost, beside the same
-                                           loads without them
+    python -m bench --no-limits --runs 5 --only json/1/c64 json/1000/c16     what keys and TLS cost, and a second
+                                           process of each service, beside the same loads without them
 
 Every round visits the limits and then all cases in turn, so that a slow minute of the machine falls on all alike. A
 case is not a figure unless every answer was right: each event accepted once or recognised, and `/stats` showing
@@ -47,6 +47,7 @@ from bench.tracking import measure_tracking
 from bench.yardstick import Yardstick
 from deploy.certificates.make_certificates import make_certificates
 from dmp_stack.errors import StackError
+from dmp_stack.settings import CONTEXTS
 
 _PARTS = ("ingest", "identity", "stats", "catch-up", "erasures", "client", "observing", "disk")
 _ENTRIES = 1_000_000
@@ -185,7 +186,8 @@ class _Bench:
         cases = chosen_cases(self._options.only)
         for case in cases if number % 2 else reversed(cases):
             certificates = self._certificates() if case.tls or case.mutual else None
-            with System(api_keys=case.keys, certificates=certificates, mutual=case.mutual) as system:
+            replicas = dict.fromkeys(CONTEXTS, case.replicas)
+            with System(api_keys=case.keys, certificates=certificates, mutual=case.mutual, replicas=replicas) as system:
                 self._measurement.use(system)
                 self._measure(case, case.name)
 

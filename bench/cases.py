@@ -20,16 +20,17 @@ class Case:
     keys: bool = False
     tls: bool = False
     mutual: bool = False
+    replicas: int = 1
 
     @property
     def name(self) -> str:
-        """`json/1000/c8`, `json/1000/c8/dup50`, `json/1000/c16/keys/tls/mutual`"""
-        guards = {"/keys": self.keys, "/tls": self.tls, "/mutual": self.mutual}
+        """`json/1000/c8`, `json/1000/c8/dup50`, `json/1000/c16/keys/tls/mutual`, `json/1000/c16/two`"""
+        guards = {"/keys": self.keys, "/tls": self.tls, "/mutual": self.mutual, "/two": self.replicas == 2}
         return self.plain + "".join(name for name, on in guards.items() if on)
 
     @property
     def plain(self) -> str:
-        """The name of the same load without keys and TLS: `json/1000/c16`."""
+        """The name of the same load without keys and TLS, and with one process of each service: `json/1000/c16`."""
         known = f"/dup{self.known_percent}" if self.known_percent else ""
         return f"{self.transport}/{self.batch}/c{self.connections}{known}"
 
@@ -41,6 +42,7 @@ CASES: tuple[Case, ...] = (
     Case(transport="json", batch=1, connections=64, keys=True),
     Case(transport="json", batch=1, connections=64, keys=True, tls=True),
     Case(transport="json", batch=1, connections=64, keys=True, tls=True, mutual=True),
+    Case(transport="json", batch=1, connections=64, replicas=2),
     Case(transport="json", batch=1, connections=256),
     Case(transport="json", batch=1, connections=512),
     Case(transport="json", batch=10, connections=32),
@@ -51,6 +53,7 @@ CASES: tuple[Case, ...] = (
     Case(transport="json", batch=1000, connections=16, keys=True),
     Case(transport="json", batch=1000, connections=16, keys=True, tls=True),
     Case(transport="json", batch=1000, connections=16, keys=True, tls=True, mutual=True),
+    Case(transport="json", batch=1000, connections=16, replicas=2),
     Case(transport="json", batch=1000, connections=8, known_percent=50),
     Case(transport="json", batch=1000, connections=8, known_percent=100),
     Case(transport="grpc", batch=1, connections=1),

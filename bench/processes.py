@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +33,8 @@ class Usage:
 def read_usage(pids: Mapping[str, int]) -> Usage:
     """The CPU time of each process in `pids` with all that it has started."""
     parts: dict[str, float] = {}
-    for name, pid in pids.items():
+    for replica, pid in pids.items():
+        name = _service(replica)
         for process in _family(pid):
             with contextlib.suppress(psutil.Error, OSError):
                 part = _postgres_part(process) if name == "postgres" else name
@@ -43,16 +45,20 @@ def read_usage(pids: Mapping[str, int]) -> Usage:
 def read_memory(pids: Mapping[str, int]) -> dict[str, dict[str, float]]:
     """Resident memory in MiB by part: `rss` as the kernel counts it, `pss` with shared pages counted once in all."""
     memory: dict[str, dict[str, float]] = {}
-    for name, pid in pids.items():
-        total = {"rss": 0.0, "pss": 0.0}
+    for replica, pid in pids.items():
+        total = memory.setdefault(_service(replica), {"rss": 0.0, "pss": 0.0})
         for process in _family(pid):
             with contextlib.suppress(psutil.Error, OSError):
                 for line in Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines():
                     label, _, rest = line.partition(":")
                     if label in ("Rss", "Pss"):
                         total[label.lower()] += int(rest.split()[0]) / _MEBIBYTE_IN_KIB
-        memory[name] = {kind: round(value, 1) for kind, value in total.items()}
-    return memory
+    return {name: {kind: round(value, 1) for kind, value in total.items()} for name, total in memory.items()}
+
+
+def _service(replica: str) -> str:
+    """The name of the part that a process belongs to: `ingest` of `ingest-2`."""
+    return re.sub(r"-\d+$", "", replica)
 
 
 def _family(pid: int) -> list[psutil.Process]:

@@ -1,4 +1,4 @@
-"""What keys and TLS cost is told from rounds, and judged."""
+"""What keys, TLS and second replicas cost is told from rounds, and judged."""
 
 from __future__ import annotations
 
@@ -31,14 +31,19 @@ def test_of_keys_alone_nothing_is_promised() -> None:
     assert loss.promises() == []
 
 
+def test_a_second_replica_of_each_service_has_a_limit_of_its_own() -> None:
+    (loss,) = guard_losses({PLAIN: [run(1000, 20)], f"{PLAIN}/two": [run(860, 20 / 0.84)]})
+    assert [(promise.floor, promise.verdict) for promise in loss.promises()] == [(0.15, "target"), (0.15, "MISSED")]
+
+
 def test_what_was_not_measured_beside_its_plain_load_is_left_out() -> None:
     assert guard_losses({OPEN: [run(1000, 20)], "json/1/c64": [run(1000, 20)]}) == []
 
 
-def test_both_promised_loads_are_measured_with_keys_with_tls_and_with_mutual_tls() -> None:
+def test_both_promised_loads_are_measured_with_keys_with_tls_with_mutual_tls_and_with_replicas() -> None:
     names = {case.name for case in CASES}
     for plain in ("json/1/c64", PLAIN):
-        assert {f"{plain}{guards}" for guards in ("", "/keys", "/keys/tls", "/keys/tls/mutual")} <= names
+        assert {f"{plain}{guards}" for guards in ("", "/keys", "/keys/tls", "/keys/tls/mutual", "/two")} <= names
 
 
 def test_the_name_of_a_case_says_its_guards() -> None:
