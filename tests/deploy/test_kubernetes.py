@@ -147,6 +147,9 @@ def test_the_stores_of_one_node_are_those_of_compose() -> None:
     for container, name, key in ((postgres, "postgres", "command"), (valkey, "valkey", "command")):
         told = [re.sub(r"\$\{\w+:-(\w+)\}", r"\1", text) for text in compose()[name][key]]
         assert container["args"] == told
+        assert [part.rpartition("/")[2] for part in container["command"]] == [
+            part.rpartition("/")[2] for part in compose()[name]["entrypoint"]
+        ]
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
