@@ -185,11 +185,17 @@ def stopped_url(runner: GatewayRunner) -> Iterator[str]:
 def test_a_service_that_is_stopped_costs_a_caller_the_time_for_the_work_and_no_more(
     stopped_url: str, method: str, path: str
 ) -> None:
+    """Or less, where the gateway hears in the meantime that nobody is there: its pings were not answered."""
     started = time.monotonic()
     body = b"{}" if method != "GET" else None
     response = httpx.request(method, f"{stopped_url}{path}", content=body, trust_env=False, timeout=20)
-    assert_error(response, 504, "DEADLINE_EXCEEDED")
-    assert 0.9 < time.monotonic() - started < 5
+    took = time.monotonic() - started
+    if response.status_code == 503:
+        assert_error(response, 503, "UNAVAILABLE")
+    else:
+        assert_error(response, 504, "DEADLINE_EXCEEDED")
+        assert took > 0.9
+    assert took < 5
 
 
 @pytest.fixture
