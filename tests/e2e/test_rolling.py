@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import httpx
@@ -217,6 +218,8 @@ def test_who_is_killed_takes_no_request_with_it_that_may_be_repeated(
             replicated.child(name).pause()  # so that it dies with requests in hand
             wait_busy(replicated, name)
             assert replicated.child(name).kill()
+            # Else the next test might begin before the gateway has heard of it, and kill the other one.
+            wait_until(partial(is_half, replicated, name.partition("-")[0]), f"{name} left out", timeout_seconds=60)
         load.wait_for(50)
     assert_only_what_was_there_failed(load)
     wait_whole(replicated)
