@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator
 from functools import partial
@@ -345,3 +346,14 @@ async def test_another_error_is_not_tried_again() -> None:
 def psycopg_error(state: str) -> sqlalchemy.exc.OperationalError:
     original = psycopg.errors.lookup(state)("made for the test")
     return sqlalchemy.exc.OperationalError("SELECT 1", {}, original)
+
+
+async def test_a_connection_that_no_pool_knows_of_is_closed_with_the_others(ingest_database_url: str) -> None:
+    database = Database.connect(ingest_database_url, pool_size=1, application_name="test")
+    with contextlib.suppress(sqlalchemy.exc.OperationalError):  # the transaction has lost its connection
+        async with database.begin() as connection:
+            driver, below = raw(connection), connection.sync_connection
+            assert below is not None
+            below.detach()
+            await database.close()
+            assert driver.closed

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from typing import Any, Final, Self
+from weakref import WeakSet
 
 import msgspec
 import psycopg
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy import event
+from sqlalchemy.engine import URL, Engine, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from dmp_chassis.citus import admit
@@ -42,9 +44,21 @@ def make_engine(url: URL, application_name: str, pool_size: int, acquire_seconds
     """An engine whose pool holds `pool_size` connections and makes a caller wait at most `acquire_seconds` for one.
 
     Connections are in autocommit mode: SQLAlchemy's transactions need an explicit BEGIN as their first statement.
-    Statement parameters stay out of error texts. JSON goes through msgspec.
+    Statement parameters stay out of error texts. JSON goes through msgspec. Disposing of it closes every connection:
+    one whose caller is cancelled while SQLAlchemy looks at it for the first time is in no pool.
     """
-    return create_async_engine(
+    opened: WeakSet[psycopg.AsyncConnection[Any]] = WeakSet()
+
+    async def connect(conninfo: str = "", **given: Any) -> psycopg.AsyncConnection[Any]:  # noqa: ANN401
+        connection = await _Connection.connect(conninfo, **given)
+        opened.add(connection)
+        return connection
+
+    def close_all(_: Engine) -> None:
+        for connection in tuple(opened):
+            connection.pgconn.finish()
+
+    engine = create_async_engine(
         url,
         pool_size=pool_size,
         max_overflow=0,
@@ -55,7 +69,7 @@ def make_engine(url: URL, application_name: str, pool_size: int, acquire_seconds
         json_serializer=_json_text,
         json_deserializer=msgspec.json.decode,
         connect_args={
-            "async_creator_fn": _Connection.connect,
+            "async_creator_fn": connect,
             "autocommit": True,
             "application_name": application_name,
             "connect_timeout": _CONNECT_SECONDS,
@@ -65,6 +79,8 @@ def make_engine(url: URL, application_name: str, pool_size: int, acquire_seconds
             "tcp_user_timeout": 10_000,
         },
     )
+    event.listen(engine.sync_engine, "engine_disposed", close_all)
+    return engine
 
 
 def _json_text(value: object) -> str:
