@@ -71,8 +71,7 @@ def check_compatible(descriptors: Path, released: Path = RELEASED) -> None:
     A field may be added, and may be renamed only where JSON does not see it; a number is never used again, and no RPC
     goes away. The rules are in buf.yaml.
     """
-    config = ROOT.parent / "buf.yaml"
-    options = ["--exclude-imports", "--config", config]
+    options = ["--exclude-imports", f"--config={ROOT.parent / 'buf.yaml'}"]
     subprocess.run([SCRIPTS / "buf", "breaking", descriptors, "--against", released, *options], check=True)
 
 
