@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from types import TracebackType
-from typing import Any, Final
+from typing import Final
 
 import grpc
 
 from dmp_chassis.certificates import Certificates, CertificateSet
+from dmp_chassis.chosen_channel import ChosenChannel
 
 _LAST_CALLS_SECONDS: Final = 60.0
 """How long the channel with the old certificate lasts. Calls between services have ten seconds at most."""
 
 
-class RenewedChannel(grpc.aio.Channel):
+class RenewedChannel(ChosenChannel):
     """Makes a new channel when there are new certificates, and closes the old one when its calls have ended.
 
-    Everything else is as with the channels that `connect` makes. Calls, not their making, choose the channel, so stubs
-    may be kept. To be used in one event loop.
+    Everything else is as with the channels that `connect` makes.
     """
 
     def __init__(self, certificates: Certificates, connect: Callable[[CertificateSet], grpc.aio.Channel]) -> None:
@@ -38,22 +37,6 @@ class RenewedChannel(grpc.aio.Channel):
             loop = asyncio.get_running_loop()
             self._ending[old] = loop.call_later(_LAST_CALLS_SECONDS, self._end, old)
         return self._channel
-
-    def unary_unary(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 -- what the library's channel takes
-        """An RPC with one request and one answer."""
-        return _Rpc(self, lambda channel: channel.unary_unary(*args, **kwargs))
-
-    def unary_stream(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 -- what the library's channel takes
-        """An RPC with one request and many answers."""
-        return _Rpc(self, lambda channel: channel.unary_stream(*args, **kwargs))
-
-    def stream_unary(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 -- what the library's channel takes
-        """An RPC with many requests and one answer."""
-        return _Rpc(self, lambda channel: channel.stream_unary(*args, **kwargs))
-
-    def stream_stream(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 -- what the library's channel takes
-        """An RPC with many requests and many answers."""
-        return _Rpc(self, lambda channel: channel.stream_stream(*args, **kwargs))
 
     def get_state(self, try_to_connect: bool = False) -> grpc.ChannelConnectivity:
         """Whether the channel of now is connected."""
@@ -75,32 +58,8 @@ class RenewedChannel(grpc.aio.Channel):
             await channel.close(grace)
         self._ending.clear()
 
-    async def __aenter__(self) -> RenewedChannel:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
-
     def _end(self, channel: grpc.aio.Channel) -> None:
         del self._ending[channel]
         closing = asyncio.ensure_future(channel.close())
         self._closing.add(closing)
         closing.add_done_callback(self._closing.discard)
-
-
-class _Rpc:
-    """One RPC of a stub, on whichever channel is the one of now."""
-
-    def __init__(self, owner: RenewedChannel, make: Callable[[grpc.aio.Channel], Any]) -> None:
-        self._owner = owner
-        self._make = make
-        self._channel: grpc.aio.Channel | None = None
-        self._call: Any = None
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 -- what the library's own takes
-        channel = self._owner.now()
-        if channel is not self._channel:
-            self._call, self._channel = self._make(channel), channel
-        return self._call(*args, **kwargs)
