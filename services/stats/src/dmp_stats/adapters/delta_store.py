@@ -90,7 +90,6 @@ class DeltaCache:
 
     What the last fold added is here, too, by its number below zero.
 
-
     A row never changes, so a cached one is right for as long as the table has it. A read asks which rows there are: it
     drops those from the cache that are gone and decodes those that are missing. So the cache may be small: what does
     not fit is only decoded again.
